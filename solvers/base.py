@@ -1,0 +1,167 @@
+"""What a solver is, and what the facade gives back.
+
+A solver is a frozen dataclass whose fields are its options, with the two class attributes and the method of the
+protocol `SimplexSolver`. It returns a `Candidate`: weights it believes in. It has no say on whether they are right:
+the facade computes the certificate from the problem alone and builds the `SolverResult`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .problem import Vector
+
+Requirement = Literal["quadratic", "gradient", "hessian", "minibatch"]
+"""The structure a solver needs of the objective."""
+
+
+class Status(StrEnum):
+    """How a solve ended; the value is a sentence saying what to do."""
+
+    CERTIFIED = "certified: the duality gap is within the tolerance"
+    ITERATION_LIMIT = "iteration limit: the duality gap exceeds the tolerance; raise max_iter, or use solver='auto'"
+    INACCURATE = "inaccurate: the solver stopped above the tolerance; loosen tol, or use solver='auto'"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A solver's raw answer, not yet judged.
+
+    Attributes
+    ----------
+    weights : (k,) float64
+        Nearly on the simplex; the facade clips and renormalises.
+    n_iter : int
+    exhausted : bool
+        Whether the iteration limit stopped it.
+    build_s : float
+        Seconds spent translating the problem for the library behind the solver.
+    trail : tuple of str
+        What was tried, in plain words, oldest first.
+    """
+
+    weights: Vector
+    n_iter: int
+    exhausted: bool = False
+    build_s: float = 0.0
+    trail: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class SimplexSolver(Protocol):
+    """The contract of a solver; see ``solvers.testing`` for the suite that checks it.
+
+    `requires` is the structure needed of the objective. The quadratic solvers always receive a problem normalised to a
+    scale in [1, 2) with ``min(q) = 0``; the others should use ``objective.scale`` for step sizes and tolerances.
+    """
+
+    name: ClassVar[str]
+    requires: ClassVar[Requirement]
+
+    def solve(
+        self,
+        objective: Any,
+        *,
+        tol: float,
+        max_iter: int | None,
+        start: Vector | None,
+        rng: np.random.Generator,
+    ) -> Candidate:
+        """Minimise `objective` over the simplex to a duality gap of about ``tol * objective.scale``.
+
+        `max_iter` None means the solver's own default; `start` (k,) is a point of the simplex to start from, which
+        may be ignored; every random number comes from `rng`.
+        """
+        ...
+
+
+@runtime_checkable
+class ConstrainedSolver(SimplexSolver, Protocol):
+    """A solver over a convex subset of the simplex, which must say what the smallest linear value there is."""
+
+    def linear_minimum(self, gradient: Vector) -> float:
+        """Minimum of ``<gradient, v>`` over the feasible set, needed for the duality gap."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SolverResult:
+    """Weights and the certificate that goes with them.
+
+    Attributes
+    ----------
+    weights : (k,) float64
+        Non-negative, sum 1 to rounding. When the minimiser is not unique, the one of smallest Euclidean norm.
+    value : float
+        Objective at `weights`.
+    gap : float
+        Frank-Wolfe duality gap ``<grad, w> - min_i grad_i >= value - minimum``, in the units of the objective,
+        computed by the facade in float64 at exactly these weights.
+    kkt : float
+        ``max_i min(w_i, (grad_i - min_j grad_j) / scale)``; zero exactly at a minimiser, no units.
+    status : Status
+        A sentence; it is `Status.CERTIFIED` exactly when ``gap <= tol * scale``.
+    n_iter : int
+    build_s, solve_s : float
+        Wall seconds: translating for the library behind the solver; everything else in the call.
+    solver : str
+        Name of the solver that produced the weights.
+    scale, tol : float
+        What the gap was compared with.
+    null_directions : (k, m) float64
+        Orthonormal directions along which the weights can move without changing the objective (m = 0: the minimiser
+        is unique). For score matching the fused score does not change along them either.
+    trail : tuple of str
+        What was tried, in plain words: fallbacks, polishing, tie-breaking.
+    """
+
+    weights: Vector
+    value: float
+    gap: float
+    kkt: float
+    status: Status
+    n_iter: int
+    build_s: float
+    solve_s: float
+    solver: str
+    scale: float = 1.0
+    tol: float = 1e-9
+    null_directions: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)))
+    trail: tuple[str, ...] = ()
+
+    @property
+    def converged(self) -> bool:
+        """Whether the certificate meets the tolerance."""
+        return self.status is Status.CERTIFIED
+
+    @property
+    def is_unique(self) -> bool:
+        """Whether the minimiser is unique, as far as float64 can tell."""
+        return not self.null_directions.shape[1]
+
+    @property
+    def relative_gap(self) -> float:
+        """``gap / scale``, the number compared with ``tol``."""
+        return self.gap / self.scale
+
+    def __repr__(self) -> str:
+        shown = np.array2string(self.weights, precision=4, suppress_small=True, threshold=12, max_line_width=88)
+        lines = [
+            f"SolverResult({self.solver}, k = {len(self.weights)})",
+            f"  weights  {shown}",
+            f"  value    {self.value:.10g}",
+            f"  gap      {self.gap:.2e} ({self.relative_gap:.1e} of scale {self.scale:.3g}), kkt {self.kkt:.1e}",
+            f"  status   {self.status.value}",
+            f"  work     {self.n_iter} iterations, build {self.build_s:.2e} s, solve {self.solve_s:.2e} s",
+        ]
+        if not self.is_unique:
+            lines.append(
+                f"  unique   no: {self.null_directions.shape[1]} flat direction(s); these are the shortest weights"
+            )
+        lines.extend(f"  note     {note}" for note in self.trail)
+        return "\n".join(lines)

@@ -1,0 +1,106 @@
+r"""cvxpy: any of its solvers, and any extra convex constraint on the weights.
+
+The quadratic problem is passed as ``quad_form(w, P, assume_PSD=True)``: positive semidefiniteness was checked when the
+`SimplexQP` was made, and cvxpy's own check (ARPACK) can fail on singular P.
+
+With extra constraints the feasible set is C, a convex subset of the simplex, and the duality gap becomes
+:math:`\langle g, w \rangle - \min_{v \in C} \langle g, v \rangle`; the minimum is one more conic problem.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .base import Candidate, Requirement
+from .errors import SolverFailureError
+from .problem import SimplexQP, Vector
+
+_TIGHT: dict[str, dict[str, Any]] = {
+    "CLARABEL": {"tol_gap_abs": 1e-12, "tol_gap_rel": 1e-12, "tol_feas": 1e-12},
+    "SCS": {"eps_abs": 1e-10, "eps_rel": 1e-10, "max_iters": 100_000},
+    "OSQP": {"eps_abs": 1e-10, "eps_rel": 1e-10, "polishing": True, "max_iter": 100_000},
+    "HIGHS": {"time_limit": 60.0},
+    "PROXQP": {"eps_abs": 1e-11, "eps_rel": 0.0},
+    "PIQP": {"eps_abs": 1e-12, "eps_rel": 1e-12},
+}
+_ITERATION_OPTION = {"SCS": "max_iters", "HIGHS": "simplex_iteration_limit"}
+
+
+@dataclass(frozen=True)
+class Cvxpy:
+    """Conic modelling with `cvxpy`.
+
+    Parameters
+    ----------
+    cvxpy_solver : str
+        Any name in ``cvxpy.installed_solvers()``.
+    constraints : callable, optional
+        Given the cvxpy variable w (k,), returns a sequence of cvxpy constraints, for example
+        ``lambda w: [w <= 0.5, cvxpy.sum(cvxpy.entr(w)) >= 0.7]``.
+    solver_options : dict
+        Passed to ``cvxpy.Problem.solve``, over tight defaults.
+    """
+
+    cvxpy_solver: str = "CLARABEL"
+    constraints: Callable[[Any], Sequence[Any]] | None = None
+    solver_options: dict[str, Any] = field(default_factory=dict)
+
+    name: ClassVar[str] = "cvxpy"
+    requires: ClassVar[Requirement] = "quadratic"
+
+    def solve(
+        self, objective: SimplexQP, *, tol: float, max_iter: int | None, start: Vector | None, rng: np.random.Generator
+    ) -> Candidate:
+        """See `SimplexSolver.solve`."""
+        import cvxpy
+
+        began = perf_counter()
+        w = cvxpy.Variable(objective.dim, nonneg=True)
+        cost = 0.5 * cvxpy.quad_form(w, objective.P, assume_PSD=True) + objective.q @ w
+        problem = cvxpy.Problem(cvxpy.Minimize(cost), [cvxpy.sum(w) == 1, *self._extra(w)])
+        built = perf_counter() - began
+        n_iter = self._run(problem, max_iter)
+        return Candidate(_value(w, problem), n_iter, exhausted="inaccurate" in problem.status, build_s=built)
+
+    @property
+    def linear_minimum(self) -> Callable[[Vector], float] | None:
+        """Minimum of ``<gradient, v>`` over the constrained set; None without extra constraints."""
+        return None if self.constraints is None else self._linear_minimum
+
+    def _linear_minimum(self, gradient: Vector) -> float:
+        import cvxpy
+
+        v = cvxpy.Variable(len(gradient), nonneg=True)
+        problem = cvxpy.Problem(cvxpy.Minimize(gradient @ v), [cvxpy.sum(v) == 1, *self._extra(v)])
+        self._run(problem, None)
+        return float(gradient @ _value(v, problem))
+
+    def _extra(self, w: Any) -> Sequence[Any]:
+        return () if self.constraints is None else self.constraints(w)
+
+    def _run(self, problem: Any, max_iter: int | None) -> int:
+        import cvxpy
+
+        name = self.cvxpy_solver.upper()
+        options = {**_TIGHT.get(name, {}), **self.solver_options}
+        if max_iter is not None:
+            options[_ITERATION_OPTION.get(name, "max_iter")] = max_iter
+        try:
+            with np.errstate(all="ignore"):
+                problem.solve(solver=name, **options)
+        except (cvxpy.error.SolverError, ValueError) as error:
+            raise SolverFailureError(f"cvxpy with {name} failed: {error}") from error
+        return int(problem.solver_stats.num_iters or 0)
+
+
+def _value(w: Any, problem: Any) -> Vector:
+    if w.value is None:
+        raise SolverFailureError(
+            f"cvxpy reports {problem.status!r}; with extra constraints, check that some point of the simplex meets them"
+        )
+    return np.asarray(w.value, dtype=np.float64)

@@ -1,0 +1,182 @@
+"""Many small problems at once: bootstrap replicates, seeds, sample sizes, time bins.
+
+The batch is validated, normalised, solved and certified in blocks, without per-problem overhead; problems that the
+batched solver leaves (no settled support, flat directions) go through `solve` one by one. The certificate is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .active_set_batched import block_size, positive_semidefinite, solve_block
+from .api import solve
+from .base import SimplexSolver, SolverResult, Status
+from .certificates import kkt_residual
+from .errors import ShapeError
+from .problem import EPS, SimplexQP, SimplexQPBatch, Vector
+
+_BATCHED = ("auto", "active_set")
+_LARGEST_BATCHED_DIM = 48
+_TIGHT = 1e-12  # the batched solver is exact; what misses this goes through `solve`
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SolverResults:
+    """Results of `solve_many`, as arrays; index or iterate to get a `SolverResult` each.
+
+    Attributes
+    ----------
+    problems : SimplexQPBatch
+    weights : (B, k) float64
+    values, gaps, scales : (B,) float64
+        As in `SolverResult`; `gaps` and `scales` in the units of the objectives.
+    n_iter : (B,) int
+    tol : float
+    """
+
+    problems: SimplexQPBatch
+    weights: NDArray[np.float64]
+    values: Vector
+    gaps: Vector
+    scales: Vector
+    n_iter: NDArray[np.intp]
+    tol: float
+    singles: Mapping[int, SolverResult] = field(repr=False, default_factory=dict)
+
+    @property
+    def converged(self) -> NDArray[np.bool_]:
+        """``gaps <= tol * scales``, (B,)."""
+        return np.asarray(self.gaps <= self.tol * self.scales)
+
+    @property
+    def is_unique(self) -> NDArray[np.bool_]:
+        """Whether each minimiser is unique, (B,)."""
+        unique = np.ones(len(self), dtype=bool)
+        unique[[i for i, one in self.singles.items() if not one.is_unique]] = False
+        return unique
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def __getitem__(self, index: int) -> SolverResult:
+        i = range(len(self))[index]
+        if i in self.singles:
+            return self.singles[i]
+        w = self.weights[i]
+        gradient = self.problems.P[i] @ w + self.problems.q[i]
+        status = Status.CERTIFIED if self.converged[i] else Status.INACCURATE
+        return SolverResult(
+            w, float(self.values[i]), float(self.gaps[i]), kkt_residual(w, gradient, float(self.scales[i])), status,
+            int(self.n_iter[i]), 0.0, 0.0, "active_set", float(self.scales[i]), self.tol, np.empty((len(w), 0)),
+            ("solved in a batch; times are not kept per problem",),
+        )  # fmt: skip
+
+    def __iter__(self) -> Iterator[SolverResult]:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        worst = float((self.gaps / self.scales).max(initial=0.0))
+        return (
+            f"SolverResults({len(self)} problems, k = {self.weights.shape[1]}, {int(self.converged.sum())} certified, "
+            f"worst gap {worst:.1e} of scale)"
+        )
+
+
+def solve_many(
+    problems: SimplexQPBatch | Sequence[SimplexQP] | tuple[Any, ...],
+    solver: str | SimplexSolver = "auto",
+    *,
+    tol: float = 1e-9,
+    **options: Any,
+) -> SolverResults:
+    """Solve B quadratic problems of one dimension.
+
+    Parameters
+    ----------
+    problems : SimplexQPBatch, sequence of SimplexQP, or tuple of arrays ``(P, q)`` or ``(P, q, r)``
+        Arrays have shapes (B, k, k), (B, k) and (B,).
+    solver : str or SimplexSolver
+        "auto" and "active_set" run batched for k up to 48; any other solver is called once per problem.
+    tol : float
+        Largest accepted gap, relative to the scale of each problem.
+    **options
+        Passed to `solve` (``max_iter``, ``rng``, options of the solver).
+
+    Returns
+    -------
+    SolverResults
+
+    Raises
+    ------
+    ValueError
+        Invalid data; the message names the first bad problem.
+    """
+    batch = _stacked(problems)
+    B, k = batch.q.shape
+    weights = np.empty((B, k))
+    n_iter = np.zeros(B, dtype=np.intp)
+    gaps, scales, values = np.empty(B), np.empty(B), np.empty(B)
+    singles: dict[int, SolverResult] = {}
+    left: Sequence[int] = range(B)
+    if solver in _BATCHED and not options and 1 < k <= _LARGEST_BATCHED_DIM:
+        size = block_size(k)
+        settled = np.empty(B, dtype=bool)
+        for start in range(0, B, size):
+            part = slice(start, start + size)
+            settled[part] = _solve_part(batch, part, tol, weights, gaps, scales, n_iter)
+        left = np.flatnonzero(~settled).tolist()
+    for i in left:
+        singles[i] = one = solve(batch[i], solver, tol=tol, **options)
+        weights[i], gaps[i], scales[i], n_iter[i] = one.weights, one.gap, one.scale, one.n_iter
+    for start in range(0, B, 4096):
+        part = slice(start, start + 4096)
+        w = weights[part]
+        values[part] = 0.5 * np.einsum("bi,bij,bj->b", w, batch.P[part], w) + (batch.q[part] * w).sum(1) + batch.r[part]
+    return SolverResults(batch, weights, values, gaps, scales, n_iter, tol, singles)
+
+
+def _stacked(problems: Any) -> SimplexQPBatch:
+    if isinstance(problems, SimplexQPBatch):
+        return problems
+    if isinstance(problems, tuple) and len(problems) in (2, 3) and not isinstance(problems[0], SimplexQP):
+        return SimplexQPBatch(*problems)
+    listed = list(problems)
+    if not listed:
+        raise ShapeError("problems is empty; pass at least one SimplexQP")
+    dims = sorted({problem.dim for problem in listed})
+    if len(dims) > 1:
+        raise ShapeError(f"problems have dimensions {dims}; group them by dimension and call solve_many for each group")
+    return SimplexQPBatch([p.P for p in listed], [p.q for p in listed], [p.r for p in listed])
+
+
+def _solve_part(
+    batch: SimplexQPBatch, part: slice, tol: float, weights: Any, gaps: Vector, scales: Vector, n_iter: Any
+) -> NDArray[np.bool_]:
+    """Solve and certify one block in place; returns which problems are settled."""
+    P = np.ascontiguousarray(batch.P[part].transpose(1, 2, 0))
+    q = np.ascontiguousarray(batch.q[part].T)
+    k = len(q)
+    trace = np.einsum("iic->c", P)
+    scale = np.maximum(trace / k, q.max(axis=0) - q.min(axis=0))
+    scale[scale == 0.0] = 1.0
+    # Anything unusual (asymmetric, not convex, extreme scale) goes through SimplexQP, which names the trouble.
+    usual = (scale > 1e-290) & (scale < 1e290) & (P.transpose(1, 0, 2) == P).all(axis=(0, 1))
+    factor = np.ldexp(1.0, np.where(usual, np.frexp(np.where(usual, scale, 1.0))[1] - 1, 0))
+    P /= factor
+    q = (q - q.min(axis=0)) / factor
+    usual &= positive_semidefinite(P, k * EPS * trace / factor)
+    w, rounds, settled = solve_block(P, q)
+    w = np.maximum(w, 0.0)
+    w /= w.sum(axis=0)
+    g = np.einsum("ijc,jc->ic", P, w) + q
+    gap = (w * (g - g.min(axis=0))).sum(axis=0)
+    weights[part] = w.T
+    gaps[part] = gap * factor
+    scales[part] = scale
+    n_iter[part] = rounds
+    return np.asarray(usual & settled & (gap <= min(tol, _TIGHT)))

@@ -1,0 +1,114 @@
+"""Names of solvers, resolved on first use.
+
+Adding a built-in solver is one file and one line of `_BUILTIN`. Other distributions add theirs with an entry point in
+the group ``sfbench.solvers`` (name -> ``"module:Class"``); such a plugin can never replace a built-in.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+import importlib.util
+import warnings
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, NamedTuple, cast
+
+from .base import SimplexSolver
+from .errors import MissingExtraError, UnknownSolverError
+
+ENTRY_POINT_GROUP = "sfbench.solvers"
+
+
+class _Entry(NamedTuple):
+    target: str  # "module:Class"
+    needs: str = ""  # module that must be importable
+    extra: str = ""  # extra of this distribution that provides it; empty for a core dependency
+
+
+_BUILTIN: dict[str, _Entry] = {
+    "auto": _Entry("solvers.auto:Auto"),
+    "active_set": _Entry("solvers.active_set:ActiveSet"),
+    "piqp": _Entry("solvers.piqp_dense:Piqp", "piqp"),
+    "cvxpy": _Entry("solvers.cvxpy_conic:Cvxpy", "cvxpy"),
+    "torch": _Entry("solvers.torch_softmax:TorchSoftmax", "torch"),
+}
+
+
+def known_solvers() -> tuple[str, ...]:
+    """Names of every built-in solver, installed or not, then of the plugins."""
+    return (*_BUILTIN, *_plugins())
+
+
+def available_solvers() -> tuple[str, ...]:
+    """The known names whose library can be imported here; nothing is imported to find out."""
+    missing = {name for name, entry in _BUILTIN.items() if entry.needs and not _importable(entry.needs)}
+    return tuple(name for name in known_solvers() if name not in missing)
+
+
+def get_solver(name: str, **options: Any) -> SimplexSolver:
+    """Instantiate the solver called `name` with its `options` (the fields of its dataclass).
+
+    Raises
+    ------
+    UnknownSolverError
+        Lists the closest names.
+    MissingExtraError
+        An `ImportError` with the exact ``pip install`` line.
+    TypeError
+        An option the solver does not have; the message lists those it has.
+    """
+    cls = _load(name)
+    try:
+        return cast(SimplexSolver, cls(**options))
+    except TypeError:
+        fields = tuple(getattr(cls, "__dataclass_fields__", {}))
+        unknown = sorted(set(options) - set(fields))
+        if not unknown:
+            raise
+        listed = ", ".join(fields) or "none"
+        raise TypeError(f"solver {name!r} has no option {', '.join(unknown)}; its options: {listed}") from None
+
+
+def missing_line(name: str) -> str:
+    """The ``pip install`` line that makes the built-in solver `name` available."""
+    extra = _BUILTIN[name].extra
+    return f"pip install 'sfbench[{extra}]'" if extra else "pip install sfbench"
+
+
+@functools.cache
+def _load(name: str) -> type[Any]:
+    entry = _BUILTIN.get(name)
+    if entry is not None:
+        if entry.needs and not _importable(entry.needs):
+            raise MissingExtraError(f"solver {name!r} needs the library {entry.needs!r}: {missing_line(name)}")
+        module, _, attribute = entry.target.partition(":")
+        return cast(type[Any], getattr(importlib.import_module(module), attribute))
+    plugin = _plugins().get(name)
+    if plugin is None:
+        close = difflib.get_close_matches(name, known_solvers(), n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"known: {', '.join(known_solvers())}"
+        raise UnknownSolverError(f"unknown solver {name!r}; {hint}")
+    return cast(type[Any], plugin.load())
+
+
+@functools.cache
+def _plugins() -> dict[str, EntryPoint]:
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group=ENTRY_POINT_GROUP):
+        if point.name in _BUILTIN:
+            warnings.warn(
+                f"plugin {point.value!r} is ignored: {point.name!r} is the name of a built-in solver; rename it",
+                stacklevel=3,
+            )
+        else:
+            found.setdefault(point.name, point)
+    return found
+
+
+@functools.cache
+def _importable(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False

@@ -1,0 +1,83 @@
+r"""The published way: softmax logits and a stochastic gradient optimiser.
+
+The weights are :math:`w = \mathrm{softmax}(\theta)`, and theta follows Adam or SGD on f(w(theta)) with, by the chain
+rule, :math:`\nabla_\theta = w \odot (g - \langle g, w \rangle)`. The gradient g comes from the whole objective, or from
+``minibatch_gradient`` when the objective offers it; then the iterates of the second half are averaged (Polyak and
+Juditsky 1992). Kept as a reference: it never reaches a vertex and its accuracy is that of a first-order method.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from .base import Candidate, Requirement
+from .problem import Vector
+
+
+@dataclass(frozen=True)
+class TorchSoftmax:
+    """Softmax logits and a `torch` optimiser.
+
+    Parameters
+    ----------
+    optimizer : {"adam", "sgd"}
+    lr : float
+        Learning rate for the logits, objective normalised to scale 1; cosine decay to zero.
+    device : str
+        Where the logits live, and the quadratic objective with them. A general `SimplexObjective` is evaluated
+        wherever it lives.
+    stochastic : bool, optional
+        Use ``minibatch_gradient``; by default whenever the objective has it.
+    """
+
+    optimizer: Literal["adam", "sgd"] = "adam"
+    lr: float = 0.1
+    device: str = "cpu"
+    stochastic: bool | None = None
+
+    name: ClassVar[str] = "torch"
+    requires: ClassVar[Requirement] = "gradient"
+
+    def solve(
+        self, objective: Any, *, tol: float, max_iter: int | None, start: Vector | None, rng: np.random.Generator
+    ) -> Candidate:
+        """See `SimplexSolver.solve`; default `max_iter` is 2000 steps."""
+        import torch
+
+        k, scale = objective.dim, objective.scale
+        steps = 2000 if max_iter is None else max_iter
+        noisy = hasattr(objective, "minibatch_gradient") if self.stochastic is None else self.stochastic
+        initial = np.zeros(k) if start is None else np.log(np.maximum(start, 1e-6))
+        logits = torch.tensor(initial, dtype=torch.float64, device=self.device, requires_grad=True)
+        make = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[self.optimizer]
+        optimiser = make([logits], lr=self.lr)
+        decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+        on_device = not noisy and hasattr(objective, "P")
+        if on_device:
+            P = torch.tensor(objective.P, device=self.device)
+            q = torch.tensor(objective.q, device=self.device)
+        total, count = np.zeros(k), 0
+        done = 0
+        for done in range(1, steps + 1):
+            w = torch.softmax(logits, 0)
+            with torch.no_grad():
+                if on_device:
+                    g = P @ w + q
+                else:
+                    at = w.detach().cpu().numpy()
+                    ghost = objective.minibatch_gradient(at, rng) if noisy else objective.gradient(at)
+                    g = torch.as_tensor(np.asarray(ghost, dtype=np.float64), device=self.device)
+                mean = g @ w
+                logits.grad = w * (g - mean) / scale
+                if not noisy and done % 20 == 0 and float(mean - g.min()) <= tol * scale:
+                    break
+            optimiser.step()
+            decay.step()
+            if noisy and 2 * done > steps:
+                total += torch.softmax(logits.detach(), 0).cpu().numpy()
+                count += 1
+        final = total / count if count else torch.softmax(logits.detach(), 0).cpu().numpy()
+        return Candidate(np.asarray(final), done, exhausted=done == steps)
