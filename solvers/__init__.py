@@ -11,7 +11,7 @@ True
 """
 
 from .api import solve
-from .base import Candidate, ConstrainedSolver, Requirement, SimplexSolver, SolverResult, Status
+from .base import BatchSolver, Candidate, ConstrainedSolver, Requirement, SimplexSolver, SolverResult, Status
 from .errors import (
     AsymmetricMatrixError,
     DataTypeError,
@@ -31,6 +31,7 @@ from .registry import available_solvers, get_solver, known_solvers
 
 __all__ = [
     "AsymmetricMatrixError",
+    "BatchSolver",
     "Candidate",
     "ConstrainedSolver",
     "DataTypeError",

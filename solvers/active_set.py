@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dposv, dpotrs
 
+from .active_set_batched import MAX_ROUNDS, block_size, solve_block
 from .base import Candidate, Requirement
 from .problem import Matrix, SimplexQP, Vector
 
@@ -57,6 +58,16 @@ class ActiveSet:
             w, more, settled = _finish(P, q, w, limit - rounds)
             rounds += more
         return Candidate(w, rounds, exhausted=not settled)
+
+    def block_size(self, k: int) -> int:
+        """See `BatchSolver.block_size`."""
+        return block_size(k)
+
+    def solve_block(
+        self, P: NDArray[np.float64], q: NDArray[np.float64], *, tol: float, max_iter: int | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+        """See `BatchSolver.solve_block`."""
+        return solve_block(P, q, MAX_ROUNDS if max_iter is None else min(max_iter, MAX_ROUNDS))
 
 
 def _guess(P: Matrix, q: Vector, start: Vector | None, limit: int) -> tuple[Vector, int, bool]:

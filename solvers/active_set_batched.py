@@ -2,7 +2,7 @@ r"""Block principal pivoting on many small problems at once.
 
 The same face step as `solvers.active_set`, with the batch as the *last*, contiguous axis, so that each step of the
 elimination is one numpy call over a block of problems that fits in cache. Problems that have not settled after a few
-rounds, or whose P is not definite along the simplex (so that the minimiser may not be unique), are left to the caller.
+rounds, or meet a face on which P is not definite, are left to the caller.
 
 Notation: arrays are (k, k, c) and (k, c) with c problems in a block.
 """
@@ -12,9 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .problem import Vector
-
-_ROUNDS = 12
+MAX_ROUNDS = 12
 _ROUNDING = 1e-14
 _PIVOT = 1e-11  # a pivot below this (scale 1) means a nearly flat direction
 
@@ -22,25 +20,13 @@ Block = NDArray[np.float64]
 
 
 def block_size(k: int) -> int:
-    """How many problems of dimension `k` to hold in cache at once (about half a megabyte)."""
+    """How many problems of dimension `k` to hold in cache at once (about half a megabyte); 0 above k = 48."""
+    if k > 48:
+        return 0
     return int(min(max(2**16 // (k * (k + 2)), 64), 4096))
 
 
-def positive_semidefinite(P: Block, shift: Vector) -> NDArray[np.bool_]:
-    """Whether each ``P + shift I`` is positive definite; `P` (k, k, c), `shift` (c,)."""
-    work = P.copy()
-    work[np.arange(len(P)), np.arange(len(P))] += shift
-    positive = np.ones(P.shape[2], dtype=bool)
-    for j in range(len(P)):
-        pivot = work[j, j]
-        positive &= pivot > 0.0
-        if j + 1 < len(P):
-            ratio = work[j, j + 1 :] / np.where(pivot > 0.0, pivot, 1.0)
-            work[j + 1 :, j + 1 :] -= ratio[:, None] * work[j, None, j + 1 :]
-    return positive
-
-
-def solve_block(P: Block, q: Block) -> tuple[Block, NDArray[np.intp], NDArray[np.bool_]]:
+def solve_block(P: Block, q: Block, rounds_allowed: int = MAX_ROUNDS) -> tuple[Block, NDArray[np.intp]]:
     """Minimise ``1/2 w'Pw + q'w`` for each problem of a block, normalised to scale about 1.
 
     Parameters
@@ -51,17 +37,15 @@ def solve_block(P: Block, q: Block) -> tuple[Block, NDArray[np.intp], NDArray[np
     Returns
     -------
     weights : (k, c)
-        Uniform where not settled.
+        NaN where not settled.
     rounds : (c,) int
-    settled : (c,) bool
     """
     k, c = q.shape
-    weights = np.full((k, c), 1.0 / k)
+    weights = np.full((k, c), np.nan)
     rounds = np.zeros(c, dtype=np.intp)
-    settled = np.zeros(c, dtype=bool)
     active = np.arange(c)
     inside = np.ones((k, c), dtype=bool)
-    for r in range(1, _ROUNDS + 1):
+    for r in range(1, rounds_allowed + 1):
         w, definite = _stationary(P, q, inside)
         g = np.einsum("ijc,jc->ic", P, w) + q
         slack = g - (g * w).sum(axis=0)
@@ -70,15 +54,13 @@ def solve_block(P: Block, q: Block) -> tuple[Block, NDArray[np.intp], NDArray[np
         finished = active[done]
         weights[:, finished] = w[:, done]
         rounds[finished] = r
-        settled[finished] = True
         inside ^= wrong
-        # Indefinite at the first round, on the full face, means flat directions: not for this routine.
         going = definite & ~done & inside.any(axis=0)
         if not going.any():
             break
         if not going.all():
             active, P, q, inside = active[going], P[:, :, going], q[:, going], inside[:, going]
-    return weights, rounds, settled
+    return weights, rounds
 
 
 def _stationary(P: Block, q: Block, inside: NDArray[np.bool_]) -> tuple[Block, NDArray[np.bool_]]:

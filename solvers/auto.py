@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
+from .active_set_batched import MAX_ROUNDS, block_size, solve_block
 from .base import Candidate, Requirement
 from .certificates import duality_gap, onto_simplex
 from .errors import MissingExtraError, SolverFailureError
@@ -51,8 +53,19 @@ class Auto:
             raise SolverFailureError("every solver failed: " + "; ".join(trail))
         return Candidate(best.weights, best.n_iter, best.exhausted, best.build_s, tuple(trail))
 
+    def block_size(self, k: int) -> int:
+        """See `BatchSolver.block_size`."""
+        return block_size(k)
+
+    def solve_block(
+        self, P: NDArray[np.float64], q: NDArray[np.float64], *, tol: float, max_iter: int | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+        """See `BatchSolver.solve_block`."""
+        return solve_block(P, q, MAX_ROUNDS if max_iter is None else min(max_iter, MAX_ROUNDS))
+
 
 def _order(objective: Any) -> tuple[str, ...]:
     if isinstance(objective, SimplexQP):
         return ("active_set", "piqp", "cvxpy")
-    return ("torch",)
+    first = ("newton",) if hasattr(objective, "hessian") else ()
+    return (*first, "projected_gradient", "frank_wolfe")

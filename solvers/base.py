@@ -89,6 +89,24 @@ class ConstrainedSolver(SimplexSolver, Protocol):
         ...
 
 
+@runtime_checkable
+class BatchSolver(SimplexSolver, Protocol):
+    """A solver that also takes many quadratic problems of one dimension in one call; used by `solve_many`."""
+
+    def block_size(self, k: int) -> int:
+        """How many problems of dimension `k` to pass at once; 0 when batching does not pay at this size."""
+        ...
+
+    def solve_block(
+        self, P: NDArray[np.float64], q: NDArray[np.float64], *, tol: float, max_iter: int | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+        """Weights (k, c) and iterations (c,) for `P` (k, k, c), `q` (k, c), each normalised to scale in [1, 2).
+
+        Weights may be NaN where the solver gives up; those problems then go through `solve` one by one.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SolverResult:
     """Weights and the certificate that goes with them.

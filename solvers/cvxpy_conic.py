@@ -9,6 +9,7 @@ With extra constraints the feasible set is C, a convex subset of the simplex, an
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -65,7 +66,7 @@ class Cvxpy:
         problem = cvxpy.Problem(cvxpy.Minimize(cost), [cvxpy.sum(w) == 1, *self._extra(w)])
         built = perf_counter() - began
         n_iter = self._run(problem, max_iter)
-        return Candidate(_value(w, problem), n_iter, exhausted="inaccurate" in problem.status, build_s=built)
+        return Candidate(_value(w, problem), n_iter, exhausted=problem.status != "optimal", build_s=built)
 
     @property
     def linear_minimum(self) -> Callable[[Vector], float] | None:
@@ -91,7 +92,8 @@ class Cvxpy:
         if max_iter is not None:
             options[_ITERATION_OPTION.get(name, "max_iter")] = max_iter
         try:
-            with np.errstate(all="ignore"):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # "may be inaccurate": the certificate says by how much
                 problem.solve(solver=name, **options)
         except (cvxpy.error.SolverError, ValueError) as error:
             raise SolverFailureError(f"cvxpy with {name} failed: {error}") from error

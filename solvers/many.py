@@ -13,16 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .active_set_batched import block_size, positive_semidefinite, solve_block
 from .api import solve
-from .base import SimplexSolver, SolverResult, Status
+from .base import BatchSolver, SimplexSolver, SolverResult, Status
 from .certificates import kkt_residual
 from .errors import ShapeError
 from .problem import EPS, SimplexQP, SimplexQPBatch, Vector
-
-_BATCHED = ("auto", "active_set")
-_LARGEST_BATCHED_DIM = 48
-_TIGHT = 1e-12  # the batched solver is exact; what misses this goes through `solve`
+from .registry import get_solver
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +33,7 @@ class SolverResults:
         As in `SolverResult`; `gaps` and `scales` in the units of the objectives.
     n_iter : (B,) int
     tol : float
+    solver : str
     """
 
     problems: SimplexQPBatch
@@ -46,6 +43,7 @@ class SolverResults:
     scales: Vector
     n_iter: NDArray[np.intp]
     tol: float
+    solver: str
     singles: Mapping[int, SolverResult] = field(repr=False, default_factory=dict)
 
     @property
@@ -72,7 +70,7 @@ class SolverResults:
         status = Status.CERTIFIED if self.converged[i] else Status.INACCURATE
         return SolverResult(
             w, float(self.values[i]), float(self.gaps[i]), kkt_residual(w, gradient, float(self.scales[i])), status,
-            int(self.n_iter[i]), 0.0, 0.0, "active_set", float(self.scales[i]), self.tol, np.empty((len(w), 0)),
+            int(self.n_iter[i]), 0.0, 0.0, self.solver, float(self.scales[i]), self.tol, np.empty((len(w), 0)),
             ("solved in a batch; times are not kept per problem",),
         )  # fmt: skip
 
@@ -92,6 +90,8 @@ def solve_many(
     solver: str | SimplexSolver = "auto",
     *,
     tol: float = 1e-9,
+    max_iter: int | None = None,
+    rng: np.random.Generator | int | None = None,
     **options: Any,
 ) -> SolverResults:
     """Solve B quadratic problems of one dimension.
@@ -101,11 +101,12 @@ def solve_many(
     problems : SimplexQPBatch, sequence of SimplexQP, or tuple of arrays ``(P, q)`` or ``(P, q, r)``
         Arrays have shapes (B, k, k), (B, k) and (B,).
     solver : str or SimplexSolver
-        "auto" and "active_set" run batched for k up to 48; any other solver is called once per problem.
+        "auto" and "active_set" run batched for k up to 48, "torch_projected" always; any other solver is called once
+        per problem.
     tol : float
         Largest accepted gap, relative to the scale of each problem.
-    **options
-        Passed to `solve` (``max_iter``, ``rng``, options of the solver).
+    max_iter, rng, **options
+        As in `solve`.
 
     Returns
     -------
@@ -117,27 +118,28 @@ def solve_many(
         Invalid data; the message names the first bad problem.
     """
     batch = _stacked(problems)
+    backend = get_solver(solver, **options) if isinstance(solver, str) else solver
     B, k = batch.q.shape
     weights = np.empty((B, k))
     n_iter = np.zeros(B, dtype=np.intp)
     gaps, scales, values = np.empty(B), np.empty(B), np.empty(B)
     singles: dict[int, SolverResult] = {}
+    size = backend.block_size(k) if isinstance(backend, BatchSolver) and k > 1 else 0
     left: Sequence[int] = range(B)
-    if solver in _BATCHED and not options and 1 < k <= _LARGEST_BATCHED_DIM:
-        size = block_size(k)
+    if size and isinstance(backend, BatchSolver):
         settled = np.empty(B, dtype=bool)
         for start in range(0, B, size):
             part = slice(start, start + size)
-            settled[part] = _solve_part(batch, part, tol, weights, gaps, scales, n_iter)
+            settled[part] = _solve_part(backend, batch, part, tol, max_iter, weights, gaps, scales, n_iter)
         left = np.flatnonzero(~settled).tolist()
     for i in left:
-        singles[i] = one = solve(batch[i], solver, tol=tol, **options)
+        singles[i] = one = solve(batch[i], backend, tol=tol, max_iter=max_iter, rng=rng)
         weights[i], gaps[i], scales[i], n_iter[i] = one.weights, one.gap, one.scale, one.n_iter
     for start in range(0, B, 4096):
         part = slice(start, start + 4096)
         w = weights[part]
         values[part] = 0.5 * np.einsum("bi,bij,bj->b", w, batch.P[part], w) + (batch.q[part] * w).sum(1) + batch.r[part]
-    return SolverResults(batch, weights, values, gaps, scales, n_iter, tol, singles)
+    return SolverResults(batch, weights, values, gaps, scales, n_iter, tol, backend.name, singles)
 
 
 def _stacked(problems: Any) -> SimplexQPBatch:
@@ -155,7 +157,15 @@ def _stacked(problems: Any) -> SimplexQPBatch:
 
 
 def _solve_part(
-    batch: SimplexQPBatch, part: slice, tol: float, weights: Any, gaps: Vector, scales: Vector, n_iter: Any
+    backend: BatchSolver,
+    batch: SimplexQPBatch,
+    part: slice,
+    tol: float,
+    max_iter: int | None,
+    weights: NDArray[np.float64],
+    gaps: Vector,
+    scales: Vector,
+    n_iter: NDArray[np.intp],
 ) -> NDArray[np.bool_]:
     """Solve and certify one block in place; returns which problems are settled."""
     P = np.ascontiguousarray(batch.P[part].transpose(1, 2, 0))
@@ -164,13 +174,16 @@ def _solve_part(
     trace = np.einsum("iic->c", P)
     scale = np.maximum(trace / k, q.max(axis=0) - q.min(axis=0))
     scale[scale == 0.0] = 1.0
-    # Anything unusual (asymmetric, not convex, extreme scale) goes through SimplexQP, which names the trouble.
+    # Anything unusual (asymmetric, not convex, not strictly convex, extreme scale) goes through `solve`, which names
+    # the trouble or breaks the tie.
     usual = (scale > 1e-290) & (scale < 1e290) & (P.transpose(1, 0, 2) == P).all(axis=(0, 1))
     factor = np.ldexp(1.0, np.where(usual, np.frexp(np.where(usual, scale, 1.0))[1] - 1, 0))
     P /= factor
     q = (q - q.min(axis=0)) / factor
-    usual &= positive_semidefinite(P, k * EPS * trace / factor)
-    w, rounds, settled = solve_block(P, q)
+    rounding = k * EPS * trace / factor
+    usual &= _positive_definite(P, rounding)
+    usual &= _positive_definite(P + 1.0, -10.0 * (rounding + k * k * EPS))
+    w, rounds = backend.solve_block(P, q, tol=tol, max_iter=max_iter)
     w = np.maximum(w, 0.0)
     w /= w.sum(axis=0)
     g = np.einsum("ijc,jc->ic", P, w) + q
@@ -179,4 +192,19 @@ def _solve_part(
     gaps[part] = gap * factor
     scales[part] = scale
     n_iter[part] = rounds
-    return np.asarray(usual & settled & (gap <= min(tol, _TIGHT)))
+    return np.asarray(usual & (gap <= tol))
+
+
+def _positive_definite(P: NDArray[np.float64], shift: Vector) -> NDArray[np.bool_]:
+    """Whether each ``P + shift I`` is positive definite; `P` (k, k, c), `shift` (c,)."""
+    k = len(P)
+    work = P.copy()
+    work[np.arange(k), np.arange(k)] += shift
+    positive = np.ones(P.shape[2], dtype=bool)
+    for j in range(k):
+        pivot = work[j, j]
+        positive &= pivot > 0.0
+        if j + 1 < k:
+            ratio = work[j, j + 1 :] / np.where(pivot > 0.0, pivot, 1.0)
+            work[j + 1 :, j + 1 :] -= ratio[:, None] * work[j, None, j + 1 :]
+    return positive

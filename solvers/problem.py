@@ -159,7 +159,10 @@ class SimplexQP:
         """The same minimisers at scale in [1, 2): P, q divided by a power of two, q shifted to start at zero, r = 0."""
         factor = power_of_two_below(self.scale)
         q = (self.q - self.q.min()) / factor
-        return trusted_qp(self.P / factor, q, 0.0, self.scale / factor, self._trace / factor)
+        P = self.P / factor
+        # A solver that writes to its input must not be able to change what it is judged by.
+        P.flags.writeable = q.flags.writeable = False
+        return trusted_qp(P, q, 0.0, self.scale / factor, self._trace / factor)
 
     def __getstate__(self) -> tuple[Any, ...]:
         return self.P, self.q, self.r, self.clipped, self.scale, self._trace

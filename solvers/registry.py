@@ -30,8 +30,19 @@ _BUILTIN: dict[str, _Entry] = {
     "auto": _Entry("solvers.auto:Auto"),
     "active_set": _Entry("solvers.active_set:ActiveSet"),
     "piqp": _Entry("solvers.piqp_dense:Piqp", "piqp"),
+    "daqp": _Entry("solvers.daqp_dual:Daqp", "daqp", "daqp"),
+    "proxqp": _Entry("solvers.proxqp_dense:Proxqp", "proxsuite", "proxqp"),
+    "clarabel": _Entry("solvers.clarabel_conic:Clarabel", "clarabel", "clarabel"),
+    "osqp": _Entry("solvers.osqp_admm:Osqp", "osqp", "osqp"),
     "cvxpy": _Entry("solvers.cvxpy_conic:Cvxpy", "cvxpy"),
+    "qpsolvers": _Entry("solvers.qpsolvers_bridge:Qpsolvers", "qpsolvers", "qpsolvers"),
+    "scipy_slsqp": _Entry("solvers.scipy_slsqp:ScipySlsqp"),
+    "newton": _Entry("solvers.newton:Newton"),
+    "projected_gradient": _Entry("solvers.projected_gradient:ProjectedGradient"),
+    "exponentiated_gradient": _Entry("solvers.exponentiated_gradient:ExponentiatedGradient"),
+    "frank_wolfe": _Entry("solvers.frank_wolfe:FrankWolfe"),
     "torch": _Entry("solvers.torch_softmax:TorchSoftmax", "torch"),
+    "torch_projected": _Entry("solvers.torch_projected:TorchProjected", "torch"),
 }
 
 

@@ -1,0 +1,45 @@
+"""Clarabel: a homogeneous interior-point method (Goulart and Chen 2024), called directly without a modelling layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter
+from typing import ClassVar
+
+import numpy as np
+
+from .base import Candidate, Requirement
+from .problem import SimplexQP, Vector
+
+
+@dataclass(frozen=True)
+class Clarabel:
+    """Solver of the `clarabel` library. Default `max_iter` is 200; `start` is not used."""
+
+    name: ClassVar[str] = "clarabel"
+    requires: ClassVar[Requirement] = "quadratic"
+
+    def solve(
+        self, objective: SimplexQP, *, tol: float, max_iter: int | None, start: Vector | None, rng: np.random.Generator
+    ) -> Candidate:
+        """See `SimplexSolver.solve`."""
+        import clarabel
+        from scipy import sparse
+
+        began = perf_counter()
+        k = objective.dim
+        settings = clarabel.DefaultSettings()
+        settings.verbose = False
+        settings.max_iter = 200 if max_iter is None else max_iter
+        settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = min(0.01 * tol, 1e-12)
+        # A x + s = b: one zero-cone row for the sum, k non-negative rows for w = s.
+        A = sparse.vstack([np.ones((1, k)), -sparse.identity(k)], format="csc")
+        b = np.zeros(k + 1)
+        b[0] = 1.0
+        cones = [clarabel.ZeroConeT(1), clarabel.NonnegativeConeT(k)]
+        upper = sparse.csc_matrix(np.triu(objective.P))
+        solver = clarabel.DefaultSolver(upper, objective.q, A, b, cones, settings)
+        built = perf_counter() - began
+        solution = solver.solve()
+        limited = solution.status == clarabel.SolverStatus.MaxIterations
+        return Candidate(np.array(solution.x), int(solution.iterations), exhausted=limited, build_s=built)

@@ -1,0 +1,53 @@
+"""DAQP: a dual active-set method (Arnstrom, Bemporad and Axehill 2022), called directly.
+
+It may raise or report infeasibility on singular P; its proximal-point mode then helps, and the certificate judges.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter
+from typing import ClassVar
+
+import numpy as np
+
+from .base import Candidate, Requirement
+from .errors import SolverFailureError
+from .problem import SimplexQP, Vector
+
+_EQUALITY = 5
+_ITERATION_LIMIT = -4
+
+
+@dataclass(frozen=True)
+class Daqp:
+    """Dual active-set solver of the `daqp` library. Default `max_iter` is ``1000 + 10 k``; `start` is not used."""
+
+    name: ClassVar[str] = "daqp"
+    requires: ClassVar[Requirement] = "quadratic"
+
+    def solve(
+        self, objective: SimplexQP, *, tol: float, max_iter: int | None, start: Vector | None, rng: np.random.Generator
+    ) -> Candidate:
+        """See `SimplexSolver.solve`."""
+        import daqp
+
+        began = perf_counter()
+        k = objective.dim
+        upper = np.ones(k + 1)
+        lower = np.zeros(k + 1)
+        lower[k] = 1.0
+        sense = np.zeros(k + 1, dtype=np.int32)
+        sense[k] = _EQUALITY
+        limit = 1000 + 10 * k if max_iter is None else max_iter
+        # The library may write to its inputs.
+        P, q, ones = objective.P.copy(), objective.q.copy(), np.ones((1, k))
+        built = perf_counter() - began
+        x, _, flag, info = daqp.solve(
+            P, q, ones, upper, lower, sense, primal_tol=1e-12, dual_tol=1e-12, iter_limit=limit
+        )
+        if flag < 1 and flag != _ITERATION_LIMIT:
+            raise SolverFailureError(f"daqp stopped with exit flag {flag}; use solver='auto'")
+        if flag == _ITERATION_LIMIT and not np.any(x):  # stopped before it had an iterate
+            x = np.full(k, 1.0 / k)
+        return Candidate(np.array(x), int(info["iterations"]), exhausted=flag == _ITERATION_LIMIT, build_s=built)
