@@ -3,7 +3,8 @@ r"""The published way: softmax logits and a stochastic gradient optimiser.
 The weights are :math:`w = \mathrm{softmax}(\theta)`, and theta follows Adam or SGD on f(w(theta)) with, by the chain
 rule, :math:`\nabla_\theta = w \odot (g - \langle g, w \rangle)`. The gradient g comes from the whole objective, or from
 ``minibatch_gradient`` when the objective offers it; then the iterates of the second half are averaged (Polyak and
-Juditsky 1992). Kept as a reference: it never reaches a vertex and its accuracy is that of a first-order method.
+Juditsky 1992). Kept as a reference: exact gradients reach a gap of about 1e-8 of the scale, minibatches
+the accuracy of stochastic optimisation.
 """
 
 from __future__ import annotations
@@ -44,16 +45,22 @@ class TorchSoftmax:
     def solve(
         self, objective: Any, *, tol: float, max_iter: int | None, start: Vector | None, rng: np.random.Generator
     ) -> Candidate:
-        """See `SimplexSolver.solve`; default `max_iter` is 2000 steps."""
+        """See `SimplexSolver.solve`; default `max_iter` is 3000 steps."""
         import torch
 
         k, scale = objective.dim, objective.scale
-        steps = 2000 if max_iter is None else max_iter
+        steps = 3000 if max_iter is None else max_iter
         noisy = hasattr(objective, "minibatch_gradient") if self.stochastic is None else self.stochastic
         initial = np.zeros(k) if start is None else np.log(np.maximum(start, 1e-6))
         logits = torch.tensor(initial, dtype=torch.float64, device=self.device, requires_grad=True)
-        make = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[self.optimizer]
-        optimiser = make([logits], lr=self.lr)
+        optimiser: torch.optim.Optimizer
+        if self.optimizer == "sgd":
+            optimiser = torch.optim.SGD([logits], lr=self.lr)
+        elif noisy:
+            optimiser = torch.optim.Adam([logits], lr=self.lr)
+        else:
+            # The gradient of a weight going to zero vanishes with it; a short memory keeps Adam's steps of full length.
+            optimiser = torch.optim.Adam([logits], lr=self.lr, betas=(0.9, 0.95), eps=1e-20)
         decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
         on_device = not noisy and hasattr(objective, "P")
         if on_device:
