@@ -1,1 +1,47 @@
-"""Synthetic problems."""
+"""Laws with exact densities and scores, their KL barycenters, and named fusion problems.
+
+A leaf of the project: it knows nothing of time, diffusion processes or solvers.
+"""
+
+from . import families as _families  # registers the named families
+from .embedded_mixture import EmbeddedMixture
+from .errors import (
+    CovarianceError,
+    EffectiveSampleSizeError,
+    IntractableError,
+    NotFiniteError,
+    ShapeError,
+    SimplexError,
+    SyntheticError,
+    UnknownNameError,
+)
+from .estimate import Estimate
+from .gaussian_mixture import GaussianMixture
+from .law import DiffusableLaw, Law
+from .log_linear_pool import LogLinearPool, arithmetic_mixture
+from .problems import SyntheticProblem, known_problems, make_problem
+from .subspace import Subspace, common_subspace
+
+__all__ = [
+    "CovarianceError",
+    "DiffusableLaw",
+    "EffectiveSampleSizeError",
+    "EmbeddedMixture",
+    "Estimate",
+    "GaussianMixture",
+    "IntractableError",
+    "Law",
+    "LogLinearPool",
+    "NotFiniteError",
+    "ShapeError",
+    "SimplexError",
+    "Subspace",
+    "SyntheticError",
+    "SyntheticProblem",
+    "UnknownNameError",
+    "arithmetic_mixture",
+    "common_subspace",
+    "known_problems",
+    "make_problem",
+]
+del _families

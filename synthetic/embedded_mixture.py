@@ -1,0 +1,129 @@
+r"""A low-dimensional mixture times an isotropic Gaussian, rotated into R^d.
+
+    X = shift + Q Y + (I - Q Q') sqrt(v) Z,     Y ~ core on R^r,  Z ~ N(0, I_d),  Q (d, r) orthonormal.
+
+Everything that differs between two such laws with the same Q, v and shift happens in R^r, so total variation and KL
+between them equal those of their cores at any d.
+"""
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ._typing import Float64Array, FloatArray, SeedLike
+from ._validation import as_count, as_finite, as_points, as_positive
+from .errors import ShapeError
+from .gaussian_mixture import GaussianMixture
+
+_ORTHONORMAL_TOLERANCE = 1e-10
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class EmbeddedMixture:
+    """Law of a core mixture on R^r embedded in R^d with a shared isotropic complement.
+
+    Parameters
+    ----------
+    core : GaussianMixture
+        The law in the r-dimensional subspace.
+    frame : array, shape (d, r)
+        Orthonormal columns spanning the subspace.
+    variance : float
+        Variance of every direction orthogonal to the subspace.
+    shift : array, shape (d,)
+        Origin of the subspace.
+
+    Notes
+    -----
+    Evaluation costs ``O(n d r)`` beyond the core's.
+    """
+
+    core: GaussianMixture
+    frame: Float64Array
+    variance: float
+    shift: Float64Array
+
+    def __post_init__(self) -> None:
+        frame = as_finite("frame", self.frame).astype(np.float64)
+        r = self.core.dim
+        if frame.ndim != 2 or frame.shape[1] != r or frame.shape[0] < r:
+            raise ShapeError(f"frame must have shape (d, {r}) with d >= {r}, got {frame.shape}")
+        error = float(np.abs(frame.T @ frame - np.eye(r)).max())
+        if error > _ORTHONORMAL_TOLERANCE:
+            raise ShapeError(f"frame columns must be orthonormal; they miss by {error:.3g} (use numpy.linalg.qr)")
+        shift = as_finite("shift", self.shift).astype(np.float64)
+        if shift.shape != (frame.shape[0],):
+            raise ShapeError(f"shift must have shape ({frame.shape[0]},), got {shift.shape}")
+        as_positive("variance", self.variance)
+        object.__setattr__(self, "frame", frame)
+        object.__setattr__(self, "shift", shift)
+
+    @property
+    def dim(self) -> int:
+        """Dimension d of the ambient space."""
+        return self.frame.shape[0]
+
+    def _split(self, x: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Centred points (n, d), subspace coordinates (n, r) and complement residuals (n, d)."""
+        points = as_points(x, self.dim) - self.shift
+        y = points @ self.frame
+        return points, y, points - y @ self.frame.T
+
+    def log_prob(self, x: ArrayLike) -> FloatArray:
+        """Log density in nats at x (n, d), shape (n,)."""
+        _, y, rest = self._split(x)
+        codim = self.dim - self.core.dim
+        out: FloatArray = self.core.log_prob(y) - 0.5 * (
+            np.einsum("nd,nd->n", rest, rest) / self.variance + codim * np.log(2 * np.pi * self.variance)
+        )
+        return out
+
+    def score(self, x: ArrayLike) -> FloatArray:
+        """Score at x (n, d), shape (n, d)."""
+        _, y, rest = self._split(x)
+        out: FloatArray = self.core.score(y) @ self.frame.T - rest / self.variance
+        return out
+
+    def divergence(self, x: ArrayLike) -> FloatArray:
+        """Divergence of the score at x (n, d), shape (n,)."""
+        _, y, _ = self._split(x)
+        out: FloatArray = self.core.divergence(y) - (self.dim - self.core.dim) / self.variance
+        return out
+
+    def score_and_divergence(self, x: ArrayLike) -> tuple[FloatArray, FloatArray]:
+        """Score (n, d) and divergence (n,) in one pass."""
+        _, y, rest = self._split(x)
+        score, divergence = self.core.score_and_divergence(y)
+        codim = self.dim - self.core.dim
+        return score @ self.frame.T - rest / self.variance, divergence - codim / self.variance
+
+    def sample(self, n: int, *, rng: SeedLike = None) -> Float64Array:
+        """Draw n points, shape (n, d)."""
+        count = as_count("n", n, at_least=0)
+        generator = np.random.default_rng(rng)
+        return self.lift(self.core.sample(count, rng=generator), rng=generator)
+
+    def lift(self, y: Float64Array, *, rng: SeedLike = None) -> Float64Array:
+        """Embed subspace coordinates (n, r) in R^d, drawing the complement."""
+        noise = np.sqrt(self.variance) * np.random.default_rng(rng).standard_normal((len(y), self.dim))
+        return np.asarray(self.shift + noise + (y - noise @ self.frame) @ self.frame.T)
+
+    def diffuse(self, alpha: float, sigma: float) -> "EmbeddedMixture":
+        """Law of ``alpha X + sigma Z``."""
+        variance = alpha * alpha * self.variance + sigma * sigma
+        return EmbeddedMixture(self.core.diffuse(alpha, sigma), self.frame, variance, alpha * self.shift)
+
+    def affine(self, scale: float, shift: ArrayLike = 0.0) -> "EmbeddedMixture":
+        """Law of ``scale X + shift``."""
+        return EmbeddedMixture(
+            self.core.affine(scale),
+            self.frame,
+            scale * scale * self.variance,
+            scale * self.shift + as_finite("shift", shift),
+        )
+
+    def __repr__(self) -> str:
+        return f"EmbeddedMixture(core={self.core!r}, d={self.dim})"

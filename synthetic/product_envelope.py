@@ -1,0 +1,112 @@
+r"""A Gaussian-mixture envelope of a log-linear pool of Gaussian mixtures.
+
+For exponents ``0 < w_i <= 1``, subadditivity of ``a -> a^w`` gives, with ``c_ij N_ij`` the weighted components of p_i,
+
+    prod_i p_i^{w_i} = prod_i (sum_j c_ij N_ij)^{w_i}  <=  sum over tuples (j_1..j_k) of  prod_i (c_ij_i N_ij_i)^{w_i},
+
+a Gaussian mixture with known mass ``M``: the precision of a tuple is ``sum_i w_i S_ij_i^{-1}``. The ratio pool/envelope
+lies in ``[prod_i m_i^{w_i - 1}, 1]`` (power means), so rejection from the envelope draws exact i.i.d. samples with an
+acceptance rate bounded below whatever the dimension and separation, and ``log Z`` lies between
+``log M + sum_i (w_i - 1) log m_i`` and ``log M``. A pool of Gaussians is its own envelope.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from scipy.special import logsumexp
+
+from ._covariance import Spectrum
+from ._typing import Float64Array
+from .errors import IntractableError
+from .gaussian_mixture import GaussianMixture
+
+_LARGEST_SIZE = 1 << 24  # numbers held by the tuple mixture
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Envelope:
+    """``exp(log_mass) * mixture`` bounds the pool from above; log(pool/envelope) is at least ``log_floor``."""
+
+    mixture: GaussianMixture
+    log_mass: float
+    log_floor: float
+
+
+def product_envelope(mixtures: Sequence[GaussianMixture], weights: Float64Array) -> Envelope:
+    """Envelope of the pool of mixtures with positive weights.
+
+    Costs ``prod_i m_i`` Gaussian products; zero-weight components are left out.
+
+    Raises
+    ------
+    IntractableError
+        If the tuples would need more memory than is reasonable.
+    """
+    d = mixtures[0].dim
+    alive = [np.flatnonzero(p.weights > 0) for p in mixtures]
+    n_tuples = int(np.prod([float(len(a)) for a in alive]))
+    layouts = {p.spectrum.layout for p in mixtures}
+    width = d * d if "full" in layouts else d
+    if n_tuples * width > _LARGEST_SIZE:
+        raise IntractableError(
+            f"the Gaussian-product envelope needs {n_tuples} tuples of {width} numbers (limit {_LARGEST_SIZE}); "
+            "fewer auxiliaries, fewer components or sparser weights make it exact"
+        )
+    index = np.stack([part.ravel() for part in np.meshgrid(*alive, indexing="ij")], axis=1)  # (T, k)
+    if "full" in layouts:
+        mean, spectrum, distance = _full_products(mixtures, weights, index)
+    else:
+        mean, spectrum, distance = _axis_products(mixtures, weights, index)
+    log_c = 0.5 * spectrum.log_det() - 0.5 * distance
+    for i, (p, w) in enumerate(zip(mixtures, weights, strict=True)):
+        with np.errstate(divide="ignore"):
+            log_c += w * (np.log(p.weights) - 0.5 * p.spectrum.log_det())[index[:, i]]
+    log_mass = float(logsumexp(log_c))
+    counts = np.array([len(a) for a in alive], dtype=np.float64)
+    return Envelope(
+        GaussianMixture(_normalised(log_c), mean, spectrum), log_mass, float(((weights - 1.0) * np.log(counts)).sum())
+    )
+
+
+def _normalised(log_c: Float64Array) -> Float64Array:
+    probabilities = np.exp(log_c - log_c.max())
+    return np.asarray(probabilities / probabilities.sum())
+
+
+def _axis_products(
+    mixtures: Sequence[GaussianMixture], weights: Float64Array, index: np.ndarray
+) -> tuple[Float64Array, Spectrum, Float64Array]:
+    """Means, spectrum and weighted squared distances of the tuples when all covariances are axis-aligned."""
+    d = mixtures[0].dim
+    precisions = [w / p.spectrum.values for p, w in zip(mixtures, weights, strict=True)]
+    total = sum(precision[index[:, i]] for i, precision in enumerate(precisions))
+    mean = sum(
+        (precision * p.means)[index[:, i]] for i, (precision, p) in enumerate(zip(precisions, mixtures, strict=True))
+    )
+    mean = np.asarray(mean / total)
+    distance = np.zeros(len(index))
+    for i, (precision, p) in enumerate(zip(precisions, mixtures, strict=True)):
+        distance += (precision[index[:, i]] * (p.means[index[:, i]] - mean) ** 2).sum(axis=1)
+    return mean, Spectrum(np.asarray(1.0 / total), d), distance
+
+
+def _full_products(
+    mixtures: Sequence[GaussianMixture], weights: Float64Array, index: np.ndarray
+) -> tuple[Float64Array, Spectrum, Float64Array]:
+    d = mixtures[0].dim
+    precisions = [w * np.linalg.inv(p.spectrum.dense()) for p, w in zip(mixtures, weights, strict=True)]
+    total = np.zeros((len(index), d, d))
+    pulled = np.zeros((len(index), d))
+    for i, (precision, p) in enumerate(zip(precisions, mixtures, strict=True)):
+        total += precision[index[:, i]]
+        pulled += np.einsum("mde,me->md", precision, p.means)[index[:, i]]
+    values, basis = np.linalg.eigh(total)
+    mean = np.einsum("tde,te,tfe,tf->td", basis, 1.0 / values, basis, pulled, optimize=True)
+    distance = np.zeros(len(index))
+    for i, (precision, p) in enumerate(zip(precisions, mixtures, strict=True)):
+        residual = p.means[index[:, i]] - mean
+        distance += np.einsum("td,tde,te->t", residual, precision[index[:, i]], residual, optimize=True)
+    return mean, Spectrum(1.0 / values, d, basis), distance

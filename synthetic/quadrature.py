@@ -1,0 +1,84 @@
+r"""Tensor-grid quadrature on R^1 and R^2 for laws built from Gaussian mixtures.
+
+The trapezoidal rule converges faster than any power for smooth integrands that vanish at both ends, so a grid that
+covers every component to 12 standard deviations at a fraction of the smallest one is exact to rounding. Nothing here
+needs to know the integrand: only the mixtures that bound its scale.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from ._typing import Float64Array
+from .errors import IntractableError
+from .gaussian_mixture import GaussianMixture
+
+_REACH = 12.0  # standard deviations covered beyond the outermost mean
+_STEPS_PER_STD = {1: 16.0, 2: 5.0}
+_SMALLEST = {1: 2001, 2: 129}
+_LARGEST = {1: 2_000_001, 2: 1201}
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Nodes (n, r) of a tensor grid, its axes, and the volume of one cell (the trapezoidal weight)."""
+
+    axes: tuple[Float64Array, ...]
+    nodes: Float64Array
+    cell: float
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of nodes per axis."""
+        return tuple(len(axis) for axis in self.axes)
+
+
+def cover(mixtures: Sequence[GaussianMixture], *, refine: float = 1.0) -> Grid:
+    """Grid covering every component of the given mixtures on R^1 or R^2.
+
+    Parameters
+    ----------
+    mixtures : sequence of GaussianMixture
+        Mixtures of one dimension r, 1 or 2.
+    refine : float
+        Multiplies the number of nodes per standard deviation.
+
+    Raises
+    ------
+    IntractableError
+        If r > 2 or the ratio of extent to smallest standard deviation would need too many nodes.
+    """
+    r = mixtures[0].dim
+    if r > 2:
+        raise IntractableError(f"quadrature needs intrinsic rank at most 2, got {r}; use a Monte Carlo estimate")
+    axes = []
+    for e in range(r):
+        centres = np.concatenate([p.means[:, e] for p in mixtures])
+        spread = np.concatenate([np.sqrt(np.einsum("mdd->md", p.spectrum.dense())[:, e]) for p in mixtures])
+        finest = min(float(np.sqrt(p.spectrum.values.min())) for p in mixtures)
+        low, high = float((centres - _REACH * spread).min()), float((centres + _REACH * spread).max())
+        wanted = int(np.ceil((high - low) / finest * _STEPS_PER_STD[r] * refine)) + 1
+        count = max(wanted, _SMALLEST[r]) | 1  # odd: every other node is a coarser grid
+        if count > _LARGEST[r] * refine:
+            raise IntractableError(
+                f"quadrature along axis {e} would need {count} nodes (limit {_LARGEST[r]}): the extent "
+                f"{high - low:.3g} is too large for the smallest standard deviation {finest:.3g}"
+            )
+        axes.append(np.linspace(low, high, count))
+    mesh = np.meshgrid(*axes, indexing="ij")
+    nodes = np.stack([part.ravel() for part in mesh], axis=1)
+    cell = float(np.prod([axis[1] - axis[0] for axis in axes]))
+    return Grid(tuple(axes), nodes, cell)
+
+
+def log_integral(log_values: Float64Array, grid: Grid) -> tuple[float, float]:
+    """Log of the integral of ``exp(log_values)`` over the grid, and its change against half the resolution."""
+    top = float(log_values.max())
+    values = np.exp(log_values - top).reshape(grid.shape)
+    fine = float(values.sum()) * grid.cell
+    every_other = values[tuple(slice(None, None, 2) for _ in grid.axes)]
+    coarse = float(every_other.sum()) * grid.cell * 2 ** len(grid.axes)
+    return top + float(np.log(fine)), abs(float(np.log(coarse / fine)))
