@@ -31,7 +31,7 @@ from .errors import NotFiniteError
 
 # Largest predicted error of a log joint before a chunk leaves the product form.
 _TOLERANCE = {np.dtype(np.float64): 1e-9, np.dtype(np.float32): 4e-3}
-# Responsibilities are cut here: below, products with them would be subnormal, which is up to 10x slower and adds nothing.
+# Responsibilities are cut here: smaller ones make products subnormal, which is up to 10x slower and adds nothing.
 _SMALLEST_LOG = {np.dtype(np.float64): -600.0, np.dtype(np.float32): -60.0}
 _SMALL_DIM = 8
 _GEMM = {np.dtype(np.float64): dgemm, np.dtype(np.float32): sgemm}
@@ -170,7 +170,8 @@ class MixtureKernel:
     def _product_score(self, c: _Prepared, xt: FloatArray, resp: FloatArray, out: FloatArray | None) -> FloatArray:
         """Score as a (rows, d) array, written into ``out`` if given."""
         d, rows = xt.shape
-        precision = c.shared if c.shared is not None else c.precision.T @ resp  # number, (1, rows) or (d, rows)
+        pulled = c.shared if c.shared is not None else c.precision.T @ resp  # number, (1, rows) or (d, rows)
+        precision = np.asarray(pulled, dtype=xt.dtype)
         if d <= _SMALL_DIM:
             s = c.linear.T @ resp
             s -= precision * xt
@@ -181,7 +182,7 @@ class MixtureKernel:
         if out is None:
             out = np.empty((rows, d), dtype=xt.dtype)
         # One accumulating product, out = R'(M/v) - precision x, instead of a product and a subtraction.
-        np.multiply(xt.T, -precision if c.shared is not None else -precision.T, out=out)
+        np.multiply(xt.T, -precision.T, out=out)
         gemm = _GEMM[xt.dtype]
         gemm(1.0, c.linear.T, resp.T, beta=1.0, c=out.T, trans_b=1, overwrite_c=1)
         return out

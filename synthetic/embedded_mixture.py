@@ -64,7 +64,7 @@ class EmbeddedMixture:
     @property
     def dim(self) -> int:
         """Dimension d of the ambient space."""
-        return self.frame.shape[0]
+        return int(self.frame.shape[0])
 
     def _split(self, x: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Centred points (n, d), subspace coordinates (n, r) and complement residuals (n, d)."""
@@ -104,11 +104,8 @@ class EmbeddedMixture:
         """Draw n points, shape (n, d)."""
         count = as_count("n", n, at_least=0)
         generator = np.random.default_rng(rng)
-        return self.lift(self.core.sample(count, rng=generator), rng=generator)
-
-    def lift(self, y: Float64Array, *, rng: SeedLike = None) -> Float64Array:
-        """Embed subspace coordinates (n, r) in R^d, drawing the complement."""
-        noise = np.sqrt(self.variance) * np.random.default_rng(rng).standard_normal((len(y), self.dim))
+        y = self.core.sample(count, rng=generator)
+        noise = np.sqrt(self.variance) * generator.standard_normal((count, self.dim))
         return np.asarray(self.shift + noise + (y - noise @ self.frame) @ self.frame.T)
 
     def diffuse(self, alpha: float, sigma: float) -> "EmbeddedMixture":

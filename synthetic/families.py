@@ -5,7 +5,7 @@ auxiliaries on R^d, m components each. Geometry is drawn first in the smallest s
 afterwards, so that problems differing in d alone have the same intrinsic geometry.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import numpy as np
@@ -239,7 +239,11 @@ def near_duplicates(
 
 # ---------------------------------------------------------------------- geometry
 def _pool_problem(
-    name: str, auxiliaries: tuple[Mixture, ...], weights: Float64Array, params: dict[str, object], known: dict[str, str]
+    name: str,
+    auxiliaries: tuple[Mixture, ...],
+    weights: Float64Array,
+    params: Mapping[str, object],
+    known: Mapping[str, str],
 ) -> SyntheticProblem:
     """Problem whose target is the barycenter at ``weights``, as a mixture when that is exact."""
     pool = LogLinearPool(auxiliaries, weights)

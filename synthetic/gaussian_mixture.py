@@ -64,7 +64,7 @@ class GaussianMixture:
     @property
     def dim(self) -> int:
         """Dimension d of the space."""
-        return self.means.shape[1]
+        return int(self.means.shape[1])
 
     @property
     def n_components(self) -> int:

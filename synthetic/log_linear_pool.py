@@ -190,10 +190,7 @@ class LogLinearPool:
         count = as_count("n", n, at_least=0)
         generator = np.random.default_rng(rng)
         y = self._sample_cores(count, generator)
-        if self.subspace is None or self.subspace.variance is None:
-            return y
-        embedded = self.subspace.embed(self.subspace.cores[0])
-        return embedded.lift(y, rng=generator) if not isinstance(embedded, GaussianMixture) else y
+        return y if self.subspace is None else self.subspace.lift(y, generator)
 
     def _sample_cores(self, count: int, rng: np.random.Generator) -> Float64Array:
         accepted: list[Float64Array] = []

@@ -98,5 +98,5 @@ def common_subspace(laws: Sequence[Mixture]) -> Subspace | None:
     if rank >= dim:
         return None
     frame = np.ascontiguousarray(rows[:rank].T)
-    cores = tuple(law.map_means(lambda mu: (mu - shift) @ frame) for law in mixtures)
-    return Subspace(cores, frame, shift, float(mixtures[0].spectrum.values[0, 0]), plain=True)
+    projected = tuple(law.map_means(lambda mu: (mu - shift) @ frame) for law in mixtures)
+    return Subspace(projected, frame, shift, float(mixtures[0].spectrum.values[0, 0]), plain=True)
