@@ -9,7 +9,11 @@ constant), which is nonsingular whenever P is definite along the simplex. Every 
 every negative weight and add every negative multiplier at once. It usually settles within five rounds, whatever k, but
 may cycle, so it is given up when the number of violations stops falling.
 
-*Finish.* A primal active-set method, which cannot cycle because it decreases f: the step is cut at the first weight to
+*Proximal steps*, only when the guess fails, as it may on singular P: the guess on
+:math:`f + \tfrac{\epsilon}{2} \|w - w_j\|^2` with epsilon = 1e-7, which for a quadratic ends at an exact minimiser
+after a few j (Rockafellar 1976).
+
+*Finish*, only when that fails too. A primal active-set method, which cannot cycle because it decreases f: the step is cut at the first weight to
 reach zero, which leaves S; after an uncut step the most negative multiplier enters S.
 
 The ridge :math:`\delta = 10^{-13}` makes every system solvable, so singular P and exact duplicates need no special
@@ -34,6 +38,8 @@ from .problem import Matrix, SimplexQP, Vector
 
 _RIDGE = 1e-13  # relative to the scale, which is about 1
 _ROUNDING = 1e-14  # multipliers and residuals below this are rounding
+_PROXIMITY = 1e-7
+_PROXIMAL_STEPS = 6
 _GUESS_ROUNDS = 25
 _STALE_ROUNDS = 4
 
@@ -48,12 +54,30 @@ class ActiveSet:
     requires: ClassVar[Requirement] = "quadratic"
 
     def solve(
-        self, objective: SimplexQP, *, tol: float, max_iter: int | None, start: Vector | None, rng: np.random.Generator
+        self,
+        objective: SimplexQP,
+        *,
+        tol: float,
+        max_iter: int | None,
+        start: Vector | None,
+        rng: np.random.Generator | int,
     ) -> Candidate:
         """See `SimplexSolver.solve`."""
         P, q = objective.P, objective.q
+        if len(q) == 2:
+            return Candidate(_segment(P, q), 1)
         limit = 100 + 10 * len(q) if max_iter is None else max_iter
-        w, rounds, settled = _guess(P, q, start, min(limit, _GUESS_ROUNDS))
+        w, rounds, settled = _guess(P, q, start, min(limit, _GUESS_ROUNDS), _RIDGE)
+        for _ in range(_PROXIMAL_STEPS):
+            if settled or rounds >= limit:
+                break
+            budget = min(limit - rounds, _GUESS_ROUNDS)
+            w, more, settled = _guess(P, q - _PROXIMITY * w, w, budget, _PROXIMITY)
+            rounds += more
+            if not settled:
+                break
+            g = P @ w + q
+            settled = bool(w @ (g - g.min()) <= _ROUNDING)
         if not settled and rounds < limit:
             w, more, settled = _finish(P, q, w, limit - rounds)
             rounds += more
@@ -70,28 +94,52 @@ class ActiveSet:
         return solve_block(P, q, MAX_ROUNDS if max_iter is None else min(max_iter, MAX_ROUNDS))
 
 
-def _guess(P: Matrix, q: Vector, start: Vector | None, limit: int) -> tuple[Vector, int, bool]:
+def _segment(P: Matrix, q: Vector) -> Vector:
+    """Closed form for k = 2: the stationary point of a parabola, cut to [0, 1]; the midpoint when it is flat."""
+    curvature = float(P[0, 0] - 2.0 * P[0, 1] + P[1, 1])
+    downhill = float(P[1, 1] - P[0, 1] + q[1] - q[0])  # minus the slope at weight 0
+    if curvature <= _ROUNDING:
+        first = 0.5 if abs(downhill) <= _ROUNDING else float(downhill > 0.0)
+    else:
+        first = min(max(downhill / curvature, 0.0), 1.0)
+    return np.array([first, 1.0 - first])
+
+
+def _guess(P: Matrix, q: Vector, start: Vector | None, limit: int, ridge: float) -> tuple[Vector, int, bool]:
     """Block principal pivoting: weights, rounds made, and whether the weights are optimal."""
     k = len(q)
-    if start is None:
-        w, inside = np.full(k, 1.0 / k), np.ones(k, dtype=bool)
-    else:
-        w, inside = start, start > 0.0
-    best, stale = k + 1, 0
-    for rounds in range(1, limit + 1):
+    bordered = P + 1.0
+    bordered.ravel()[:: k + 1] += ridge
+    ones = np.ones(k)
+    inside = ones > 0.0 if start is None else start > 0.0
+    best, stale, rounds = k + 1, 0, 0
+    w = ones / k
+    while rounds < limit:
+        rounds += 1
         support = inside.nonzero()[0]
+        n = len(support)
+        rhs = np.empty((2, n))
+        rhs[0] = q[support]
+        rhs[1] = 1.0
+        block = bordered[support[:, None], support] if n < k else bordered.copy()
+        factor, solution, failed = dposv(block.T, rhs.T, lower=1, overwrite_a=1, overwrite_b=1)
+        if failed:
+            break
+        along, across = ones[:n] @ solution
         w = np.zeros(k)
-        w[support] = 1.0 / len(support)
-        step, factor = _newton_step(P, support, P @ w + q)
-        w[support] += step
+        w[support] = solution[:, 1] * ((1.0 + along) / across) - solution[:, 0]
         g = P @ w + q
+        if ridge > _RIDGE:
+            g += ridge * w
         slack = g - g @ w
         wrong = np.where(inside, w, slack + _ROUNDING) < 0.0
         violations = int(np.count_nonzero(wrong))
         if not violations:
-            if np.abs(slack[support]).max() > _ROUNDING:
+            residual = slack[support]
+            if residual @ residual > _ROUNDING**2:
                 w[support] += _correction(factor, g[support])
-            return w, rounds, bool((w >= 0.0).all())
+                return w, rounds, bool((w >= 0.0).all())
+            return w, rounds, True
         stale = 0 if violations < best else stale + 1
         best = min(best, violations)
         inside = inside ^ wrong

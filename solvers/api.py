@@ -1,8 +1,8 @@
-r"""The facade: one verb, `solve`, and its forms for many problems.
+r"""The facade: one verb, `solve`.
 
-Whatever the solver, a solve is: validate; normalise by a power of two; ask the solver for weights; clip and
-renormalise in float64; break ties by minimum norm; compute the Frank-Wolfe gap from the problem alone. The gap is the
-certificate that judges every solver alike: ``converged`` means ``gap <= tol * scale`` and nothing else.
+Whatever the solver, a solve is: normalise by a power of two; ask the solver for weights; clip and renormalise in
+float64; compute the Frank-Wolfe gap from the problem alone; break ties by minimum norm. The gap is the certificate that
+judges every solver alike: ``converged`` means ``gap <= tol * scale`` and nothing else.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .base import SimplexSolver, SolverResult, Status
-from .certificates import duality_gap, kkt_residual, null_directions, onto_simplex
+from .auto import Auto, Judged, first_certified, judge
+from .base import Candidate, SimplexSolver, SolverResult, Status
+from .certificates import null_directions
 from .errors import NonFiniteError, ShapeError, SolverFailureError, UnsupportedObjectiveError
 from .minimum_norm import minimum_norm
-from .problem import SimplexObjective, SimplexQP, Vector
+from .problem import Matrix, SimplexObjective, SimplexQP, Vector
+from .projections import project_simplex
 from .registry import get_solver
-
-_NO_DIRECTIONS = np.empty((0, 0))
 
 
 def solve(
@@ -72,72 +72,67 @@ def solve(
         raise ValueError(f"tol must be positive and finite, got {tol}")
     if max_iter is not None and max_iter < 1:
         raise ValueError(f"max_iter must be at least 1, got {max_iter}")
-    quadratic = isinstance(problem, SimplexQP)
-    k = problem.dim
-    if k == 1:
-        w = np.ones(1)
-        return SolverResult(
-            w, problem.value(w), 0.0, 0.0, Status.CERTIFIED, 0, 0.0, perf_counter() - began, backend.name,
-            problem.scale, tol, np.empty((1, 0)),
-        )  # fmt: skip
-    scale = problem.scale
-    if not quadratic:
+    scale, k = problem.scale, problem.dim
+    work: Any = problem
+    if isinstance(problem, SimplexQP):
+        work = problem.normalised()
+    else:
         _check_supported(backend, problem)
         if not 0.0 < scale < math.inf:
             raise NonFiniteError(f"problem.scale must be positive and finite, got {scale}")
-    first = None if start is None else _starting_point(start, k)
-    work = problem.normalised() if isinstance(problem, SimplexQP) else problem
-    try:
-        candidate = backend.solve(
-            work, tol=tol, max_iter=max_iter, start=first, rng=np.random.default_rng(0 if rng is None else rng)
-        )
-    except (ArithmeticError, RuntimeError, np.linalg.LinAlgError) as error:
-        if isinstance(error, SolverFailureError):
-            raise
-        raise SolverFailureError(f"solver {backend.name!r} failed: {error}; use solver='auto'") from error
-    w = onto_simplex(candidate.weights, backend.name)
-    if w.shape != (k,):
-        raise SolverFailureError(f"solver {backend.name!r} returned weights of shape {w.shape}, expected ({k},)")
-    trail = candidate.trail
-    gradient = work.gradient(w)
-    limit = tol * work.scale
-    constrained = getattr(backend, "linear_minimum", None)
-    if constrained is None:
-        gap = duality_gap(w, gradient)
-        directions = _NO_DIRECTIONS
-        if gap <= limit and (quadratic or hasattr(work, "hessian")):
-            w, gradient, gap, directions, trail = _break_ties(work, w, gradient, gap, limit, trail)
+    if k == 1:
+        judged = judge(backend, Candidate(np.ones(1), 0), work)
     else:
-        gap = max(float(w @ gradient) - constrained(gradient), 0.0)
-        directions = _NO_DIRECTIONS
-    if not math.isfinite(gap):
-        raise SolverFailureError(f"the objective is not finite at the weights {w} of solver {backend.name!r}")
-    short = Status.ITERATION_LIMIT if candidate.exhausted else Status.INACCURATE
-    status = Status.CERTIFIED if gap <= limit else short
+        judged = first_certified(
+            backend.choices(work) if isinstance(backend, Auto) else (backend,),
+            work,
+            tol=tol,
+            max_iter=max_iter,
+            start=None if start is None else _starting_point(start, k),
+            rng=0 if rng is None else rng,
+        )
+    limit = tol * work.scale
+    directions = np.empty((k, 0))
+    linear_minimum = getattr(judged.solver, "linear_minimum", None)
+    if linear_minimum is not None:
+        gap = float(judged.weights @ judged.gradient) - linear_minimum(judged.gradient)
+        judged = judged._replace(gap=max(gap, 0.0))
+    elif k > 1 and judged.gap <= limit and hasattr(work, "hessian") and not getattr(work, "definite", False):
+        judged, directions = _break_ties(work, judged, limit)
+    if not math.isfinite(judged.gap):
+        raise SolverFailureError(f"the objective is not finite at the weights found by solver {judged.solver.name!r}")
+    w, candidate = judged.weights, judged.candidate
     w.flags.writeable = False
-    value = problem.value(w)
+    short = Status.ITERATION_LIMIT if candidate.exhausted else Status.INACCURATE
     return SolverResult(
-        w, value, gap * (scale / work.scale), kkt_residual(w, gradient, work.scale), status, candidate.n_iter,
-        candidate.build_s, perf_counter() - began - candidate.build_s, backend.name, scale, tol,
-        directions if directions.size else np.empty((k, 0)), trail,
-    )  # fmt: skip
+        weights=w,
+        value=problem.value(w),
+        gap=judged.gap * (scale / work.scale),
+        kkt=float(np.minimum(w, judged.slack / work.scale).max()),
+        status=Status.CERTIFIED if judged.gap <= limit else short,
+        n_iter=candidate.n_iter,
+        build_s=candidate.build_s,
+        solve_s=perf_counter() - began - candidate.build_s,
+        solver=judged.solver.name,
+        scale=scale,
+        tol=tol,
+        null_directions=directions,
+        trail=judged.trail,
+    )
 
 
-def _break_ties(
-    work: Any, w: Vector, gradient: Vector, gap: float, limit: float, trail: tuple[str, ...]
-) -> tuple[Vector, Vector, float, Any, tuple[str, ...]]:
+def _break_ties(work: Any, judged: Judged, limit: float) -> tuple[Judged, Matrix]:
     """Replace a non-unique minimiser by the shortest one, unless that would spoil the certificate."""
-    factor = work.scale
-    directions = null_directions(w, work.hessian(w) / factor, gradient / factor)
+    w, factor = judged.weights, work.scale
+    directions = null_directions(w, work.hessian(w) / factor, judged.gradient / factor)
     if not directions.shape[1]:
-        return w, gradient, gap, directions, trail
-    shorter = onto_simplex(minimum_norm(w, directions), "the tie-break")
-    moved = work.gradient(shorter)
-    moved_gap = duality_gap(shorter, moved)
-    if moved_gap <= max(limit, gap):
+        return judged, directions
+    shorter = judge(judged.solver, Candidate(minimum_norm(w, directions), 0), work)
+    if shorter.gap <= max(limit, judged.gap):
         note = f"the minimiser is not unique ({directions.shape[1]} flat direction(s)): minimum-norm weights"
-        return shorter, moved, moved_gap, directions, (*trail, note)
-    return w, gradient, gap, directions, (*trail, "the minimiser is nearly not unique: the tie-break was not applied")
+        return shorter._replace(candidate=judged.candidate, trail=(*judged.trail, note)), directions
+    note = "the minimiser is nearly not unique: breaking the tie would exceed the tolerance"
+    return judged._replace(trail=(*judged.trail, note)), directions
 
 
 def _check_supported(backend: SimplexSolver, problem: SimplexObjective) -> None:
@@ -156,6 +151,4 @@ def _starting_point(start: ArrayLike, k: int) -> Vector:
         raise ShapeError(f"start must have shape ({k},), got {point.shape}")
     if not np.isfinite(point).all():
         raise NonFiniteError(f"start must be finite, got {point}")
-    from .projections import project_simplex
-
     return project_simplex(point)

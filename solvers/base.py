@@ -70,12 +70,12 @@ class SimplexSolver(Protocol):
         tol: float,
         max_iter: int | None,
         start: Vector | None,
-        rng: np.random.Generator,
+        rng: np.random.Generator | int,
     ) -> Candidate:
         """Minimise `objective` over the simplex to a duality gap of about ``tol * objective.scale``.
 
         `max_iter` None means the solver's own default; `start` (k,) is a point of the simplex to start from, which
-        may be ignored; every random number comes from `rng`.
+        may be ignored; every random number comes from ``np.random.default_rng(rng)``.
         """
         ...
 

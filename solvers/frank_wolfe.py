@@ -32,7 +32,7 @@ class FrankWolfe:
         tol: float,
         max_iter: int | None,
         start: Vector | None,
-        rng: np.random.Generator,
+        rng: np.random.Generator | int,
     ) -> Candidate:
         """See `SimplexSolver.solve`."""
         limit = 20_000 + 100 * objective.dim if max_iter is None else max_iter

@@ -36,7 +36,7 @@ class Newton:
         tol: float,
         max_iter: int | None,
         start: Vector | None,
-        rng: np.random.Generator,
+        rng: np.random.Generator | int,
     ) -> Candidate:
         """See `SimplexSolver.solve`."""
         limit = 100 if max_iter is None else max_iter

@@ -23,7 +23,13 @@ class Osqp:
     requires: ClassVar[Requirement] = "quadratic"
 
     def solve(
-        self, objective: SimplexQP, *, tol: float, max_iter: int | None, start: Vector | None, rng: np.random.Generator
+        self,
+        objective: SimplexQP,
+        *,
+        tol: float,
+        max_iter: int | None,
+        start: Vector | None,
+        rng: np.random.Generator | int,
     ) -> Candidate:
         """See `SimplexSolver.solve`."""
         import osqp

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -101,7 +101,9 @@ class SimplexQP:
     Notes
     -----
     The arrays are copied as float64 and read-only; the caller's arrays are never modified.
-    Cost: one Cholesky factorisation, k^3/3 flops (an eigendecomposition only when P is indefinite beyond k eps trace).
+    `definite` says whether every eigenvalue of P is above rounding, in which case the minimiser is unique.
+    Cost: one or two Cholesky factorisations, k^3/3 flops each (an
+    eigendecomposition only when P is indefinite beyond k eps trace).
     """
 
     P: Matrix
@@ -109,7 +111,7 @@ class SimplexQP:
     r: float
     clipped: float
     scale: float
-    _trace: float = field(repr=False)
+    definite: bool
 
     def __init__(self, P: ArrayLike, q: ArrayLike, r: float = 0.0) -> None:
         matrix, eps = _real_array(P, "P")
@@ -127,7 +129,9 @@ class SimplexQP:
         _require_finite(vector, "q")
         matrix = _symmetrised(matrix, eps)
         clipped = 0.0
-        if not _cholesky_succeeds(matrix, k * EPS * trace):
+        rounding = k * EPS * trace
+        definite = trace > 0.0 and _cholesky_succeeds(matrix, -10.0 * rounding)
+        if not definite and not _cholesky_succeeds(matrix, rounding):
             matrix, clipped = _clip_spectrum(matrix, 10 * k * eps * abs(trace))
             trace = float(matrix.trace())
         matrix.flags.writeable = False
@@ -135,7 +139,7 @@ class SimplexQP:
         scale = qp_scale(trace, vector)
         if not scale < 1e300:
             raise NonFiniteError(f"P and q have scale {scale}, near overflow; divide both by a common factor first")
-        _set(self, matrix, vector, r, clipped, scale, trace)
+        _set(self, matrix, vector, r, clipped, scale, definite)
 
     @property
     def dim(self) -> int:
@@ -162,10 +166,10 @@ class SimplexQP:
         P = self.P / factor
         # A solver that writes to its input must not be able to change what it is judged by.
         P.flags.writeable = q.flags.writeable = False
-        return trusted_qp(P, q, 0.0, self.scale / factor, self._trace / factor)
+        return trusted_qp(P, q, 0.0, self.scale / factor, self.definite)
 
     def __getstate__(self) -> tuple[Any, ...]:
-        return self.P, self.q, self.r, self.clipped, self.scale, self._trace
+        return self.P, self.q, self.r, self.clipped, self.scale, self.definite
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         _set(self, *state)
@@ -233,10 +237,10 @@ class SimplexQPBatch:
         return f"SimplexQPBatch({len(self)} problems, dim={self.dim})"
 
 
-def trusted_qp(P: Matrix, q: Vector, r: float, scale: float, trace: float) -> SimplexQP:
+def trusted_qp(P: Matrix, q: Vector, r: float, scale: float, definite: bool) -> SimplexQP:
     """A `SimplexQP` from arrays already known to be valid: no copy, no check."""
     qp = object.__new__(SimplexQP)
-    _set(qp, P, q, r, 0.0, scale, trace)
+    _set(qp, P, q, r, 0.0, scale, definite)
     return qp
 
 
@@ -250,14 +254,14 @@ def power_of_two_below(scale: float) -> float:
     return math.ldexp(1.0, min(max(math.frexp(scale)[1] - 1, -1000), 1000))
 
 
-def _set(qp: SimplexQP, P: Matrix, q: Vector, r: float, clipped: float, scale: float, trace: float) -> None:
+def _set(qp: SimplexQP, P: Matrix, q: Vector, r: float, clipped: float, scale: float, definite: bool) -> None:
     assign = object.__setattr__
     assign(qp, "P", P)
     assign(qp, "q", q)
     assign(qp, "r", r)
     assign(qp, "clipped", clipped)
     assign(qp, "scale", scale)
-    assign(qp, "_trace", trace)
+    assign(qp, "definite", definite)
 
 
 def _real_array(values: ArrayLike, name: str, *, copy: bool = True) -> tuple[NDArray[np.float64], float]:

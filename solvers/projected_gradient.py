@@ -34,7 +34,7 @@ class ProjectedGradient:
         tol: float,
         max_iter: int | None,
         start: Vector | None,
-        rng: np.random.Generator,
+        rng: np.random.Generator | int,
     ) -> Candidate:
         """See `SimplexSolver.solve`."""
         limit = 20_000 if max_iter is None else max_iter

@@ -24,7 +24,13 @@ class Proxqp:
     requires: ClassVar[Requirement] = "quadratic"
 
     def solve(
-        self, objective: SimplexQP, *, tol: float, max_iter: int | None, start: Vector | None, rng: np.random.Generator
+        self,
+        objective: SimplexQP,
+        *,
+        tol: float,
+        max_iter: int | None,
+        start: Vector | None,
+        rng: np.random.Generator | int,
     ) -> Candidate:
         """See `SimplexSolver.solve`."""
         from proxsuite import proxqp

@@ -44,7 +44,13 @@ class Qpsolvers:
     requires: ClassVar[Requirement] = "quadratic"
 
     def solve(
-        self, objective: SimplexQP, *, tol: float, max_iter: int | None, start: Vector | None, rng: np.random.Generator
+        self,
+        objective: SimplexQP,
+        *,
+        tol: float,
+        max_iter: int | None,
+        start: Vector | None,
+        rng: np.random.Generator | int,
     ) -> Candidate:
         """See `SimplexSolver.solve`."""
         import qpsolvers

@@ -81,6 +81,12 @@ def get_solver(name: str, **options: Any) -> SimplexSolver:
         raise TypeError(f"solver {name!r} has no option {', '.join(unknown)}; its options: {listed}") from None
 
 
+def is_available(name: str) -> bool:
+    """Whether the library behind the built-in solver `name` can be imported."""
+    needs = _BUILTIN[name].needs
+    return not needs or _importable(needs)
+
+
 def missing_line(name: str) -> str:
     """The ``pip install`` line that makes the built-in solver `name` available."""
     extra = _BUILTIN[name].extra

@@ -34,7 +34,7 @@ class ScipySlsqp:
         tol: float,
         max_iter: int | None,
         start: Vector | None,
-        rng: np.random.Generator,
+        rng: np.random.Generator | int,
     ) -> Candidate:
         """See `SimplexSolver.solve`."""
         from scipy.optimize import minimize

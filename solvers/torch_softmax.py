@@ -43,7 +43,7 @@ class TorchSoftmax:
     requires: ClassVar[Requirement] = "gradient"
 
     def solve(
-        self, objective: Any, *, tol: float, max_iter: int | None, start: Vector | None, rng: np.random.Generator
+        self, objective: Any, *, tol: float, max_iter: int | None, start: Vector | None, rng: np.random.Generator | int
     ) -> Candidate:
         """See `SimplexSolver.solve`; default `max_iter` is 3000 steps."""
         import torch
@@ -66,6 +66,7 @@ class TorchSoftmax:
         if on_device:
             P = torch.tensor(objective.P, device=self.device)
             q = torch.tensor(objective.q, device=self.device)
+        generator = np.random.default_rng(rng)
         total, count = np.zeros(k), 0
         done = 0
         for done in range(1, steps + 1):
@@ -75,8 +76,8 @@ class TorchSoftmax:
                     g = P @ w + q
                 else:
                     at = w.detach().cpu().numpy()
-                    ghost = objective.minibatch_gradient(at, rng) if noisy else objective.gradient(at)
-                    g = torch.as_tensor(np.asarray(ghost, dtype=np.float64), device=self.device)
+                    slope = objective.minibatch_gradient(at, generator) if noisy else objective.gradient(at)
+                    g = torch.as_tensor(np.asarray(slope, dtype=np.float64), device=self.device)
                 mean = g @ w
                 logits.grad = w * (g - mean) / scale
                 if not noisy and done % 20 == 0 and float(mean - g.min()) <= tol * scale:
