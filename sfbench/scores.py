@@ -1,0 +1,149 @@
+r"""Score models: anything with ``dim`` and ``score(x, t)``.
+
+:class:`AnalyticScore` is the exact score of a noised law, ``grad log p_t`` with p_t the law of ``alpha_t X + sigma_t Z``.
+:class:`FusedScore` is the weighted average ``s_w = sum_i w_i s_i``. The law obtained by running the reverse process with
+``s_w`` (the *fused law*) is in general **not** the KL barycenter, for which see :class:`synthetic.LogLinearPool`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, final, runtime_checkable
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from synthetic import DiffusableLaw
+
+from ._typing import Float64Array, FloatArray
+from .errors import ModelError
+from .processes import ForwardProcess
+
+
+@runtime_checkable
+class ScoreModel(Protocol):
+    """A score at every diffusion time."""
+
+    @property
+    def dim(self) -> int:
+        """Dimension d."""
+
+    def score(self, x: FloatArray, t: float) -> FloatArray:
+        """Score at points x (n, d) and time t, shape (n, d)."""
+
+
+@runtime_checkable
+class DivergenceScoreModel(ScoreModel, Protocol):
+    """A score model that also knows the divergence of its score."""
+
+    def score_and_divergence(self, x: FloatArray, t: float) -> tuple[FloatArray, FloatArray]:
+        """Score (n, d) and divergence (n,) at points x (n, d) and time t."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class AnalyticScore:
+    """Exact score of a law under a forward process."""
+
+    law: DiffusableLaw
+    process: ForwardProcess
+
+    @property
+    def dim(self) -> int:
+        """Dimension d."""
+        return self.law.dim
+
+    def marginal(self, t: float) -> DiffusableLaw:
+        """The noised law at time t."""
+        return self.law.diffuse(float(self.process.alpha(t)), float(self.process.sigma(t)))
+
+    def score(self, x: FloatArray, t: float) -> FloatArray:
+        """Score at points x (n, d) and time t, shape (n, d)."""
+        return self.marginal(t).score(x)
+
+    def score_and_divergence(self, x: FloatArray, t: float) -> tuple[FloatArray, FloatArray]:
+        """Score (n, d) and its exact divergence (n,)."""
+        return self.marginal(t).score_and_divergence(x)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class FusedScore:
+    """Weighted average ``s_w = sum_i w_i s_i`` of score models.
+
+    Parameters
+    ----------
+    models : sequence of ScoreModel or diffusable laws
+        The auxiliaries; laws are turned into analytic scores with ``process``.
+    weights : array_like, shape (k,)
+        Simplex weights. Models of weight zero are not evaluated.
+    process : ForwardProcess
+        The process that all models share.
+    """
+
+    models: tuple[ScoreModel, ...]
+    weights: Float64Array
+    process: ForwardProcess
+
+    def __init__(
+        self, models: Sequence["ScoreModel | DiffusableLaw"], weights: ArrayLike, *, process: ForwardProcess
+    ) -> None:
+        scores = as_score_models(models, process)
+        w = np.asarray(weights, dtype=np.float64)
+        if w.shape != (len(scores),):
+            raise ModelError(f"weights must have shape ({len(scores)},) for {len(scores)} models, got {w.shape}")
+        if not np.all(np.isfinite(w)) or np.any(w < 0) or abs(float(w.sum()) - 1.0) > 1e-8:
+            raise ModelError(f"weights must be non-negative, finite and sum to 1; got {w.tolist()}")
+        object.__setattr__(self, "models", scores)
+        object.__setattr__(self, "weights", w)
+        object.__setattr__(self, "process", process)
+
+    @property
+    def dim(self) -> int:
+        """Dimension d."""
+        return self.models[0].dim
+
+    def score(self, x: FloatArray, t: float) -> FloatArray:
+        """Fused score at points x (n, d) and time t, shape (n, d)."""
+        support = np.flatnonzero(self.weights)
+        if len(support) == 1:  # a vertex returns that model's score bit for bit
+            return self.models[support[0]].score(x, t)
+        total: FloatArray = self.weights[support[0]] * self.models[support[0]].score(x, t)
+        for i in support[1:]:
+            total += self.weights[i] * self.models[i].score(x, t)
+        return total
+
+    def score_and_divergence(self, x: FloatArray, t: float) -> tuple[FloatArray, FloatArray]:
+        """Fused score (n, d) and divergence (n,); every model must know its divergence."""
+        scores, divergences = zip(*(score_and_divergence(model, x, t) for model in self.models), strict=True)
+        return (
+            np.asarray(sum(w * s for w, s in zip(self.weights, scores, strict=True))),
+            np.asarray(sum(w * v for w, v in zip(self.weights, divergences, strict=True))),
+        )
+
+
+def as_score_models(models: Sequence[ScoreModel | DiffusableLaw], process: ForwardProcess) -> tuple[ScoreModel, ...]:
+    """Turn laws into analytic scores and check that all models live in one dimension."""
+    scores: list[ScoreModel] = []
+    for i, model in enumerate(models):
+        if hasattr(model, "diffuse"):
+            scores.append(AnalyticScore(model, process))  # type: ignore[arg-type]
+        elif isinstance(model, ScoreModel):
+            scores.append(model)
+        else:
+            raise ModelError(
+                f"models[{i}] is a {type(model).__name__}; a score model needs `dim` and `score(x, t)` "
+                "(a law needs `diffuse(alpha, sigma)`)"
+            )
+    if not scores:
+        raise ModelError("no models given; fusion needs at least one")
+    dims = [score.dim for score in scores]
+    if len(set(dims)) > 1:
+        raise ModelError(f"models must live in one dimension, got {dims}")
+    return tuple(scores)
+
+
+def score_and_divergence(model: ScoreModel, x: FloatArray, t: float) -> tuple[FloatArray, FloatArray]:
+    """Score and divergence of a model that knows its divergence."""
+    if not isinstance(model, DivergenceScoreModel):
+        raise ModelError(f"{type(model).__name__} does not know its divergence; it needs `score_and_divergence(x, t)`")
+    return model.score_and_divergence(x, t)
