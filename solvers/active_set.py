@@ -13,8 +13,8 @@ may cycle, so it is given up when the number of violations stops falling.
 :math:`f + \tfrac{\epsilon}{2} \|w - w_j\|^2` with epsilon = 1e-7, which for a quadratic ends at an exact minimiser
 after a few j (Rockafellar 1976).
 
-*Finish*, only when that fails too. A primal active-set method, which cannot cycle because it decreases f: the step is cut at the first weight to
-reach zero, which leaves S; after an uncut step the most negative multiplier enters S.
+*Finish*, only when that fails too. A primal active-set method, which cannot cycle because it decreases f: the step is
+cut at the first weight to reach zero, which leaves S; after an uncut step the most negative multiplier enters S.
 
 The ridge :math:`\delta = 10^{-13}` makes every system solvable, so singular P and exact duplicates need no special
 case: along a flat direction the step is either nil or runs to the boundary. The step is a *correction* of w, so the
@@ -42,6 +42,7 @@ _PROXIMITY = 1e-7
 _PROXIMAL_STEPS = 6
 _GUESS_ROUNDS = 25
 _STALE_ROUNDS = 4
+_REFINEMENTS = 3
 
 Index = NDArray[np.intp]
 
@@ -135,11 +136,7 @@ def _guess(P: Matrix, q: Vector, start: Vector | None, limit: int, ridge: float)
         wrong = np.where(inside, w, slack + _ROUNDING) < 0.0
         violations = int(np.count_nonzero(wrong))
         if not violations:
-            residual = slack[support]
-            if residual @ residual > _ROUNDING**2:
-                w[support] += _correction(factor, g[support])
-                return w, rounds, bool((w >= 0.0).all())
-            return w, rounds, True
+            return w, rounds, _refine(P, q, w, support, factor, ridge)
         stale = 0 if violations < best else stale + 1
         best = min(best, violations)
         inside = inside ^ wrong
@@ -156,7 +153,7 @@ def _finish(P: Matrix, q: Vector, w: Vector, limit: int) -> tuple[Vector, int, b
     for rounds in range(1, limit + 1):
         support = inside.nonzero()[0]
         g = P @ w + q
-        step, _ = _newton_step(P, support, g)
+        step = _newton_step(P, support, g)
         current = w[support]
         falling = step < 0.0
         room = np.divide(current, -step, out=np.full(len(step), np.inf), where=falling)
@@ -183,8 +180,8 @@ def _finish(P: Matrix, q: Vector, w: Vector, limit: int) -> tuple[Vector, int, b
     return w, limit, False
 
 
-def _newton_step(P: Matrix, support: Index, g: Vector) -> tuple[Vector, Matrix]:
-    """Newton step (s,) on the face `support` (s,) and the Cholesky factor it used."""
+def _newton_step(P: Matrix, support: Index, g: Vector) -> Vector:
+    """Newton step (s,) on the face `support` (s,)."""
     n = len(support)
     block = P if n == len(P) else P[support[:, None], support]
     ridge = _RIDGE
@@ -194,21 +191,28 @@ def _newton_step(P: Matrix, support: Index, g: Vector) -> tuple[Vector, Matrix]:
         rhs = np.empty((2, n))
         rhs[0] = g[support]
         rhs[1] = 1.0
-        factor, solution, failed = dposv(system.T, rhs.T, lower=1, overwrite_a=1, overwrite_b=1)
+        _, solution, failed = dposv(system.T, rhs.T, lower=1, overwrite_a=1, overwrite_b=1)
         if not failed:
             break
         ridge *= 100.0
     newton, ones = solution[:, 0], solution[:, 1]
     step: Vector = ones * (newton.sum() / ones.sum()) - newton
-    return step, factor
-
-
-def _correction(factor: Matrix, g: Vector) -> Vector:
-    """One step of iterative refinement with a factor already computed."""
-    rhs = np.empty((2, len(g)))
-    rhs[0] = g - g.mean()
-    rhs[1] = 1.0
-    solution, _ = dpotrs(factor, rhs.T, lower=1, overwrite_b=1)
-    newton, ones = solution[:, 0], solution[:, 1]
-    step: Vector = ones * (newton.sum() / ones.sum()) - newton
     return step
+
+
+def _refine(P: Matrix, q: Vector, w: Vector, support: Index, factor: Matrix, ridge: float) -> bool:
+    """Iterative refinement of `w` in place on its face; whether the duality gap came down to rounding."""
+    for _ in range(_REFINEMENTS):
+        w /= w.sum()
+        g = P @ w + q
+        if ridge > _RIDGE:
+            g += ridge * w
+        if w @ (g - g.min()) <= _ROUNDING:
+            return bool(w.min() >= 0.0)
+        rhs = np.empty((2, len(support)))
+        rhs[0] = g[support] - g @ w
+        rhs[1] = 1.0
+        solution, _ = dpotrs(factor, rhs.T, lower=1, overwrite_b=1)
+        newton, ones = solution[:, 0], solution[:, 1]
+        w[support] += ones * (newton.sum() / ones.sum()) - newton
+    return False

@@ -151,4 +151,6 @@ def _starting_point(start: ArrayLike, k: int) -> Vector:
         raise ShapeError(f"start must have shape ({k},), got {point.shape}")
     if not np.isfinite(point).all():
         raise NonFiniteError(f"start must be finite, got {point}")
-    return project_simplex(point)
+    # A point already on the simplex keeps its zeros, which tell an active-set method where to start.
+    on_simplex = point.min() >= 0.0 and abs(point.sum() - 1.0) <= 1e-12
+    return point if on_simplex else project_simplex(point)

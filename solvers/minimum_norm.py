@@ -24,6 +24,8 @@ def minimum_norm(w: Vector, directions: Matrix) -> Vector:
     """
     from scipy.optimize import nnls
 
+    if not directions.shape[1]:
+        return w
     rows = np.flatnonzero(np.abs(directions).max(axis=1) > 1e-12)
     basis = directions[rows]
     fixed = w[rows] - basis @ (basis.T @ w[rows])  # the part of w that no direction can change

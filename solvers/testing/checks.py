@@ -6,13 +6,14 @@ strong-convexity modulus mu of a test problem the error in weights, ``|w - w*| <
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 import numpy as np
 
@@ -249,7 +250,8 @@ def check_general_objective(solver: SimplexSolver, tol: float) -> None:
 
 @contextmanager
 def _captured_output() -> Iterator[Callable[[], bytes]]:
-    """Capture the process's standard output and error at the file-descriptor level."""
+    """Capture what Python prints and what compiled code writes to the file descriptors of output and error."""
+    printed = io.StringIO()
     sys.stdout.flush()
     sys.stderr.flush()
     saved = os.dup(1), os.dup(2)
@@ -259,12 +261,13 @@ def _captured_output() -> Iterator[Callable[[], bytes]]:
             sys.stdout.flush()
             sys.stderr.flush()
             sink.seek(0)
-            return sink.read()
+            return sink.read() + printed.getvalue().encode()
 
         os.dup2(sink.fileno(), 1)
         os.dup2(sink.fileno(), 2)
         try:
-            yield read
+            with redirect_stdout(printed), redirect_stderr(printed):
+                yield read
         finally:
             os.dup2(saved[0], 1)
             os.dup2(saved[1], 2)

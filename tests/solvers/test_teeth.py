@@ -22,9 +22,7 @@ class Broken:
 
     def solve(self, objective: SimplexQP, *, tol: float, max_iter: Any, start: Any, rng: Any) -> Candidate:
         if self.fault == "early_stopping":
-            return replace(
-                FrankWolfe().solve(objective, tol=tol, max_iter=5, start=start, rng=rng), exhausted=False
-            )
+            return replace(FrankWolfe().solve(objective, tol=tol, max_iter=5, start=start, rng=rng), exhausted=False)
         true = ActiveSet().solve(objective, tol=tol, max_iter=max_iter, start=start, rng=rng)
         w = true.weights.copy()
         if self.fault == "unnormalised":
@@ -50,8 +48,8 @@ class Broken:
             w[0] = np.nan
         elif self.fault == "scale_dependent" and objective.P[0, 0] > 1.0:
             w = np.full(len(w), 1.0 / len(w))
-        elif self.fault == "float32":
-            w = w.astype(np.float32)[:-1]
+        elif self.fault == "truncated":
+            w = w[:-1]
         return replace(true, weights=w)
 
 
@@ -67,7 +65,7 @@ FAULTS = {
     "perturbed": "certified",
     "nan": "certified",
     "scale_dependent": "certified",
-    "float32": "feasible",
+    "truncated": "feasible",
 }
 
 
