@@ -24,18 +24,31 @@ from .errors import (
     UnknownSolverError,
     UnsupportedObjectiveError,
 )
+from .log_partition import LogPartitionObjective
 from .many import SolverResults, solve_many
-from .problem import SimplexObjective, SimplexQP, SimplexQPBatch, StochasticObjective, TwiceDifferentiableObjective
+from .over_time import TimeWeights, solve_over_time
+from .problem import (
+    ConicObjective,
+    SimplexObjective,
+    SimplexQP,
+    SimplexQPBatch,
+    StochasticObjective,
+    TwiceDifferentiableObjective,
+)
 from .projections import project_simplex
 from .registry import available_solvers, get_solver, known_solvers
+from .regularisation import EntropyRegularised, ridge, solve_path
 
 __all__ = [
     "AsymmetricMatrixError",
     "BatchSolver",
     "Candidate",
+    "ConicObjective",
     "ConstrainedSolver",
     "DataTypeError",
+    "EntropyRegularised",
     "InvalidProblemError",
+    "LogPartitionObjective",
     "MissingExtraError",
     "NonFiniteError",
     "NotPositiveSemidefiniteError",
@@ -50,6 +63,7 @@ __all__ = [
     "SolverResults",
     "Status",
     "StochasticObjective",
+    "TimeWeights",
     "TwiceDifferentiableObjective",
     "UnknownSolverError",
     "UnsupportedObjectiveError",
@@ -57,6 +71,9 @@ __all__ = [
     "get_solver",
     "known_solvers",
     "project_simplex",
+    "ridge",
     "solve",
     "solve_many",
+    "solve_over_time",
+    "solve_path",
 ]

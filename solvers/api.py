@@ -136,7 +136,7 @@ def _break_ties(work: Any, judged: Judged, limit: float) -> tuple[Judged, Matrix
 
 
 def _check_supported(backend: SimplexSolver, problem: SimplexObjective) -> None:
-    needs = {"quadratic": "normalised", "hessian": "hessian", "minibatch": "minibatch_gradient"}
+    needs = {"quadratic": "normalised", "hessian": "hessian", "conic": "conic"}
     attribute = needs.get(backend.requires)
     if attribute is not None and not hasattr(problem, attribute):
         raise UnsupportedObjectiveError(

@@ -119,8 +119,9 @@ def first_certified(
 
 def _order(objective: SimplexObjective) -> tuple[str, ...]:
     if not isinstance(objective, SimplexQP):
-        first = ("newton",) if hasattr(objective, "hessian") else ()
-        return (*first, "projected_gradient", "frank_wolfe")
+        if hasattr(objective, "hessian"):
+            return ("newton", "exponentiated_gradient", "projected_gradient", "frank_wolfe")
+        return ("projected_gradient", "exponentiated_gradient", "frank_wolfe")
     if objective.definite and 3 <= objective.dim <= 100 and is_available("daqp"):
         return ("daqp", "active_set", "piqp", "cvxpy")
     if objective.definite and 3 <= objective.dim <= 40:

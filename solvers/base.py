@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .problem import Vector
 
-Requirement = Literal["quadratic", "gradient", "hessian", "minibatch"]
+Requirement = Literal["quadratic", "gradient", "hessian", "conic"]
 """The structure a solver needs of the objective."""
 
 

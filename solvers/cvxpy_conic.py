@@ -1,7 +1,6 @@
 r"""cvxpy: any of its solvers, and any extra convex constraint on the weights.
 
-The quadratic problem is passed as ``quad_form(w, P, assume_PSD=True)``: positive semidefiniteness was checked when the
-`SimplexQP` was made, and cvxpy's own check (ARPACK) can fail on singular P.
+The objective writes itself as a cvxpy expression (`ConicObjective.conic`): a quadratic form, an exponential cone, ...
 
 With extra constraints the feasible set is C, a convex subset of the simplex, and the duality gap becomes
 :math:`\langle g, w \rangle - \min_{v \in C} \langle g, v \rangle`; the minimum is one more conic problem.
@@ -16,10 +15,11 @@ from time import perf_counter
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .base import Candidate, Requirement
 from .errors import SolverFailureError
-from .problem import SimplexQP, Vector
+from .problem import ConicObjective, Matrix, Vector
 
 _TIGHT: dict[str, dict[str, Any]] = {
     "CLARABEL": {"tol_gap_abs": 1e-12, "tol_gap_rel": 1e-12, "tol_feas": 1e-12},
@@ -52,11 +52,11 @@ class Cvxpy:
     solver_options: dict[str, Any] = field(default_factory=dict)
 
     name: ClassVar[str] = "cvxpy"
-    requires: ClassVar[Requirement] = "quadratic"
+    requires: ClassVar[Requirement] = "conic"
 
     def solve(
         self,
-        objective: SimplexQP,
+        objective: ConicObjective,
         *,
         tol: float,
         max_iter: int | None,
@@ -68,8 +68,7 @@ class Cvxpy:
 
         began = perf_counter()
         w = cvxpy.Variable(objective.dim, nonneg=True)
-        cost = 0.5 * cvxpy.quad_form(w, objective.P, assume_PSD=True) + objective.q @ w
-        problem = cvxpy.Problem(cvxpy.Minimize(cost), [cvxpy.sum(w) == 1, *self._extra(w)])
+        problem = cvxpy.Problem(cvxpy.Minimize(objective.conic(cvxpy, w)), [cvxpy.sum(w) == 1, *self._extra(w)])
         built = perf_counter() - began
         n_iter = self._run(problem, max_iter)
         return Candidate(_value(w, problem), n_iter, exhausted=problem.status != "optimal", build_s=built)
@@ -104,6 +103,25 @@ class Cvxpy:
         except (cvxpy.error.SolverError, ValueError) as error:
             raise SolverFailureError(f"cvxpy with {name} failed: {error}") from error
         return int(problem.solver_stats.num_iters or 0)
+
+
+def smoothed_over_time(P: NDArray[np.float64], q: Matrix, amount: float) -> tuple[Matrix, Matrix, int]:
+    """Weights (B, k) of ``sum_b f_b(w_b) + amount * sum_b |w_{b+1} - w_b|_1``, multipliers (B-1, k), iterations.
+
+    `P` (B, k, k), `q` (B, k); see `solvers.over_time`.
+    """
+    import cvxpy
+
+    B, k = q.shape
+    w = cvxpy.Variable((B, k), nonneg=True)
+    jump = cvxpy.Variable((B - 1, k))
+    cost = sum(0.5 * cvxpy.quad_form(w[b], P[b], assume_PSD=True) + q[b] @ w[b] for b in range(B))
+    tie = jump == w[1:] - w[:-1]
+    problem = cvxpy.Problem(
+        cvxpy.Minimize(cost + amount * cvxpy.sum(cvxpy.abs(jump))), [cvxpy.sum(w, axis=1) == 1, tie]
+    )
+    n_iter = Cvxpy()._run(problem, None)
+    return _value(w, problem), np.asarray(tie.dual_value), n_iter
 
 
 def _value(w: Any, problem: Any) -> Vector:

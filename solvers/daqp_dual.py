@@ -17,6 +17,7 @@ from .problem import SimplexQP, Vector
 
 _EQUALITY = 5
 _ITERATION_LIMIT = -4
+_DUST = 1e-15  # an active-set method knows which weights are zero, the library returns them with rounding
 
 
 @dataclass(frozen=True)
@@ -56,4 +57,5 @@ class Daqp:
             raise SolverFailureError(f"daqp stopped with exit flag {flag}; use solver='auto'")
         if flag == _ITERATION_LIMIT and not np.any(x):  # stopped before it had an iterate
             x = np.full(k, 1.0 / k)
-        return Candidate(np.array(x), int(info["iterations"]), exhausted=flag == _ITERATION_LIMIT, build_s=built)
+        x = np.where(np.abs(x) <= _DUST, 0.0, x)
+        return Candidate(x, int(info["iterations"]), exhausted=flag == _ITERATION_LIMIT, build_s=built)

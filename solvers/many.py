@@ -117,7 +117,7 @@ def solve_many(
     ValueError
         Invalid data; the message names the first bad problem.
     """
-    batch = _stacked(problems)
+    batch = stacked(problems)
     backend = get_solver(solver, **options) if isinstance(solver, str) else solver
     B, k = batch.q.shape
     weights = np.empty((B, k))
@@ -142,7 +142,8 @@ def solve_many(
     return SolverResults(batch, weights, values, gaps, scales, n_iter, tol, backend.name, singles)
 
 
-def _stacked(problems: Any) -> SimplexQPBatch:
+def stacked(problems: Any) -> SimplexQPBatch:
+    """Bring the accepted forms of a batch to `SimplexQPBatch`."""
     if isinstance(problems, SimplexQPBatch):
         return problems
     if isinstance(problems, tuple) and len(problems) in (2, 3) and not isinstance(problems[0], SimplexQP):

@@ -44,19 +44,20 @@ class Newton:
         inner = ActiveSet()
         w = uniform(objective.dim) if start is None else start
         g = objective.gradient(w)
-        lowest = np.inf
+        lowest, rounding = np.inf, 1e-14 * objective.scale
         for n in range(1, limit + 1):
             H = objective.hessian(w)
             model = SimplexQP(H, g - H @ w).normalised()
             v = onto_simplex(inner.solve(model, tol=tol, max_iter=None, start=w, rng=rng).weights, self.name)
             d = v - w
-            slope = float(g @ d)
+            slope = float((g - g @ w) @ d)
             gamma = 1.0
             for _ in range(40):
                 new = w + gamma * d
                 g_new = objective.gradient(new)
-                # Still falling, or turned by less than half of the slope: the value has decreased enough.
-                if float(g_new @ d) <= -0.5 * slope:
+                # Still falling, or turned by less than half of the slope: the value has decreased enough. Centred,
+                # because d sums to zero only up to rounding.
+                if float((g_new - g_new @ w) @ d) <= -0.5 * slope + rounding * float(np.abs(d).sum()):
                     break
                 gamma *= 0.5
             w, g = new, g_new

@@ -80,6 +80,15 @@ class StochasticObjective(SimplexObjective, Protocol):
         ...
 
 
+@runtime_checkable
+class ConicObjective(SimplexObjective, Protocol):
+    """An objective that can write itself as a cvxpy expression."""
+
+    def conic(self, cvxpy: Any, w: Any) -> Any:
+        """Convex expression in the cvxpy variable `w` (k,); `cvxpy` is the module."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, init=False, eq=False)
 class SimplexQP:
     """Minimise ``1/2 w'Pw + q'w + r`` over the simplex.
@@ -114,8 +123,8 @@ class SimplexQP:
     definite: bool
 
     def __init__(self, P: ArrayLike, q: ArrayLike, r: float = 0.0) -> None:
-        matrix, eps = _real_array(P, "P")
-        vector, _ = _real_array(q, "q")
+        matrix, eps = real_array(P, "P")
+        vector, _ = real_array(q, "q")
         if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.shape[0] == 0:
             raise ShapeError(f"P must have shape (k, k) with k >= 1, got {matrix.shape}")
         k = matrix.shape[0]
@@ -125,8 +134,8 @@ class SimplexQP:
         if not math.isfinite(r):
             raise NonFiniteError(f"r must be finite, got {r}")
         trace = float(matrix.trace())
-        _require_finite(matrix, "P")
-        _require_finite(vector, "q")
+        require_finite(matrix, "P")
+        require_finite(vector, "q")
         matrix = _symmetrised(matrix, eps)
         clipped = 0.0
         rounding = k * EPS * trace
@@ -158,6 +167,13 @@ class SimplexQP:
     def hessian(self, w: Vector) -> Matrix:
         """``P`` (k, k), whatever `w`."""
         return self.P
+
+    def conic(self, cvxpy: Any, w: Any) -> Any:
+        """The objective as a cvxpy expression of the variable `w`.
+
+        ``assume_PSD`` because semidefiniteness was checked above; cvxpy's own check (ARPACK) can fail on singular P.
+        """
+        return 0.5 * cvxpy.quad_form(w, self.P, assume_PSD=True) + self.q @ w + self.r
 
     def normalised(self) -> SimplexQP:
         """The same minimisers at scale in [1, 2): P, q divided by a power of two, q shifted to start at zero, r = 0."""
@@ -201,17 +217,17 @@ class SimplexQPBatch:
     r: Vector
 
     def __init__(self, P: ArrayLike, q: ArrayLike, r: ArrayLike = 0.0) -> None:
-        matrices, _ = _real_array(P, "P", copy=False)
-        vectors, _ = _real_array(q, "q", copy=False)
+        matrices, _ = real_array(P, "P", copy=False)
+        vectors, _ = real_array(q, "q", copy=False)
         if matrices.ndim != 3 or matrices.shape[1] != matrices.shape[2] or matrices.shape[1] == 0:
             raise ShapeError(f"P must have shape (B, k, k) with k >= 1, got {matrices.shape}")
         if vectors.shape != matrices.shape[:2]:
             raise ShapeError(f"q must have shape {matrices.shape[:2]} to match P, got {vectors.shape}")
-        offsets, _ = _real_array(r, "r", copy=False)
+        offsets, _ = real_array(r, "r", copy=False)
         if offsets.shape not in {(), (len(vectors),)}:
             raise ShapeError(f"r must be a number or have shape ({len(vectors)},), got {offsets.shape}")
         for array, name in ((matrices, "P"), (vectors, "q"), (offsets, "r")):
-            _require_finite(array, name)
+            require_finite(array, name)
         object.__setattr__(self, "P", matrices)
         object.__setattr__(self, "q", vectors)
         object.__setattr__(self, "r", np.broadcast_to(offsets, (len(vectors),)))
@@ -264,8 +280,8 @@ def _set(qp: SimplexQP, P: Matrix, q: Vector, r: float, clipped: float, scale: f
     assign(qp, "definite", definite)
 
 
-def _real_array(values: ArrayLike, name: str, *, copy: bool = True) -> tuple[NDArray[np.float64], float]:
-    """Float64 C-ordered array and the rounding unit of the original dtype."""
+def real_array(values: ArrayLike, name: str, *, copy: bool = True) -> tuple[NDArray[np.float64], float]:
+    """Float64 C-ordered copy and the rounding unit of the original dtype; `DataTypeError` unless real numbers."""
     array = np.asarray(values)
     kind = array.dtype.kind
     if kind not in "fiub":
@@ -275,7 +291,8 @@ def _real_array(values: ArrayLike, name: str, *, copy: bool = True) -> tuple[NDA
     return out.reshape(array.shape), max(eps, EPS)
 
 
-def _require_finite(array: NDArray[np.float64], name: str) -> None:
+def require_finite(array: NDArray[np.float64], name: str) -> None:
+    """Raise `NonFiniteError` naming the array and its first bad index."""
     finite = np.isfinite(array)
     if not finite.all():
         bad = np.argwhere(~finite)

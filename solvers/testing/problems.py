@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -76,6 +77,10 @@ class SoftMaximum:
         """``A' softmax(A w)``, (k,)."""
         out: Vector = self.A.T @ self._mixture(w)[1]
         return out
+
+    def conic(self, cvxpy: Any, w: Any) -> Any:
+        """The objective as a cvxpy expression of `w`."""
+        return cvxpy.log_sum_exp(self.A @ w)
 
     def hessian(self, w: Vector) -> Matrix:
         """``A' (diag p - p p') A``, (k, k)."""
