@@ -68,7 +68,11 @@ class ActiveSet:
         if len(q) == 2:
             return Candidate(_segment(P, q), 1)
         limit = 100 + 10 * len(q) if max_iter is None else max_iter
-        w, rounds, settled = _guess(P, q, start, min(limit, _GUESS_ROUNDS), _RIDGE)
+        w, rounds, settled = start, 0, False
+        if objective.definite:
+            w, rounds, settled = _guess(P, q, start, min(limit, _GUESS_ROUNDS), _RIDGE)
+        elif w is None:
+            w = np.full(len(q), 1.0 / len(q))
         for _ in range(_PROXIMAL_STEPS):
             if settled or rounds >= limit:
                 break

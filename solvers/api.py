@@ -83,12 +83,13 @@ def solve(
     if k == 1:
         judged = judge(backend, Candidate(np.ones(1), 0), work)
     else:
+        first = None if start is None else _starting_point(start, k)
         judged = first_certified(
-            backend.choices(work) if isinstance(backend, Auto) else (backend,),
+            backend.choices(work, tol, first is not None) if isinstance(backend, Auto) else (backend,),
             work,
             tol=tol,
             max_iter=max_iter,
-            start=None if start is None else _starting_point(start, k),
+            start=first,
             rng=0 if rng is None else rng,
         )
     limit = tol * work.scale
@@ -108,7 +109,7 @@ def solve(
         weights=w,
         value=problem.value(w),
         gap=judged.gap * (scale / work.scale),
-        kkt=float(np.minimum(w, judged.slack / work.scale).max()),
+        kkt=float(np.maximum.reduce(np.minimum(w, judged.slack / work.scale))),
         status=Status.CERTIFIED if judged.gap <= limit else short,
         n_iter=candidate.n_iter,
         build_s=candidate.build_s,

@@ -33,7 +33,7 @@ def onto_simplex(weights: Vector, name: str) -> Vector:
         If `weights` holds NaN or infinity, or no positive entry.
     """
     w = np.maximum(np.asarray(weights, dtype=np.float64), 0.0)
-    total = float(w.sum())
+    total = float(np.add.reduce(w))
     if not 0.0 < total < np.inf:
         raise SolverFailureError(f"{name} returned weights {weights}, not on the simplex; use another solver")
     w /= total

@@ -178,7 +178,7 @@ class SimplexQP:
     def normalised(self) -> SimplexQP:
         """The same minimisers at scale in [1, 2): P, q divided by a power of two, q shifted to start at zero, r = 0."""
         factor = power_of_two_below(self.scale)
-        q = (self.q - self.q.min()) / factor
+        q = (self.q - np.minimum.reduce(self.q)) / factor
         P = self.P / factor
         # A solver that writes to its input must not be able to change what it is judged by.
         P.flags.writeable = q.flags.writeable = False
@@ -262,7 +262,7 @@ def trusted_qp(P: Matrix, q: Vector, r: float, scale: float, definite: bool) -> 
 
 def qp_scale(trace: float, q: Vector) -> float:
     """``max(trace/k, max q - min q)``, or 1 when both vanish."""
-    return max(trace / q.shape[0], float(q.max()) - float(q.min())) or 1.0
+    return max(trace / q.shape[0], float(np.maximum.reduce(q)) - float(np.minimum.reduce(q))) or 1.0
 
 
 def power_of_two_below(scale: float) -> float:

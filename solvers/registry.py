@@ -69,6 +69,8 @@ def get_solver(name: str, **options: Any) -> SimplexSolver:
     TypeError
         An option the solver does not have; the message lists those it has.
     """
+    if not options:
+        return _default(name)
     cls = _load(name)
     try:
         return cast(SimplexSolver, cls(**options))
@@ -91,6 +93,12 @@ def missing_line(name: str) -> str:
     """The ``pip install`` line that makes the built-in solver `name` available."""
     extra = _BUILTIN[name].extra
     return f"pip install 'sfbench[{extra}]'" if extra else "pip install sfbench"
+
+
+@functools.cache
+def _default(name: str) -> SimplexSolver:
+    """The solver with default options; solvers are immutable, so one instance serves all."""
+    return cast(SimplexSolver, _load(name)())
 
 
 @functools.cache
