@@ -38,6 +38,7 @@ from .problem import (
 from .projections import project_simplex
 from .registry import available_solvers, get_solver, known_solvers
 from .regularisation import EntropyRegularised, ridge, solve_path
+from .spectrum import TangentSpectrum, tangent_spectrum
 
 __all__ = [
     "AsymmetricMatrixError",
@@ -63,6 +64,7 @@ __all__ = [
     "SolverResults",
     "Status",
     "StochasticObjective",
+    "TangentSpectrum",
     "TimeWeights",
     "TwiceDifferentiableObjective",
     "UnknownSolverError",
@@ -76,4 +78,5 @@ __all__ = [
     "solve_many",
     "solve_over_time",
     "solve_path",
+    "tangent_spectrum",
 ]

@@ -16,7 +16,7 @@ import numpy as np
 
 from .base import Candidate, Requirement
 from .certificates import duality_gap
-from .problem import SimplexObjective, Vector
+from .problem import SimplexObjective, SimplexQP, Vector
 from .projections import project_simplex, uniform
 
 
@@ -41,7 +41,8 @@ class ProjectedGradient:
         target = 0.5 * tol * objective.scale
         w = uniform(objective.dim) if start is None else start
         y, t, lipschitz = w, 1.0, objective.scale
-        slope = objective.gradient(y)
+        slope = previous = objective.gradient(y)
+        quadratic = isinstance(objective, SimplexQP)
         for n in range(1, limit + 1):
             while True:
                 new = project_simplex(y - slope / lipschitz)
@@ -58,10 +59,11 @@ class ProjectedGradient:
                 t = 1.0
             t_next = 0.5 * (1.0 + (1.0 + 4.0 * t * t) ** 0.5)
             y = new + ((t - 1.0) / t_next) * (new - w)
-            # Off the simplex the objective may not be defined: extrapolate only as far as the boundary.
-            if y.min() < 0.0:
-                y = project_simplex(y)
-            slope = g if t == 1.0 else objective.gradient(y)
-            w, t = new, t_next
+            if quadratic:  # the gradient is affine: extrapolated with y, it saves a product with P
+                slope = g + ((t - 1.0) / t_next) * (g - previous)
+            else:  # off the simplex the objective may not be defined: extrapolate only as far as the boundary
+                y = project_simplex(y) if y.min() < 0.0 else y
+                slope = g if t == 1.0 else objective.gradient(y)
+            w, t, previous = new, t_next, g
             lipschitz *= 0.98
         return Candidate(w, limit, exhausted=True)

@@ -40,6 +40,10 @@ class Proxqp:
         qp = proxqp.dense.QP(k, 1, 0, True)
         qp.settings.eps_abs = min(0.01 * tol, 1e-11)
         qp.settings.eps_rel = 0.0
+        # Small residuals alone leave a gap of 1e-9 on singular P.
+        qp.settings.check_duality_gap = True
+        qp.settings.eps_duality_gap_abs = min(0.01 * tol, 1e-11)
+        qp.settings.eps_duality_gap_rel = 0.0
         qp.settings.max_iter = 1000 if max_iter is None else max_iter
         qp.init(objective.P, objective.q, np.ones((1, k)), np.ones(1), None, None, None, np.zeros(k), np.ones(k))
         built = perf_counter() - began
