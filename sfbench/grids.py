@@ -80,8 +80,8 @@ def time_grid(t_min: float, t_max: float, n_nodes: int = 16, kind: GridKind = "l
 def objective_weights(grid: TimeGrid, process: ForwardProcess, weighting: Weighting = "girsanov") -> Float64Array:
     """Quadrature weights (t,) times ``omega(t)``.
 
-    ``"girsanov"`` is ``g^2 / 2``, for which the objective bounds a KL divergence; ``"sigma2"`` is ``sigma^2``; a function
-    of the nodes may be given instead.
+    ``"girsanov"`` is ``g^2 / 2``, for which the objective bounds a KL divergence; ``"sigma2"`` is ``sigma^2``; a
+    function of the nodes may be given instead.
     """
     if callable(weighting):
         omega = np.asarray(weighting(grid.nodes), dtype=np.float64)

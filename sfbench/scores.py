@@ -1,8 +1,8 @@
 r"""Score models: anything with ``dim`` and ``score(x, t)``.
 
-:class:`AnalyticScore` is the exact score of a noised law, ``grad log p_t`` with p_t the law of ``alpha_t X + sigma_t Z``.
-:class:`FusedScore` is the weighted average ``s_w = sum_i w_i s_i``. The law obtained by running the reverse process with
-``s_w`` (the *fused law*) is in general **not** the KL barycenter, for which see :class:`synthetic.LogLinearPool`.
+:class:`AnalyticScore` is the exact score of a noised law: ``grad log p_t``, with p_t that of ``alpha_t X + sigma_t Z``.
+:class:`FusedScore` is the weighted average ``s_w = sum_i w_i s_i``. The law obtained by running the reverse process
+with it (the *fused law*) is in general **not** the KL barycenter, for which see :class:`synthetic.LogLinearPool`.
 """
 
 from collections.abc import Sequence

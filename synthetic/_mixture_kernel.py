@@ -59,12 +59,12 @@ class MixtureKernel:
 
     def __init__(self, weights: Float64Array, means: Float64Array, spectrum: Spectrum) -> None:
         self.means, self.spectrum = means, spectrum
-        d = spectrum.dim
+        d = spectrum.dim  # may exceed the stored coordinates: see isotropic reductions
         with np.errstate(divide="ignore"):
-            self.log_weights: Float64Array = np.log(weights)
-        self.log_norm: Float64Array = self.log_weights - 0.5 * (spectrum.log_det() + d * np.log(2 * np.pi))
+            log_weights = np.log(weights)
+        self.log_norm: Float64Array = log_weights - 0.5 * (spectrum.log_det() + d * np.log(2 * np.pi))
         self._smallest = float(spectrum.values.min())
-        self._centre: Float64Array = means.mean(axis=0)
+        self._centre: Float64Array = means.sum(axis=0) / len(means)
         self._prepared: dict[tuple[np.dtype[np.floating], bool], _Prepared] = {}
 
     # ------------------------------------------------------------------ entry point
@@ -86,7 +86,7 @@ class MixtureKernel:
     def _rows_per_chunk(self, itemsize: int) -> int:
         m, d = self.means.shape
         width = m * d if self.spectrum.layout == "full" else m + (d if self.spectrum.layout == "diagonal" else 0)
-        return int(np.clip(_CHUNK_BYTES // (itemsize * width), 64, 8192))
+        return int(min(max(_CHUNK_BYTES // (itemsize * width), 64), 8192))
 
     def _evaluate_chunk(
         self, x: FloatArray, log_prob: FloatArray | None, score: FloatArray | None, divergence: FloatArray | None

@@ -158,7 +158,13 @@ class GaussianMixture:
         a, s = float(alpha), float(sigma)
         if not (np.isfinite(a) and np.isfinite(s)) or s < 0 or (a == 0 and s == 0):
             raise NotFiniteError(f"alpha and sigma must be finite, sigma >= 0, not both 0; got {alpha!r}, {sigma!r}")
-        return GaussianMixture(self.weights, a * self.means, self.spectrum.noised(a, s))
+        return self._trusted(a * self.means, self.spectrum.noised(a, s))
+
+    def _trusted(self, means: Float64Array, spectrum: Spectrum) -> "GaussianMixture":
+        """Mixture with the same weights and parts known to be valid: the checks would cost more than the work."""
+        other = object.__new__(GaussianMixture)
+        other.weights, other.means, other.spectrum = self.weights, means, spectrum
+        return other
 
     def map_means(self, transform: Callable[[Float64Array], Float64Array]) -> "GaussianMixture":
         """Isotropic mixture with transformed means (m, d) -> (m, r); the variances are kept."""

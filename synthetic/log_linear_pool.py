@@ -22,12 +22,13 @@ from .errors import EffectiveSampleSizeError, IntractableError, ShapeError
 from .estimate import Estimate
 from .gaussian_mixture import GaussianMixture
 from .product_envelope import Envelope, product_envelope
-from .quadrature import cover, log_integral
+from .quadrature import GridLaw, cover, log_integral
 from .subspace import Mixture, Subspace, common_subspace
 
 PartitionMethod = Literal["auto", "closed form", "quadrature", "envelope"]
 _ENVELOPE_DRAWS = 200_000
 _SMALLEST_ACCEPTANCE = 1e-3
+_ROUNDING = 1e-6  # by how much a ratio may exceed its bound for numerical reasons
 
 
 @final
@@ -84,19 +85,24 @@ class LogLinearPool:
     def envelope(self) -> Envelope:
         """A mixture that dominates the pool (of its cores, if the laws share a complement).
 
-        The Gaussian-product envelope when its tuples fit in memory; otherwise the arithmetic mixture
-        ``sum_i w_i p_i``, which dominates the geometric one (weighted means) but has no lower bound on the ratio.
+        The Gaussian-product envelope when its tuples are few enough; otherwise the cells of a fine grid in rank 1 and
+        2, and beyond the arithmetic mixture ``sum_i w_i p_i``, which dominates the geometric one (weighted means) but
+        has no lower bound on the ratio.
         """
         try:
             return product_envelope(self._cores, self._exponents)
         except IntractableError:
+            if self._cores[0].dim <= 2:
+                grid = cover(self._cores)
+                cells = GridLaw(np.asarray(self._pooled(grid.nodes), np.float64), grid)
+                return Envelope(cells, cells.log_mass, -np.inf)
             return Envelope(arithmetic_mixture(self._cores, self._exponents), 0.0, -np.inf)
 
     def as_mixture(self) -> Mixture | None:
         """The pool itself as a mixture when that is exact: one active law, or Gaussians only; else None."""
         if len(self._active) == 1:
             return self._active[0]
-        if any(p.n_components > 1 for p in self._cores):
+        if any(p.n_components > 1 for p in self._cores) or not isinstance(self.envelope.mixture, GaussianMixture):
             return None
         return self.envelope.mixture if self.subspace is None else self.subspace.embed(self.envelope.mixture)
 
@@ -133,8 +139,7 @@ class LogLinearPool:
             return Estimate(0.0 if len(self._active) == 1 else self.envelope.log_mass)
         if method == "quadrature":
             grid = cover(self._cores)
-            logs = sum(w * p.log_prob(grid.nodes) for w, p in zip(self._exponents, self._cores, strict=True))
-            value, change = log_integral(np.asarray(logs), grid)
+            value, change = log_integral(self._pooled(grid.nodes), grid)
             return Estimate(value, change, len(grid.nodes), "quadrature")
         if method == "envelope":
             return self._log_partition_by_envelope(as_count("n", n, at_least=2), np.random.default_rng(rng))
@@ -156,8 +161,15 @@ class LogLinearPool:
 
     def _log_ratio(self, y: Float64Array) -> Float64Array:
         """Log of pool over envelope at core points, between ``log_floor`` and 0."""
-        pooled = sum(w * p.log_prob(y) for w, p in zip(self._exponents, self._cores, strict=True))
-        return np.asarray(pooled - self.envelope.log_mass - self.envelope.mixture.log_prob(y), dtype=np.float64)
+        envelope = self.envelope
+        ratio = np.asarray(self._pooled(y) - envelope.log_mass - envelope.mixture.log_prob(y), dtype=np.float64)
+        if ratio.size and ratio.max() > _ROUNDING:
+            raise IntractableError(f"the envelope of {self!r} is exceeded by a factor {np.exp(ratio.max()):.6g}")
+        return ratio
+
+    def _pooled(self, y: Float64Array) -> Float64Array:
+        """Unnormalised log density of the cores at (n, r), shape (n,)."""
+        return np.asarray(sum(w * p.log_prob(y) for w, p in zip(self._exponents, self._cores, strict=True)))
 
     @cached_property
     def _log_z(self) -> Estimate:

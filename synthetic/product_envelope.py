@@ -21,8 +21,10 @@ from ._covariance import Spectrum
 from ._typing import Float64Array
 from .errors import IntractableError
 from .gaussian_mixture import GaussianMixture
+from .quadrature import GridLaw
 
 _LARGEST_SIZE = 1 << 24  # numbers held by the tuple mixture
+_MOST_TUPLES = 1 << 12  # beyond, evaluating the envelope costs more than its acceptance rate gains
 
 
 @final
@@ -30,7 +32,7 @@ _LARGEST_SIZE = 1 << 24  # numbers held by the tuple mixture
 class Envelope:
     """``exp(log_mass) * mixture`` bounds the pool from above; log(pool/envelope) is at least ``log_floor``."""
 
-    mixture: GaussianMixture
+    mixture: GaussianMixture | GridLaw
     log_mass: float
     log_floor: float
 
@@ -50,9 +52,10 @@ def product_envelope(mixtures: Sequence[GaussianMixture], weights: Float64Array)
     n_tuples = int(np.prod([float(len(a)) for a in alive]))
     layouts = {p.spectrum.layout for p in mixtures}
     width = d * d if "full" in layouts else d
-    if n_tuples * width > _LARGEST_SIZE:
+    if n_tuples > _MOST_TUPLES or n_tuples * width > _LARGEST_SIZE:
         raise IntractableError(
-            f"the Gaussian-product envelope needs {n_tuples} tuples of {width} numbers (limit {_LARGEST_SIZE}); "
+            f"the Gaussian-product envelope needs {n_tuples} tuples of {width} numbers "
+            f"(limits {_MOST_TUPLES} and {_LARGEST_SIZE} in all); "
             "fewer auxiliaries, fewer components or sparser weights make it exact"
         )
     index = np.stack([part.ravel() for part in np.meshgrid(*alive, indexing="ij")], axis=1)  # (T, k)

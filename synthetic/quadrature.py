@@ -74,6 +74,46 @@ def cover(mixtures: Sequence[GaussianMixture], *, refine: float = 1.0) -> Grid:
     return Grid(tuple(axes), nodes, cell)
 
 
+@final
+class GridLaw:
+    """Piecewise-constant law on the cells of a tensor grid: an envelope of any density known on its nodes.
+
+    Each cell carries the largest of its corner values, enlarged by ``slack`` for what happens between them.
+    """
+
+    def __init__(self, log_values: Float64Array, grid: Grid, slack: float = 0.1) -> None:
+        corners = log_values.reshape(grid.shape)
+        for axis in range(corners.ndim):
+            low, high = (tuple(part if e == axis else slice(None) for e in range(corners.ndim)) for part in _ENDS)
+            corners = np.maximum(corners[low], corners[high])
+        self.axes = grid.axes
+        self.top = float(corners.max())
+        heights = np.exp(corners - self.top + slack).ravel()
+        self.cumulative = np.cumsum(heights)
+        self.log_mass = self.top + float(np.log(self.cumulative[-1] * grid.cell))
+        with np.errstate(divide="ignore"):
+            self._log_density = np.log(heights / self.cumulative[-1] / grid.cell)
+        self._shape = corners.shape
+
+    def sample(self, n: int, *, rng: np.random.Generator) -> Float64Array:
+        """Draw n points, (n, r)."""
+        cell = np.searchsorted(self.cumulative, rng.random(n) * self.cumulative[-1], side="right")
+        index = np.unravel_index(np.minimum(cell, len(self.cumulative) - 1), self._shape)
+        corner = np.column_stack([axis[i] for axis, i in zip(self.axes, index, strict=True)])
+        return np.asarray(corner + rng.random(corner.shape) * [axis[1] - axis[0] for axis in self.axes])
+
+    def log_prob(self, x: Float64Array) -> Float64Array:
+        """Log density at points (n, r) inside the grid, shape (n,)."""
+        index = tuple(
+            np.clip(((x[:, e] - axis[0]) / (axis[1] - axis[0])).astype(np.intp), 0, len(axis) - 2)
+            for e, axis in enumerate(self.axes)
+        )
+        return np.asarray(self._log_density[np.ravel_multi_index(index, self._shape)])
+
+
+_ENDS = (slice(None, -1), slice(1, None))
+
+
 def log_integral(log_values: Float64Array, grid: Grid) -> tuple[float, float]:
     """Log of the integral of ``exp(log_values)`` over the grid, and its change against half the resolution."""
     top = float(log_values.max())
