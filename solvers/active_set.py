@@ -32,7 +32,6 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg.lapack import dposv, dpotrs
 
 from .active_set_batched import MAX_ROUNDS, block_size, solve_block
 from .base import Candidate, Requirement
@@ -123,6 +122,8 @@ def _segment(P: Matrix, q: Vector) -> Vector:
 
 def _guess(P: Matrix, q: Vector, start: Vector | None, limit: int, ridge: float) -> tuple[Vector, int, bool]:
     """Block principal pivoting: weights, rounds made, and whether the weights are optimal."""
+    from scipy.linalg.lapack import dposv
+
     k = len(q)
     bordered = P + 1.0
     bordered.ravel()[:: k + 1] += ridge
@@ -197,6 +198,8 @@ def _finish(P: Matrix, q: Vector, w: Vector, limit: int) -> tuple[Vector, int, b
 
 def _newton_step(P: Matrix, support: Index, g: Vector) -> Vector:
     """Newton step (s,) on the face `support` (s,)."""
+    from scipy.linalg.lapack import dposv
+
     n = len(support)
     block = P if n == len(P) else P[support[:, None], support]
     ridge = _RIDGE
@@ -217,6 +220,8 @@ def _newton_step(P: Matrix, support: Index, g: Vector) -> Vector:
 
 def _refine(P: Matrix, q: Vector, w: Vector, support: Index, factor: Matrix, ridge: float) -> bool:
     """Iterative refinement of `w` in place on its face; whether the duality gap came down to rounding."""
+    from scipy.linalg.lapack import dpotrs
+
     for _ in range(_REFINEMENTS):
         w /= w.sum()
         g = P @ w + q

@@ -16,10 +16,9 @@ a minimiser can only move within Z, the indices with w_i > 0 or vanishing slack.
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg.lapack import dpotrf
 
 from .errors import SolverFailureError
-from .problem import EPS, Matrix, Vector
+from .problem import EPS, Matrix, Vector, cholesky_succeeds
 
 _SLACK = 1e-9  # relative slack under which an unused weight may still belong to another minimiser
 
@@ -68,9 +67,7 @@ def null_directions(w: Vector, hessian: Matrix, gradient: Vector) -> Matrix:
     # P + weight 11' is singular exactly along null vectors of P that sum to zero.
     bordered = block + weight
     limit = 10 * k * EPS * (float(block.trace()) + weight)
-    shifted = bordered.copy()
-    shifted.flat[:: len(free) + 1] -= limit
-    if dpotrf(shifted.T, lower=1, overwrite_a=1, clean=0)[1] == 0:
+    if cholesky_succeeds(bordered, -limit):
         return none
     eigenvalues, vectors = np.linalg.eigh(bordered)
     basis = vectors[:, eigenvalues <= limit]

@@ -6,7 +6,8 @@ either quadratic, :math:`f(w) = \tfrac12 w'Pw + q'w + r` with P symmetric positi
 smooth convex function (the protocol `SimplexObjective`). For score matching P = 2G, q = -2b and r = c.
 
 **Scale.** The scale of a quadratic is ``max(trace(P)/k, max(q) - min(q))``, or 1 when both vanish. It has the units of
-f, it does not change when a constant is added to f, and every tolerance of this package is a multiple of it.
+f, it does not change when a constant is added to f, and every tolerance of this package is a multiple of it. An auxiliary
+whose P_ii dwarfs the others raises the scale and so loosens the tolerance for the rest: drop it, or lower ``tol``.
 Solvers see the problem divided by the largest power of two below the scale, which is exact in floating point.
 """
 
@@ -19,7 +20,6 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg.lapack import dpotrf
 
 from .errors import (
     AsymmetricMatrixError,
@@ -139,8 +139,8 @@ class SimplexQP:
         matrix = _symmetrised(matrix, eps)
         clipped = 0.0
         rounding = k * EPS * trace
-        definite = trace > 0.0 and _cholesky_succeeds(matrix, -10.0 * rounding)
-        if not definite and not _cholesky_succeeds(matrix, rounding):
+        definite = trace > 0.0 and cholesky_succeeds(matrix, -10.0 * rounding)
+        if not definite and not cholesky_succeeds(matrix, rounding):
             matrix, clipped = _clip_spectrum(matrix, 10 * k * eps * abs(trace))
             trace = float(matrix.trace())
         matrix.flags.writeable = False
@@ -319,8 +319,10 @@ def _symmetrised(matrix: Matrix, eps: float) -> Matrix:
     return out
 
 
-def _cholesky_succeeds(matrix: Matrix, shift: float) -> bool:
+def cholesky_succeeds(matrix: Matrix, shift: float) -> bool:
     """Whether ``matrix + shift I`` is positive definite (``matrix`` must be symmetric, C order)."""
+    from scipy.linalg.lapack import dpotrf  # importing scipy.linalg takes longer than the rest of the package
+
     work = matrix.copy()
     work.flat[:: len(matrix) + 1] += shift + 1e-300
     return bool(dpotrf(work.T, lower=1, overwrite_a=1, clean=0)[1] == 0)

@@ -202,3 +202,15 @@ def test_batch_of_every_kind_of_trouble() -> None:
 def test_solver_object_is_stateless() -> None:
     assert ActiveSet() == ActiveSet()
     assert len(SimplexQPBatch(np.zeros((0, 3, 3)), np.zeros((0, 3)))) == 0
+
+
+def test_empty_batch() -> None:
+    many = solve_many(SimplexQPBatch(np.zeros((0, 3, 3)), np.zeros((0, 3))))
+    assert many.weights.shape == (0, 3)
+    assert "0 problems" in repr(many)
+
+
+def test_batch_of_single_weights() -> None:
+    many = solve_many((np.ones((4, 1, 1)), np.zeros((4, 1))))
+    assert many.weights.tolist() == [[1.0]] * 4
+    assert many.converged.all()

@@ -1,4 +1,5 @@
 import pytest
+
 from solvers.testing import CHECKS, run_check
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+
 from solvers import Candidate, Requirement, SimplexQP
 
 
