@@ -6,8 +6,10 @@ either quadratic, :math:`f(w) = \tfrac12 w'Pw + q'w + r` with P symmetric positi
 smooth convex function (the protocol `SimplexObjective`). For score matching P = 2G, q = -2b and r = c.
 
 **Scale.** The scale of a quadratic is ``max(trace(P)/k, max(q) - min(q))``, or 1 when both vanish. It has the units of
-f, it does not change when a constant is added to f, and every tolerance of this package is a multiple of it. An auxiliary
-whose P_ii dwarfs the others raises the scale and so loosens the tolerance for the rest: drop it, or lower ``tol``.
+f, it does not change when a constant is added to f, and every tolerance of this package is a multiple of it. An
+auxiliary whose P_ii dwarfs the others raises the scale and so loosens the tolerance for the rest: drop it, or lower
+``tol``.
+
 Solvers see the problem divided by the largest power of two below the scale, which is exact in floating point.
 """
 

@@ -29,7 +29,7 @@ _FAKE = {
     "kind": "published_way",
     "n": 1,
     "epochs": 1,
-    "excess": {name: [1.0] for name in ("gram_qp", "adam", "sgd")},
+    "excess": {kind: {name: [1.0] for name in ("gram_qp", "adam", "sgd")} for kind in ("population", "training")},
     "cpu_ratio": {name: [1.0] for name in ("adam", "sgd")},
 }
 
