@@ -73,7 +73,7 @@ def time_grid(t_min: float, t_max: float, n_nodes: int = 16, kind: GridKind = "l
     if kind != "log_gauss_legendre":
         raise GridError(f"unknown grid kind {kind!r}; use 'log_gauss_legendre', 'gauss_legendre' or 'midpoint'")
     half = 0.5 * float(np.log(t_max / t_min))
-    nodes = t_min * np.exp(half * (points + 1.0))
+    nodes = np.asarray(t_min * np.exp(half * (points + 1.0)), np.float64)
     return TimeGrid(nodes, half * weights * nodes)
 
 

@@ -170,7 +170,7 @@ class VarianceExploding(ForwardProcess):
     def sigma(self, t: ArrayLike) -> Float64Array:
         """``sqrt((sigma^(2t) - 1) / (2 log sigma))``."""
         log_base = np.log(self.base)
-        return np.sqrt(np.expm1(2.0 * log_base * np.asarray(t, dtype=np.float64)) / (2.0 * log_base))
+        return np.asarray(np.sqrt(np.expm1(2.0 * log_base * np.asarray(t, dtype=np.float64)) / (2.0 * log_base)))
 
     def f(self, t: ArrayLike) -> Float64Array:
         """``0``."""

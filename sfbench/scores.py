@@ -109,7 +109,7 @@ class FusedScore:
             return self.models[support[0]].score(x, t)
         total: FloatArray = self.weights[support[0]] * self.models[support[0]].score(x, t)
         for i in support[1:]:
-            total += self.weights[i] * self.models[i].score(x, t)
+            total = total + self.weights[i] * self.models[i].score(x, t)
         return total
 
     def score_and_divergence(self, x: FloatArray, t: float) -> tuple[FloatArray, FloatArray]:

@@ -25,9 +25,10 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from synthetic import DiffusableLaw, EmbeddedMixture, GaussianMixture, Law
-from synthetic.reduction import AbstractReduction, reduce_laws
+from synthetic.reduction import AbstractReduction, ReducedLaw, reduce_laws
 
 from ._typing import Float64Array, FloatArray, SeedLike
+from .affine_gram import PairMoments, are_gaussian, node_statistics
 from .errors import GramError, ModelError, NotFiniteError
 from .gram import Contributions, ScoreGram
 from .grids import TimeGrid, Weighting, objective_weights
@@ -36,6 +37,7 @@ from .scores import AnalyticScore, DivergenceScoreModel, ScoreModel, as_score_mo
 
 Estimator = Literal["antithetic", "dsm", "stein"]
 ESTIMATORS: tuple[Estimator, ...] = ("antithetic", "dsm", "stein")
+_LARGEST_AFFINE_DIM = 256  # dense moments of more coordinates cost more than the scores
 _CHUNK_NUMBERS = 1 << 17  # numbers in one (rows, d) array
 
 
@@ -287,6 +289,9 @@ def _accumulate(
     """Sum contributions chunk by chunk; chunk edges include every prefix size."""
     k, n = len(source.models), sizes[-1]
     rows = source.rows_per_chunk
+    laws = [model.law for model in source.models if isinstance(model, AnalyticScore)]
+    if not keep and len(laws) == k and are_gaussian(laws) and laws[0].dim <= _LARGEST_AFFINE_DIM:
+        return _accumulate_moments(source, cast("list[ReducedLaw]", laws), settings, sizes)
     evaluator = _ChunkEvaluator(source.models, settings)
     g, b = np.zeros((k, k)), np.zeros(k)
     grams: list[ScoreGram] = []
@@ -304,6 +309,32 @@ def _accumulate(
             start = stop
         kept = batches.finish() if batches is not None and size == n else None
         grams.append(ScoreGram((g + g.T) / (2 * size), b / size, None, size, settings.describe(), kept))
+    return grams
+
+
+def _accumulate_moments(
+    source: _DataSource | _LawSource, laws: list[ReducedLaw], settings: GramSettings, sizes: list[int]
+) -> list[ScoreGram]:
+    """The same statistics for Gaussian auxiliaries, through the moments of data and noise (see affine_gram)."""
+    k, process = len(laws), settings.process
+    omega = objective_weights(settings.grid, process, settings.weighting)
+    nodes = [(float(process.alpha(t)), float(process.sigma(t))) for t in settings.grid.nodes]
+    noised = [[law.diffuse(*node) for law in laws] for node in nodes]
+    moments = PairMoments.zero(laws[0].dim, dense=any(law.spectrum.layout == "full" for law in laws))
+    grams: list[ScoreGram] = []
+    start = 0
+    for size in sizes:
+        while start < size:
+            stop = min(start + source.rows_per_chunk, size)
+            for y, zeta in source.chunk(start, stop):
+                moments = moments.add(y.astype(np.float64, copy=False), zeta.astype(np.float64, copy=False))
+            start = stop
+        g, b = np.zeros((k, k)), np.zeros(k)
+        for factor, node, at_node in zip(omega, nodes, noised, strict=True):
+            pairs, cross = node_statistics(at_node, moments, size * settings.n_noise, *node, settings.estimator)
+            g += factor * pairs
+            b += factor * cross
+        grams.append(ScoreGram((g + g.T) / 2, b, None, size, settings.describe()))
     return grams
 
 

@@ -57,6 +57,11 @@ class ReducedIsotropicMixture:
         """Number of reduced coordinates, r + 2."""
         return int(self.means.shape[1])
 
+    @property
+    def n_components(self) -> int:
+        """Number of components m."""
+        return len(self.means)
+
     def diffuse(self, alpha: float, sigma: float) -> "ReducedIsotropicMixture":
         """Law of ``alpha X + sigma Z``."""
         noised = self.spectrum.noised(alpha, sigma)

@@ -1,0 +1,94 @@
+"""Two laws moved to the coordinates in which they differ, and what is known exactly there."""
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.stats import norm
+
+from synthetic import EmbeddedMixture, GaussianMixture, Law, LogLinearPool, common_subspace
+from synthetic.subspace import Mixture
+
+from .._typing import Float64Array
+from ..errors import ModelError
+
+_PANEL_NODES = 16
+_ROOT_GRID = 8  # points per smallest standard deviation when looking for density crossings
+
+
+def mixtures_of(law: Law) -> tuple[Mixture, ...]:
+    """The mixtures that a law is built from; empty for a foreign law."""
+    if isinstance(law, LogLinearPool):
+        return law.components
+    return (law,) if isinstance(law, GaussianMixture | EmbeddedMixture) else ()
+
+
+def reduced_pair(p: Law, q: Law) -> tuple[Law, Law]:
+    """The cores of two laws that share a complement; the laws themselves if they do not.
+
+    Total variation, KL and every other f-divergence of the cores equal those of the laws.
+    """
+    if p.dim != q.dim:
+        raise ModelError(f"laws must live in one dimension, got {p.dim} and {q.dim}")
+    parts_p, parts_q = mixtures_of(p), mixtures_of(q)
+    if not parts_p or not parts_q:
+        return p, q
+    subspace = common_subspace([*parts_p, *parts_q])
+    if subspace is None:
+        return p, q
+
+    def core(law: Law, cores: tuple[GaussianMixture, ...]) -> Law:
+        return LogLinearPool(cores, law.weights) if isinstance(law, LogLinearPool) else cores[0]
+
+    split = len(parts_p)
+    return core(p, subspace.cores[:split]), core(q, subspace.cores[split:])
+
+
+def as_gaussian(law: Law) -> GaussianMixture | None:
+    """The law as a single Gaussian, if it is one."""
+    mixture = law.as_mixture() if isinstance(law, LogLinearPool) else law
+    if isinstance(mixture, GaussianMixture) and mixture.n_components == 1:
+        return mixture
+    return None
+
+
+def components_of(law: Law) -> list[GaussianMixture]:
+    """Gaussian mixtures that bound the scale of a law on R^1 or R^2."""
+    return [m for m in mixtures_of(law) if isinstance(m, GaussianMixture)]
+
+
+def cdf(mixture: GaussianMixture, x: Float64Array) -> Float64Array:
+    """Distribution function of a 1-D mixture at x (n,), shape (n,)."""
+    std = np.sqrt(mixture.spectrum.dense()[:, 0, 0])
+    return np.asarray(norm.cdf((x[:, None] - mixture.means[:, 0]) / std) @ mixture.weights)
+
+
+def survival(mixture: GaussianMixture, x: Float64Array) -> Float64Array:
+    """``1 - cdf`` without cancellation in the upper tail."""
+    std = np.sqrt(mixture.spectrum.dense()[:, 0, 0])
+    return np.asarray(norm.sf((x[:, None] - mixture.means[:, 0]) / std) @ mixture.weights)
+
+
+def breakpoints(laws: list[GaussianMixture]) -> Float64Array:
+    """Sorted points that resolve 1-D mixtures: every component in steps of its own half standard deviation."""
+    points = []
+    for law in laws:
+        std = np.sqrt(law.spectrum.dense()[:, 0, 0])
+        points.append((law.means[:, 0, None] + std[:, None] * np.linspace(-12, 12, 49)).ravel())
+    return np.unique(np.concatenate(points))
+
+
+def crossings(difference: Callable[[Float64Array], Float64Array], points: Float64Array) -> Float64Array:
+    """Sign changes of a function between consecutive points, refined on a finer grid and by Brent's method."""
+    fine = np.unique(np.concatenate([points[:-1] + f * np.diff(points) for f in np.arange(_ROOT_GRID) / _ROOT_GRID]))
+    values = difference(fine)
+    change = np.flatnonzero(np.signbit(values[:-1]) != np.signbit(values[1:]))
+    roots = [brentq(lambda y: float(difference(np.array([y]))[0]), fine[i], fine[i + 1], xtol=1e-14) for i in change]
+    return np.asarray(roots, dtype=np.float64)
+
+
+def panel_rule(points: Float64Array) -> tuple[Float64Array, Float64Array]:
+    """Composite Gauss-Legendre nodes and weights, (panels, 16) each, on the intervals between points."""
+    nodes, weights = np.polynomial.legendre.leggauss(_PANEL_NODES)
+    half = 0.5 * np.diff(points)[:, None]
+    return points[:-1, None] + half * (nodes + 1.0), half * weights
