@@ -267,8 +267,8 @@ def report(records: Sequence[Record]) -> str:
             )
         if record["kind"] == "published_way":
             lines.append(
-                f"published way, {record['epochs']} epochs, n = {record['n']}: medians of CPU time relative to one Gram pass "
-                "and QP, and of the excess of the population and of the training objective"
+                f"published way, {record['epochs']} epochs, n = {record['n']}: medians of CPU time relative to one "
+                "Gram pass and QP, and of the excess of the population and of the training objective"
             )
             for way, population in record["excess"]["population"].items():
                 ratio = float(np.median(record["cpu_ratio"].get(way, [1.0])))

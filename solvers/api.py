@@ -97,7 +97,8 @@ def solve(
     linear_minimum = getattr(judged.solver, "linear_minimum", None)
     if linear_minimum is not None:
         gap = float(judged.weights @ judged.gradient) - linear_minimum(judged.gradient)
-        judged = judged._replace(gap=max(gap, 0.0))
+        # The residual below knows nothing of the extra constraints.
+        judged = judged._replace(gap=max(gap, 0.0), slack=np.full(k, np.nan))
     elif k > 1 and judged.gap <= limit and hasattr(work, "hessian") and not getattr(work, "definite", False):
         judged, directions = _break_ties(work, judged, limit)
     if not math.isfinite(judged.gap):

@@ -8,6 +8,7 @@ The order follows ``python -m benchmarks.solver_speed``.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
@@ -15,12 +16,14 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .active_set_batched import MAX_ROUNDS, block_size, solve_block
+from .active_set import ActiveSet
 from .base import Candidate, Requirement, SimplexSolver
 from .certificates import onto_simplex
 from .errors import SolverFailureError
 from .problem import SimplexObjective, SimplexQP, Vector
 from .registry import get_solver, is_available
+
+_BATCHED = ActiveSet()
 
 
 class Judged(NamedTuple):
@@ -64,13 +67,13 @@ class Auto:
 
     def block_size(self, k: int) -> int:
         """See `BatchSolver.block_size`."""
-        return block_size(k)
+        return _BATCHED.block_size(k)
 
     def solve_block(
         self, P: NDArray[np.float64], q: NDArray[np.float64], *, tol: float, max_iter: int | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-        """See `BatchSolver.solve_block`."""
-        return solve_block(P, q, MAX_ROUNDS if max_iter is None else min(max_iter, MAX_ROUNDS))
+        """See `BatchSolver.solve_block`; batches go to the exact active set."""
+        return _BATCHED.solve_block(P, q, tol=tol, max_iter=max_iter)
 
 
 def judge(solver: SimplexSolver, candidate: Candidate, objective: SimplexObjective) -> Judged:
@@ -128,5 +131,10 @@ def _order(objective: SimplexObjective, tol: float, warm: bool) -> tuple[str, ..
     # or two; between, compiled code wins. On singular P the libraries stop at a gap of 1e-12 to 1e-10 of the scale.
     exact_wanted = tol < (1e-13 if objective.definite else 1e-9)
     if warm or exact_wanted or not 3 <= objective.dim <= 40:
-        return ("active_set", "piqp", "cvxpy")
-    return (*(("daqp",) if is_available("daqp") else ()), "piqp", "active_set", "cvxpy")
+        return _installed("active_set", "piqp", "cvxpy")
+    return _installed("daqp", "piqp", "active_set", "cvxpy")
+
+
+@functools.cache
+def _installed(*names: str) -> tuple[str, ...]:
+    return tuple(filter(is_available, names))

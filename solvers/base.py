@@ -121,7 +121,8 @@ class SolverResult:
         Frank-Wolfe duality gap ``<grad, w> - min_i grad_i >= value - minimum``, in the units of the objective,
         computed by the facade in float64 at exactly these weights.
     kkt : float
-        ``max_i min(w_i, (grad_i - min_j grad_j) / scale)``; zero exactly at a minimiser, no units.
+        ``max_i min(w_i, (grad_i - min_j grad_j) / scale)``; zero exactly at a minimiser, no units. NaN with extra
+        constraints, where only the gap is a certificate.
     status : Status
         A sentence; it is `Status.CERTIFIED` exactly when ``gap <= tol * scale``.
     n_iter : int

@@ -58,7 +58,9 @@ def null_directions(w: Vector, hessian: Matrix, gradient: Vector) -> Matrix:
     """
     k = len(w)
     slack = gradient - gradient.min()
-    free = np.flatnonzero((w > 0.0) & (slack < 1e-3) | (slack <= _SLACK))
+    # Too many candidates do no harm: along the directions found below, value and certificate stay as they are.
+    inexact = 2.0 * float(slack[w > 1e-6].max(initial=0.0))
+    free = np.flatnonzero((w > 0.0) & (slack < 1e-3) | (slack <= max(_SLACK, inexact)))
     none = np.empty((k, 0))
     if len(free) < 2:
         return none

@@ -214,3 +214,15 @@ def test_batch_of_single_weights() -> None:
     many = solve_many((np.ones((4, 1, 1)), np.zeros((4, 1))))
     assert many.weights.tolist() == [[1.0]] * 4
     assert many.converged.all()
+
+
+@pytest.mark.parametrize("solver", ["frank_wolfe", "exponentiated_gradient", "projected_gradient", "piqp"])
+def test_an_unused_copy_is_found_from_an_inexact_answer(solver: str) -> None:
+    """Started with all weight on one of two copies, a first-order answer still reports the flat direction."""
+    problem = duplicated(random_qp(4, 12, 2), 1)
+    start = np.array([0.3, 0.3, 0.2, 0.2, 0.0])
+    result = solve(problem, solver, tol=1e-7, start=start)
+    assert result.converged
+    if result.weights[1] > 1e-3:
+        assert not result.is_unique
+        assert result.weights[1] == pytest.approx(result.weights[4], abs=1e-9)

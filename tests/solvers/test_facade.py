@@ -209,6 +209,7 @@ def test_extra_constraints_and_their_certificate() -> None:
     free = solve(problem)
     capped = solve(problem, Cvxpy(constraints=lambda w: [w <= 0.4]), tol=1e-7)
     assert capped.converged
+    assert np.isnan(capped.kkt)
     assert capped.weights.max() <= 0.4 + 1e-7
     assert capped.value >= free.value - 1e-9
     # Oracle: on a fine grid no feasible point is better.
