@@ -1,0 +1,16 @@
+"""Exact laws: what samplers sample, computed without sampling."""
+
+from .fokker_planck_1d import fokker_planck_1d
+from .grid_density import GridDensity
+from .likelihood import DataScaling, Likelihood, log_likelihood
+from .ode_density import LogDensities, ode_log_density
+
+__all__ = [
+    "DataScaling",
+    "GridDensity",
+    "Likelihood",
+    "LogDensities",
+    "fokker_planck_1d",
+    "log_likelihood",
+    "ode_log_density",
+]

@@ -1,0 +1,30 @@
+"""Samplers that say which law they sample.
+
+Three limits hide behind one fused score: the law of the reverse SDE (the *fused law* ``P_w``), the law of the
+probability flow (another one), and the KL barycenter ``p_w`` (which needs weights). :func:`sample` reaches each of them
+and its result names the one it holds.
+"""
+
+from .api import CorrectedSampler, FlowSampler, FusedSampler, known_integrators, sample
+from .errors import DivergenceError, DivergenceWarning, TrustWarning
+from .integrators import AdaptiveFlow, EulerMaruyama, Exponential, Heun, Integrator, PredictorCorrector
+from .result import Diagnostics, SampleResult
+
+__all__ = [
+    "AdaptiveFlow",
+    "CorrectedSampler",
+    "Diagnostics",
+    "DivergenceError",
+    "DivergenceWarning",
+    "EulerMaruyama",
+    "Exponential",
+    "FlowSampler",
+    "FusedSampler",
+    "Heun",
+    "Integrator",
+    "PredictorCorrector",
+    "SampleResult",
+    "TrustWarning",
+    "known_integrators",
+    "sample",
+]

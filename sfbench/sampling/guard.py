@@ -1,0 +1,124 @@
+"""Watching scores and trajectories while they are made: nothing that is not finite passes silently."""
+
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TypeVar, final
+
+import numpy as np
+
+from .._typing import FloatArray
+from ..errors import ModelError, NotFiniteError
+from ..scores import ScoreModel
+from .errors import DivergenceError, DivergenceWarning
+
+_ESCAPED = 1e12  # no data live here; larger values could not be squared in float32
+Item = TypeVar("Item")
+
+
+@final
+@dataclass(eq=False)
+class CountedScore:
+    """A score model that counts its evaluations and checks every answer."""
+
+    model: ScoreModel
+    name: str
+    parts: tuple[ScoreModel, ...] = ()
+    evaluations: int = field(default=0, init=False)
+
+    def __call__(self, x: FloatArray, t: float) -> FloatArray:
+        """Score at x (n, d) and time t in the dtype of x.
+
+        Raises
+        ------
+        ModelError
+            If the answer has another shape.
+        NotFiniteError
+            If the answer holds a NaN or an infinity; names the model, the time and the point.
+        """
+        self.evaluations += 1
+        s = np.asarray(self.model.score(x, t))
+        if s.shape != x.shape:
+            raise ModelError(f"{self.name} returned shape {s.shape} for points of shape {x.shape}")
+        if not np.isfinite(s.sum(dtype=np.float64)) and not np.all(np.isfinite(s)):
+            self._blame(s, x, t)
+        return s if s.dtype == x.dtype else s.astype(x.dtype)
+
+    def _blame(self, s: FloatArray, x: FloatArray, t: float) -> None:
+        name = self.name
+        for i, part in enumerate(self.parts):
+            answer = np.asarray(part.score(x, t))
+            if not np.all(np.isfinite(answer)):
+                name, s = f"models[{i}] ({type(part).__name__})", answer
+                break
+        row, column = (int(v) for v in np.argwhere(~np.isfinite(s))[0])
+        raise NotFiniteError(
+            f"score of {name} at t = {t:.6g} is {s[row, column]} at [{row}, {column}], x = {x[row, column]:.6g}; "
+            "a score must be finite wherever a trajectory can go (raise t_min, or repair the model)"
+        )
+
+
+@final
+@dataclass(eq=False)
+class Herd:
+    """Trajectories still alive, and the time at which the first was lost."""
+
+    n: int
+    alive: np.ndarray = field(init=False)
+    first_lost_at: float | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self.alive = np.arange(self.n)
+
+    def cull(self, x: FloatArray, t: float) -> np.ndarray | None:
+        """Rows of x (alive, d) to keep, or None if all are within bounds."""
+        extent = float(np.abs(x).max()) if x.size else 0.0
+        if extent < _ESCAPED:  # false for NaN too
+            return None
+        keep: np.ndarray = np.all(np.abs(x) < _ESCAPED, axis=1)
+        if self.first_lost_at is None:
+            self.first_lost_at = t
+        self.alive = self.alive[keep]
+        if len(self.alive) == 0:
+            raise DivergenceError(
+                f"all {self.n} trajectories diverged by t = {t:.4g}; take more steps, a log-SNR grid or an exponential "
+                "integrator"
+            )
+        return keep
+
+    @property
+    def lost_share(self) -> float:
+        """Share of the trajectories lost."""
+        return 1.0 - len(self.alive) / self.n
+
+    def restore(self, x: FloatArray) -> FloatArray:
+        """Points (n, d) with NaN rows for the lost."""
+        if len(self.alive) == self.n:
+            return x
+        out = np.full((self.n, x.shape[1]), np.nan, dtype=x.dtype)
+        out[self.alive] = x
+        return out
+
+    def report(self, max_lost: float) -> tuple[str, ...]:
+        """Messages about lost trajectories; raises DivergenceError above the allowed share, warns below it."""
+        share = self.lost_share
+        if share == 0.0:
+            return ()
+        message = (
+            f"{share:.2%} of {self.n} trajectories diverged, the first at t = {self.first_lost_at:.4g}; the others are "
+            "no fair sample of the law (take more steps, a log-SNR grid or an exponential integrator)"
+        )
+        if share > max_lost:
+            raise DivergenceError(f"{message}; allowed share: {max_lost:.2%}")
+        warnings.warn(message, DivergenceWarning, stacklevel=4)
+        return (message,)
+
+
+def tracked(items: Iterable[Item], *, label: str, total: int, enabled: bool) -> Iterator[Item]:
+    """The items, with a progress bar if enabled."""
+    if not enabled:
+        yield from items
+        return
+    from rich.progress import track  # comes with typer; only needed here
+
+    yield from track(items, description=label, total=total)

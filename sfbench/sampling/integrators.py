@@ -1,0 +1,377 @@
+r"""One-step integrators of the reverse SDE and of the probability flow.
+
+Written with the *data prediction* ``D = (x + sigma^2 s) / alpha`` every classical scheme is affine,
+
+    x' = keep x + pull Dbar + noise z,      Dbar = D + extrapolate (D - D_before),
+
+for a step from time t to t' < t, with ``h = log(alpha'/sigma') - log(alpha/sigma) > 0``:
+
+    Euler-Maruyama        keep = 1 - (f + g^2/sigma^2) dt   pull = g^2 dt alpha / sigma^2    noise = g sqrt(dt)
+    exponential, SDE      keep = e^{-h} sigma'/sigma        pull = alpha' (1 - e^{-2h})   noise = sigma' sqrt(1 - e^{-2h})
+    exponential, flow     keep = sigma'/sigma               pull = alpha' (1 - e^{-h})    noise = 0
+
+The exponential schemes solve the linear part exactly and freeze D. Order 1 is ancestral sampling (SDE) or DDIM (flow);
+order 2 extrapolates D from the step before, ``extrapolate = h / (2 h_before)``: DPM-Solver++(2M) (Lu et al. 2022) and
+its SDE form, still one score evaluation per step. :class:`Heun` averages D over both ends of the step: two evaluations.
+
+Affinity is what makes the Feynman-Kac correction exact for the *discrete* chain; see :mod:`sfbench.sampling.corrected`.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, final
+
+import numpy as np
+from scipy.integrate import solve_ivp
+
+from .._typing import FloatArray
+from ..errors import GridError
+from ..processes import ForwardProcess
+
+Score = Callable[[FloatArray, float], FloatArray]
+Noise = Callable[[FloatArray], FloatArray]
+FUSED_LAW = "fused law P_w (reverse SDE driven by the averaged score)"
+FLOW_LAW = "probability-flow law of the averaged score"
+CORRECTED_LAW = "KL barycenter p_w (log-linear pool)"
+BETWEEN_LAW = "predictor-corrector law, between the fused law P_w and the KL barycenter p_w"
+
+
+@final
+@dataclass(frozen=True)
+class AffineStep:
+    """Coefficients of ``x' = keep x + pull (D + extrapolate (D - D_before)) + noise z``."""
+
+    keep: float
+    pull: float
+    extrapolate: float
+    noise: float
+
+
+class Integrator(ABC):
+    """Interface of a scheme that moves points from one time to a smaller one."""
+
+    @property
+    @abstractmethod
+    def law(self) -> str:
+        """Which law the scheme samples as the steps shrink."""
+
+    @property
+    @abstractmethod
+    def evaluations(self) -> int:
+        """Score evaluations per step."""
+
+    @abstractmethod
+    def advance(
+        self,
+        score: Score,
+        process: ForwardProcess,
+        x: FloatArray,
+        times: tuple[float | None, float, float],
+        memory: FloatArray | None,
+        noise: Noise,
+    ) -> tuple[FloatArray, FloatArray | None]:
+        """Move x (n, d) from ``times[1]`` to ``times[2]``; ``times[0]`` is the time before, None in the first step.
+
+        ``memory`` is what the step before returned besides its points, (n, d) or None; ``noise(x)`` draws standard
+        normals shaped like x.
+        """
+
+
+class AffineIntegrator(Integrator):
+    """Interface of the schemes that are affine in the data prediction."""
+
+    @property
+    @abstractmethod
+    def multistep(self) -> bool:
+        """Whether steps extrapolate from the data prediction before."""
+
+    @abstractmethod
+    def step(self, process: ForwardProcess, t_before: float | None, t: float, t_next: float) -> AffineStep:
+        """Coefficients of the step from t to t_next."""
+
+
+def data_prediction(score: FloatArray, process: ForwardProcess, x: FloatArray, t: float) -> FloatArray:
+    """``D = (x + sigma^2 s) / alpha``, the posterior mean of the clean point, (n, d)."""
+    alpha, sigma = float(process.alpha(t)), float(process.sigma(t))
+    out: FloatArray = score * (sigma * sigma / alpha)
+    out += x * (1.0 / alpha)
+    return out
+
+
+def apply_affine(
+    coefficients: AffineStep, x: FloatArray, prediction: FloatArray, memory: FloatArray | None, noise: Noise
+) -> FloatArray:
+    """The affine step; ``memory`` is the data prediction before, used if the step extrapolates."""
+    blended = prediction
+    if coefficients.extrapolate and memory is not None:
+        blended = prediction + coefficients.extrapolate * (prediction - memory)
+    out: FloatArray = coefficients.keep * x + coefficients.pull * blended
+    if coefficients.noise:
+        out += coefficients.noise * noise(x)
+    return out
+
+
+def _advance_affine(
+    integrator: AffineIntegrator,
+    score: Score,
+    process: ForwardProcess,
+    x: FloatArray,
+    times: tuple[float | None, float, float],
+    memory: FloatArray | None,
+    noise: Noise,
+) -> tuple[FloatArray, FloatArray | None]:
+    prediction = data_prediction(score(x, times[1]), process, x, times[1])
+    return apply_affine(integrator.step(process, *times), x, prediction, memory, noise), prediction
+
+
+@final
+@dataclass(frozen=True)
+class EulerMaruyama(AffineIntegrator):
+    """Euler-Maruyama on the reverse SDE: the baseline that needs the most steps."""
+
+    @property
+    def law(self) -> str:
+        """The fused law."""
+        return FUSED_LAW
+
+    @property
+    def evaluations(self) -> int:
+        """1."""
+        return 1
+
+    @property
+    def multistep(self) -> bool:
+        """False."""
+        return False
+
+    def step(self, process: ForwardProcess, t_before: float | None, t: float, t_next: float) -> AffineStep:
+        """Coefficients of the step from t to t_next."""
+        dt = t - t_next
+        variance, g2 = float(process.sigma(t)) ** 2, float(process.g(t)) ** 2
+        ratio = g2 * dt / variance
+        return AffineStep(
+            1.0 - float(process.f(t)) * dt - ratio, ratio * float(process.alpha(t)), 0.0, math.sqrt(g2 * dt)
+        )
+
+    def advance(
+        self,
+        score: Score,
+        process: ForwardProcess,
+        x: FloatArray,
+        times: tuple[float | None, float, float],
+        memory: FloatArray | None,
+        noise: Noise,
+    ) -> tuple[FloatArray, FloatArray | None]:
+        """One step; no memory."""
+        return _advance_affine(self, score, process, x, times, None, noise)[0], None
+
+
+@final
+@dataclass(frozen=True)
+class Exponential(AffineIntegrator):
+    """Exponential integrator, exact in the linear part; one evaluation per step.
+
+    Parameters
+    ----------
+    order : {1, 2}
+        1 freezes the data prediction, 2 extrapolates it from the step before.
+    stochastic : bool
+        The reverse SDE if true, the probability flow if false.
+    """
+
+    order: Literal[1, 2] = 2
+    stochastic: bool = True
+
+    def __post_init__(self) -> None:
+        if self.order not in (1, 2):
+            raise GridError(f"order must be 1 or 2, got {self.order!r}")
+
+    @property
+    def law(self) -> str:
+        """The fused law, or the law of the probability flow."""
+        return FUSED_LAW if self.stochastic else FLOW_LAW
+
+    @property
+    def evaluations(self) -> int:
+        """1."""
+        return 1
+
+    @property
+    def multistep(self) -> bool:
+        """Whether the order is 2."""
+        return self.order == 2
+
+    def step(self, process: ForwardProcess, t_before: float | None, t: float, t_next: float) -> AffineStep:
+        """Coefficients of the step from t to t_next."""
+        sigma, sigma_next = float(process.sigma(t)), float(process.sigma(t_next))
+        h = _half_log_snr_step(process, t, t_next)
+        extrapolate = 0.0
+        if self.order == 2 and t_before is not None:
+            extrapolate = 0.5 * h / _half_log_snr_step(process, t_before, t)
+        ratio, alpha_next = sigma_next / sigma, float(process.alpha(t_next))
+        if not self.stochastic:
+            return AffineStep(ratio, -alpha_next * math.expm1(-h), extrapolate, 0.0)
+        fresh = -math.expm1(-2.0 * h)
+        return AffineStep(math.exp(-h) * ratio, alpha_next * fresh, extrapolate, sigma_next * math.sqrt(fresh))
+
+    def advance(
+        self,
+        score: Score,
+        process: ForwardProcess,
+        x: FloatArray,
+        times: tuple[float | None, float, float],
+        memory: FloatArray | None,
+        noise: Noise,
+    ) -> tuple[FloatArray, FloatArray | None]:
+        """One step; remembers the data prediction."""
+        return _advance_affine(self, score, process, x, times, memory, noise)
+
+
+@final
+@dataclass(frozen=True)
+class Heun(Integrator):
+    """Exponential Heun: the data prediction is averaged over both ends of the step; two evaluations."""
+
+    stochastic: bool = True
+
+    @property
+    def law(self) -> str:
+        """The fused law, or the law of the probability flow."""
+        return FUSED_LAW if self.stochastic else FLOW_LAW
+
+    @property
+    def evaluations(self) -> int:
+        """2."""
+        return 2
+
+    def advance(
+        self,
+        score: Score,
+        process: ForwardProcess,
+        x: FloatArray,
+        times: tuple[float | None, float, float],
+        memory: FloatArray | None,
+        noise: Noise,
+    ) -> tuple[FloatArray, FloatArray | None]:
+        """One step; no memory."""
+        _, t, t_next = times
+        c = Exponential(1, self.stochastic).step(process, None, t, t_next)
+        here = data_prediction(score(x, t), process, x, t)
+        base = c.keep * x
+        if c.noise:
+            base += c.noise * noise(x)
+        guess = base + c.pull * here
+        if not np.all(np.isfinite(guess)):
+            return guess, None  # lost points are the caller's to report
+        there = data_prediction(score(guess, t_next), process, guess, t_next)
+        return base + (0.5 * c.pull) * (here + there), None
+
+
+@final
+@dataclass(frozen=True)
+class PredictorCorrector(Integrator):
+    """An exponential step, then Langevin steps at the new time (Song et al. 2021).
+
+    ``s_w(., t)`` is the score of the log-linear pool of the ``p_{i,t}``, so the corrections pull the law away from the
+    fused law towards the KL barycenter; with finitely many it is neither, and the result says so.
+
+    Parameters
+    ----------
+    corrections : int
+        Langevin steps per time, each one evaluation.
+    size : float
+        Step ``epsilon = size * sigma_t^2`` of ``x + epsilon/2 s + sqrt(epsilon) z``.
+    """
+
+    corrections: int = 1
+    size: float = 0.3
+
+    def __post_init__(self) -> None:
+        if self.corrections < 1 or not (math.isfinite(self.size) and self.size > 0):
+            raise GridError(f"need corrections >= 1 and size > 0, got {self.corrections!r}, {self.size!r}")
+
+    @property
+    def law(self) -> str:
+        """Neither the fused law nor the barycenter."""
+        return BETWEEN_LAW
+
+    @property
+    def evaluations(self) -> int:
+        """1 + corrections."""
+        return 1 + self.corrections
+
+    def advance(
+        self,
+        score: Score,
+        process: ForwardProcess,
+        x: FloatArray,
+        times: tuple[float | None, float, float],
+        memory: FloatArray | None,
+        noise: Noise,
+    ) -> tuple[FloatArray, FloatArray | None]:
+        """One step; no memory."""
+        x, _ = _advance_affine(Exponential(1), score, process, x, times, None, noise)
+        for _ in range(self.corrections):
+            if np.all(np.isfinite(x)):
+                x = langevin(score, process, x, times[2], self.size, noise)
+        return x, None
+
+
+@final
+@dataclass(frozen=True)
+class AdaptiveFlow(Integrator):
+    """The probability flow solved by an adaptive Runge-Kutta pair (scipy): the oracle, not the fast way."""
+
+    rtol: float = 1e-8
+    atol: float = 1e-10
+
+    @property
+    def law(self) -> str:
+        """The law of the probability flow."""
+        return FLOW_LAW
+
+    @property
+    def evaluations(self) -> int:
+        """At least 12; the samplers count what was really spent."""
+        return 12
+
+    def advance(
+        self,
+        score: Score,
+        process: ForwardProcess,
+        x: FloatArray,
+        times: tuple[float | None, float, float],
+        memory: FloatArray | None,
+        noise: Noise,
+    ) -> tuple[FloatArray, FloatArray | None]:
+        """One step; no memory."""
+
+        def slope(log_t: float, flat: FloatArray) -> FloatArray:
+            t = math.exp(log_t)
+            points = flat.reshape(x.shape)
+            g2 = float(process.g(t)) ** 2
+            out: FloatArray = t * (float(process.f(t)) * points - 0.5 * g2 * score(points, t))
+            return out.ravel()
+
+        span = (math.log(times[1]), math.log(times[2]))
+        solution = solve_ivp(
+            slope, span, x.astype(np.float64).ravel(), method="DOP853", rtol=self.rtol, atol=self.atol, t_eval=span[1:]
+        )
+        if not solution.success:
+            return np.full_like(x, np.nan), None
+        return solution.y[:, -1].reshape(x.shape).astype(x.dtype), None
+
+
+def langevin(score: Score, process: ForwardProcess, x: FloatArray, t: float, size: float, noise: Noise) -> FloatArray:
+    """One unadjusted Langevin step of size ``size * sigma_t^2`` at time t."""
+    step = size * float(process.sigma(t)) ** 2
+    out: FloatArray = x + 0.5 * step * score(x, t)
+    out += math.sqrt(step) * noise(x)
+    return out
+
+
+def _half_log_snr_step(process: ForwardProcess, t: float, t_next: float) -> float:
+    ends = process.log_snr(np.array([t, t_next]))
+    return 0.5 * float(ends[1] - ends[0])

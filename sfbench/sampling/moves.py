@@ -1,0 +1,82 @@
+r"""Langevin moves that leave the pool of the noised laws (almost) invariant.
+
+At time t the particles target ``prod_i p_{i,t}^{w_i}``, whose score is the fused score itself. Unadjusted steps
+
+    x' = x + epsilon/2 s_w(x, t) + sqrt(epsilon) z,        epsilon = size * sigma_t^2,
+
+leave it invariant up to ``O(epsilon)``; adjusted ones (MALA) exactly, but need densities.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from .._typing import Float64Array, FloatArray
+from ..errors import ModelError, SfbenchError
+from ..scores import AnalyticScore, FusedScore
+from .integrators import Noise, Score, langevin
+
+
+@final
+@dataclass(frozen=True)
+class LangevinMoves:
+    """Moves applied at every time.
+
+    Parameters
+    ----------
+    steps : int
+        Moves per time; one score evaluation each (adjusted moves: two, and two densities).
+    size : float
+        ``epsilon / sigma_t^2``.
+    adjusted : bool
+        Accept or reject by Metropolis-Hastings; every active model must be an :class:`AnalyticScore`.
+    """
+
+    steps: int = 1
+    size: float = 0.3
+    adjusted: bool = False
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or not (math.isfinite(self.size) and self.size > 0):
+            raise SfbenchError(f"need steps >= 1 and size > 0, got {self.steps!r}, {self.size!r}")
+
+    def apply(
+        self, score: Score, fused: FusedScore, x: FloatArray, t: float, noise: Noise, rng: np.random.Generator
+    ) -> FloatArray:
+        """Move points x (n, d) at time t."""
+        for _ in range(self.steps):
+            x = (
+                self._adjusted(score, fused, x, t, noise, rng)
+                if self.adjusted
+                else langevin(score, fused.process, x, t, self.size, noise)
+            )
+        return x
+
+    def _adjusted(
+        self, score: Score, fused: FusedScore, x: FloatArray, t: float, noise: Noise, rng: np.random.Generator
+    ) -> FloatArray:
+        step = self.size * float(fused.process.sigma(t)) ** 2
+        s = score(x, t)
+        proposal = x + 0.5 * step * s + math.sqrt(step) * noise(x)
+        back = score(proposal, t)
+        there = np.einsum("nd,nd->n", *(2 * [proposal - x - 0.5 * step * s]))
+        home = np.einsum("nd,nd->n", *(2 * [x - proposal - 0.5 * step * back]))
+        log_ratio = pool_log_density(fused, proposal, t) - pool_log_density(fused, x, t) + (there - home) / (2 * step)
+        accepted = np.log(rng.random(len(x))) < log_ratio
+        return np.where(accepted[:, None], proposal, x)
+
+
+def pool_log_density(fused: FusedScore, x: FloatArray, t: float) -> Float64Array:
+    """Unnormalised log density ``sum_i w_i log p_{i,t}`` at x (n, d), shape (n,)."""
+    total = np.zeros(len(x))
+    for i in np.flatnonzero(fused.weights):
+        model = fused.models[i]
+        if not isinstance(model, AnalyticScore):
+            raise ModelError(
+                f"adjusted moves need densities, and models[{i}] is a {type(model).__name__} with a score only; "
+                "use LangevinMoves(adjusted=False)"
+            )
+        total += fused.weights[i] * model.marginal(t).log_prob(x)
+    return total

@@ -1,0 +1,126 @@
+"""What a sampler returns: points, weights, the law they follow, and what is known about their quality."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from synthetic import Estimate
+
+from .._typing import Float64Array, FloatArray, SeedLike
+from .resampling import effective_size, systematic
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Diagnostics:
+    """How a sample was made and whether to trust it.
+
+    Attributes
+    ----------
+    sampler : str
+        The sampler and its options.
+    n_steps, n_score_evaluations : int
+        Steps, and evaluations of the fused score (each costs one evaluation of every active model).
+    lost_share : float
+        Share of trajectories that left every bound; their rows are NaN with weight zero.
+    ess : array (s,) or None
+        Effective share of the particles, in (0, 1], after each weighting; of the worst block if there are several.
+    n_resamplings : int
+        How often particles were resampled.
+    founders : float or None
+        Effective number of initial particles from which the final weight descends (of the worst block).
+    log_partition : Estimate or None
+        ``log Z_{t_min}(w) - log Z_T(w)``, which tends to ``log Z(w)``; its standard error comes from the genealogy.
+    messages : tuple of str
+        What is wrong, in plain words; empty means that nothing was found.
+    """
+
+    sampler: str
+    n_steps: int
+    n_score_evaluations: int
+    lost_share: float = 0.0
+    ess: Float64Array | None = None
+    n_resamplings: int = 0
+    founders: float | None = None
+    log_partition: Estimate | None = None
+    messages: tuple[str, ...] = ()
+
+    @property
+    def trustworthy(self) -> bool:
+        """Whether no check failed. Modes that no particle ever visited cannot be seen from inside."""
+        return not self.messages
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class SampleResult:
+    """Weighted points and the name of the law that they follow.
+
+    Attributes
+    ----------
+    x : array (n, d)
+        Points.
+    log_weights : array (n,)
+        Log weights, normalised to sum to one on the natural scale; all equal for unweighted samplers.
+    law : str
+        The law sampled as steps and (for weighted particles) particles increase.
+    t_min : float
+        The time at which the reverse process was stopped: x follows the law with noise ``sigma(t_min)`` left.
+    diagnostics : Diagnostics
+        Cost and quality.
+    """
+
+    x: FloatArray
+    log_weights: Float64Array
+    law: str
+    t_min: float
+    diagnostics: Diagnostics
+
+    @property
+    def weights(self) -> Float64Array:
+        """Normalised weights (n,)."""
+        return np.exp(self.log_weights)
+
+    @property
+    def ess(self) -> float:
+        """Effective number of points, ``1 / sum weights^2``; blind to shared ancestors (``diagnostics.founders``)."""
+        return effective_size(self.log_weights) * len(self.log_weights)
+
+    def expectation(self, function: Callable[[FloatArray], FloatArray]) -> Estimate:
+        """Weighted mean of ``function(x) -> (n,)`` with the standard error of self-normalised weights.
+
+        The error neglects the dependence that resampling creates.
+        """
+        kept = self.log_weights > -np.inf
+        values = np.asarray(function(self.x[kept]), dtype=np.float64)
+        w = self.weights[kept]
+        mean = float(w @ values)
+        return Estimate(mean, float(np.sqrt(np.sum(w**2 * (values - mean) ** 2))), int(kept.sum()), "weighted mean")
+
+    def resampled(self, n: int | None = None, *, rng: SeedLike = None) -> FloatArray:
+        """Equally weighted points (n, d) drawn from the weighted ones by systematic resampling, in random order."""
+        generator = np.random.default_rng(rng)
+        chosen = systematic(self.weights, generator, n)
+        drawn: FloatArray = self.x[generator.permutation(chosen)]
+        return drawn
+
+    def __repr__(self) -> str:
+        d, n = self.diagnostics, len(self.x)
+        lines = [
+            f"{n} points in dimension {self.x.shape[1]} from the {self.law} at t = {self.t_min:.3g}",
+            f"  sampler: {d.sampler}; {d.n_steps} steps, {d.n_score_evaluations} score evaluations",
+        ]
+        if d.ess is not None:
+            founders = "" if d.founders is None else f", {d.founders:.0f} effective founders"
+            lines.append(
+                f"  effective particles: {self.ess:.0f} of {n} now, {d.ess.min():.1%} at worst, "
+                f"{d.n_resamplings} resamplings{founders}"
+            )
+        if d.log_partition is not None:
+            lines.append(f"  log Z: {d.log_partition}")
+        if d.lost_share:
+            lines.append(f"  lost trajectories: {d.lost_share:.2%}")
+        lines += [f"  WARNING: {message}" for message in d.messages]
+        return "\n".join(lines)
