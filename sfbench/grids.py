@@ -66,15 +66,15 @@ def time_grid(t_min: float, t_max: float, n_nodes: int = 16, kind: GridKind = "l
     if kind == "midpoint":
         step = (t_max - t_min) / n_nodes
         return TimeGrid(t_min + step * (np.arange(n_nodes) + 0.5), np.full(n_nodes, step))
-    points, weights = (np.asarray(part, np.float64) for part in np.polynomial.legendre.leggauss(n_nodes))
+    points, weights = np.polynomial.legendre.leggauss(n_nodes)
     if kind == "gauss_legendre":
         half = 0.5 * (t_max - t_min)
-        return TimeGrid(t_min + half * (points + 1.0), half * weights)
+        return TimeGrid(np.asarray(t_min + half * (points + 1.0), np.float64), np.asarray(half * weights, np.float64))
     if kind != "log_gauss_legendre":
         raise GridError(f"unknown grid kind {kind!r}; use 'log_gauss_legendre', 'gauss_legendre' or 'midpoint'")
     half = 0.5 * float(np.log(t_max / t_min))
     nodes = np.asarray(t_min * np.exp(half * (points + 1.0)), np.float64)
-    return TimeGrid(nodes, half * weights * nodes)
+    return TimeGrid(nodes, np.asarray(half * weights * nodes, np.float64))
 
 
 def objective_weights(grid: TimeGrid, process: ForwardProcess, weighting: Weighting = "girsanov") -> Float64Array:

@@ -107,10 +107,10 @@ class FusedScore:
         support = np.flatnonzero(self.weights)
         if len(support) == 1:  # a vertex returns that model's score bit for bit
             return self.models[support[0]].score(x, t)
-        total: FloatArray = self.weights[support[0]] * self.models[support[0]].score(x, t)
+        total = self.weights[support[0]] * self.models[support[0]].score(x, t)
         for i in support[1:]:
             total = total + self.weights[i] * self.models[i].score(x, t)
-        return total
+        return np.asarray(total)
 
     def score_and_divergence(self, x: FloatArray, t: float) -> tuple[FloatArray, FloatArray]:
         """Fused score (n, d) and divergence (n,); every model must know its divergence."""

@@ -1,8 +1,8 @@
 r"""Kullback-Leibler divergence ``KL(p || q) = int p log(p/q)`` between laws, in nats.
 
 ``closed form`` for Gaussians; ``quadrature`` for laws of intrinsic rank 1 and 2 (the integrand is smooth, so the
-trapezoidal rule is exact to rounding); otherwise ``monte carlo``, the mean of ``r - 1 - log r`` with ``r = q/p`` under
-p: the same expectation as ``log(p/q)`` with non-negative terms and less variance for close laws.
+trapezoidal rule is exact to rounding); otherwise ``monte carlo`` under p with ``r = q/p``: the mean of ``-log r``, or
+of ``r - 1 - log r`` (the same expectation, non-negative terms) where that has less variance, as for close laws.
 """
 
 from typing import Literal
@@ -83,10 +83,12 @@ def _on_grid(p: Law, q: Law) -> Estimate:
 def _by_sampling(p: Law, q: Law, n: int, rng: np.random.Generator) -> Estimate:
     x = p.sample(n, rng=rng)
     log_ratio = np.asarray(q.log_prob(x) - p.log_prob(x), dtype=np.float64)
-    terms = np.expm1(log_ratio) - log_ratio
-    if not np.all(np.isfinite(terms)):
-        terms = -log_ratio  # q/p overflows: the plain estimator
-    ess = float(terms.sum() ** 2 / max(float((terms**2).sum()), 1e-300))
+    terms = -log_ratio
+    with np.errstate(over="ignore", invalid="ignore"):
+        shifted = np.expm1(log_ratio) - log_ratio
+        if shifted.var() < terms.var():  # False also if q/p overflows
+            terms = shifted
+    ess = float(np.abs(terms).sum() ** 2 / max(float((terms**2).sum()), 1e-300))
     if ess < _SMALLEST_ESS:
         raise EffectiveSampleSizeError(
             f"KL rests on {ess:.1f} effective draws of {n} (at least {_SMALLEST_ESS:.0f} needed); raise n, or "

@@ -1,0 +1,106 @@
+r"""Confidence intervals for fitted simplex weights, from per-sample Gram contributions.
+
+The estimator minimises ``w'G_n w - 2 b_n'w`` over the simplex; per-sample gradients at the fit are ``2(g w - b)``.
+
+- ``sandwich``: on the face spanned by the weights that are free, the affine minimiser is asymptotically normal with
+  covariance ``H^+ S H^+ / n`` (H = 2G on the tangent space of the face, S the covariance of per-sample gradients). A
+  weight at zero counts as free unless its multiplier is significantly positive; intervals are intersected with
+  ``[0, 1]``, so a weight at the boundary gets a one-sided interval.
+- ``bootstrap``: percentiles over multinomial resamplings of the samples, each solved on the simplex. Consistent in the
+  interior; at the boundary it is known to be biased.
+
+**Guarantee**: asymptotic in n. **Assumptions**: i.i.d. samples, finite fourth moments of scores.
+"""
+
+from typing import Literal
+
+import numpy as np
+from scipy.stats import norm
+
+from solvers import solve_many
+
+from ._typing import Float64Array, SeedLike
+from .errors import GramError
+from .gram import Contributions, ScoreGram
+
+IntervalMethod = Literal["sandwich", "bootstrap"]
+_SIGNIFICANT = 3.0
+
+
+def confidence_interval(
+    gram: ScoreGram,
+    weights: Float64Array,
+    level: float = 0.9,
+    *,
+    method: IntervalMethod = "sandwich",
+    n_resamples: int = 500,
+    rng: SeedLike = 0,
+) -> Float64Array:
+    """Intervals (k, 2) for the weights at the given confidence level.
+
+    Raises
+    ------
+    GramError
+        If the Gram kept no contributions, the level is not in (0, 1), or the method is unknown.
+    """
+    if not 0 < level < 1:
+        raise GramError(f"level must be strictly between 0 and 1, got {level!r}")
+    kept = gram.contributions
+    if kept is None:
+        raise GramError("this Gram kept no per-sample contributions; compute it with score_gram(..., keep=4096)")
+    if len(kept.counts) < 2:  # one sample says nothing about its own spread
+        return np.tile([0.0, 1.0], (gram.k, 1))
+    if method == "sandwich":
+        return _sandwich(gram, weights, kept, level)
+    if method == "bootstrap":
+        return _bootstrap(kept, level, n_resamples, np.random.default_rng(rng))
+    raise GramError(f"unknown method {method!r}; use 'sandwich' or 'bootstrap'")
+
+
+def gradient_covariance(kept: Contributions, weights: Float64Array) -> Float64Array:
+    """Covariance (k, k) of the per-sample gradient of J at the weights."""
+    gradients = kept.gradient(weights)
+    share = kept.counts[:, None] / kept.counts.sum()
+    centred = gradients - (share * gradients).sum(axis=0)
+    rows = len(kept.counts)
+    return np.asarray((kept.counts[:, None] * centred).T @ centred / (rows - 1))
+
+
+def _sandwich(gram: ScoreGram, weights: Float64Array, kept: Contributions, level: float) -> Float64Array:
+    n = kept.n
+    spread = gradient_covariance(kept, weights)
+    gradient = 2.0 * (gram.G @ weights - gram.b)
+    free = _free_face(weights, gradient, spread / n)
+    size = int(free.sum())
+    low_high = np.zeros((gram.k, 2))
+    if size < 2:
+        low_high[free] = 1.0
+        return low_high
+    basis = np.zeros((gram.k, size - 1))
+    basis[free] = np.linalg.svd(np.ones((1, size)))[2][1:].T
+    inverse = np.linalg.pinv(basis.T @ (2.0 * gram.G) @ basis, rcond=1e-10, hermitian=True)
+    centre = weights - basis @ (inverse @ (basis.T @ gradient))
+    covariance = basis @ inverse @ (basis.T @ spread @ basis) @ inverse @ basis.T / n
+    half = norm.ppf(0.5 + level / 2) * np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    low_high[:, 0], low_high[:, 1] = centre - half, centre + half
+    return np.clip(low_high, 0.0, 1.0)
+
+
+def _free_face(weights: Float64Array, gradient: Float64Array, covariance: Float64Array) -> np.ndarray:
+    """Weights that are positive, or at zero without a significant multiplier."""
+    positive = weights > 0
+    multiplier = gradient - float(weights @ gradient)
+    contrast = np.eye(len(weights)) - weights[None]
+    error = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", contrast, covariance, contrast), 0.0))
+    return np.asarray(positive | (multiplier <= _SIGNIFICANT * error))
+
+
+def _bootstrap(kept: Contributions, level: float, n_resamples: int, rng: np.random.Generator) -> Float64Array:
+    rows, k = kept.b.shape
+    share = kept.counts / kept.counts.sum()
+    counts = rng.multinomial(rows, share, size=n_resamples) / rows
+    G = (counts @ kept.g.reshape(rows, k * k)).reshape(n_resamples, k, k)
+    b = counts @ kept.b
+    fits = solve_many((G + G.transpose(0, 2, 1), -2.0 * b, np.zeros(n_resamples)))
+    tail = 0.5 * (1.0 - level)
+    return np.asarray(np.quantile(fits.weights, [tail, 1.0 - tail], axis=0).T)
