@@ -181,6 +181,7 @@ def _finish(P: Matrix, q: Vector, w: Vector, limit: int) -> tuple[Vector, int, b
             refined = False
             continue
         w[support] = current + step
+        w /= w.sum()  # the sum of the step is rounding times the condition number
         g = P @ w + q
         slack = g - g @ w
         # Nearly flat directions converge over a few proximal steps.
@@ -201,13 +202,15 @@ def _newton_step(P: Matrix, support: Index, g: Vector) -> Vector:
     from scipy.linalg.lapack import dposv
 
     n = len(support)
+    inside = g[support]
     block = P if n == len(P) else P[support[:, None], support]
     ridge = _RIDGE
     while True:
         system = block + 1.0
         system.ravel()[:: n + 1] += ridge
         rhs = np.empty((2, n))
-        rhs[0] = g[support]
+        # Centred: the common part of g gives no step, but its rounding would drift along flat directions.
+        rhs[0] = inside - inside.mean()
         rhs[1] = 1.0
         _, solution, failed = dposv(system.T, rhs.T, lower=1, overwrite_a=1, overwrite_b=1)
         if not failed:

@@ -46,7 +46,8 @@ def solve_block(P: Block, q: Block, rounds_allowed: int = MAX_ROUNDS) -> tuple[B
     active = np.arange(c)
     inside = np.ones((k, c), dtype=bool)
     for r in range(1, rounds_allowed + 1):
-        w, definite = _stationary(P, q, inside)
+        with np.errstate(all="ignore"):  # a face that is not definite may overflow; it is discarded below
+            w, definite = _stationary(P, q, inside)
         g = np.einsum("ijc,jc->ic", P, w) + q
         slack = g - (g * w).sum(axis=0)
         wrong = np.where(inside, w, slack + _ROUNDING) < 0.0
@@ -84,7 +85,7 @@ def _stationary(P: Block, q: Block, inside: NDArray[np.bool_]) -> tuple[Block, N
             definite &= good
             pivot[~good] = 1.0
         if j + 1 < k:
-            ratio = system[j, j + 1 : k] / pivot
+            ratio = system[j, j + 1 : k] / pivot * good
             system[j + 1 :, j + 1 :] -= ratio[:, None] * system[j, None, j + 1 :]
     solution = np.empty((k, 2, q.shape[1]))
     for j in range(k - 1, -1, -1):

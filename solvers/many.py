@@ -206,6 +206,6 @@ def _positive_definite(P: NDArray[np.float64], shift: Vector) -> NDArray[np.bool
         pivot = work[j, j]
         positive &= pivot > 0.0
         if j + 1 < k:
-            ratio = work[j, j + 1 :] / np.where(pivot > 0.0, pivot, 1.0)
+            ratio = np.divide(work[j, j + 1 :], pivot, out=np.zeros((k - j - 1, len(pivot))), where=pivot > 0.0)
             work[j + 1 :, j + 1 :] -= ratio[:, None] * work[j, None, j + 1 :]
     return positive

@@ -226,3 +226,24 @@ def test_an_unused_copy_is_found_from_an_inexact_answer(solver: str) -> None:
     if result.weights[1] > 1e-3:
         assert not result.is_unique
         assert result.weights[1] == pytest.approx(result.weights[4], abs=1e-9)
+
+
+@settings(max_examples=200, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_hard_gram_matrices_are_certified(seed: int) -> None:
+    """Copies at distances 0 to 0.1, scales over eight decades, difference bases, few columns, in any mixture."""
+    rng = np.random.default_rng(seed)
+    k = int(rng.integers(2, 20))
+    A = rng.normal(size=(k, int(rng.integers(1, k + 5))))
+    for _ in range(int(rng.integers(0, k))):
+        i, j = rng.integers(k, size=2)
+        A[i] = A[j] + rng.choice([0.0, 1.0]) * 10.0 ** rng.uniform(-16, -1) * rng.normal(size=A.shape[1])
+    if rng.random() < 0.3:
+        A *= 10.0 ** rng.uniform(-4, 4, size=(k, 1))
+    if rng.random() < 0.3:
+        A -= A[0]
+    y = A.T @ rng.dirichlet(np.ones(k)) if rng.random() < 0.5 else rng.normal(size=A.shape[1])
+    problem = SimplexQP(A @ A.T, -A @ y)
+    assert solve(problem, "active_set", tol=1e-11).converged
+    assert solve(problem).converged
+    assert solve_many([problem, problem], tol=1e-11).converged.all()
