@@ -101,7 +101,7 @@ def solve_many(
     problems : SimplexQPBatch, sequence of SimplexQP, or tuple of arrays ``(P, q)`` or ``(P, q, r)``
         Arrays have shapes (B, k, k), (B, k) and (B,).
     solver : str or SimplexSolver
-        "auto" and "active_set" run batched for k up to 48, "torch_projected" always; any other solver is called once
+        "auto" and "active_set" run batched for k up to 24, "torch_projected" always; any other solver is called once
         per problem.
     tol : float
         Largest accepted gap, relative to the scale of each problem.
