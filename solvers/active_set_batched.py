@@ -20,8 +20,10 @@ Block = NDArray[np.float64]
 
 
 def block_size(k: int) -> int:
-    """How many problems of dimension `k` to hold in cache at once (about half a megabyte); 0 above k = 24, where compiled
-    code is faster one by one."""
+    """How many problems of dimension `k` to hold in cache at once, about half a megabyte.
+
+    0 above k = 24, where compiled code is faster one by one.
+    """
     if k > 24:
         return 0
     return int(min(max(2**16 // (k * (k + 2)), 64), 4096))
