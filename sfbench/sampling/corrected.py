@@ -11,8 +11,8 @@ and its mean is ``Z_t(w) / Z_T(w)``. The same holds *exactly* for chains: a step
     prod_i K_i^{w_i} = K_w exp(-1/2 (pull / noise)^2 sum_i w_i |Dbar_i - Dbar_w|^2),
 
 so particles moved by ``K_w`` with this weight follow the log-linear pool of the *discrete* chains: at a vertex the
-weight is 1, and the only discretisation error is that of each auxiliary's own chain. The weight depends on the point before it
-moves; particles are weighted, resampled, then moved, so that copies part at once.
+weight is 1, and the only discretisation error is that of each auxiliary's own chain. The weight depends on the point
+before it moves; particles are weighted, resampled, then moved, so that copies part at once.
 
 The variance of the weights grows with the number of dimensions in which the auxiliaries differ, not with d. Problems
 that factorise over blocks of coordinates can be resampled block by block, at the cost of a problem of one block's size.

@@ -6,9 +6,9 @@ Written with the *data prediction* ``D = (x + sigma^2 s) / alpha`` every classic
 
 for a step from time t to t' < t, with ``h = log(alpha'/sigma') - log(alpha/sigma) > 0``:
 
-    Euler-Maruyama        keep = 1 - (f + g^2/sigma^2) dt   pull = g^2 dt alpha / sigma^2    noise = g sqrt(dt)
-    exponential, SDE      keep = e^{-h} sigma'/sigma        pull = alpha' (1 - e^{-2h})   noise = sigma' sqrt(1 - e^{-2h})
-    exponential, flow     keep = sigma'/sigma               pull = alpha' (1 - e^{-h})    noise = 0
+    Euler-Maruyama     keep = 1 - (f + g^2/sigma^2) dt   pull = g^2 dt alpha / sigma^2   noise = g sqrt(dt)
+    exponential, SDE   keep = e^{-h} sigma'/sigma        pull = alpha' (1 - e^{-2h})   noise = sigma' sqrt(1 - e^{-2h})
+    exponential, flow  keep = sigma'/sigma               pull = alpha' (1 - e^{-h})    noise = 0
 
 The exponential schemes solve the linear part exactly and freeze D. Order 1 is ancestral sampling (SDE) or DDIM (flow);
 order 2 extrapolates D from the step before, ``extrapolate = h / (2 h_before)``: DPM-Solver++(2M) (Lu et al. 2022) and
