@@ -65,7 +65,7 @@ def time_grid(t_min: float, t_max: float, n_nodes: int = 16, kind: GridKind = "l
         return TimeGrid(np.array([t_min]), np.array([1.0]))
     if kind == "midpoint":
         step = (t_max - t_min) / n_nodes
-        return TimeGrid(t_min + step * (np.arange(n_nodes) + 0.5), np.full(n_nodes, step))
+        return TimeGrid(np.asarray(t_min + step * (np.arange(n_nodes) + 0.5), np.float64), np.full(n_nodes, step))
     points, weights = np.polynomial.legendre.leggauss(n_nodes)
     if kind == "gauss_legendre":
         half = 0.5 * (t_max - t_min)

@@ -15,7 +15,7 @@ The estimator minimises ``w'G_n w - 2 b_n'w`` over the simplex; per-sample gradi
 from typing import Literal
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from solvers import solve_many
 
@@ -81,7 +81,7 @@ def _sandwich(gram: ScoreGram, weights: Float64Array, kept: Contributions, level
     inverse = np.linalg.pinv(basis.T @ (2.0 * gram.G) @ basis, rcond=1e-10, hermitian=True)
     centre = weights - basis @ (inverse @ (basis.T @ gradient))
     covariance = basis @ inverse @ (basis.T @ spread @ basis) @ inverse @ basis.T / n
-    half = norm.ppf(0.5 + level / 2) * np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    half = float(ndtri(0.5 + level / 2)) * np.sqrt(np.maximum(np.diag(covariance), 0.0))
     low_high[:, 0], low_high[:, 1] = centre - half, centre + half
     return np.clip(low_high, 0.0, 1.0)
 

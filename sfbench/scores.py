@@ -104,7 +104,7 @@ class FusedScore:
 
     def score(self, x: FloatArray, t: float) -> FloatArray:
         """Fused score at points x (n, d) and time t, shape (n, d)."""
-        support = np.flatnonzero(self.weights)
+        support = np.flatnonzero(self.weights).tolist()
         if len(support) == 1:  # a vertex returns that model's score bit for bit
             return self.models[support[0]].score(x, t)
         total = self.weights[support[0]] * self.models[support[0]].score(x, t)

@@ -2,7 +2,6 @@ r"""1-D Wasserstein distance ``W_1(p, q) = int |F_p - F_q|`` between samples or 
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import wasserstein_distance
 
 from synthetic import Estimate, GaussianMixture
 
@@ -28,6 +27,8 @@ def wasserstein_1d(p: ArrayLike | GaussianMixture, q: ArrayLike | GaussianMixtur
         return _between_laws(p, q)
     if isinstance(p, GaussianMixture) or isinstance(q, GaussianMixture):
         raise ModelError("give two laws or two samples; draw from the law first (law.sample(n, rng=...))")
+    from scipy.stats import wasserstein_distance  # half a second to import, used here only
+
     samples = []
     for name, value in (("p", p), ("q", q)):
         x = np.asarray(value, dtype=np.float64)

@@ -43,7 +43,7 @@ _INTEGRATORS: dict[str, Callable[[], Integrator]] = {
     "heun": lambda: Heun(False),
     "adaptive": AdaptiveFlow,
 }
-_FEWEST_FOUNDERS = 50.0
+_FEWEST_FOUNDERS = 500.0
 _SMALLEST_ESS = 0.02
 
 
@@ -101,7 +101,7 @@ class CorrectedSampler:
 
     integrator: AffineIntegrator = field(default_factory=lambda: Exponential(2))
     resampling: str = "systematic"
-    threshold: float = 0.5
+    threshold: float = 0.9
     moves: LangevinMoves | None = None
     blocks: Any = None
     n_steps: int = 256
