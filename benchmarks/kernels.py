@@ -22,6 +22,7 @@ import numpy as np
 from sfbench import OrnsteinUhlenbeck
 from sfbench.errors import SfbenchError
 from sfbench.files import prepare_folder, provenance, write_json
+from sfbench.gram import ScoreGram
 from sfbench.grids import time_grid
 from sfbench.statistics import GramSettings, score_gram, simulated_grams
 from solvers import solve_many
@@ -98,9 +99,9 @@ def _torch_peers(mixture: GaussianMixture, x: np.ndarray) -> dict[str, Callable[
     from torch import distributions as td
 
     torch.set_num_threads(1)
-    means, variances = torch.as_tensor(mixture.means), torch.as_tensor(mixture.spectrum.values)
-    logits = torch.log(torch.as_tensor(mixture.weights))
-    law = td.MixtureSameFamily(
+    means, variances = torch.tensor(mixture.means), torch.tensor(mixture.spectrum.values)
+    logits = torch.log(torch.tensor(mixture.weights))
+    law: Any = td.MixtureSameFamily(
         td.Categorical(logits=logits), td.Independent(td.Normal(means, variances.sqrt().expand_as(means)), 1)
     )
     points = torch.as_tensor(x)
@@ -115,7 +116,7 @@ def _torch_peers(mixture: GaussianMixture, x: np.ndarray) -> dict[str, Callable[
         squares = ((point - means) ** 2).sum(-1) / variances[:, 0]
         return torch.logsumexp(logits - 0.5 * squares - 0.5 * d * torch.log(variances[:, 0]), 0)
 
-    per_point = torch.func.vmap(torch.func.grad(log_prob), chunk_size=8192)
+    per_point: Any = torch.func.vmap(torch.func.grad(log_prob), chunk_size=8192)
     return {"torch.distributions + autograd": autograd, "torch.func": lambda: per_point(points)}
 
 
@@ -184,6 +185,10 @@ def gram_rows(repeats: int) -> list[Row]:
         name = "streaming Gram / d-free Gram" + (", equal variances" if equal else "")
         rows.append({"what": name, "n": n, "d": d, "m": m, "value": value, "low": low, "high": high, "error": error})
     return rows
+
+
+def _draw(problem: Any, settings: GramSettings, sizes: list[int], d: int, seed: int) -> list[ScoreGram]:
+    return simulated_grams(problem.auxiliaries, problem.target, settings, sizes, rng=np.random.SeedSequence([d, seed]))
 
 
 def sweep_rows(seeds: int) -> list[Row]:
