@@ -16,6 +16,7 @@ from .gram import ScoreGram
 from .grids import TimeGrid, time_grid
 from .population import population_gram, population_weights
 from .processes import ForwardProcess, OrnsteinUhlenbeck, VarianceExploding, VariancePreserving
+from .sampling import SampleResult, sample
 from .scores import AnalyticScore, FusedScore, ScoreModel
 from .statistics import GramSettings, prefix_grams, score_gram, simulated_grams
 
@@ -34,6 +35,7 @@ __all__ = [
     "NotFiniteError",
     "OrnsteinUhlenbeck",
     "OutputError",
+    "SampleResult",
     "ScoreGram",
     "ScoreModel",
     "SfbenchError",
@@ -46,6 +48,7 @@ __all__ = [
     "population_gram",
     "population_weights",
     "prefix_grams",
+    "sample",
     "score_gram",
     "simulated_grams",
     "time_grid",

@@ -52,12 +52,19 @@ def write_atomically(path: Path, write: Callable[[IO[Any]], object], *, binary: 
             write(f)
             f.flush()
             os.fsync(f.fileno())
+        os.chmod(handle, 0o666 & ~_umask())  # temporary files are private; results are not
         os.replace(handle, path)
     except OSError as error:
         raise OutputError(f"cannot write {str(path)!r}: {error.strerror or error}") from None
     finally:
         if handle is not None and os.path.exists(handle):
             os.unlink(handle)
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
 
 
 def write_json(path: Path, value: object) -> None:
