@@ -1,0 +1,15 @@
+"""What people do instead of pooling, as laws that can be compared with both truths.
+
+=====================  ==================================================================================
+single auxiliary       ``p_i`` itself: take it from the problem
+arithmetic mixture     ``sum_i w_i p_i``: :func:`synthetic.arithmetic_mixture`
+averaged score         the fused law ``P_w``: :func:`sfbench.sample` with ``sampler="fused"``
+parameter averaging    the model whose parameters are averages: :func:`parameter_average`
+SuperDiff OR, AND      composition by densities estimated on the fly: :func:`superdiff`
+=====================  ==================================================================================
+"""
+
+from .parameter_average import parameter_average
+from .superdiff import superdiff
+
+__all__ = ["parameter_average", "superdiff"]
