@@ -18,12 +18,13 @@ from typing import Literal, final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._typing import Float64Array, FloatArray
-from ._validation import as_finite
+from ._typing import Float64Array, FloatArray, IntArray
+from ._validation import LARGEST, as_finite
 from .errors import CovarianceError, ShapeError
 
 Layout = Literal["isotropic", "diagonal", "full"]
 _SYMMETRY_TOLERANCE = 1e-10
+SMALLEST_VARIANCE = 1 / LARGEST
 
 
 @final
@@ -44,7 +45,18 @@ class Spectrum:
 
     def noised(self, alpha: float, sigma: float) -> "Spectrum":
         """Spectrum of ``alpha X + sigma Z``."""
-        return Spectrum(alpha * alpha * self.values + sigma * sigma, self.dim, self.basis)
+        values = alpha * alpha * self.values + sigma * sigma
+        low, high = float(values.min()), float(values.max())
+        if not (low >= SMALLEST_VARIANCE and high <= LARGEST):
+            raise CovarianceError(
+                f"alpha (or scale) = {alpha!r} and sigma = {sigma!r} make variances from {low:.3g} to {high:.3g}; "
+                f"they must lie between {SMALLEST_VARIANCE:g} and {LARGEST:g}"
+            )
+        return Spectrum(values, self.dim, self.basis)
+
+    def subset(self, index: IntArray) -> "Spectrum":
+        """Spectrum of some of the components."""
+        return Spectrum(self.values[index], self.dim, None if self.basis is None else self.basis[index])
 
     def log_det(self) -> Float64Array:
         """Log determinants, (m,)."""
@@ -106,12 +118,14 @@ def spectrum_from(covariances: ArrayLike, m: int, d: int) -> Spectrum:
         values = array.copy()
     else:
         values = np.broadcast_to(array, (m,)).copy()[:, None]
-    floor = values.max(axis=1) * np.finfo(np.float64).eps * d if basis is not None else np.zeros(m)
+    floor = np.full(m, SMALLEST_VARIANCE)
+    if basis is not None:
+        floor = np.maximum(floor, values.max(axis=1) * np.finfo(np.float64).eps * d)
     smallest = values.min(axis=1)
-    if np.any(smallest <= floor):
+    if np.any(smallest < floor):
         j = int(np.argmin(smallest - floor))
         raise CovarianceError(
             f"covariances[{j}] is not positive definite: smallest eigenvalue {smallest[j]:.3g}; "
-            "covariances are variances, and every one must be positive"
+            f"covariances are variances, and every one must be at least {floor[j]:.3g}"
         )
     return Spectrum(values, d, basis)

@@ -12,30 +12,37 @@ Two ways of computing ``L_j``:
   chunk costs one matrix product for L and one for s. Log joints are stored component-major, (m, rows), so every
   elementwise pass runs along the long axis.
 - **whitened form** (full covariances, and the fallback): residuals are formed first, then log joints are refined
-  relative to each point's most likely component, which keeps their *differences* exact far from all the means.
+  relative to each point's most likely component. Between components of one covariance their *differences* come from
+  the means alone, so that they stay exact far from all of them; otherwise their error is ``eps * |x|^2 / v``. The
+  divergence is evaluated as ``sum_j R_j (|u_j - s|^2 - tr S_j^{-1})``, which does not cancel.
 
 The product form cancels when ``|x|^2 / v`` is large. Its error in L is predicted as ``eps * (|x|^2 + |mu|^2) / v``; a
 chunk above tolerance is first centred on the mean of the means and, if that is not enough, evaluated in float64 by the
-whitened form. Extra memory is a few megabytes whatever n.
+whitened form. Extra memory is a few megabytes whatever n. Components of weight zero are left out.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import final
 
 import numpy as np
 from scipy.linalg.blas import dgemm, sgemm
 
 from ._covariance import Spectrum
-from ._typing import Float64Array, FloatArray
+from ._typing import Float64Array, FloatArray, IntArray
+from ._validation import LARGEST, not_finite
 from .errors import NotFiniteError
 
 # Largest predicted error of a log joint before a chunk leaves the product form.
 _TOLERANCE = {np.dtype(np.float64): 1e-9, np.dtype(np.float32): 4e-3}
 # Responsibilities are cut here: smaller ones make products subnormal, which is up to 10x slower and adds nothing.
 _SMALLEST_LOG = {np.dtype(np.float64): -600.0, np.dtype(np.float32): -60.0}
+# Numbers (and their inverses) up to here keep the product form within the range of its dtype.
+_RANGE = {np.dtype(np.float64): LARGEST, np.dtype(np.float32): 1e18}
 _SMALL_DIM = 8
 _GEMM = {np.dtype(np.float64): dgemm, np.dtype(np.float32): sgemm}
 _CHUNK_BYTES = 1 << 19
+_COPY_BYTES = 1 << 23  # of the points of one chunk
 
 
 @final
@@ -58,12 +65,13 @@ class MixtureKernel:
     """Evaluator of one mixture; holds the prepared constants of each dtype."""
 
     def __init__(self, weights: Float64Array, means: Float64Array, spectrum: Spectrum) -> None:
+        alive = np.flatnonzero(weights)
+        if len(alive) < len(weights):
+            weights, means, spectrum = weights[alive], means[alive], spectrum.subset(alive)
         self.means, self.spectrum = means, spectrum
         d = spectrum.dim  # may exceed the stored coordinates: see isotropic reductions
-        with np.errstate(divide="ignore"):
-            log_weights = np.log(weights)
-        self.log_norm: Float64Array = log_weights - 0.5 * (spectrum.log_det() + d * np.log(2 * np.pi))
-        self._smallest = float(spectrum.values.min())
+        self.log_norm: Float64Array = np.log(weights) - 0.5 * (spectrum.log_det() + d * np.log(2 * np.pi))
+        self._smallest, self._largest = float(spectrum.values.min()), float(spectrum.values.max())
         self._centre: Float64Array = means.sum(axis=0) / len(means)
         self._prepared: dict[tuple[np.dtype[np.floating], bool], _Prepared] = {}
 
@@ -81,35 +89,58 @@ class MixtureKernel:
         for start in range(0, len(x), rows):
             part = slice(start, start + rows)
             outputs = [None if out is None else out[part] for out in (log_prob, score, divergence)]
-            self._evaluate_chunk(x[part], *outputs)
+            points = np.ascontiguousarray(x[part])  # the same bits whatever the layout of x
+            if not self._try_product_form(points, *outputs):
+                self._fall_back(points, start, *outputs)
 
     def _rows_per_chunk(self, itemsize: int) -> int:
         m, d = self.means.shape
-        width = m * d if self.spectrum.layout == "full" else m + (d if self.spectrum.layout == "diagonal" else 0)
-        return int(min(max(_CHUNK_BYTES // (itemsize * width), 64), 8192))
+        width = m + (d if self.spectrum.layout == "diagonal" else 0)
+        return int(min(max(_CHUNK_BYTES // (itemsize * width), 64), max(_COPY_BYTES // (itemsize * d), 1), 8192))
 
-    def _evaluate_chunk(
+    def _try_product_form(
         self, x: FloatArray, log_prob: FloatArray | None, score: FloatArray | None, divergence: FloatArray | None
-    ) -> None:
-        if self.spectrum.layout != "full":
-            small = x.shape[1] <= _SMALL_DIM
-            budget = _TOLERANCE[x.dtype] * self._smallest / float(np.finfo(x.dtype).eps)
-            # Low-dimensional chunks are copied to component-major order anyway: centring them is free.
-            for centred in (True,) if small else (False, True):
-                prepared = self._prepare(x.dtype, centred)
-                points = x if prepared.centre is None else x - prepared.centre
-                if small:
-                    points = np.asfortranarray(points)
-                norms = _squared_norms(points)
-                if float(norms.max()) + prepared.means_sq <= budget:
-                    self._product_form(prepared, points, norms, log_prob, score, divergence)
-                    return
-        self._whitened_form(x.astype(np.float64, copy=False), log_prob, score, divergence)
+    ) -> bool:
+        """Evaluate a chunk by the product form if that is accurate there; points that are not finite never pass."""
+        limit = _RANGE[x.dtype]
+        if self.spectrum.layout == "full" or not 1.0 / limit <= self._smallest <= self._largest <= limit:
+            return False
+        small = x.shape[1] <= _SMALL_DIM
+        budget = _TOLERANCE[x.dtype] * self._smallest / float(np.finfo(x.dtype).eps)
+        # Low-dimensional chunks are copied to component-major order anyway: centring them is free.
+        for centred in (True,) if small else (False, True):
+            prepared = self._prepare(x.dtype, centred)
+            points = x if prepared.centre is None else x - prepared.centre
+            if small:
+                points = np.asfortranarray(points)
+            norms: FloatArray = np.einsum("nd,nd->n", points, points)
+            if float(norms.max()) + prepared.means_sq <= budget:
+                self._product_form(prepared, points, norms, log_prob, score, divergence)
+                return True
+        return False
+
+    def _fall_back(self, x: FloatArray, first_row: int, *outputs: FloatArray | None) -> None:
+        """Evaluate a chunk in float64 by the whitened form, refusing what floats cannot hold."""
+        if not float(np.abs(x).max()) <= LARGEST:
+            raise not_finite("x", x, first_row=first_row)
+        rows = max(_CHUNK_BYTES // (4 * self.means.size), 64 if self.spectrum.layout == "full" else 1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for start in range(0, len(x), rows):
+                part = slice(start, start + rows)
+                views = [None if out is None else out[part] for out in outputs]
+                self._whitened_form(x[part].astype(np.float64, copy=False), *views)
+        for out in outputs:
+            if out is not None and not np.all(np.isfinite(out)):
+                row = int(np.argwhere(~np.isfinite(out))[0, 0])
+                raise NotFiniteError(
+                    f"x[{row + first_row}] lies too many standard deviations from the mixture for a {out.dtype} result"
+                )
 
     def _prepare(self, dtype: np.dtype[np.floating], centred: bool) -> _Prepared:
         key = (dtype, centred)
         if key not in self._prepared:
-            means = self.means - self._centre if centred else self.means
+            centre = self._centre.astype(dtype)  # as it will be subtracted from the points
+            means = self.means - centre if centred else self.means
             precision = 1.0 / self.spectrum.values
             linear = means * precision
             shared = self.spectrum.layout == "isotropic" and bool(np.all(precision == precision[0]))
@@ -119,7 +150,7 @@ class MixtureKernel:
                 offset=(self.log_norm - 0.5 * (linear * means).sum(axis=1))[:, None].astype(dtype),
                 precision=precision.astype(dtype),
                 shared=float(precision[0, 0]) if shared else None,
-                centre=self._centre.astype(dtype) if centred else None,
+                centre=centre if centred else None,
                 log_w=self.log_norm[:, None].astype(dtype),
                 means_sq=float((means * means).sum(axis=1).max()),
             )
@@ -147,9 +178,7 @@ class MixtureKernel:
         joint += c.offset
         quad: FloatArray | None = None
         if divergence is not None:  # squared Mahalanobis distances, before the exponential overwrites the joints
-            with np.errstate(invalid="ignore"):
-                quad = -2.0 * (joint - c.log_w) if square_term is None else -2.0 * (joint - c.log_w + square_term)
-            np.nan_to_num(quad, copy=False, nan=0.0)  # zero-weight components: -inf - (-inf)
+            quad = -2.0 * (joint - c.log_w) if square_term is None else -2.0 * (joint - c.log_w + square_term)
         top = joint.max(axis=0)
         joint -= top
         np.maximum(joint, _SMALLEST_LOG[x.dtype], out=joint)
@@ -208,10 +237,7 @@ class MixtureKernel:
         whitened = np.stack([self.spectrum.whiten(x - self.means[j], j) for j in range(m)])  # (m, rows, d)
         joint = self.log_norm[:, None] - 0.5 * np.einsum("mnd,mnd->mn", whitened, whitened)
         best = np.argmax(joint, axis=0)
-        reference = np.take_along_axis(whitened, best[None, :, None], axis=0)[0]  # (rows, d)
-        # L_j - L_best = (norm terms) - (|y_j|^2 - |y_best|^2) / 2, as a product of sum and difference: no cancellation.
-        gap = np.einsum("mnd,mnd->mn", whitened - reference, whitened + reference)
-        log_ratio = (self.log_norm[:, None] - self.log_norm[best]) - 0.5 * gap
+        log_ratio = (self.log_norm[:, None] - self.log_norm[best]) - 0.5 * self._gaps(whitened, best)
         resp = np.exp(log_ratio - log_ratio.max(axis=0))
         total = resp.sum(axis=0)
         if log_prob is not None:
@@ -219,28 +245,33 @@ class MixtureKernel:
         if score is None and divergence is None:
             return
         resp /= total
-        value = np.zeros_like(x)
-        curvature = np.zeros(len(x))
-        trace = self.spectrum.precision_trace()
+        pull = whitened  # -u_j, in place
         for j in range(m):
-            u = self.spectrum.unwhiten_precision(whitened[j], j)
-            value -= resp[j][:, None] * u
-            if divergence is not None:
-                curvature += resp[j] * (np.einsum("nd,nd->n", u, u) - trace[j])
+            pull[j] = self.spectrum.unwhiten_precision(whitened[j], j)
+        value = np.einsum("mn,mnd->nd", resp, pull)
         if score is not None:
-            score[...] = value
+            score[...] = -value
         if divergence is not None:
-            divergence[...] = curvature - np.einsum("nd,nd->n", value, value)
+            pull -= value
+            spread = np.einsum("mnd,mnd->mn", pull, pull)
+            divergence[...] = np.einsum("mn,mn->n", resp, spread - self.spectrum.precision_trace()[:, None])
 
+    def _gaps(self, whitened: FloatArray, best: IntArray) -> Float64Array:
+        """``|y_j|^2 - |y_best|^2`` (m, rows) from standard coordinates, as products of sum and difference."""
+        reference = np.take_along_axis(whitened, best[None, :, None], axis=0)[0]  # (rows, d)
+        gaps = np.empty(whitened.shape[:2])
+        for j, y in enumerate(whitened):
+            difference = y - reference
+            alike = self._alike == self._alike[j]
+            if np.count_nonzero(alike) > 1:
+                exact = self.spectrum.whiten(self.means - self.means[j], j)
+                difference = np.where(alike[best][:, None], exact[best], difference)
+            gaps[j] = np.einsum("nd,nd->n", difference, y + reference)
+        return gaps
 
-def _squared_norms(points: FloatArray) -> FloatArray:
-    """Squared norms (n,), refusing points that are not finite or too large to square."""
-    norms: FloatArray = np.einsum("nd,nd->n", points, points)
-    if not np.isfinite(norms.max()):
-        row = int(np.argmin(np.isfinite(norms)))
-        column = int(np.argmax(np.where(np.isnan(points[row]), np.inf, np.abs(points[row]))))
-        raise NotFiniteError(
-            f"x holds a point with coordinate {column} equal to {points[row, column]}; "
-            f"every entry must be finite and small enough to square in {points.dtype}"
-        )
-    return norms
+    @cached_property
+    def _alike(self) -> IntArray:
+        """Labels (m,): components with equal covariances have equal ones."""
+        values, basis = self.spectrum.values, self.spectrum.basis
+        parts = values if basis is None else np.hstack([values, basis.reshape(len(basis), -1)])
+        return np.unique(parts, axis=0, return_inverse=True)[1].reshape(-1)

@@ -1,39 +1,58 @@
 """Checks of user input, shared by every public constructor and method."""
 
 import difflib
+import math
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ._typing import Float64Array, FloatArray
-from .errors import NotFiniteError, ShapeError, SimplexError, UnknownNameError
+from .errors import IntractableError, NotFiniteError, ShapeError, SimplexError, UnknownNameError
 
+LARGEST = 1e150  # magnitude of the largest number that can still be squared and summed
 _SIMPLEX_TOLERANCE = 1e-8
+_MOST_NUMBERS = 1 << 30  # of one array: 8 GiB
 
 
 def as_finite(name: str, value: ArrayLike, *, keep_float32: bool = False) -> FloatArray:
-    """Return ``value`` as a real floating array, refusing NaN, infinities and non-numeric dtypes."""
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise ShapeError(f"{name} is ragged: {error}") from None
+    """Return ``value`` as a real floating array, refusing NaN, infinities, huge values and non-numeric dtypes."""
+    array = _as_array(name, value)
     if array.dtype.kind not in "fiub":
         raise NotFiniteError(f"{name} must hold real numbers, got dtype {array.dtype}")
     if not (keep_float32 and array.dtype == np.float32):
-        array = array.astype(np.float64, copy=False)
-    # One reduction decides the usual case: a sum is finite unless an entry is not (or it overflows).
-    with np.errstate(over="ignore", invalid="ignore"):
-        suspicious = not np.isfinite(np.sum(array))
-    if suspicious and not np.all(np.isfinite(array)):
-        index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        raise NotFiniteError(f"{name}[{', '.join(map(str, index))}] is {array[index]}; every entry must be finite")
+        with np.errstate(over="ignore"):  # of a longer float: reported below
+            array = array.astype(np.float64, copy=False)
+    if not float(np.maximum(array.max(initial=0.0), -array.min(initial=0.0))) <= LARGEST:  # also if it is NaN
+        raise not_finite(name, array)
     return array
+
+
+def _as_array(name: str, value: ArrayLike) -> NDArray[Any]:
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ShapeError(f"{name} is ragged: {error}") from None
+
+
+def not_finite(name: str, array: FloatArray, largest: float = LARGEST, first_row: int = 0) -> NotFiniteError:
+    """Build the error that names the first entry beyond ``largest`` (or the largest entry, if only their sum is).
+
+    ``first_row`` is the place of the array's first row in the array that the user knows.
+    """
+    bad = ~(np.abs(array) <= np.float64(largest))
+    flat = int(np.argmax(bad if bad.any() else np.abs(array)))
+    index = tuple(int(i) for i in np.unravel_index(flat, array.shape))
+    value = array[index]
+    if index:
+        name = f"{name}[{', '.join(map(str, (index[0] + first_row, *index[1:])))}]"
+    return NotFiniteError(f"{name} is {value}; every entry must be finite and at most {largest:g} in magnitude")
 
 
 def as_points(x: ArrayLike, dim: int, name: str = "x") -> FloatArray:
     """Return points as an (n, dim) float32 or float64 array; their values are checked where they are used."""
-    points = np.asarray(x)
+    points = _as_array(name, x)
     if points.dtype not in (np.float32, np.float64):
         points = as_finite(name, x)
     if points.ndim != 2 or points.shape[1] != dim:
@@ -67,17 +86,35 @@ def as_count(name: str, value: int, *, at_least: int = 1) -> int:
     return int(value)
 
 
-def as_positive(name: str, value: float) -> float:
+def as_number(name: str, value: float | ArrayLike) -> float:
+    """Return a finite float."""
+    if isinstance(value, int | float) and abs(value) <= LARGEST:
+        return float(value)
+    array = as_finite(name, value)
+    if array.shape != ():
+        raise ShapeError(f"{name} must be a number, got an array of shape {array.shape}")
+    return float(array)
+
+
+def as_positive(name: str, value: float | ArrayLike) -> float:
     """Return a finite positive float."""
-    number = float(value)
-    if not np.isfinite(number) or number <= 0:
-        raise NotFiniteError(f"{name} must be finite and positive, got {value!r}")
+    number = as_number(name, value)
+    if number <= 0:
+        raise NotFiniteError(f"{name} must be finite and positive, got {number!r}")
     return number
+
+
+def refuse_huge(what: str, *shape: int) -> None:
+    """Refuse an array of this shape up front if it would not fit in memory."""
+    size = math.prod(shape)
+    if size > _MOST_NUMBERS:
+        gib = f"{size >> 27} GiB (limit {_MOST_NUMBERS >> 27})"
+        raise IntractableError(f"{what} of shape {shape} would take {gib}; ask for fewer, or work in blocks")
 
 
 def close_matches(name: str, known: Iterable[str], noun: str) -> UnknownNameError:
     """Build the error for an unknown registry name."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+    close = difflib.get_close_matches(str(name), names, n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"known: {', '.join(names)}"
     return UnknownNameError(f"unknown {noun} {name!r}; {hint}")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._typing import Float64Array, FloatArray, SeedLike
-from ._validation import as_count, as_finite, as_points, as_positive
+from ._validation import LARGEST, as_count, as_finite, as_points, as_positive, not_finite, refuse_huge
 from .errors import ShapeError
 from .gaussian_mixture import GaussianMixture
 
@@ -57,7 +57,7 @@ class EmbeddedMixture:
         shift = as_finite("shift", self.shift).astype(np.float64)
         if shift.shape != (frame.shape[0],):
             raise ShapeError(f"shift must have shape ({frame.shape[0]},), got {shift.shape}")
-        as_positive("variance", self.variance)
+        object.__setattr__(self, "variance", as_positive("variance", self.variance))
         object.__setattr__(self, "frame", frame)
         object.__setattr__(self, "shift", shift)
 
@@ -68,7 +68,10 @@ class EmbeddedMixture:
 
     def _split(self, x: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Centred points (n, d), subspace coordinates (n, r) and complement residuals (n, d)."""
-        points = as_points(x, self.dim) - self.shift
+        points = as_points(x, self.dim)
+        if not float(np.abs(points).max(initial=0.0)) <= LARGEST:
+            raise not_finite("x", points)
+        points = points - self.shift
         y = points @ self.frame
         return points, y, points - y @ self.frame.T
 
@@ -103,6 +106,7 @@ class EmbeddedMixture:
     def sample(self, n: int, *, rng: SeedLike = None) -> Float64Array:
         """Draw n points, shape (n, d)."""
         count = as_count("n", n, at_least=0)
+        refuse_huge("a sample", count, self.dim)
         generator = np.random.default_rng(rng)
         y = self.core.sample(count, rng=generator)
         noise = np.sqrt(self.variance) * generator.standard_normal((count, self.dim))
@@ -110,17 +114,16 @@ class EmbeddedMixture:
 
     def diffuse(self, alpha: float, sigma: float) -> "EmbeddedMixture":
         """Law of ``alpha X + sigma Z``."""
-        variance = alpha * alpha * self.variance + sigma * sigma
-        return EmbeddedMixture(self.core.diffuse(alpha, sigma), self.frame, variance, alpha * self.shift)
+        core = self.core.diffuse(alpha, sigma)  # checks alpha and sigma
+        return EmbeddedMixture(core, self.frame, alpha * alpha * self.variance + sigma * sigma, alpha * self.shift)
 
     def affine(self, scale: float, shift: ArrayLike = 0.0) -> "EmbeddedMixture":
         """Law of ``scale X + shift``."""
-        return EmbeddedMixture(
-            self.core.affine(scale),
-            self.frame,
-            scale * scale * self.variance,
-            scale * self.shift + as_finite("shift", shift),
-        )
+        core = self.core.affine(scale)  # checks scale
+        moved = as_finite("shift", shift)
+        if moved.shape not in ((), (self.dim,)):
+            raise ShapeError(f"shift must be a number or have shape ({self.dim},), got {moved.shape}")
+        return EmbeddedMixture(core, self.frame, scale * scale * self.variance, scale * self.shift + moved)
 
     def __repr__(self) -> str:
         return f"EmbeddedMixture(core={self.core!r}, d={self.dim})"

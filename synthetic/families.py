@@ -10,9 +10,10 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.linalg import helmert
 
 from ._typing import Float64Array
-from ._validation import as_count, as_positive, as_simplex
+from ._validation import as_count, as_number, as_positive, as_simplex, refuse_huge
 from .embedded_mixture import EmbeddedMixture
 from .errors import ShapeError, SyntheticError
 from .gaussian_mixture import GaussianMixture
@@ -53,6 +54,7 @@ def shifted_gaussians(
         true,
         {"k": k, "d": d, "separation": separation, "condition": condition},
         {"weights": _CLOSED, "barycenter": _CLOSED, "population_gram": _CLOSED, "total_variation": _CLOSED},
+        weights,
     )
 
 
@@ -78,7 +80,7 @@ def scaled_gaussians(
         "population_gram": _CLOSED,
         "total_variation": "quadrature for d <= 2, else Monte Carlo with an interval",
     }
-    return _pool_problem("scaled_gaussians", auxiliaries, true, {"k": k, "d": d, "ratio": ratio}, known)
+    return _pool_problem("scaled_gaussians", auxiliaries, true, {"k": k, "d": d, "ratio": ratio}, known, weights)
 
 
 @family
@@ -118,7 +120,7 @@ def paper_mixture_1d(
     if target == "mixture":
         return SyntheticProblem("paper_mixture_1d", published, tuple(auxiliaries), None, params, known)
     true = as_simplex(weights, 2)
-    return _pool_problem("paper_mixture_1d", tuple(auxiliaries), true, {**params, "weights": true.tolist()}, known)
+    return _pool_problem("paper_mixture_1d", tuple(auxiliaries), true, params, known, weights)
 
 
 @family
@@ -155,7 +157,7 @@ def embedded_mixture(
     }
     if target == "mixture":
         return SyntheticProblem("embedded_mixture", laws[-1], tuple(laws[:-1]), None, params, known)
-    return _pool_problem("embedded_mixture", tuple(laws[:-1]), true, params, known)
+    return _pool_problem("embedded_mixture", tuple(laws[:-1]), true, params, known, weights)
 
 
 @family
@@ -168,7 +170,8 @@ def bimodal_from_unimodal(
     """
     k, d = as_count("k", k), as_count("d", d)
     axis = _frame(d, 1, rng, "1")[:, 0]
-    places = np.linspace(-0.5, 0.5, k) * as_positive("separation", separation) if k > 1 else np.zeros(1)
+    separation = as_positive("separation", separation)
+    places = separation * np.linspace(-0.5, 0.5, k) if k > 1 else np.zeros(1)
     auxiliaries = tuple(GaussianMixture([1.0], (place * axis)[None], 1.0) for place in places)
     target = GaussianMixture([0.5, 0.5], 0.5 * separation * np.stack([-axis, axis]), 1.0)
     known = {
@@ -198,6 +201,7 @@ def random_mixtures(
     k, d, m = as_count("k", k), as_count("d", d), as_count("m", m)
     if covariance not in ("isotropic", "diagonal", "full"):
         raise SyntheticError(f"covariance must be 'isotropic', 'diagonal' or 'full', got {covariance!r}")
+    refuse_huge("the covariances" if covariance == "full" else "the means", k, m, d, d if covariance == "full" else 1)
     true = _interior_weights(k, weights, rng)
     auxiliaries = tuple(_random_mixture(m, d, rng, covariance, reach=4.0 / np.sqrt(d)) for _ in range(k))
     known = {
@@ -207,7 +211,7 @@ def random_mixtures(
         "total_variation": "quadrature for d <= 2, else bounded Monte Carlo with an interval",
     }
     return _pool_problem(
-        "random_mixtures", auxiliaries, true, {"k": k, "d": d, "m": m, "covariance": covariance}, known
+        "random_mixtures", auxiliaries, true, {"k": k, "d": d, "m": m, "covariance": covariance}, known, weights
     )
 
 
@@ -215,13 +219,14 @@ def random_mixtures(
 def near_duplicates(
     *, rng: np.random.Generator, k: int = 4, d: int = 4, spread: float = 1e-4, weights: ArrayLike | None = None
 ) -> SyntheticProblem:
-    """Unit Gaussians of which all but the first lie within ``spread`` of each other: an almost singular Gram.
+    """Unit Gaussians of which all but the first lie about ``spread`` apart: an almost singular Gram.
 
-    ``spread=0`` gives exact duplicates: the fused law is still unique, the weights are not.
+    The weights are unique if the means are in general position (``spread > 0`` and ``d >= k - 1``). ``spread=0`` gives
+    exact duplicates: the fused law is still unique, the weights are not.
     """
     k, d = as_count("k", k, at_least=2), as_count("d", d)
-    if not np.isfinite(spread) or spread < 0:
-        raise SyntheticError(f"spread must be finite and at least 0, got {spread!r}")
+    if as_number("spread", spread) < 0:
+        raise SyntheticError(f"spread must be at least 0, got {spread!r}")
     true = _interior_weights(k, weights, rng)
     r = max(1, min(d, k - 1))
     offsets = spread * rng.standard_normal((k - 1, r))
@@ -229,12 +234,12 @@ def near_duplicates(
     means = low @ _frame(d, r, rng, "1").T
     auxiliaries = tuple(GaussianMixture([1.0], mean[None], 1.0) for mean in means)
     known = {
-        "weights": _CLOSED if spread > 0 else "not unique: auxiliaries coincide",
+        "weights": _CLOSED if spread > 0 and d >= k - 1 else "not unique: the means are not in general position",
         "barycenter": _CLOSED,
         "population_gram": _CLOSED,
         "total_variation": _CLOSED,
     }
-    return _pool_problem("near_duplicates", auxiliaries, true, {"k": k, "d": d, "spread": spread}, known)
+    return _pool_problem("near_duplicates", auxiliaries, true, {"k": k, "d": d, "spread": spread}, known, weights)
 
 
 # ---------------------------------------------------------------------- geometry
@@ -244,8 +249,14 @@ def _pool_problem(
     weights: Float64Array,
     params: Mapping[str, object],
     known: Mapping[str, str],
+    given: ArrayLike | None = None,
 ) -> SyntheticProblem:
-    """Problem whose target is the barycenter at ``weights``, as a mixture when that is exact."""
+    """Problem whose target is the barycenter at ``weights``, as a mixture when that is exact.
+
+    Weights ``given`` by the caller become part of ``params``, without which these would not reproduce the problem.
+    """
+    if given is not None:
+        params = {**params, "weights": weights.tolist()}
     pool = LogLinearPool(auxiliaries, weights)
     target: Law = pool.as_mixture() or pool
     return SyntheticProblem(name, target, auxiliaries, weights, params, known)
@@ -253,17 +264,15 @@ def _pool_problem(
 
 def _regular_simplex(k: int, edge: float) -> Float64Array:
     """Vertices (k, max(1, k - 1)) of a centred regular simplex."""
-    if k == 1:
-        return np.zeros((1, 1))
-    centred = np.eye(k) - 1.0 / k
-    basis = np.linalg.svd(centred)[2][: k - 1]
-    return np.asarray(centred @ basis.T * (edge / np.sqrt(2.0)))
+    refuse_huge("the simplex of means", k, k)
+    return np.zeros((1, 1)) if k == 1 else np.asarray(helmert(k).T * (edge / np.sqrt(2.0)))
 
 
 def _frame(d: int, r: int, rng: np.random.Generator, what: str) -> Float64Array:
     """Random orthonormal frame (d, r)."""
     if d < r:
         raise ShapeError(f"d must be at least {what} = {r}, got {d}")
+    refuse_huge("a frame", d, r)
     q, upper = np.linalg.qr(rng.standard_normal((d, r)))
     return np.asarray(q * np.where(np.diag(upper) < 0, -1.0, 1.0))
 

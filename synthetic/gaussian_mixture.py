@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from ._covariance import Spectrum, spectrum_from
 from ._mixture_kernel import MixtureKernel
 from ._typing import Float64Array, FloatArray, SeedLike
-from ._validation import as_count, as_finite, as_points, as_simplex
+from ._validation import as_count, as_finite, as_number, as_points, as_simplex, refuse_huge
 from .errors import NotFiniteError, ShapeError
 
 
@@ -87,6 +87,7 @@ class GaussianMixture:
 
     def covariance(self) -> Float64Array:
         """Covariance of the mixture, (d, d)."""
+        refuse_huge("the covariances", self.n_components, self.dim, self.dim)
         centred = self.means - self.mean()
         within = np.einsum("m,mde->de", self.weights, self.spectrum.dense())
         return np.asarray(within + (self.weights[:, None] * centred).T @ centred)
@@ -131,6 +132,7 @@ class GaussianMixture:
     def sample(self, n: int, *, rng: SeedLike = None) -> Float64Array:
         """Draw n points, shape (n, d), in random order."""
         count = as_count("n", n, at_least=0)
+        refuse_huge("a sample", count, self.dim)
         generator = np.random.default_rng(rng)
         labels = generator.choice(self.n_components, size=count, p=self.weights)
         z = generator.standard_normal((count, self.dim))
@@ -145,9 +147,9 @@ class GaussianMixture:
 
     def affine(self, scale: float, shift: ArrayLike = 0.0) -> "GaussianMixture":
         """Law of ``scale * X + shift`` for a nonzero number ``scale`` and a number or (d,) ``shift``."""
-        a = float(scale)
-        if not np.isfinite(a) or a == 0.0:
-            raise NotFiniteError(f"scale must be finite and nonzero, got {scale!r}")
+        a = as_number("scale", scale)
+        if a == 0.0:
+            raise NotFiniteError("scale must be nonzero, got 0")
         b = as_finite("shift", shift)
         if b.shape not in ((), (self.dim,)):
             raise ShapeError(f"shift must be a number or have shape ({self.dim},), got {b.shape}")
@@ -155,9 +157,9 @@ class GaussianMixture:
 
     def diffuse(self, alpha: float, sigma: float) -> "GaussianMixture":
         """Law of ``alpha * X + sigma * Z`` with Z standard normal; ``sigma >= 0``, not both zero. No factorisation."""
-        a, s = float(alpha), float(sigma)
-        if not (np.isfinite(a) and np.isfinite(s)) or s < 0 or (a == 0 and s == 0):
-            raise NotFiniteError(f"alpha and sigma must be finite, sigma >= 0, not both 0; got {alpha!r}, {sigma!r}")
+        a, s = as_number("alpha", alpha), as_number("sigma", sigma)
+        if s < 0 or (a == 0 and s == 0):
+            raise NotFiniteError(f"sigma must be at least 0, and alpha and sigma not both 0; got {alpha!r}, {sigma!r}")
         return self._trusted(a * self.means, self.spectrum.noised(a, s))
 
     def _trusted(self, means: Float64Array, spectrum: Spectrum) -> "GaussianMixture":

@@ -9,15 +9,16 @@ adding noise do not commute. Weights are called ``weights`` at the API; the sour
 otherwise by Monte Carlo under an envelope with a certified ratio (:mod:`synthetic.product_envelope`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Literal, final
+from typing import Literal, final, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ._typing import Float64Array, FloatArray, SeedLike
-from ._validation import as_count, as_simplex
+from ._validation import as_count, as_simplex, close_matches, refuse_huge
+from .embedded_mixture import EmbeddedMixture
 from .errors import EffectiveSampleSizeError, IntractableError, ShapeError
 from .estimate import Estimate
 from .gaussian_mixture import GaussianMixture
@@ -28,6 +29,7 @@ from .subspace import Mixture, Subspace, common_subspace
 PartitionMethod = Literal["auto", "closed form", "quadrature", "envelope"]
 _ENVELOPE_DRAWS = 200_000
 _SMALLEST_ACCEPTANCE = 1e-3
+_BLOCK = 1 << 20  # numbers proposed at a time
 _ROUNDING = 1e-6  # by how much a ratio may exceed its bound for numerical reasons
 
 
@@ -102,7 +104,11 @@ class LogLinearPool:
         """The pool itself as a mixture when that is exact: one active law, or Gaussians only; else None."""
         if len(self._active) == 1:
             return self._active[0]
-        if any(p.n_components > 1 for p in self._cores) or not isinstance(self.envelope.mixture, GaussianMixture):
+        if self.subspace is None and any(isinstance(p, EmbeddedMixture) for p in self._active):
+            return None
+        gaussians = all(np.count_nonzero(p.weights) == 1 for p in self._cores)
+        # The envelope of Gaussians is their pool, unless it is the arithmetic mixture, which has no floor.
+        if not gaussians or self.envelope.log_floor < 0 or not isinstance(self.envelope.mixture, GaussianMixture):
             return None
         return self.envelope.mixture if self.subspace is None else self.subspace.embed(self.envelope.mixture)
 
@@ -125,6 +131,8 @@ class LogLinearPool:
         ------
         IntractableError
             If the requested method does not apply.
+        UnknownNameError
+            If there is no such method.
         """
         if method == "auto":
             if self.as_mixture() is not None:
@@ -143,21 +151,26 @@ class LogLinearPool:
             return Estimate(value, change, len(grid.nodes), "quadrature")
         if method == "envelope":
             return self._log_partition_by_envelope(as_count("n", n, at_least=2), np.random.default_rng(rng))
-        raise IntractableError(f"unknown method {method!r}; use 'auto', 'closed form', 'quadrature' or 'envelope'")
+        raise close_matches(method, get_args(PartitionMethod), "method")
 
     def partition_bounds(self) -> tuple[float, float]:
         """Deterministic bounds on ``log Z`` from the envelope, in any dimension; the lower one may be -inf."""
         return self.envelope.log_mass + self.envelope.log_floor, min(0.0, self.envelope.log_mass)
 
     def _log_partition_by_envelope(self, n: int, rng: np.random.Generator) -> Estimate:
-        y = self.envelope.mixture.sample(n, rng=rng)
-        ratio = np.exp(self._log_ratio(y))
+        ratio = np.exp(np.concatenate([self._log_ratio(y) for y in self._proposals(n, rng)]))
         mean, error = float(ratio.mean()), float(ratio.std(ddof=1) / np.sqrt(n))
         if mean < _SMALLEST_ACCEPTANCE:
             raise EffectiveSampleSizeError(
                 f"log Z rests on an acceptance rate of {mean:.2g}: these laws have almost no overlap in d = {self.dim}"
             )
         return Estimate(self.envelope.log_mass + float(np.log(mean)), error / mean, n, "envelope")
+
+    def _proposals(self, n: int, rng: np.random.Generator) -> Iterator[Float64Array]:
+        """Draws from the envelope, n in all, in blocks of bounded size."""
+        rows = max(_BLOCK // self._cores[0].dim, 1)
+        for start in range(0, n, rows):
+            yield self.envelope.mixture.sample(min(rows, n - start), rng=rng)
 
     def _log_ratio(self, y: Float64Array) -> Float64Array:
         """Log of pool over envelope at core points, between ``log_floor`` and 0."""
@@ -190,9 +203,9 @@ class LogLinearPool:
         return np.asarray(sum(w * p.divergence(x) for w, p in zip(self._exponents, self._active, strict=True)))
 
     def sample(self, n: int, *, rng: SeedLike = None) -> Float64Array:
-        """Draw n exact i.i.d. points, shape (n, d), by rejection from an envelope.
+        """Draw n exact i.i.d. points, shape (n, d): from the mixture that the pool is, or by rejection.
 
-        The acceptance rate is ``Z`` over the envelope's mass: bounded below for the Gaussian-product envelope.
+        The acceptance rate is ``Z`` over the mass of the envelope: bounded below for the Gaussian-product envelope.
 
         Raises
         ------
@@ -200,7 +213,11 @@ class LogLinearPool:
             If fewer than one proposal in a thousand would be accepted.
         """
         count = as_count("n", n, at_least=0)
+        refuse_huge("a sample", count, self.dim)
         generator = np.random.default_rng(rng)
+        exact = self.as_mixture()
+        if exact is not None:
+            return exact.sample(count, rng=generator)
         y = self._sample_cores(count, generator)
         return y if self.subspace is None else self.subspace.lift(y, generator)
 
@@ -209,10 +226,10 @@ class LogLinearPool:
         found, proposed = 0, 0
         while found < count:
             batch = int(np.clip(1.2 * (count - found) * (proposed + 1) / (found + 1) + 64, 64, 200_000))
-            y = self.envelope.mixture.sample(batch, rng=rng)
-            keep = y[np.log(rng.random(batch)) < self._log_ratio(y)]
-            accepted.append(keep)
-            found, proposed = found + len(keep), proposed + batch
+            for y in self._proposals(batch, rng):
+                keep = y[np.log(rng.random(len(y))) < self._log_ratio(y)]
+                accepted.append(keep)
+                found, proposed = found + len(keep), proposed + len(y)
             if proposed > 20 / _SMALLEST_ACCEPTANCE and found < _SMALLEST_ACCEPTANCE * proposed:
                 raise EffectiveSampleSizeError(
                     f"rejection accepted {found} of {proposed} proposals; this pool has almost no overlap "
@@ -227,6 +244,9 @@ class LogLinearPool:
 def arithmetic_mixture(mixtures: Sequence[GaussianMixture], weights: ArrayLike) -> GaussianMixture:
     """The mixture ``sum_i w_i p_i``: the barycenter for the other direction of KL."""
     w = as_simplex(weights, len(mixtures))
+    dims = [p.dim for p in mixtures]
+    if len(set(dims)) > 1:
+        raise ShapeError(f"mixtures must live in one dimension, got {dims}")
     shares = np.concatenate([wi * p.weights for wi, p in zip(w, mixtures, strict=True)])
     means = np.concatenate([p.means for p in mixtures])
     layouts = {p.spectrum.layout for p in mixtures}

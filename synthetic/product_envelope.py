@@ -10,6 +10,8 @@ acceptance rate bounded below whatever the dimension and separation, and ``log Z
 ``log M + sum_i (w_i - 1) log m_i`` and ``log M``. A pool of Gaussians is its own envelope.
 """
 
+import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
@@ -49,16 +51,16 @@ def product_envelope(mixtures: Sequence[GaussianMixture], weights: Float64Array)
     """
     d = mixtures[0].dim
     alive = [np.flatnonzero(p.weights > 0) for p in mixtures]
-    n_tuples = int(np.prod([float(len(a)) for a in alive]))
+    n_tuples = math.prod(len(a) for a in alive)
     layouts = {p.spectrum.layout for p in mixtures}
     width = d * d if "full" in layouts else d
     if n_tuples > _MOST_TUPLES or n_tuples * width > _LARGEST_SIZE:
         raise IntractableError(
-            f"the Gaussian-product envelope needs {n_tuples} tuples of {width} numbers "
+            f"the Gaussian-product envelope needs 10^{math.log10(n_tuples):.1f} tuples of {width} numbers "
             f"(limits {_MOST_TUPLES} and {_LARGEST_SIZE} in all); "
             "fewer auxiliaries, fewer components or sparser weights make it exact"
         )
-    index = np.stack([part.ravel() for part in np.meshgrid(*alive, indexing="ij")], axis=1)  # (T, k)
+    index = np.array(list(itertools.product(*alive)), dtype=np.intp)  # (T, k)
     if "full" in layouts:
         mean, spectrum, distance = _full_products(mixtures, weights, index)
     else:

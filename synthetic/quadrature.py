@@ -54,11 +54,14 @@ def cover(mixtures: Sequence[GaussianMixture], *, refine: float = 1.0) -> Grid:
     r = mixtures[0].dim
     if r > 2:
         raise IntractableError(f"quadrature needs intrinsic rank at most 2, got {r}; use a Monte Carlo estimate")
+    alive = [np.flatnonzero(p.weights) for p in mixtures]
+    means = np.concatenate([p.means[a] for p, a in zip(mixtures, alive, strict=True)])
+    spectra = [p.spectrum.subset(a) for p, a in zip(mixtures, alive, strict=True)]
+    stds = np.concatenate([np.sqrt(np.einsum("mdd->md", spectrum.dense())) for spectrum in spectra])
+    finest = min(float(np.sqrt(spectrum.values.min())) for spectrum in spectra)
     axes = []
     for e in range(r):
-        centres = np.concatenate([p.means[:, e] for p in mixtures])
-        spread = np.concatenate([np.sqrt(np.einsum("mdd->md", p.spectrum.dense())[:, e]) for p in mixtures])
-        finest = min(float(np.sqrt(p.spectrum.values.min())) for p in mixtures)
+        centres, spread = means[:, e], stds[:, e]
         low, high = float((centres - _REACH * spread).min()), float((centres + _REACH * spread).max())
         wanted = int(np.ceil((high - low) / finest * _STEPS_PER_STD[r] * refine)) + 1
         count = max(wanted, _SMALLEST[r]) | 1  # odd: every other node is a coarser grid

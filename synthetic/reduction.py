@@ -32,9 +32,7 @@ from .errors import IntractableError
 from .gaussian_mixture import GaussianMixture
 from .law import Law
 from .log_linear_pool import LogLinearPool
-from .subspace import Mixture, Subspace, common_subspace
-
-_RANK_TOLERANCE = 1e-12
+from .subspace import Mixture, Subspace, common_subspace, span_of
 
 
 @final
@@ -234,13 +232,10 @@ def reduce_laws(laws: Sequence[Mixture], target: Law | None = None) -> AbstractR
 
 def _isotropic_reduction(laws: Sequence[GaussianMixture], target: GaussianMixture | None) -> IsotropicReduction | None:
     means = np.concatenate([law.means for law in (*laws, *(() if target is None else (target,)))])
-    d = means.shape[1]
-    shift = means.mean(axis=0)
-    _, singular, rows = np.linalg.svd(means - shift, full_matrices=False)
-    rank = int(np.sum(singular > _RANK_TOLERANCE * max(singular[0], 1e-300)))
+    shift, frame = span_of(means)
+    d, rank = frame.shape
     if rank + 2 >= d:
         return None
-    frame = np.ascontiguousarray(rows[:rank].T)
     reduced = []
     for law in laws:
         coordinates = np.zeros((law.n_components, rank + 2))

@@ -91,12 +91,20 @@ def common_subspace(laws: Sequence[Mixture]) -> Subspace | None:
     )
     if dim <= 2 or not shared_variance:
         return Subspace(tuple(mixtures), np.eye(dim), np.zeros(dim), None, plain=True) if dim <= 2 else None
-    means = np.concatenate([law.means for law in mixtures])
-    shift = means.mean(axis=0)
-    _, singular, rows = np.linalg.svd(means - shift, full_matrices=False)
-    rank = max(1, int(np.sum(singular > _RANK_TOLERANCE * max(singular[0], 1e-300))))
-    if rank >= dim:
+    shift, frame = span_of(np.concatenate([law.means for law in mixtures]), at_least=1)
+    if frame.shape[1] >= dim:
         return None
-    frame = np.ascontiguousarray(rows[:rank].T)
     projected = tuple(law.map_means(lambda mu: (mu - shift) @ frame) for law in mixtures)
     return Subspace(projected, frame, shift, float(mixtures[0].spectrum.values[0, 0]), plain=True)
+
+
+def span_of(means: Float64Array, *, at_least: int = 0) -> tuple[Float64Array, Float64Array]:
+    """Centre (d,) of points (K, d), and an orthonormal frame (d, r) of the span of what they differ by.
+
+    Directions lost in rounding, of the differences or of the points themselves, do not count.
+    """
+    shift = means.mean(axis=0)
+    _, singular, rows = np.linalg.svd(means - shift, full_matrices=False)
+    rounding = 4 * np.finfo(np.float64).eps * np.linalg.norm(means)
+    rank = int(np.sum(singular > max(_RANK_TOLERANCE * singular[0], rounding)))
+    return shift, np.ascontiguousarray(rows[: max(rank, at_least)].T)
