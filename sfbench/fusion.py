@@ -5,7 +5,7 @@ w_hat = argmin over the simplex of  w'G_n w - 2 b_n'w,       s_w = sum_i w_i s_i
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Literal, final
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,14 +14,16 @@ from solvers import SolverResult, solve
 from synthetic import DiffusableLaw
 
 from ._typing import Float64Array, SeedLike
-from .errors import InexactError
+from .errors import GramError, InexactError
 from .gram import ScoreGram
 from .grids import TimeGrid, Weighting, time_grid
 from .intervals import IntervalMethod, confidence_interval
+from .likelihood_fit import likelihood_fit
 from .processes import ForwardProcess
 from .scores import FusedScore, ScoreModel, as_score_models
-from .statistics import Estimator, GramSettings, score_gram
+from .statistics import Estimator, GramSettings, as_data, score_gram
 
+Objective = Literal["score_matching", "likelihood"]
 _KEPT_ROWS = 4096
 _HEAVY_SHARE = 0.1
 _COLLINEAR = 1e8
@@ -103,6 +105,7 @@ def fuse(
     t_min: float = 1e-3,
     t_max: float | None = None,
     n_nodes: int = 16,
+    objective: Objective = "score_matching",
     estimator: Estimator = "antithetic",
     weighting: Weighting = "girsanov",
     solver: str = "auto",
@@ -126,6 +129,9 @@ def fuse(
         of the KL barycenter; long ones those of the best fused law, which differ unless pooling and noise commute.
     n_nodes : int
         Gauss-Legendre nodes in log t.
+    objective : {"score_matching", "likelihood"}
+        ``likelihood`` fits the KL barycenter by maximum likelihood, with log Z by quadrature: only for laws that differ
+        in at most two dimensions. Window, estimator and weighting then play no part.
     estimator : {"antithetic", "dsm", "stein"}
         How the target's score enters; see :mod:`sfbench.statistics`.
     weighting : {"girsanov", "sigma2"} or function of t
@@ -164,8 +170,13 @@ def fuse(
     models = as_score_models(auxiliaries, process)
     grid = time_grid(t_min, process.horizon if t_max is None else t_max, n_nodes)
     settings = GramSettings(process, grid, estimator, weighting, n_noise)
-    gram = score_gram(auxiliaries, x, settings, keep=_KEPT_ROWS, rng=rng)
-    answer = solve(gram.to_qp(), solver, tol=tol)
+    if objective == "score_matching":
+        gram = score_gram(auxiliaries, x, settings, keep=_KEPT_ROWS, rng=rng)
+        answer = solve(gram.to_qp(), solver, tol=tol)
+    elif objective == "likelihood":
+        answer, gram = likelihood_fit(auxiliaries, as_data(x), solver=solver, tol=tol, keep=_KEPT_ROWS)
+    else:
+        raise GramError(f"unknown objective {objective!r}; use 'score_matching' or 'likelihood'")
     if not answer.converged and not allow_inexact:
         raise InexactError(
             f"solver {answer.solver!r} left a duality gap of {answer.gap:.3g} (wanted {tol:g} of the scale): "

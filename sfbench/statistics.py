@@ -128,7 +128,7 @@ def score_gram(
     Costs ``O(T k)`` score evaluations of n points (2T k for ``antithetic``), plus ``O(n k^2 d T)`` for inner products,
     with the reduced dimension in place of d for mixtures.
     """
-    data = _as_data(x)
+    data = as_data(x)
     source = _data_source(models, data, settings, np.random.default_rng(rng))
     return _accumulate(source, settings, [len(data)], keep)[0]
 
@@ -142,7 +142,7 @@ def prefix_grams(
     rng: SeedLike = None,
 ) -> list[ScoreGram]:
     """Statistics of the first ``sizes[0] < sizes[1] < ...`` samples, for the price of one pass over the last."""
-    data = _as_data(x)
+    data = as_data(x)
     if sizes and sizes[-1] > len(data):
         raise GramError(f"sizes ask for {sizes[-1]} samples, data hold {len(data)}")
     source = _data_source(models, data, settings, np.random.default_rng(rng))
@@ -256,7 +256,8 @@ def _data_source(
     return _DataSource(scores, data, reduction, settings, rng)
 
 
-def _as_data(x: ArrayLike) -> FloatArray:
+def as_data(x: ArrayLike) -> FloatArray:
+    """Return target data as a finite (n, d) array with n >= 1, float32 or float64."""
     data = np.asarray(x)
     if data.ndim != 2:
         hint = "; use x[:, None] for 1-D data" if data.ndim == 1 else ""
