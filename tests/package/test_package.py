@@ -25,7 +25,8 @@ def test_importing_a_package_imports_no_heavy_library(package: str) -> None:
 
 
 def test_the_wheel_holds_the_three_libraries_and_nothing_else(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--quiet", "-w", str(tmp_path), str(ROOT)]
+    options = ["--no-deps", "--no-build-isolation", "--quiet", "-w", str(tmp_path)]
+    command = [sys.executable, "-m", "pip", "wheel", *options, str(ROOT)]
     subprocess.run(command, check=True, capture_output=True)
     names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
     assert {name.split("/")[0].split("-")[0] for name in names} == {"sfbench", "solvers", "synthetic"}
