@@ -140,8 +140,9 @@ def _honest(rows: Tables) -> Claim:
     def honest(chosen: Sequence[Row], trusted: Callable[[Row], bool]) -> bool:
         return not any(trusted(r) and r["tv_worst"] > 0.05 for r in chosen)
 
+    corrected = {r["method"] for r in rows["products"] if "founders" in r}
     # Trusted only by samplers whose diagnostics are at stake; the control trusts the ESS alone, as is common.
-    chosen = [r for r in rows["products"] if r["method"] != "uncorrected"]
+    chosen = [r for r in rows["products"] if r["method"] in corrected]
     worst = max(r["tv_worst"] for r in chosen if r["trustworthy"])
     text = f"worst per-coordinate TV among trusted cells {worst:.4f}"
     control = honest(chosen, lambda r: r.get("ess_min", 0.0) > 0.5)

@@ -50,10 +50,41 @@ class Scale:
     copies: tuple[int, ...]
     dims: tuple[int, ...]
     weights_on_edge: int
+    budgets: tuple[int, ...]
+    integrators: tuple[str, ...]
 
 
-FULL = Scale(20_000, 5, 200_000, (1, 2, 4, 8, 16, 32, 64), (1, 4, 16, 64, 256, 1024), 11)
-QUICK = Scale(20_000, 2, 100_000, (1, 4, 16), (1, 16, 256), 5)
+INTEGRATORS: dict[str, tuple[Integrator, str]] = {
+    "EM, uniform": (EulerMaruyama(), "uniform"),
+    "EM": (EulerMaruyama(), "log_snr"),
+    "exponential": (Exponential(1), "log_snr"),
+    "exponential 2M": (Exponential(2), "log_snr"),
+    "stochastic Heun": (Heun(), "log_snr"),
+    "DDIM": (Exponential(1, stochastic=False), "log_snr"),
+    "DPM-Solver++(2M)": (Exponential(2, stochastic=False), "log_snr"),
+    "Heun": (Heun(stochastic=False), "log_snr"),
+}
+
+FULL = Scale(
+    20_000,
+    5,
+    200_000,
+    (1, 2, 4, 8, 16, 32, 64),
+    (1, 4, 16, 64, 256, 1024),
+    11,
+    (16, 24, 32, 48, 64, 96, 128, 256, 512, 1024),
+    tuple(INTEGRATORS),
+)
+QUICK = Scale(
+    20_000,
+    2,
+    100_000,
+    (1, 8),
+    (1, 16, 256),
+    5,
+    (16, 24, 32, 48, 64, 320, 480),
+    ("EM, uniform", "EM", "exponential 2M", "DPM-Solver++(2M)"),
+)
 
 
 def reference_problem() -> SyntheticProblem:
@@ -173,18 +204,6 @@ def vertices(scale: Scale, seed: int) -> list[Row]:
 
 
 # ---------------------------------------------------------------------- orders and cost to reach a given error
-INTEGRATORS: dict[str, tuple[Integrator, str]] = {
-    "EM, uniform": (EulerMaruyama(), "uniform"),
-    "EM": (EulerMaruyama(), "log_snr"),
-    "exponential": (Exponential(1), "log_snr"),
-    "exponential 2M": (Exponential(2), "log_snr"),
-    "stochastic Heun": (Heun(), "log_snr"),
-    "DDIM": (Exponential(1, stochastic=False), "log_snr"),
-    "DPM-Solver++(2M)": (Exponential(2, stochastic=False), "log_snr"),
-    "Heun": (Heun(stochastic=False), "log_snr"),
-}
-
-
 def orders(scale: Scale, seed: int) -> list[Row]:
     """Strong and weak error against the number of steps, on shared noise (t_min = 1e-3)."""
     fused = fused_score(reference_problem(), (0.5, 0.5))
@@ -244,10 +263,10 @@ def evaluations(scale: Scale, seed: int) -> list[Row]:
     sde = fokker_planck_1d(fused, t_min=1e-3)
     flow = _flow_law(fused, scale.many)
     rows: list[Row] = []
-    for name, (integrator, spacing) in INTEGRATORS.items():
-        budgets = (16, 24, 32, 48, 64, 96, 128, 256, 512, 1024)
+    for name in scale.integrators:
+        integrator, spacing = INTEGRATORS[name]
         stochastic = integrator.law.startswith("fused")
-        for budget in budgets:
+        for budget in scale.budgets:
             n_steps = budget // integrator.evaluations
             sampler = FusedSampler(integrator) if stochastic else FlowSampler(integrator)
             steps = time_steps(PROCESS, n_steps, spacing, t_min=1e-3)  # type: ignore[arg-type]  # spacing names

@@ -110,6 +110,9 @@ def _integrators(order_rows: list[Row], cost_rows: list[Row]) -> Any:
     for axis, (title, label) in zip(axes, titles, strict=True):
         axis.set(xscale="log", yscale="log", xlabel=label)
         axis.set_title(title, fontsize=8.5)
+    for axis in axes[:2]:  # after the scale, which brings its own ticks
+        axis.set_xticks([16, 32, 64, 128, 256], labels=["16", "32", "64", "128", "256"])
+        axis.minorticks_off()
     axes[2].set_ylim(cost_rows[0]["floor"] * 0.6, 1.0)
     axes[0].legend(fontsize=6.5, frameon=False, loc="lower left")
     figure.tight_layout()
@@ -145,7 +148,7 @@ def _dimension(rank_rows: list[Row], product_rows: list[Row]) -> Any:
     figure, axes = plt.subplots(1, 2, figsize=(9.0, 3.6))
     axes[0].plot([r["d"] for r in rank_rows], [r["ess"] for r in rank_rows], "o-", color=COLOURS[0], ms=4)
     axes[0].set(xscale="log", ylim=(0, 1.05), xlabel="dimension d (rank 1)", ylabel="effective share of the particles")
-    methods = [m for m in dict.fromkeys(row["method"] for row in product_rows)]
+    methods = list(dict.fromkeys(row["method"] for row in product_rows))
     for j, method in enumerate(methods):
         rows = [row for row in product_rows if row["method"] == method]
         copies = sorted({row["r"] for row in rows})

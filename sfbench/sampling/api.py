@@ -298,7 +298,7 @@ def _sample_corrected(
     n_resamplings = int(particles.resamplings.max())
     if len(blocks) > 1:  # weights per block are no weights of points: end with equal ones
         particles.resample(blocks, np.inf, pick, rng, [])
-    lost, doubts = herd.report(max_lost), _distrust(particles.ess, founders)
+    lost, doubts = herd.report(max_lost), _distrust(particles.ess, founders, len(x))
     for message in doubts:
         warnings.warn(message, TrustWarning, stacklevel=3)
     diagnostics = Diagnostics(
@@ -316,14 +316,14 @@ def _sample_corrected(
     return SampleResult(herd.restore(particles.x), log_weights, CORRECTED_LAW, float(steps.times[-1]), diagnostics)
 
 
-def _distrust(ess: list[float], founders: float) -> tuple[str, ...]:
+def _distrust(ess: list[float], founders: float, n: int) -> tuple[str, ...]:
     messages = []
     if ess and min(ess) < _SMALLEST_ESS:
         messages.append(
             f"the effective share of the particles fell to {min(ess):.2%}: the weights changed too fast for the steps, "
             "and the answer rests on few particles (take more steps, more particles, or blocks if the models factorise)"
         )
-    if founders < _FEWEST_FOUNDERS:
+    if founders < min(_FEWEST_FOUNDERS, n / 2):
         messages.append(
             f"all weight descends from about {founders:.0f} initial particles: modes may be missing and mode masses "
             "are noisy (take more particles, or blocks if the models factorise)"

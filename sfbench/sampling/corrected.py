@@ -31,8 +31,8 @@ from .._typing import Float64Array, FloatArray
 from ..errors import SfbenchError
 from ..scores import FusedScore
 from ..time_steps import TimeSteps
-from .guard import CountedScore, Herd
-from .integrators import AffineIntegrator
+from .guard import CountedScore, Herd, all_finite
+from .integrators import AffineIntegrator, data_prediction
 from .moves import LangevinMoves
 from .resampling import Scheme, effective_size, normalised
 
@@ -129,18 +129,22 @@ class Particles:
             out[b] = float(mass @ mass)
         return out
 
-    def effective_share(self) -> float:
-        """Effective share of the particles in the worst block."""
-        return min(effective_size(column) for column in self.log_weights.T)
+    def effective_shares(self) -> list[float]:
+        """Effective share of the particles in every block."""
+        return [effective_size(column) for column in self.log_weights.T]
 
     def resample(
         self, blocks: Blocks, threshold: float, scheme: Scheme, rng: np.random.Generator, memory: list[FloatArray]
     ) -> None:
-        """Resample the blocks whose effective share is below the threshold, and the arrays in ``memory`` with them."""
-        for b in range(len(blocks)):
-            if effective_size(self.log_weights[:, b]) >= threshold:
-                continue
-            self._resample_block(b, blocks, scheme, rng, memory)
+        """Resample the blocks whose effective share is below the threshold, and the arrays in ``memory`` with them.
+
+        The worst share is added to ``ess``.
+        """
+        shares = self.effective_shares()
+        self.ess.append(min(shares))
+        for b, share in enumerate(shares):
+            if share < threshold:
+                self._resample_block(b, blocks, scheme, rng, memory)
 
     def _resample_block(
         self, b: int, blocks: Blocks, scheme: Scheme, rng: np.random.Generator, memory: list[FloatArray]
@@ -190,15 +194,15 @@ class ParticleRun:
 
     def spread(self, x: FloatArray, t: float) -> Spread:
         """Scores of the active models at x (n, d) and time t."""
-        first = self.models[0](x, t)
-        if len(self.models) == 1:
-            return Spread(first, [])
-        differences: list[FloatArray] = []
-        mean = first.copy()
+        first = self.models[0].unchecked(x, t)
+        mean, differences = first, list[FloatArray]()
         for weight, model in zip(self.weights[1:], self.models[1:], strict=True):
-            e = model(x, t) - first
+            e = model.unchecked(x, t) - first
             differences.append(e)
-            mean += float(weight) * e
+            mean = mean + float(weight) * e
+        if not all_finite(mean):
+            for model in self.models:
+                model(x, t)  # raises for the one to blame
         return Spread(mean, differences)
 
     def mean_score(self, x: FloatArray, t: float) -> FloatArray:
@@ -223,29 +227,29 @@ def run_corrected(
         t_before = float(times[j - 1]) if j and memory else None
         t, t_next = float(times[j]), float(times[j + 1])
         spread = run.spread(particles.x, t)
-        scale = float(process.sigma(t)) ** 2 / float(process.alpha(t))
+        scale = float(process.sigma(t)) * float(process.sigma(t)) / float(process.alpha(t))
         # Data predictions: D_i - D_1 = sigma^2 / alpha (s_i - s_1).
-        present = [spread.mean * scale + particles.x * (1.0 / float(process.alpha(t)))]
+        present = [data_prediction(spread.mean, process, particles.x, t)]
         present += [e * scale for e in spread.differences]
         c = run.integrator.step(process, t_before, t, t_next)
         blended = present
         if memory and c.extrapolate:
-            blended = [p + c.extrapolate * (p - q) for p, q in zip(present, memory, strict=True)]
+            ahead, back = 1.0 + c.extrapolate, -c.extrapolate
+            blended = [ahead * p + back * q for p, q in zip(present, memory, strict=True)]
         memory = present if run.integrator.multistep and run.moves is None else []
         particles.x = c.keep * particles.x + c.pull * blended[0]
         if spread.differences:
             tilt = Spread(blended[0], blended[1:]).dispersion(run.weights, run.blocks)
             particles.log_weights -= (0.5 * (c.pull / c.noise) ** 2) * tilt
             if j < len(steps) - 1:  # nothing is gained by resampling what will not move again
-                particles.ess.append(particles.effective_share())
                 particles.resample(run.blocks, run.threshold, run.scheme, run.rng, memory)
-        particles.x = particles.x + c.noise * run.noise(particles.x)
+        particles.x += c.noise * run.noise(particles.x)
         particles, memory = _drop_lost(particles, memory, herd, t_next)
         if run.moves is not None:
             particles.x = run.moves.apply(run.mean_score, run.fused, particles.x, t_next, run.noise, run.rng)
         if observer is not None:
             observer(j + 1, t_next, particles.x, particles.log_weights.sum(axis=1))
-    particles.ess.append(particles.effective_share())
+    particles.ess.append(min(particles.effective_shares()))
     return particles
 
 

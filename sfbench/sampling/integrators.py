@@ -106,7 +106,7 @@ def apply_affine(
     """The affine step; ``memory`` is the data prediction before, used if the step extrapolates."""
     blended = prediction
     if coefficients.extrapolate and memory is not None:
-        blended = prediction + coefficients.extrapolate * (prediction - memory)
+        blended = (1.0 + coefficients.extrapolate) * prediction + (-coefficients.extrapolate) * memory
     out: FloatArray = coefficients.keep * x + coefficients.pull * blended
     if coefficients.noise:
         out += coefficients.noise * noise(x)
