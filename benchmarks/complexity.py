@@ -24,12 +24,12 @@ from sfbench.errors import SfbenchError
 from sfbench.files import prepare_folder, provenance, write_json
 from sfbench.statistics import ESTIMATORS
 from solvers import available_solvers
-from synthetic import SyntheticError, known_problems, make_problem
+from synthetic import EffectiveSampleSizeError, SyntheticError, known_problems, make_problem
 
 from .complexity_cells import ESTIMATOR_TIMES, CellSpec, EstimatorSpec, run_cell, run_estimator_cell, window_rows
 from .complexity_claims import evaluate_claims, print_report
 from .complexity_plots import draw_figures
-from .study import run_cells, write_rows
+from .study import OneLineParser, run_cells, write_rows
 
 FIXED_N, FIXED_K, FIXED_D = 1024, 4, 16
 COMPARED_DRAWS = 5  # draws on which all backends run: the published way costs 1000 times the others
@@ -37,7 +37,7 @@ COMPARED_DRAWS = 5  # draws on which all backends run: the published way costs 1
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Command line; every bad value ends in one line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.complexity", description=(__doc__ or "").split("\n")[0])
+    parser = OneLineParser(prog="python -m benchmarks.complexity", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--problem", default="shifted_gaussians", help="problem family (see: sfbench problems)")
     parser.add_argument(
         "--solver", nargs="+", default=["active_set", "piqp", "cvxpy", "torch"], help="backends compared"
@@ -138,11 +138,11 @@ def main(argv: list[str] | None = None) -> int:
         manifest = provenance(args.seed) | {"wall_s": time.perf_counter() - started, "arguments": vars(args)}
         write_json(folder / "manifest.json", manifest)
         figures = draw_figures(folder)
-    except (SfbenchError, SyntheticError, OSError) as error:
+    except (SfbenchError, SyntheticError, EffectiveSampleSizeError, OSError) as error:
         print(f"benchmarks.complexity: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("benchmarks.complexity: interrupted; nothing was written", file=sys.stderr)
+        print("benchmarks.complexity: interrupted; no file is half-written", file=sys.stderr)
         return 130
     print_report(folder, claims)
     print(f"wrote {len(rows)} rows and {len(figures)} figures to {folder} in {time.perf_counter() - started:.0f} s")

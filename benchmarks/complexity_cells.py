@@ -14,7 +14,7 @@ from sfbench.metrics import kl_divergence, total_variation
 from sfbench.population import population_gram
 from sfbench.statistics import ESTIMATORS, Estimator, GramSettings, score_gram, simulated_grams
 from solvers import solve
-from synthetic import Estimate, GaussianMixture, IntractableError, SyntheticProblem, make_problem
+from synthetic import Estimate, GaussianMixture, IntractableError, Law, SyntheticProblem, make_problem
 
 from .study import Row, cell_rng
 
@@ -73,6 +73,7 @@ class Truth:
     weights: np.ndarray
     moments: Contributions
     mismatch: bounds.Bound | None
+    reference: Law
 
 
 @functools.lru_cache(maxsize=8)
@@ -96,7 +97,7 @@ def truth(name: str, d: int | None, k: int | None, root_seed: int, estimator: Es
     mismatch = None
     if population.c is not None:
         mismatch = bounds.prior_mismatch(problem.target, process, WINDOW[1])
-    return Truth(problem, population, optimum, sample.contributions, mismatch)
+    return Truth(problem, population, optimum, sample.contributions, mismatch, problem.barycenter(optimum))
 
 
 # ---------------------------------------------------------------------- cells
@@ -108,7 +109,6 @@ def run_cell(spec: CellSpec) -> list[Row]:
     started = time.process_time()
     grams = simulated_grams(problem.auxiliaries, problem.target, settings, spec.sizes, rng=cell_rng(spec))
     gram_cpu_s = time.process_time() - started
-    reference = problem.barycenter(exact.weights)
     rows = []
     for gram in grams:
         baseline: np.ndarray | None = None
@@ -125,7 +125,7 @@ def run_cell(spec: CellSpec) -> list[Row]:
                 "rounded_gap": _gap(gram, np.round(answer.weights, 2)),
             }  # fmt: skip
             if name == spec.solvers[0]:
-                row |= _compare(exact, reference, answer.weights, gram.n, answer.gap)
+                row |= _compare(exact, answer.weights, gram.n, answer.gap)
             rows.append(row)
     return rows
 
@@ -137,9 +137,9 @@ def _gap(gram: ScoreGram, weights: np.ndarray) -> float:
     return float(gradient @ w - gradient.min())
 
 
-def _compare(exact: Truth, reference: Any, weights: np.ndarray, n: int, gap: float) -> Row:
+def _compare(exact: Truth, weights: np.ndarray, n: int, gap: float) -> Row:
     """Distances to the truth, bounds and their checks."""
-    distance = total_variation(exact.problem.barycenter(weights), reference)
+    distance = total_variation(exact.problem.barycenter(weights), exact.reference)
     slow = bounds.slow_rate(exact.moments, n, _DELTA)
     excess = max(exact.population.excess(weights, exact.weights), 0.0)
     row: Row = {

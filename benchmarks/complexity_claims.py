@@ -86,7 +86,8 @@ def _rates(rows: list[Row], strict: bool) -> list[Claim]:
         note = f"95 % interval [{lower:.3f}, {upper:.3f}], {len(values)} seeds"
         name = f"slope of median {'TV' if y == 'tv' else 'excess objective'} against n"
         bound = (low, high, control, "sizes permuted within seeds") if strict else (None, None, None, "")
-        claims.append(Claim(name, slope, note, *bound))
+        if strict or np.isfinite(slope):
+            claims.append(Claim(name, slope, note, *bound))
     if rows and "fast_rate" in rows[0]:
         sizes, values = table(rows, "n", "excess")
         predicted = table(rows, "n", "fast_rate")[1][0]
@@ -103,16 +104,21 @@ def _dimension(by_d: list[Row], by_k: list[Row], strict: bool) -> list[Claim]:
     counts, tv_k = table(by_k, "k", "tv")
     claims = []
     if len(dims) > 1:
-        control = float(np.median(tv_k[:, -1]) / np.median(tv_k[:, 0])) if len(counts) > 1 else None
+        control = _median_ratio(tv_k) if len(counts) > 1 else None
         name = f"median TV at d = {dims[-1]:g} over d = {dims[0]:g}"
         bound = (0.8, 1.25, control, f"the same ratio, k = {counts[-1]:g} over k = {counts[0]:g}")
-        claims.append(
-            Claim(name, float(np.median(tv_d[:, -1]) / np.median(tv_d[:, 0])), "", *(bound if strict else ()))
-        )
+        claims.append(Claim(name, _median_ratio(tv_d), "", *(bound if strict else ())))
     if len(counts) > 2:
         slope, lower, upper = loglog_slope(counts, tv_k)
-        claims.append(Claim("exponent of median TV in k", slope, f"95 % interval [{lower:.3f}, {upper:.3f}]"))
+        if np.isfinite(slope):
+            claims.append(Claim("exponent of median TV in k", slope, f"95 % interval [{lower:.3f}, {upper:.3f}]"))
     return claims
+
+
+def _median_ratio(values: np.ndarray) -> float:
+    """Median of the last column of (seeds, points) over that of the first; infinite if the latter is 0."""
+    first, last = np.median(values[:, [0, -1]], axis=0)
+    return float(last / first) if first > 0 else np.inf
 
 
 def _bounds(rows: list[Row]) -> list[Claim]:

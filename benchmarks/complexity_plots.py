@@ -66,7 +66,8 @@ def _against(rows: list[Row], x: str, label: str) -> Any:
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.6))
     for axis, y, title in zip(axes, ("excess", "tv"), ("excess objective", "total variation"), strict=True):
         points, values = table(chosen, x, y)
-        _band(axis, points, np.maximum(values, 1e-16), BLUE, "median, 10-90 % of seeds")
+        values = np.maximum(values, 1e-16)  # a logarithmic axis has no zero
+        _band(axis, points, values, BLUE, "median, 10-90 % of seeds")
         middle = np.median(values, axis=0)
         if len(points) > 2:
             slope, low, high = loglog_slope(points, values)
@@ -97,10 +98,10 @@ def _against(rows: list[Row], x: str, label: str) -> Any:
 def _draw_bounds(axis: Any, chosen: list[Row], x: str, y: str, points: list[float]) -> None:
     if y == "excess":
         axis.plot(points, np.median(table(chosen, x, "slow_bound")[1], axis=0), color=ORANGE, label="upper bound, 95 %")
-        if "fast_rate" in chosen[0]:
+        if all("fast_rate" in row for row in chosen):
             fast = np.median(table(chosen, x, "fast_rate")[1], axis=0)
             axis.plot(points, fast, color=GREEN, lw=1.5, label="asymptotic mean, tr(H$^+$S)/2n")
-    elif "certificate_tv" in chosen[0]:
+    elif all("certificate_tv" in row for row in chosen):
         certified = np.median(table(chosen, x, "certificate_tv")[1], axis=0)
         axis.plot(points, certified, color=ORANGE, label="certificate of the run (TV to target)")
 

@@ -4,13 +4,14 @@ A study is a pure function ``run_cell(spec) -> record`` over frozen specs. A cel
 (:func:`cell_rng`), so results depend neither on order, nor on the number of workers, nor on which other cells exist.
 """
 
+import argparse
 import csv
 import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
@@ -19,6 +20,14 @@ from sfbench.files import write_atomically
 Row = dict[str, Any]
 Spec = TypeVar("Spec")
 Record = TypeVar("Record")
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """A command line whose every complaint is one line and exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """Report bad arguments."""
+        self.exit(2, f"{self.prog}: {message}\n")
 
 
 def cell_rng(spec: Any, purpose: str = "") -> np.random.Generator:
@@ -82,13 +91,17 @@ def loglog_slope(
 ) -> tuple[float, float, float]:
     """Slope of the log of column medians of ``table`` (seeds, points) against log x, with a 95 % interval.
 
-    Points of one seed share samples, so the interval resamples whole seeds.
+    Points of one seed share samples, so the interval resamples whole seeds. Points whose median is 0 have no logarithm
+    and are left out; the slope is NaN if fewer than two remain.
     """
-    logs = np.log(np.asarray(x, dtype=np.float64))
+    positive = np.median(table, axis=0) > 0
+    if positive.sum() < 2:
+        return np.nan, np.nan, np.nan
+    table, logs = table[:, positive], np.log(np.asarray(x, dtype=np.float64)[positive])
     centred = logs - logs.mean()
 
     def slope(rows: np.ndarray) -> float:
-        medians = np.log(np.median(rows, axis=0))
+        medians = np.log(np.maximum(np.median(rows, axis=0), np.finfo(np.float64).tiny))
         return float(centred @ medians / (centred @ centred))
 
     rng = np.random.default_rng(seed)

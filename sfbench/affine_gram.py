@@ -33,9 +33,9 @@ class AffineScores:
     traces: Float64Array
 
     @classmethod
-    def of(cls, laws: Sequence[ReducedLaw]) -> "AffineScores":
-        """Scores of single-component laws."""
-        means = np.stack([law.means[0] for law in laws])
+    def of(cls, laws: Sequence[ReducedLaw], origin: Float64Array | float = 0.0) -> "AffineScores":
+        """Scores of single-component laws, in coordinates with the given origin."""
+        means = np.stack([law.means[0] for law in laws]) - origin
         traces = np.stack([law.spectrum.precision_trace()[0] for law in laws])
         if any(law.spectrum.layout == "full" for law in laws):
             dense = [np.linalg.inv(law.spectrum.dense()[0]) for law in laws]
@@ -116,10 +116,16 @@ class PairMoments:
 
 
 def node_statistics(
-    laws: Sequence[ReducedLaw], moments: PairMoments, n: int, alpha: float, sigma: float, estimator: str
+    laws: Sequence[ReducedLaw],
+    moments: PairMoments,
+    n: int,
+    alpha: float,
+    sigma: float,
+    estimator: str,
+    centre: Float64Array | float = 0.0,
 ) -> tuple[Float64Array, Float64Array]:
-    """Contributions (k, k) and (k,) of one time node, before its weight, from moments over n draws."""
-    scores = AffineScores.of(laws)
+    """Contributions (k, k) and (k,) of one time node, before its weight, from moments of centred data over n draws."""
+    scores = AffineScores.of(laws, alpha * centre)
     yy, yz, zz = moments.yy / n, moments.yz / n, moments.zz / n
     even, noise = alpha**2 * yy + sigma**2 * zz, np.zeros_like(moments.z)
     product, mean = sigma * zz, alpha * moments.y / n
@@ -140,12 +146,12 @@ def are_gaussian(laws: Sequence[object]) -> bool:
 
 
 def gaussian_moments(law: GaussianMixture, *, dense: bool) -> tuple[Float64Array, Float64Array]:
-    """Mean (d,) and second moment (d, d), or its diagonal, of a mixture."""
+    """Mean (d,) and covariance (d, d), or its diagonal, of a mixture."""
     mean = law.mean()
     if dense:
-        return mean, law.covariance() + np.outer(mean, mean)
+        return mean, law.covariance()
     if law.spectrum.layout == "full":
         variances = np.einsum("mdd->md", law.spectrum.dense())
     else:
         variances = np.broadcast_to(law.spectrum.values, law.means.shape)
-    return mean, np.asarray(law.weights @ (variances + law.means**2))
+    return mean, np.asarray(law.weights @ (variances + (law.means - mean) ** 2))

@@ -10,12 +10,12 @@ from typing import Literal, final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from solvers import SolverResult, solve
+from solvers import SolverResult, get_solver, solve
 from synthetic import DiffusableLaw
 
 from ._typing import Float64Array, SeedLike
 from .errors import GramError, InexactError
-from .gram import ScoreGram
+from .gram import Contributions, ScoreGram
 from .grids import TimeGrid, Weighting, time_grid
 from .intervals import IntervalMethod, confidence_interval
 from .likelihood_fit import likelihood_fit
@@ -26,6 +26,7 @@ from .statistics import Estimator, GramSettings, as_data, score_gram
 Objective = Literal["score_matching", "likelihood"]
 _KEPT_ROWS = 4096
 _HEAVY_SHARE = 0.1
+_FAIR_SHARES = 10.0  # a sample may carry this many times the average before it counts as heavy
 _COLLINEAR = 1e8
 
 
@@ -170,9 +171,10 @@ def fuse(
     models = as_score_models(auxiliaries, process)
     grid = time_grid(t_min, process.horizon if t_max is None else t_max, n_nodes)
     settings = GramSettings(process, grid, estimator, weighting, n_noise)
+    backend = get_solver(solver)  # an unknown name is refused before the pass over the data
     if objective == "score_matching":
         gram = score_gram(auxiliaries, x, settings, keep=_KEPT_ROWS, rng=rng)
-        answer = solve(gram.to_qp(), solver, tol=tol)
+        answer = solve(gram.to_qp(), backend, tol=tol)
     elif objective == "likelihood":
         answer, gram = likelihood_fit(auxiliaries, as_data(x), solver=solver, tol=tol, keep=_KEPT_ROWS)
     else:
@@ -202,11 +204,20 @@ def _warnings(gram: ScoreGram, answer: SolverResult) -> tuple[str, ...]:
     if np.any(answer.weights <= 0):
         zero = ", ".join(str(i) for i in np.flatnonzero(answer.weights <= 0))
         notes.append(f"weight at the boundary for auxiliary {zero}: it does not help on these data")
-    if kept is not None and len(kept.counts) == kept.n and kept.n >= 20:
-        trace = np.einsum("nii->n", kept.g)
-        share = float(trace.max() / max(trace.sum(), 1e-300))
-        if share > _HEAVY_SHARE:
-            notes.append(
-                f"sample {int(trace.argmax())} carries {share:.0%} of the statistics: an outlier, or heavy tails"
-            )
+    if kept is not None:
+        notes += _heavy_rows(kept)
     return tuple(notes)
+
+
+def _heavy_rows(kept: Contributions) -> list[str]:
+    """A warning if one sample, or one batch of them, carries far more than its share of G or of the spread of b."""
+    limit = max(_HEAVY_SHARE, _FAIR_SHARES / len(kept.counts))
+    deviation = kept.b - kept.counts @ kept.b / kept.n
+    for sizes in (np.einsum("nii->n", kept.g), np.linalg.norm(deviation, axis=1)):
+        carried = kept.counts * sizes
+        worst, total = int(carried.argmax()), float(carried.sum())
+        if carried[worst] > limit * total:
+            first, count = int(kept.counts[:worst].sum()), int(kept.counts[worst])
+            place = f"sample {first}" if count == 1 else f"one of the samples {first} to {first + count - 1}"
+            return [f"{place} carries {carried[worst] / total:.0%} of the statistics: an outlier, or heavy tails"]
+    return []

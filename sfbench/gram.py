@@ -88,7 +88,7 @@ class ScoreGram:
     contributions: Contributions | None = None
 
     def __post_init__(self) -> None:
-        G, b = np.asarray(self.G, np.float64), np.asarray(self.b, np.float64)
+        G, b = np.array(self.G, np.float64), np.array(self.b, np.float64)  # copies: frozen below
         if b.ndim != 1 or G.shape != (len(b), len(b)):
             raise GramError(f"G must be (k, k) and b (k,), got {G.shape} and {b.shape}")
         if not (np.all(np.isfinite(G)) and np.all(np.isfinite(b))) or (self.c is not None and not np.isfinite(self.c)):
@@ -122,7 +122,7 @@ class ScoreGram:
         """Statistics of the first k models: no new pass over the data."""
         if not 1 <= k <= self.k:
             raise GramError(f"k must be between 1 and {self.k}, got {k}")
-        return ScoreGram(self.G[:k, :k].copy(), self.b[:k].copy(), self.c, self.n, self.objective)
+        return ScoreGram(self.G[:k, :k], self.b[:k], self.c, self.n, self.objective)
 
     def to_qp(self) -> SimplexQP:
         """The problem ``min 1/2 w'Pw + q'w + r`` with ``P = 2G``, ``q = -2b``, ``r = c``."""

@@ -24,6 +24,7 @@ from ._typing import Float64Array
 from .affine_gram import AffineScores, are_gaussian, gaussian_moments
 from .gram import ScoreGram
 from .grids import TimeGrid, Weighting, objective_weights
+from .metrics.reduction import components_of
 from .processes import ForwardProcess
 
 _HERMITE_NODES = {1: 32, 2: 12}
@@ -72,20 +73,19 @@ def population_weights(
 def _gaussian_node(
     auxiliaries: Sequence[GaussianMixture], target: GaussianMixture
 ) -> Callable[[float, float], tuple[Float64Array, Float64Array, float | None]]:
-    full = any(law.spectrum.layout == "full" for law in auxiliaries)
-    mean, second = gaussian_moments(target, dense=full)
+    k = len(auxiliaries)
+    laws = (*auxiliaries, target) if target.n_components == 1 else tuple(auxiliaries)
+    full = any(law.spectrum.layout == "full" for law in laws)
+    mean, covariance = gaussian_moments(target, dense=full)
     identity: Float64Array = np.eye(target.dim) if full else np.ones(target.dim)
 
     def node(alpha: float, sigma: float) -> tuple[Float64Array, Float64Array, float | None]:
-        laws = [law.diffuse(alpha, sigma) for law in auxiliaries]
-        moved, spread = alpha * mean, alpha**2 * second + sigma**2 * identity
-        scores = AffineScores.of(laws)
-        pairs, with_base, divergence = scores.expectations(moved, spread)
-        constant = None
-        if target.n_components == 1 and target.spectrum.layout != "full" and not full:
-            noised = AffineScores.of([target.diffuse(alpha, sigma), laws[0]])
-            constant = float(noised.expectations(moved, spread)[0][1, 1])
-        return pairs, -divergence - with_base, constant
+        scores = AffineScores.of([law.diffuse(alpha, sigma) for law in laws], alpha * mean)
+        spread = alpha**2 * covariance + sigma**2 * identity
+        pairs, with_base, divergence = scores.expectations(np.zeros_like(mean), spread)
+        # The score of a Gaussian target is the last of the affine scores.
+        constant = float(pairs[k, k]) if len(laws) > k else None
+        return pairs[:k, :k], (-divergence - with_base)[:k], constant
 
     return node
 
@@ -97,15 +97,13 @@ def _quadrature_node(problem: SyntheticProblem) -> Callable[[float, float], tupl
             f"{problem!r} has no population statistics in closed form or of rank at most 2; use score_gram on a large "
             "independent sample"
         )
-    cores = subspace.cores[: problem.k]
-    target: Law = subspace.cores[-1]
-    if isinstance(problem.target, LogLinearPool):
-        target = LogLinearPool(cores, problem.target.weights)
+    cores, parts = subspace.cores[: problem.k], subspace.cores[problem.k :]
+    target = LogLinearPool(parts, problem.target.weights) if isinstance(problem.target, LogLinearPool) else parts[0]
     return lambda alpha, sigma: _integrate(cores, target, alpha, sigma)
 
 
 def _integrate(
-    cores: Sequence[GaussianMixture], target: Law, alpha: float, sigma: float
+    cores: Sequence[GaussianMixture], target: GaussianMixture | LogLinearPool, alpha: float, sigma: float
 ) -> tuple[Float64Array, Float64Array, float]:
     noised = [core.diffuse(alpha, sigma) for core in cores]
     if isinstance(target, GaussianMixture):
@@ -113,8 +111,9 @@ def _integrate(
         grid = cover([*noised, law])
         density, true_score = np.exp(law.log_prob(grid.nodes)), law.score(grid.nodes)
     else:
-        grid = cover(noised)
-        density, gradient = noised_pool(target, cores, grid, alpha, sigma)
+        parts = components_of(target)
+        grid = cover([*noised, *(part.diffuse(alpha, sigma) for part in parts)])
+        density, gradient = noised_pool(target, parts, grid, alpha, sigma)
         true_score = np.where(density[:, None] > _LEAST_DENSITY, gradient / np.maximum(density, 1e-300)[:, None], 0.0)
     mass = density * grid.cell
     base = np.asarray(noised[0].score(grid.nodes))

@@ -113,11 +113,16 @@ class FusedScore:
         return np.asarray(total)
 
     def score_and_divergence(self, x: FloatArray, t: float) -> tuple[FloatArray, FloatArray]:
-        """Fused score (n, d) and divergence (n,); every model must know its divergence."""
-        scores, divergences = zip(*(score_and_divergence(model, x, t) for model in self.models), strict=True)
+        """Fused score (n, d) and divergence (n,); every model of positive weight must know its divergence."""
+        support = np.flatnonzero(self.weights).tolist()
+        parts = [score_and_divergence(self.models[i], x, t) for i in support]
+        if len(parts) == 1:
+            return parts[0]
+        scores, divergences = zip(*parts, strict=True)
+        weights = self.weights[support]
         return (
-            np.asarray(sum(w * s for w, s in zip(self.weights, scores, strict=True))),
-            np.asarray(sum(w * v for w, v in zip(self.weights, divergences, strict=True))),
+            np.asarray(sum(w * s for w, s in zip(weights, scores, strict=True))),
+            np.asarray(sum(w * v for w, v in zip(weights, divergences, strict=True))),
         )
 
 

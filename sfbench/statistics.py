@@ -321,6 +321,8 @@ def _accumulate_moments(
     omega = objective_weights(settings.grid, process, settings.weighting)
     nodes = [(float(process.alpha(t)), float(process.sigma(t))) for t in settings.grid.nodes]
     noised = [[law.diffuse(*node) for law in laws] for node in nodes]
+    # Moments about the middle of the laws: raw ones would lose the digits of data far from the origin.
+    centre = np.mean([law.means[0] for law in laws], axis=0)
     moments = PairMoments.zero(laws[0].dim, dense=any(law.spectrum.layout == "full" for law in laws))
     grams: list[ScoreGram] = []
     start = 0
@@ -328,11 +330,12 @@ def _accumulate_moments(
         while start < size:
             stop = min(start + source.rows_per_chunk, size)
             for y, zeta in source.chunk(start, stop):
-                moments = moments.add(y.astype(np.float64, copy=False), zeta.astype(np.float64, copy=False))
+                moments = moments.add(y.astype(np.float64, copy=False) - centre, zeta.astype(np.float64, copy=False))
             start = stop
         g, b = np.zeros((k, k)), np.zeros(k)
         for factor, node, at_node in zip(omega, nodes, noised, strict=True):
-            pairs, cross = node_statistics(at_node, moments, size * settings.n_noise, *node, settings.estimator)
+            n_draws = size * settings.n_noise
+            pairs, cross = node_statistics(at_node, moments, n_draws, *node, settings.estimator, centre)
             g += factor * pairs
             b += factor * cross
         grams.append(ScoreGram((g + g.T) / 2, b, None, size, settings.describe()))
@@ -425,9 +428,16 @@ class _ChunkEvaluator:
             value = score(x)
         if np.shape(value) != x.shape:
             raise ModelError(f"model {i} returned scores of shape {np.shape(value)} for points of shape {x.shape}")
-        if not np.isfinite(np.sum(value)) and not np.all(np.isfinite(value)):
-            row = first_row + int(np.argmin(np.isfinite(value).all(axis=1))) % max(1, len(x))
-            raise NotFiniteError(f"model {i} returned a score that is not finite at t={node.t:.6g} near data row {row}")
+        with np.errstate(over="ignore", invalid="ignore"):  # a sum is finite unless an entry is not, or it overflows
+            suspicious = not np.isfinite(np.sum(value) + (0.0 if divergence is None else np.sum(divergence)))
+        if suspicious:
+            finite = np.isfinite(value).all(axis=1) & (True if divergence is None else np.isfinite(divergence))
+            if not finite.all():
+                signs = 2 if self.estimator == "antithetic" else 1
+                row = first_row + int(np.argmin(finite)) % (len(x) // signs)
+                raise NotFiniteError(
+                    f"model {i} returned a score or divergence that is not finite at t={node.t:.6g} near data row {row}"
+                )
         return value, divergence
 
 

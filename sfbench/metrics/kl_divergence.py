@@ -14,7 +14,7 @@ from synthetic.quadrature import cover
 
 from .._typing import SeedLike
 from .reduction import as_gaussian, components_of, reduced_pair
-from .total_variation import log_partition_error
+from .total_variation import checked_draws, log_partition_error
 
 Method = Literal["auto", "closed form", "quadrature", "monte carlo"]
 _SMALLEST_ESS = 100.0
@@ -81,14 +81,15 @@ def _on_grid(p: Law, q: Law) -> Estimate:
 
 
 def _by_sampling(p: Law, q: Law, n: int, rng: np.random.Generator) -> Estimate:
-    x = p.sample(n, rng=rng)
+    x = p.sample(checked_draws(n), rng=rng)
     log_ratio = np.asarray(q.log_prob(x) - p.log_prob(x), dtype=np.float64)
     terms = -log_ratio
     with np.errstate(over="ignore", invalid="ignore"):
         shifted = np.expm1(log_ratio) - log_ratio
         if shifted.var() < terms.var():  # False also if q/p overflows
             terms = shifted
-    ess = float(np.abs(terms).sum() ** 2 / max(float((terms**2).sum()), 1e-300))
+    # Equal laws have no terms at all.
+    ess = float(np.abs(terms).sum() ** 2 / float((terms**2).sum())) if terms.any() else float(n)
     if ess < _SMALLEST_ESS:
         raise EffectiveSampleSizeError(
             f"KL rests on {ess:.1f} effective draws of {n} (at least {_SMALLEST_ESS:.0f} needed); raise n, or "

@@ -84,10 +84,11 @@ def crossings(difference: Callable[[Float64Array], Float64Array], points: Float6
     fine = np.unique(np.concatenate([points[:-1] + f * np.diff(points) for f in np.arange(_ROOT_GRID) / _ROOT_GRID]))
     values = difference(fine)
     change = np.flatnonzero(np.signbit(values[:-1]) != np.signbit(values[1:]))
-    # An integral of |difference| is stationary in its split points: a root to 1e-9 leaves an error of order 1e-18.
-    tolerance = 1e-9 * float(fine[-1] - fine[0])
+    # An integral of |difference| is stationary in its split points: a root to 1e-9 of the local scale, which brackets
+    # follow, leaves an error of order 1e-18.
     roots = [
-        brentq(lambda y: float(difference(np.array([y]))[0]), fine[i], fine[i + 1], xtol=tolerance) for i in change
+        brentq(lambda y: float(difference(np.array([y]))[0]), fine[i], fine[i + 1], xtol=1e-9 * (fine[i + 1] - fine[i]))
+        for i in change
     ]
     return np.asarray(roots, dtype=np.float64)
 

@@ -21,6 +21,7 @@ from synthetic import EffectiveSampleSizeError, Estimate, GaussianMixture, Intra
 from synthetic.quadrature import cover
 
 from .._typing import Float64Array, SeedLike
+from ..errors import ModelError
 from .reduction import as_gaussian, breakpoints, cdf, components_of, crossings, panel_rule, reduced_pair, survival
 
 Method = Literal["auto", "closed form", "cdf crossings", "quadrature", "monte carlo"]
@@ -122,6 +123,7 @@ def _on_grid(p: Law, q: Law) -> Estimate:
 
 
 def _by_sampling(p: Law, q: Law, n: int, rng: np.random.Generator) -> Estimate:
+    checked_draws(n)
     uncertainty = max(log_partition_error(p), log_partition_error(q))
     if uncertainty > _LARGEST_LOG_Z_ERROR:
         raise EffectiveSampleSizeError(
@@ -135,6 +137,13 @@ def _by_sampling(p: Law, q: Law, n: int, rng: np.random.Generator) -> Estimate:
     sampling = 0.5 * float(np.sqrt((parts[0].var(ddof=1) + parts[1].var(ddof=1)) / n))
     # |d TV / d log Z| <= 1/2 for each law.
     return Estimate(value, float(np.hypot(sampling, uncertainty)), 2 * n, "monte carlo")
+
+
+def checked_draws(n: int) -> int:
+    """The number of Monte Carlo draws, refused where it leaves no standard error."""
+    if n < 2:
+        raise ModelError(f"n must be at least 2 draws for a Monte Carlo estimate with a standard error, got {n!r}")
+    return n
 
 
 def log_partition_error(law: Law) -> float:
