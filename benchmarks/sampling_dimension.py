@@ -109,7 +109,7 @@ def _tempered_row(problem: SyntheticProblem, r: int, log_z: float, cells: np.nda
         "n": n,
         "tv_mean": float(np.mean(errors)),
         "tv_worst": float(np.max(errors)),
-        "trustworthy": founders >= 500,
+        "trustworthy": founders >= 250,
         "founders": founders,
         "log_z_gap": estimate.value - r * log_z,
         "log_z_error": estimate.stderr,

@@ -43,7 +43,7 @@ _INTEGRATORS: dict[str, Callable[[], Integrator]] = {
     "heun": lambda: Heun(False),
     "adaptive": AdaptiveFlow,
 }
-_FEWEST_FOUNDERS = 500.0
+_FEWEST_FOUNDERS = 250.0
 _SMALLEST_ESS = 0.02
 
 
@@ -323,7 +323,7 @@ def _distrust(ess: list[float], founders: float, n: int) -> tuple[str, ...]:
             f"the effective share of the particles fell to {min(ess):.2%}: the weights changed too fast for the steps, "
             "and the answer rests on few particles (take more steps, more particles, or blocks if the models factorise)"
         )
-    if founders < min(_FEWEST_FOUNDERS, n / 2):
+    if founders < min(_FEWEST_FOUNDERS, n / 4):
         messages.append(
             f"all weight descends from about {founders:.0f} initial particles: modes may be missing and mode masses "
             "are noisy (take more particles, or blocks if the models factorise)"
