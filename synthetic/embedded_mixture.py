@@ -71,7 +71,7 @@ class EmbeddedMixture:
         points = as_points(x, self.dim)
         if not float(np.abs(points).max(initial=0.0)) <= LARGEST:
             raise not_finite("x", points)
-        points = points - self.shift
+        points = np.subtract(points, self.shift, order="C")  # the same bits whatever the layout of x
         y = points @ self.frame
         return points, y, points - y @ self.frame.T
 

@@ -54,6 +54,9 @@ class GaussianMixture:
         self.spectrum: Spectrum = (
             covariances if isinstance(covariances, Spectrum) else spectrum_from(covariances, *mu.shape)
         )
+        self._freeze()
+
+    def _freeze(self) -> None:
         for array in (self.weights, self.means, self.spectrum.values):
             array.setflags(write=False)
 
@@ -153,7 +156,8 @@ class GaussianMixture:
         b = as_finite("shift", shift)
         if b.shape not in ((), (self.dim,)):
             raise ShapeError(f"shift must be a number or have shape ({self.dim},), got {b.shape}")
-        return GaussianMixture(self.weights, a * self.means + b, self.spectrum.noised(a, 0.0))
+        means = np.asarray(as_finite("means", a * self.means + b), dtype=np.float64)
+        return self._trusted(means, self.spectrum.noised(a, 0.0))
 
     def diffuse(self, alpha: float, sigma: float) -> "GaussianMixture":
         """Law of ``alpha * X + sigma * Z`` with Z standard normal; ``sigma >= 0``, not both zero. No factorisation."""
@@ -166,6 +170,7 @@ class GaussianMixture:
         """Mixture with the same weights and parts known to be valid: the checks would cost more than the work."""
         other = object.__new__(GaussianMixture)
         other.weights, other.means, other.spectrum = self.weights, means, spectrum
+        other._freeze()
         return other
 
     def map_means(self, transform: Callable[[Float64Array], Float64Array]) -> "GaussianMixture":

@@ -64,7 +64,7 @@ def cover(mixtures: Sequence[GaussianMixture], *, refine: float = 1.0) -> Grid:
         centres, spread = means[:, e], stds[:, e]
         low, high = float((centres - _REACH * spread).min()), float((centres + _REACH * spread).max())
         wanted = int(np.ceil((high - low) / finest * _STEPS_PER_STD[r] * refine)) + 1
-        count = max(wanted, _SMALLEST[r]) | 1  # odd: every other node is a coarser grid
+        count = max(wanted, int(np.ceil(_SMALLEST[r] * refine))) | 1  # odd: every other node is a coarser grid
         if count > _LARGEST[r] * refine:
             raise IntractableError(
                 f"quadrature along axis {e} would need {count} nodes (limit {_LARGEST[r]}): the extent "
