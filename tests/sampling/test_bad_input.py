@@ -1,0 +1,126 @@
+"""Faults in models and arguments end in specific errors; lost trajectories are counted, never dropped."""
+
+import numpy as np
+import pytest
+
+from sfbench.errors import ModelError, NotFiniteError, SfbenchError
+from sfbench.processes import OrnsteinUhlenbeck, VariancePreserving
+from sfbench.sampling import (
+    CorrectedSampler,
+    DivergenceError,
+    DivergenceWarning,
+    EulerMaruyama,
+    Exponential,
+    FlowSampler,
+    FusedSampler,
+    PredictorCorrector,
+    sample,
+)
+from sfbench.sampling.moves import LangevinMoves
+from sfbench.scores import AnalyticScore, FusedScore
+from synthetic import GaussianMixture
+
+OU = OrnsteinUhlenbeck()
+
+
+class Stub:
+    def __init__(self, function, dim=1):
+        self.function, self.dim = function, dim
+
+    def score(self, x, t):
+        return self.function(x, t)
+
+
+NORMAL = Stub(lambda x, t: -x)
+SAMPLERS = ["fused", "ode", "corrected"]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_score_that_is_not_finite_names_model_time_and_point(sampler, bad):
+    broken = Stub(lambda x, t: np.where(np.arange(len(x))[:, None] == 3, bad, -x) if t < 1 else -x)
+    fused = FusedScore([NORMAL, broken], [0.5, 0.5], process=OU)
+    with pytest.raises(NotFiniteError, match=r"models\[1\].*t = 0\.\d+.*\[3, 0\]"):
+        sample(fused, 10, sampler, steps=50, rng=0)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_wrong_shape_names_the_shapes(sampler):
+    fused = FusedScore([Stub(lambda x, t: -x[:, :1], dim=2)], [1.0], process=OU)
+    with pytest.raises(ModelError, match=r"\(10, 1\).*\(10, 2\)"):
+        sample(fused, 10, sampler, steps=5, rng=0)
+
+
+def exploding(x, t):
+    return np.where(x > 1.2, 1e9 * x, -x)
+
+
+@pytest.mark.parametrize("sampler", ["fused", "corrected"])
+def test_lost_trajectories_are_reported_with_their_share(sampler):
+    fused = FusedScore([Stub(exploding), Stub(exploding)], [0.5, 0.5], process=OU)
+    with pytest.raises(DivergenceError, match=r"\d+\.\d+% of 400 trajectories"):
+        sample(fused, 400, sampler, steps=8, rng=0)
+    with pytest.warns(DivergenceWarning, match="no fair sample"):
+        result = sample(fused, 400, sampler, steps=8, rng=0, max_lost=0.9)
+    lost = ~np.isfinite(result.x[:, 0])
+    assert result.diagnostics.lost_share == pytest.approx(lost.mean())
+    assert 0.0 < lost.mean() < 0.9
+    assert np.all(result.log_weights[lost] == -np.inf)
+    assert result.weights.sum() == pytest.approx(1.0)
+    assert not result.diagnostics.trustworthy
+    assert "lost" in repr(result)
+
+
+def test_losing_all_is_an_error():
+    fused = FusedScore([Stub(lambda x, t: 1e9 * x)], [1.0], process=OU)
+    with pytest.raises(DivergenceError, match="all 50"):
+        sample(fused, 50, FusedSampler(EulerMaruyama()), steps=8, rng=0, max_lost=0.99)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "named"),
+    [
+        ({"n": 0}, "n must"),
+        ({"n": 2.5}, "n must"),
+        ({"sampler": "exact"}, "exact"),
+        ({"steps": 0}, "n_steps"),
+        ({"dtype": np.int32}, "dtype"),
+        ({"max_lost": 1.0}, "max_lost"),
+        ({"sampler": FusedSampler("euler")}, "euler"),
+        ({"sampler": FusedSampler(Exponential(2, stochastic=False))}, "FusedSampler"),
+        ({"sampler": FlowSampler(EulerMaruyama())}, "FlowSampler"),
+        ({"process": VariancePreserving()}, "process"),
+    ],
+)
+def test_bad_arguments(kwargs, named):
+    fused = FusedScore([NORMAL], [1.0], process=OU)
+    arguments = {"n": 5, "sampler": "fused", "steps": 4, "rng": 0} | kwargs
+    with pytest.raises(SfbenchError, match=named):
+        sample(fused, **arguments)
+
+
+def test_sources_that_cannot_be_sampled():
+    with pytest.raises(ModelError, match="process"):
+        sample(GaussianMixture([1.0], [[0.0]], 1.0), 5, rng=0)
+    with pytest.raises(ModelError, match="cannot sample a dict"):
+        sample({}, 5, rng=0)
+
+
+def test_models_of_different_processes_are_refused():
+    law = GaussianMixture([1.0], [[0.0]], 1.0)
+    mixed = FusedScore([AnalyticScore(law, OU), AnalyticScore(law, VariancePreserving())], [0.5, 0.5], process=OU)
+    with pytest.raises(ModelError, match=r"models\[1\]"):
+        sample(mixed, 5, rng=0)
+
+
+def test_bad_options():
+    for build in (
+        lambda: CorrectedSampler(resampling="residual"),
+        lambda: CorrectedSampler(threshold=1.5),
+        lambda: PredictorCorrector(0),
+        lambda: PredictorCorrector(1, np.nan),
+        lambda: Exponential(3),  # type: ignore[arg-type]
+        lambda: LangevinMoves(0),
+    ):
+        with pytest.raises(SfbenchError):
+            build()
