@@ -1,0 +1,62 @@
+"""The sample-complexity study end to end, at a tiny size."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.complexity import main
+from benchmarks.complexity_cells import CellSpec, run_cell
+from benchmarks.complexity_claims import Claim
+
+
+def test_a_cell_depends_on_its_spec_alone_and_its_bounds_hold() -> None:
+    specs = [CellSpec("n", "shifted_gaussians", 4, 3, (64, 128), s, 0, "antithetic", ("active_set",)) for s in range(3)]
+    forwards, backwards = [run_cell(spec) for spec in specs], [run_cell(spec) for spec in reversed(specs)]
+    weights = [[row["weights"] for row in record] for record in forwards]
+    assert weights == [[row["weights"] for row in record] for record in reversed(backwards)]
+    assert weights[0] != weights[1]
+    for row in (row for record in forwards for row in record):
+        assert row["certificate_holds"]
+        assert row["kl"] > row["certificate_kl"] / 2  # half the bound would be violated
+        assert row["slow_holds"]
+        assert row["gap"] <= 1e-8 * row["scale"]
+        assert row["rounded_gap"] > 1e-8 * row["scale"]
+
+
+def test_a_claim_whose_control_passes_does_not_hold() -> None:
+    assert Claim("x", 1.0, low=0.0, high=2.0, control=5.0).holds
+    assert not Claim("x", 1.0, low=0.0, high=2.0, control=1.5).holds
+    assert not Claim("x", 3.0, low=0.0, high=2.0, control=5.0).holds
+    assert not Claim("x", float("nan")).holds
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--problem", "shifted"], "unknown problem"),
+        (["--solver", "magic"], "solver 'magic' is not available"),
+        (["--n", "8:4"], "1 <= A <= B"),
+        (["--d", "four"], "whole numbers"),
+        (["--k", "0"], "at least 1"),
+        (["--seeds", "1"], "--seeds must be at least 2"),
+    ],
+)
+def test_bad_arguments_exit_with_2_and_say_why(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_an_output_folder_that_cannot_be_written_is_refused_before_computing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    assert main(["--out", str(blocked / "inside")]) == 2
+    assert "cannot write to output folder" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [blocked]
