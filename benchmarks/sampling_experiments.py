@@ -322,7 +322,7 @@ def cost(scale: Scale, seed: int) -> list[Row]:
         problem = reference_problem() if d == 1 else make_problem("embedded_mixture", rank=1, d=d, k=2, m=4, rng=3)
         fused = FusedScore(problem.auxiliaries, [0.5, 0.5], process=PROCESS)
         best = {"fused": np.inf, "corrected": np.inf}
-        for repeat in range(4):
+        for repeat in range(10):
             for name in best:
                 started = time.process_time()
                 run_quietly(fused, n, name, steps=64, rng=seed + repeat)
