@@ -1,6 +1,7 @@
 """Exact laws: what samplers sample, computed without sampling."""
 
 from .fokker_planck_1d import fokker_planck_1d
+from .fokker_planck_2d import PlanarDensity, fokker_planck_2d, fused_law
 from .grid_density import GridDensity
 from .likelihood import DataScaling, Likelihood, log_likelihood
 from .ode_density import LogDensities, ode_log_density
@@ -10,7 +11,10 @@ __all__ = [
     "GridDensity",
     "Likelihood",
     "LogDensities",
+    "PlanarDensity",
     "fokker_planck_1d",
+    "fokker_planck_2d",
+    "fused_law",
     "log_likelihood",
     "ode_log_density",
 ]

@@ -9,13 +9,13 @@ and the geometric mean of path laws at *any* weights w has
 
     Z(w) / Z_T = E_v exp(sum_i w_i L_i).
 
-One run thus gives ``log Z`` as a log-sum-exp of linear functions of w: convex and smooth, with gradient and Hessian, on
-common random numbers. The likelihood's other term needs expected log densities under the target up to one constant;
+One run thus gives ``log Z`` as a log-sum-exp of linear functions of w: convex and smooth, with gradient and Hessian,
+on common random numbers. The likelihood's other term needs expected log densities under the target up to one constant;
 from scores these are ``E_q log p_i = const - (G_ii - 2 b_i)`` by Girsanov's theorem, with (G, b) the
 ``girsanov``-weighted score-matching statistics over the whole window.
 
-The ratios at v degrade away from v, so :func:`fit_from_scores` runs again at each answer until it stays, always with the
-same noise. No resampling: for auxiliaries that differ in few dimensions.
+The ratios at v degrade away from v, so :func:`fit_from_scores` runs again at each answer until it stays, always with
+the same noise. No resampling: for auxiliaries that differ in few dimensions.
 """
 
 from collections.abc import Sequence
