@@ -14,6 +14,7 @@ from solvers import available_solvers, known_solvers
 from synthetic import EffectiveSampleSizeError, IntractableError, known_problems, make_problem
 
 from . import __version__, bounds
+from .cli_sample import sample_command
 from .fusion import fuse
 from .grids import time_grid
 from .metrics import kl_divergence, total_variation
@@ -172,6 +173,9 @@ def _print_fusion(record: dict[str, Any]) -> None:
         )
     lines += [["warning", text] for text in record["warnings"]]
     _print_table("Against the truth", ["quantity", "value"], lines)
+
+
+app.command("sample")(sample_command)
 
 
 @app.command()

@@ -147,7 +147,9 @@ def fokker_planck_2d(
     merged = single[:even, :even].reshape(even // 2, 2, even // 2, 2).mean(axis=(1, 3))
     in_space = 0.5 * float(np.abs(merged - coarse).sum()) * 4.0 * cell / 3.0 if even == n_cells else 0.0
     in_time = (0.5 * float(np.abs(fine - double).sum()) * cell) ** 2
-    return PlanarDensity(*axes, fine, in_space + in_time, f"Fokker-Planck, {n_cells}^2 cells, {len(steps)} steps")
+    return PlanarDensity(
+        axes[0], axes[1], fine, in_space + in_time, f"Fokker-Planck, {n_cells}^2 cells, {len(steps)} steps"
+    )
 
 
 def _find_box(score: ScoreModel, process: ForwardProcess, steps: TimeSteps) -> list[tuple[float, float]]:
