@@ -74,6 +74,7 @@ KINDS: dict[str, Callable[[], Any]] = {
     "far from the origin": lambda: random_mixture(11, "isotropic", 3, 2).affine(1.0, 1e4),
     "embedded rank 1": lambda: embedded(12),
     "embedded rank 2, full core": lambda: embedded(13, 6, 2, 3, "full"),
+    "embedded in the plane": lambda: embedded(15, 2, 1),
     "embedded without complement": lambda: embedded(14, 2, 2),
     "pool of Gaussians": lambda: pool(m=1, layout="full", d=2),
     "pool of mixtures 1-D": lambda: pool(layout="isotropic", d=1),

@@ -39,7 +39,7 @@ def test_far_points_equal_extended_precision(d: int, layout: str, distance: floa
 @pytest.mark.parametrize("covariance", [1.0, [[1.0, 3.0]] * 2, [[[2.0, 0.5], [0.5, 1.0]]] * 2])
 def test_far_points_between_two_modes_keep_both_responsibilities(covariance: Any) -> None:
     """On the bisector of two modes, 1e6 standard deviations out, neither mode wins: rounding must not decide."""
-    parts = np.array([0.4, 0.6]), np.array([[-1.0, 0.1], [1.0, 0.1]]), np.asarray(covariance)
+    parts = np.array([0.4, 0.6]), np.array([[-1.0, 0.1], [0.7, 0.35]]), np.asarray(covariance)
     law = GaussianMixture(*parts)
     normal = np.linalg.solve(law.spectrum.dense()[0], parts[1][1] - parts[1][0])
     x = 1e6 * np.array([[-normal[1], normal[0]]]) + [[0.1, 0.0]]
