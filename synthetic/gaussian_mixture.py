@@ -139,13 +139,16 @@ class GaussianMixture:
         generator = np.random.default_rng(rng)
         labels = generator.choice(self.n_components, size=count, p=self.weights)
         z = generator.standard_normal((count, self.dim))
-        if self.is_isotropic:
+        if self.spectrum.basis is None:
             z *= np.sqrt(self.spectrum.values[labels])
             z += self.means[labels]
             return z
-        for j in np.unique(labels):
-            rows = labels == j
-            z[rows] = self.means[j] + self.spectrum.colour(z[rows], int(j))
+        # One pass per component that was drawn, however many there are: rows of one label are consecutive in `order`.
+        order = np.argsort(labels, kind="stable")
+        for rows in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
+            if rows.size:
+                j = int(labels[rows[0]])
+                z[rows] = self.means[j] + self.spectrum.colour(z[rows], j)
         return z
 
     def affine(self, scale: float, shift: ArrayLike = 0.0) -> "GaussianMixture":

@@ -113,6 +113,18 @@ class LogLinearPool:
         return self.envelope.mixture if self.subspace is None else self.subspace.embed(self.envelope.mixture)
 
     # ------------------------------------------------------------------ partition function
+    @property
+    def partition_method(self) -> Literal["closed form", "quadrature", "envelope"]:
+        """How ``log Z`` is computed by default: the first of the three that applies; only the last is random."""
+        if self.as_mixture() is not None:
+            return "closed form"
+        return "quadrature" if self._cores[0].dim <= 2 else "envelope"
+
+    @property
+    def is_certified(self) -> bool:
+        """Whether :meth:`partition_bounds` are finite: the Gaussian-product envelope applies."""
+        return bool(np.isfinite(self.envelope.log_floor))
+
     def log_partition(
         self, method: PartitionMethod = "auto", *, n: int = _ENVELOPE_DRAWS, rng: SeedLike = 0
     ) -> Estimate:
@@ -135,10 +147,7 @@ class LogLinearPool:
             If there is no such method.
         """
         if method == "auto":
-            if self.as_mixture() is not None:
-                method = "closed form"
-            else:
-                method = "quadrature" if self._cores[0].dim <= 2 else "envelope"
+            method = self.partition_method
         if method == "closed form":
             if self.as_mixture() is None:
                 raise IntractableError(

@@ -1,11 +1,12 @@
 """Two laws moved to the coordinates in which they differ, and what is known exactly there."""
 
+import difflib
 from collections.abc import Callable
 
 import numpy as np
 from scipy.special import ndtr
 
-from synthetic import EmbeddedMixture, GaussianMixture, Law, LogLinearPool, common_subspace
+from synthetic import EmbeddedMixture, GaussianMixture, Law, LogLinearPool, UnknownNameError, common_subspace
 from synthetic.subspace import Mixture
 
 from .._typing import Float64Array
@@ -13,6 +14,14 @@ from ..errors import ModelError
 
 _PANEL_NODES = 16
 _ROOT_GRID = 8  # points per smallest standard deviation when looking for density crossings
+
+
+def check_method(method: str, known: tuple[str, ...]) -> None:
+    """Refuse an unknown method before any work."""
+    if method not in known:
+        close = difflib.get_close_matches(str(method), known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"use one of {', '.join(map(repr, known))}"
+        raise UnknownNameError(f"unknown method {method!r}; {hint}")
 
 
 def mixtures_of(law: Law) -> tuple[Mixture, ...]:
@@ -27,6 +36,11 @@ def reduced_pair(p: Law, q: Law) -> tuple[Law, Law]:
 
     Total variation, KL and every other f-divergence of the cores equal those of the laws.
     """
+    for name, law in (("p", p), ("q", q)):
+        if not (hasattr(law, "dim") and hasattr(law, "log_prob")):
+            raise ModelError(
+                f"{name} is a {type(law).__name__}; a law needs `dim`, `log_prob(x)` and `sample(n, rng=)`"
+            )
     if p.dim != q.dim:
         raise ModelError(f"laws must live in one dimension, got {p.dim} and {q.dim}")
     parts_p, parts_q = mixtures_of(p), mixtures_of(q)

@@ -83,8 +83,8 @@ FAULTS: dict[str, tuple[Callable[[Patch], None], Callable[[], None]]] = {
         on("embedded in the plane", "density_integrates_to_one"),
     ),
     "variances used as standard deviations": (
-        instead(Spectrum, "colour", lambda self, z, j: z * self.values[j]),
-        on("diagonal 2-D", "draws_obey_stein"),
+        instead(Spectrum, "colour", lambda self, z, j: (z * self.values[j]) @ self.basis[j].T),
+        on("full 2-D", "draws_obey_stein"),
     ),
     "draws from a law a little to the right": (
         around(GaussianMixture, "sample", lambda out, *_: out + 0.1),
