@@ -14,10 +14,11 @@ from numpy.typing import ArrayLike
 
 from ._typing import Float64Array, FloatArray, SeedLike
 from ._validation import LARGEST, as_count, as_finite, as_points, as_positive, not_finite, refuse_huge
-from .errors import ShapeError
+from .errors import NotFiniteError, ShapeError
 from .gaussian_mixture import GaussianMixture
 
 _ORTHONORMAL_TOLERANCE = 1e-10
+_CHUNK_NUMBERS = 1 << 18  # numbers in one (rows, d) array
 
 
 @final
@@ -38,7 +39,8 @@ class EmbeddedMixture:
 
     Notes
     -----
-    Evaluation costs ``O(n d r)`` beyond the core's.
+    Evaluation costs ``O(n d r)`` beyond the core's, and a few megabytes of memory beyond its output. Float32 points
+    give float32 results, computed in float64.
     """
 
     core: GaussianMixture
@@ -66,42 +68,69 @@ class EmbeddedMixture:
         """Dimension d of the ambient space."""
         return int(self.frame.shape[0])
 
-    def _split(self, x: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Centred points (n, d), subspace coordinates (n, r) and complement residuals (n, d)."""
+    def _evaluate(
+        self,
+        x: ArrayLike,
+        *,
+        log_prob: bool = False,
+        score: bool = False,
+        divergence: bool = False,
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Log density (n,), score (n, d) and divergence (n,); those not asked for are empty.
+
+        Chunks are evaluated in float64 and stored in the dtype of the points.
+        """
         points = as_points(x, self.dim)
-        if not float(np.abs(points).max(initial=0.0)) <= LARGEST:
-            raise not_finite("x", points)
-        points = np.subtract(points, self.shift, order="C")  # the same bits whatever the layout of x
-        y = points @ self.frame
-        return points, y, points - y @ self.frame.T
+        (n, d), codim = points.shape, self.dim - self.core.dim
+        densities = np.empty(n if log_prob else 0, points.dtype)
+        scores = np.empty((n, d) if score else (0, d), points.dtype)
+        divergences = np.empty(n if divergence else 0, points.dtype)
+        rows = max(_CHUNK_NUMBERS // d, 16)
+        for start in range(0, n, rows):
+            part = slice(start, start + rows)
+            if not float(np.abs(points[part]).max(initial=0.0)) <= LARGEST:
+                raise not_finite("x", points[part], first_row=start)
+            with np.errstate(over="ignore", invalid="ignore"):  # of a float32 result: reported below
+                centred = np.subtract(points[part], self.shift, order="C")  # the same bits whatever the layout of x
+                y = centred @ self.frame
+                if log_prob or score:
+                    rest = centred - y @ self.frame.T
+                if log_prob:
+                    square = np.einsum("nd,nd->n", rest, rest) / self.variance
+                    densities[part] = self.core.log_prob(y) - 0.5 * (square + codim * np.log(2 * np.pi * self.variance))
+                if score and divergence:
+                    inner, bend = self.core.score_and_divergence(y)
+                elif score:
+                    inner = self.core.score(y)
+                elif divergence:
+                    bend = self.core.divergence(y)
+                if score:
+                    scores[part] = inner @ self.frame.T - rest / self.variance
+                if divergence:
+                    divergences[part] = bend - codim / self.variance
+            for out in (densities[part], scores[part], divergences[part]):
+                if not np.all(np.isfinite(out)):
+                    row = start + int(np.argwhere(~np.isfinite(out))[0, 0])
+                    raise NotFiniteError(
+                        f"x[{row}] lies too many standard deviations from the law for a {out.dtype} result"
+                    )
+        return densities, scores, divergences
 
     def log_prob(self, x: ArrayLike) -> FloatArray:
         """Log density in nats at x (n, d), shape (n,)."""
-        _, y, rest = self._split(x)
-        codim = self.dim - self.core.dim
-        out: FloatArray = self.core.log_prob(y) - 0.5 * (
-            np.einsum("nd,nd->n", rest, rest) / self.variance + codim * np.log(2 * np.pi * self.variance)
-        )
-        return out
+        return self._evaluate(x, log_prob=True)[0]
 
     def score(self, x: ArrayLike) -> FloatArray:
         """Score at x (n, d), shape (n, d)."""
-        _, y, rest = self._split(x)
-        out: FloatArray = self.core.score(y) @ self.frame.T - rest / self.variance
-        return out
+        return self._evaluate(x, score=True)[1]
 
     def divergence(self, x: ArrayLike) -> FloatArray:
         """Divergence of the score at x (n, d), shape (n,)."""
-        _, y, _ = self._split(x)
-        out: FloatArray = self.core.divergence(y) - (self.dim - self.core.dim) / self.variance
-        return out
+        return self._evaluate(x, divergence=True)[2]
 
     def score_and_divergence(self, x: ArrayLike) -> tuple[FloatArray, FloatArray]:
         """Score (n, d) and divergence (n,) in one pass."""
-        _, y, rest = self._split(x)
-        score, divergence = self.core.score_and_divergence(y)
-        codim = self.dim - self.core.dim
-        return score @ self.frame.T - rest / self.variance, divergence - codim / self.variance
+        return self._evaluate(x, score=True, divergence=True)[1:]
 
     def sample(self, n: int, *, rng: SeedLike = None) -> Float64Array:
         """Draw n points, shape (n, d)."""

@@ -6,6 +6,7 @@ afterwards, so that problems differing in d alone have the same intrinsic geomet
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -37,9 +38,10 @@ def shifted_gaussians(
 ) -> SyntheticProblem:
     """Gaussians with one covariance; pooling and noise commute, everything is in closed form.
 
-    Means are the vertices of a regular simplex of edge ``separation`` (in standard deviations), randomly rotated; the
-    covariance is the identity, or diagonal with condition number ``condition``. The target is their barycenter at
-    random interior weights. Needs ``d >= k - 1``.
+    Means are the vertices of a regular simplex of edge ``separation``, randomly rotated; the covariance is the
+    identity, or diagonal with variances from 1 down to ``1/condition``. So ``separation`` is in units of the largest
+    standard deviation: unless ``condition=1``, Mahalanobis distances are larger, and unequal. The target is the
+    barycenter at random interior weights. Needs ``d >= k - 1``.
     """
     k, d = as_count("k", k), as_count("d", d)
     vertices = _regular_simplex(k, as_positive("separation", separation))
@@ -196,7 +198,8 @@ def random_mixtures(
 ) -> SyntheticProblem:
     """General mixtures without low-rank structure; the target is their barycenter, sampled by its envelope.
 
-    Truth is the certified envelope (log Z, exact samples) and bounded Monte Carlo for total variation, with intervals.
+    Truth is the envelope (exact samples, and a certified log Z while its ``m^k`` tuples are few enough: see ``known``)
+    and bounded Monte Carlo for total variation, with intervals.
     """
     k, d, m = as_count("k", k), as_count("d", d), as_count("m", m)
     if covariance not in ("isotropic", "diagonal", "full"):
@@ -204,15 +207,25 @@ def random_mixtures(
     refuse_huge("the covariances" if covariance == "full" else "the means", k, m, d, d if covariance == "full" else 1)
     true = _interior_weights(k, weights, rng)
     auxiliaries = tuple(_random_mixture(m, d, rng, covariance, reach=4.0 / np.sqrt(d)) for _ in range(k))
+    params = {"k": k, "d": d, "m": m, "covariance": covariance}
+    problem = _pool_problem("random_mixtures", auxiliaries, true, params, {}, weights)
+    pool = LogLinearPool(auxiliaries, true)
+    barycenter: str = pool.partition_method
+    if barycenter == "envelope":  # the product envelope, unless it would hold too many tuples
+        barycenter = (
+            "envelope: certified log Z and exact samples"
+            if pool.is_certified
+            else "arithmetic envelope: Monte Carlo log Z, not certified; exact samples while acceptance lasts"
+        )
     known = {
         "weights": "true weights",
-        "barycenter": "envelope: certified log Z and exact samples",
-        "population_gram": "quadrature for d <= 2, else not known; estimate it from an independent stream",
+        "barycenter": barycenter,
+        "population_gram": _CLOSED
+        if m == 1
+        else "quadrature for d <= 2, else not known; estimate it from an independent stream",
         "total_variation": "quadrature for d <= 2, else bounded Monte Carlo with an interval",
     }
-    return _pool_problem(
-        "random_mixtures", auxiliaries, true, {"k": k, "d": d, "m": m, "covariance": covariance}, known, weights
-    )
+    return replace(problem, known=known)
 
 
 @family

@@ -1,5 +1,6 @@
 """`EmbeddedMixture`: the algebra it is closed under, and equality of distances with those of its cores."""
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -109,3 +110,50 @@ def test_parts_are_copied_and_never_modified() -> None:
     np.testing.assert_array_equal(frame, kept)
     frame[:], shift[:] = np.nan, np.nan
     np.testing.assert_array_equal(law.score(x), score)
+
+
+# ---------------------------------------------------------------------- chunks and precision
+METHODS = ("log_prob", "score", "divergence")
+
+
+def test_float32_points_give_float32_results_of_float64_accuracy() -> None:
+    law = EmbeddedMixture(random_mixture(0, d=2), random_frame(2, 9, 2), 0.5, np.full(9, 1e4))  # cancels in float32
+    x = law.sample(300, rng=0).astype(np.float32)
+    for name in METHODS:
+        single, exact = getattr(law, name)(x), getattr(law, name)(x.astype(np.float64))
+        assert single.dtype == np.float32
+        np.testing.assert_allclose(single, exact, rtol=1e-6)
+    assert [out.dtype for out in law.score_and_divergence(x)] == [np.float32, np.float32]
+
+
+def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    law = embedded(0, 12, 2)
+    x = law.sample(1000, rng=0)
+    whole = [getattr(law, name)(x) for name in METHODS]
+    monkeypatch.setattr("synthetic.embedded_mixture._CHUNK_NUMBERS", 12 * 64)
+    for name, expected in zip(METHODS, whole, strict=True):
+        np.testing.assert_allclose(getattr(law, name)(x), expected, rtol=1e-12, atol=1e-12)
+    x[777, 3] = np.nan
+    with pytest.raises(NotFiniteError, match=r"x\[777, 3\] is nan"):
+        law.score(x)
+
+
+def test_memory_beyond_the_output_does_not_grow_with_the_points() -> None:
+    law = embedded(0, 64, 2)
+    x = law.sample(40_000, rng=0)
+    for name in METHODS:
+        getattr(law, name)(x[:10])
+        tracemalloc.start()
+        out = getattr(law, name)(x)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak - out.nbytes < 16e6, name  # the points alone are 20 MB
+
+
+def test_results_beyond_float32_are_refused_by_row() -> None:
+    law = embedded(0, 5, 1)
+    x = law.sample(4, rng=0).astype(np.float32)
+    x[2] = 1e30
+    with pytest.raises(NotFiniteError, match=r"x\[2\] lies too many standard deviations from the law for a float32"):
+        law.log_prob(x)
+    assert np.all(np.isfinite(law.log_prob(x.astype(np.float64))))

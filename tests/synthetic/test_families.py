@@ -276,6 +276,31 @@ def test_random_mixtures_have_the_layout_asked_and_an_exact_sampler(covariance: 
     assert low <= problem.target.log_partition(n=20_000).value <= high
 
 
+@pytest.mark.parametrize(
+    ("params", "barycenter", "gram"),
+    [
+        ({}, "envelope: certified", "quadrature for d <= 2, else not known"),
+        ({"k": 12, "m": 2, "d": 3}, "envelope: certified", "quadrature for d <= 2, else not known"),
+        ({"k": 13, "m": 2, "d": 3}, "arithmetic envelope: Monte Carlo log Z, not certified", "quadrature"),
+        ({"k": 13, "m": 2, "d": 2}, "quadrature", "quadrature"),
+        ({"m": 1}, "closed form", "closed form"),
+        ({"k": 1}, "closed form", "quadrature"),
+    ],
+)
+def test_random_mixtures_claim_a_certified_partition_function_only_where_it_is(
+    params: dict[str, Any], barycenter: str, gram: str
+) -> None:
+    problem = make_problem("random_mixtures", **params)
+    assert problem.known["barycenter"].startswith(barycenter)
+    assert problem.known["population_gram"].startswith(gram)
+    pool = LogLinearPool(problem.auxiliaries, problem.true_weights)
+    if "envelope" in barycenter:
+        assert np.isfinite(pool.partition_bounds()[0]) == ("not certified" not in barycenter)
+        assert pool.log_partition(n=2000).method == "envelope"
+    else:
+        assert pool.log_partition().method == barycenter
+
+
 @pytest.mark.parametrize("spread", [0.0, 1e-8, 1e-4, 1.0])
 def test_near_duplicates_are_as_near_as_asked(spread: float) -> None:
     problem = make_problem("near_duplicates", k=5, d=6, spread=spread)
