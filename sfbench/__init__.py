@@ -9,6 +9,9 @@
 array([0.6, 0.4])
 """
 
+from . import _sentinel  # noqa: F401  # refuses foreign packages of our names: before anything imports them
+
+# isort: split
 from . import bounds, metrics
 from .errors import GramError, GridError, InexactError, ModelError, NotFiniteError, OutputError, SfbenchError
 from .fusion import FusionResult, fuse
