@@ -12,6 +12,7 @@ True
 
 from .api import solve
 from .base import BatchSolver, Candidate, ConstrainedSolver, Requirement, SimplexSolver, SolverResult, Status
+from .batch import SimplexQPBatch
 from .errors import (
     AsymmetricMatrixError,
     DataTypeError,
@@ -31,7 +32,6 @@ from .problem import (
     ConicObjective,
     SimplexObjective,
     SimplexQP,
-    SimplexQPBatch,
     StochasticObjective,
     TwiceDifferentiableObjective,
 )

@@ -7,6 +7,7 @@ judges every solver alike: ``converged`` means ``gap <= tol * scale`` and nothin
 
 from __future__ import annotations
 
+import functools
 import math
 from time import perf_counter
 from typing import Any
@@ -74,8 +75,10 @@ def solve(
         raise ValueError(f"max_iter must be at least 1, got {max_iter}")
     scale, k = problem.scale, problem.dim
     work: Any = problem
+    unique = False
     if isinstance(problem, SimplexQP):
         work = problem.normalised()
+        unique = problem.definite
     else:
         _check_supported(backend, problem)
         if not 0.0 < scale < math.inf:
@@ -93,34 +96,43 @@ def solve(
             rng=0 if rng is None else rng,
         )
     limit = tol * work.scale
-    directions = np.empty((k, 0))
+    directions = _no_directions(k)
     linear_minimum = getattr(judged.solver, "linear_minimum", None)
     if linear_minimum is not None:
         gap = float(judged.weights @ judged.gradient) - linear_minimum(judged.gradient)
         # The residual below knows nothing of the extra constraints.
         judged = judged._replace(gap=max(gap, 0.0), slack=np.full(k, np.nan))
-    elif k > 1 and judged.gap <= limit and hasattr(work, "hessian") and not getattr(work, "definite", False):
+    elif not unique and k > 1 and judged.gap <= limit and hasattr(work, "hessian"):
         judged, directions = _break_ties(work, judged, limit)
     if not math.isfinite(judged.gap):
         raise SolverFailureError(f"the objective is not finite at the weights found by solver {judged.solver.name!r}")
     w, candidate = judged.weights, judged.candidate
-    w.flags.writeable = False
-    short = Status.ITERATION_LIMIT if candidate.exhausted else Status.INACCURATE
+    w.setflags(write=False)
+    residual = np.minimum(w, judged.slack / work.scale)
+    if judged.gap <= limit:
+        status = Status.CERTIFIED
+    else:
+        status = Status.ITERATION_LIMIT if candidate.exhausted else Status.INACCURATE
     return SolverResult(
-        weights=w,
-        value=problem.value(w),
-        gap=judged.gap * (scale / work.scale),
-        kkt=float(np.maximum.reduce(np.minimum(w, judged.slack / work.scale))),
-        status=Status.CERTIFIED if judged.gap <= limit else short,
-        n_iter=candidate.n_iter,
-        build_s=candidate.build_s,
-        solve_s=perf_counter() - began - candidate.build_s,
-        solver=judged.solver.name,
-        scale=scale,
-        tol=tol,
-        null_directions=directions,
-        trail=judged.trail,
+        w,
+        problem.value(w),
+        judged.gap * (scale / work.scale),
+        float(residual[residual.argmax()]),
+        status,
+        candidate.n_iter,
+        candidate.build_s,
+        perf_counter() - began - candidate.build_s,
+        judged.solver.name,
+        scale,
+        tol,
+        directions,
+        judged.trail,
     )
+
+
+@functools.lru_cache(maxsize=8)
+def _no_directions(k: int) -> Matrix:
+    return np.empty((k, 0))
 
 
 def _break_ties(work: Any, judged: Judged, limit: float) -> tuple[Judged, Matrix]:

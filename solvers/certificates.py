@@ -15,28 +15,40 @@ a minimiser can only move within Z, the indices with w_i > 0 or vanishing slack.
 
 from __future__ import annotations
 
+import functools
+import math
+
 import numpy as np
 
 from .errors import SolverFailureError
 from .problem import EPS, Matrix, Vector, cholesky_succeeds
 
+_DUST = 1e-15  # a weight below this is rounding; zero says that an auxiliary is not used
 _SLACK = 1e-9  # relative slack under which an unused weight may still belong to another minimiser
 
 
-def onto_simplex(weights: Vector, name: str) -> Vector:
-    """Clip at zero and divide by the sum, in float64.
+def onto_simplex(weights: Vector, k: int, name: str) -> Vector:
+    """Set what is negative or rounding to zero and divide by the sum, in float64.
 
     Raises
     ------
     SolverFailureError
-        If `weights` holds NaN or infinity, or no positive entry.
+        If `weights` is not of shape (k,), holds NaN or infinity, or no positive entry.
     """
-    w = np.maximum(np.asarray(weights, dtype=np.float64), 0.0)
-    total = float(np.add.reduce(w))
-    if not 0.0 < total < np.inf:
+    w = np.asarray(weights, dtype=np.float64)
+    if w.shape != (k,):
+        raise SolverFailureError(f"solver {name!r} returned weights of shape {w.shape}, not ({k},)")
+    w = w * (w > _DUST)
+    total = w.dot(_ones(k))
+    if not 0.0 < total < math.inf:
         raise SolverFailureError(f"{name} returned weights {weights}, not on the simplex; use another solver")
     w /= total
     return w
+
+
+@functools.lru_cache(maxsize=8)
+def _ones(k: int) -> Vector:
+    return np.ones(k)
 
 
 def duality_gap(w: Vector, gradient: Vector) -> float:

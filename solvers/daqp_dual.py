@@ -5,19 +5,20 @@ It may raise or report infeasibility on singular P; its proximal-point mode then
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from time import perf_counter
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .base import Candidate, Requirement
 from .errors import SolverFailureError
-from .problem import SimplexQP, Vector
+from .problem import Matrix, SimplexQP, Vector
 
 _EQUALITY = 5
 _ITERATION_LIMIT = -4
-_DUST = 1e-15  # an active-set method knows which weights are zero, the library returns them with rounding
 
 
 @dataclass(frozen=True)
@@ -41,21 +42,25 @@ class Daqp:
 
         began = perf_counter()
         k = objective.dim
-        upper = np.ones(k + 1)
-        lower = np.zeros(k + 1)
-        lower[k] = 1.0
-        sense = np.zeros(k + 1, dtype=np.int32)
-        sense[k] = _EQUALITY
+        ones, upper, lower, sense = _simplex(k)
         limit = 1000 + 10 * k if max_iter is None else max_iter
-        # The library may write to its inputs.
-        P, q, ones = objective.P.copy(), objective.q.copy(), np.ones((1, k))
+        P, q = objective.P.copy(), objective.q.copy()  # the library may write to its inputs
         built = perf_counter() - began
         x, _, flag, info = daqp.solve(
-            P, q, ones, upper, lower, sense, primal_tol=1e-12, dual_tol=1e-12, iter_limit=limit
+            P, q, ones, upper, lower, sense.copy(), primal_tol=1e-12, dual_tol=1e-12, iter_limit=limit
         )
         if flag < 1 and flag != _ITERATION_LIMIT:
             raise SolverFailureError(f"daqp stopped with exit flag {flag}; use solver='auto'")
         if flag == _ITERATION_LIMIT and not np.any(x):  # stopped before it had an iterate
             x = np.full(k, 1.0 / k)
-        x = np.where(np.abs(x) <= _DUST, 0.0, x)
-        return Candidate(x, int(info["iterations"]), exhausted=flag == _ITERATION_LIMIT, build_s=built)
+        return Candidate(x, info["iterations"], flag == _ITERATION_LIMIT, built)
+
+
+@functools.lru_cache(maxsize=16)
+def _simplex(k: int) -> tuple[Matrix, Vector, Vector, NDArray[np.int32]]:
+    """The row of the sum, upper and lower bounds, and kinds of constraint: the same for every problem of one size."""
+    upper, lower = np.ones(k + 1), np.zeros(k + 1)
+    lower[k] = 1.0
+    sense = np.zeros(k + 1, dtype=np.int32)
+    sense[k] = _EQUALITY
+    return np.ones((1, k)), upper, lower, sense

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from .api import solve
 from .base import BatchSolver, SimplexSolver, SolverResult, Status
+from .batch import SimplexQPBatch
 from .certificates import kkt_residual
 from .errors import ShapeError
-from .problem import EPS, SimplexQP, SimplexQPBatch, Vector
+from .problem import EPS, SimplexQP, Vector
 from .registry import get_solver
 
 

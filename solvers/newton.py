@@ -48,7 +48,7 @@ class Newton:
         for n in range(1, limit + 1):
             H = objective.hessian(w)
             model = SimplexQP(H, g - H @ w).normalised()
-            v = onto_simplex(inner.solve(model, tol=tol, max_iter=None, start=w, rng=rng).weights, self.name)
+            v = onto_simplex(inner.solve(model, tol=tol, max_iter=None, start=w, rng=rng).weights, len(w), self.name)
             d = v - w
             slope = float((g - g @ w) @ d)
             gamma = 1.0

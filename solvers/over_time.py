@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .base import Status
+from .batch import SimplexQPBatch
 from .many import solve_many, stacked
-from .problem import Matrix, SimplexQP, SimplexQPBatch, Vector
+from .problem import Matrix, SimplexQP, Vector
 
 
 @dataclass(frozen=True, slots=True, eq=False)

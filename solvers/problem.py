@@ -15,8 +15,8 @@ Solvers see the problem divided by the largest power of two below the scale, whi
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -26,7 +26,6 @@ from numpy.typing import ArrayLike, NDArray
 from .errors import (
     AsymmetricMatrixError,
     DataTypeError,
-    InvalidProblemError,
     NonFiniteError,
     NotPositiveSemidefiniteError,
     ShapeError,
@@ -36,6 +35,7 @@ Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 
 EPS = float(np.finfo(np.float64).eps)
+_LARGEST = 1e300
 
 
 @runtime_checkable
@@ -123,6 +123,7 @@ class SimplexQP:
     clipped: float
     scale: float
     definite: bool
+    _normal: SimplexQP | None
 
     def __init__(self, P: ArrayLike, q: ArrayLike, r: float = 0.0) -> None:
         matrix, eps = real_array(P, "P")
@@ -132,25 +133,23 @@ class SimplexQP:
         k = matrix.shape[0]
         if vector.shape != (k,):
             raise ShapeError(f"q must have shape ({k},) to match P, got {vector.shape}")
-        r = float(r)
-        if not math.isfinite(r):
-            raise NonFiniteError(f"r must be finite, got {r}")
-        trace = float(matrix.trace())
-        require_finite(matrix, "P")
-        require_finite(vector, "q")
-        matrix = _symmetrised(matrix, eps)
+        low, high = finite_range(matrix, "P")
+        lowest, highest = finite_range(vector, "q")
+        r = real_number(r, "r")
+        largest, spread = max(high, -low), highest - lowest
+        if not max(largest, spread) < _LARGEST:
+            raise NonFiniteError(
+                f"P and q reach {max(largest, spread):.3g}, near overflow; divide both by a common factor first"
+            )
+        matrix = _symmetrised(matrix, largest, eps)
+        trace = math.fsum(matrix.reshape(-1)[:: k + 1].tolist())
         clipped = 0.0
         rounding = k * EPS * trace
         definite = trace > 0.0 and cholesky_succeeds(matrix, -10.0 * rounding)
         if not definite and not cholesky_succeeds(matrix, rounding):
             matrix, clipped = _clip_spectrum(matrix, 10 * k * eps * abs(trace))
             trace = float(matrix.trace())
-        matrix.flags.writeable = False
-        vector.flags.writeable = False
-        scale = qp_scale(trace, vector)
-        if not scale < 1e300:
-            raise NonFiniteError(f"P and q have scale {scale}, near overflow; divide both by a common factor first")
-        _set(self, matrix, vector, r, clipped, scale, definite)
+        _set(self, _frozen(matrix), _frozen(vector), r, clipped, max(trace / k, spread) or 1.0, definite)
 
     @property
     def dim(self) -> int:
@@ -159,11 +158,12 @@ class SimplexQP:
 
     def value(self, w: Vector) -> float:
         """``1/2 w'Pw + q'w + r`` at `w` (k,)."""
-        return float(0.5 * (w @ (self.P @ w)) + self.q @ w) + self.r
+        return 0.5 * float(w.dot(self.P.dot(w))) + float(self.q.dot(w)) + self.r
 
     def gradient(self, w: Vector) -> Vector:
         """``Pw + q`` (k,) at `w` (k,)."""
-        out: Vector = self.P @ w + self.q
+        out: Vector = self.P.dot(w)
+        out += self.q
         return out
 
     def hessian(self, w: Vector) -> Matrix:
@@ -179,80 +179,24 @@ class SimplexQP:
 
     def normalised(self) -> SimplexQP:
         """The same minimisers at scale in [1, 2): P, q divided by a power of two, q shifted to start at zero, r = 0."""
-        factor = power_of_two_below(self.scale)
-        q = (self.q - np.minimum.reduce(self.q)) / factor
-        P = self.P / factor
-        # A solver that writes to its input must not be able to change what it is judged by.
-        P.flags.writeable = q.flags.writeable = False
-        return trusted_qp(P, q, 0.0, self.scale / factor, self.definite)
+        if self._normal is None:
+            factor, lowest = power_of_two_below(self.scale), self.q[self.q.argmin()]
+            P = self.P if factor == 1.0 else _frozen(self.P / factor)
+            q = _frozen((self.q - lowest) / factor)
+            normal = trusted_qp(P, q, 0.0, self.scale / factor, self.definite)
+            object.__setattr__(self, "_normal", normal)
+            return normal
+        return self._normal
 
     def __getstate__(self) -> tuple[Any, ...]:
         return self.P, self.q, self.r, self.clipped, self.scale, self.definite
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        _set(self, *state)
-        self.P.flags.writeable = False
-        self.q.flags.writeable = False
+        P, q, *rest = state
+        _set(self, _frozen(P), _frozen(q), *rest)
 
     def __repr__(self) -> str:
         return f"SimplexQP(dim={self.dim}, scale={self.scale:.3g}, clipped={self.clipped:.1e})"
-
-
-@dataclass(frozen=True, slots=True, init=False, eq=False)
-class SimplexQPBatch:
-    """B quadratic problems of one dimension, stacked: the input of `solve_many`.
-
-    Parameters
-    ----------
-    P : (B, k, k) real array
-    q : (B, k) real array
-    r : (B,) real array or float
-
-    Notes
-    -----
-    Shapes and finiteness are checked here in one pass; symmetry and convexity by `solve_many`, which also names the
-    first bad problem. Indexing gives the validated `SimplexQP`.
-    """
-
-    P: Matrix
-    q: Vector
-    r: Vector
-
-    def __init__(self, P: ArrayLike, q: ArrayLike, r: ArrayLike = 0.0) -> None:
-        matrices, _ = real_array(P, "P", copy=False)
-        vectors, _ = real_array(q, "q", copy=False)
-        if matrices.ndim != 3 or matrices.shape[1] != matrices.shape[2] or matrices.shape[1] == 0:
-            raise ShapeError(f"P must have shape (B, k, k) with k >= 1, got {matrices.shape}")
-        if vectors.shape != matrices.shape[:2]:
-            raise ShapeError(f"q must have shape {matrices.shape[:2]} to match P, got {vectors.shape}")
-        offsets, _ = real_array(r, "r", copy=False)
-        if offsets.shape not in {(), (len(vectors),)}:
-            raise ShapeError(f"r must be a number or have shape ({len(vectors)},), got {offsets.shape}")
-        for array, name in ((matrices, "P"), (vectors, "q"), (offsets, "r")):
-            require_finite(array, name)
-        object.__setattr__(self, "P", matrices)
-        object.__setattr__(self, "q", vectors)
-        object.__setattr__(self, "r", np.broadcast_to(offsets, (len(vectors),)))
-
-    @property
-    def dim(self) -> int:
-        """Number of weights of each problem, k."""
-        return int(self.q.shape[1])
-
-    def __len__(self) -> int:
-        return len(self.q)
-
-    def __getitem__(self, index: int) -> SimplexQP:
-        try:
-            return SimplexQP(self.P[index], self.q[index], float(self.r[index]))
-        except InvalidProblemError as error:
-            raise type(error)(f"problem {index} of the batch: {error}") from None
-
-    def __iter__(self) -> Iterator[SimplexQP]:
-        return (self[i] for i in range(len(self)))
-
-    def __repr__(self) -> str:
-        return f"SimplexQPBatch({len(self)} problems, dim={self.dim})"
 
 
 def trusted_qp(P: Matrix, q: Vector, r: float, scale: float, definite: bool) -> SimplexQP:
@@ -260,11 +204,6 @@ def trusted_qp(P: Matrix, q: Vector, r: float, scale: float, definite: bool) -> 
     qp = object.__new__(SimplexQP)
     _set(qp, P, q, r, 0.0, scale, definite)
     return qp
-
-
-def qp_scale(trace: float, q: Vector) -> float:
-    """``max(trace/k, max q - min q)``, or 1 when both vanish."""
-    return max(trace / q.shape[0], float(np.maximum.reduce(q)) - float(np.minimum.reduce(q))) or 1.0
 
 
 def power_of_two_below(scale: float) -> float:
@@ -280,39 +219,72 @@ def _set(qp: SimplexQP, P: Matrix, q: Vector, r: float, clipped: float, scale: f
     assign(qp, "clipped", clipped)
     assign(qp, "scale", scale)
     assign(qp, "definite", definite)
+    assign(qp, "_normal", None)
 
 
-def real_array(values: ArrayLike, name: str, *, copy: bool = True) -> tuple[NDArray[np.float64], float]:
-    """Float64 C-ordered copy and the rounding unit of the original dtype; `DataTypeError` unless real numbers."""
-    array = np.asarray(values)
+def _frozen(array: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A copy that nobody can write to: a solver must not be able to change what its answer is judged by.
+
+    An array that owns its memory could be made writeable again; one that looks into `bytes` cannot.
+    """
+    return np.frombuffer(array.tobytes()).reshape(array.shape)
+
+
+def real_array(values: ArrayLike, name: str) -> tuple[NDArray[np.float64], float]:
+    """`values` as float64 in C order, and the rounding unit of their own dtype; `DataTypeError` unless real numbers.
+
+    Not a copy where they are such an array already.
+    """
+    try:
+        array = np.asarray(values)
+    except ValueError as error:  # rows of unequal length
+        raise ShapeError(f"{name} is not a rectangular array: {error}") from None
+    if array.dtype == np.float64:
+        return array if array.flags.c_contiguous else np.array(array, order="C"), EPS
     kind = array.dtype.kind
     if kind not in "fiub":
         raise DataTypeError(f"{name} must hold real numbers, got dtype {array.dtype}; convert it with astype(float)")
     eps = float(np.finfo(array.dtype).eps) if kind == "f" else EPS
-    out = np.array(array, dtype=np.float64, order="C") if copy else np.ascontiguousarray(array, dtype=np.float64)
-    return out.reshape(array.shape), max(eps, EPS)
+    return array.astype(np.float64, order="C"), max(eps, EPS)
 
 
-def require_finite(array: NDArray[np.float64], name: str) -> None:
-    """Raise `NonFiniteError` naming the array and its first bad index."""
-    finite = np.isfinite(array)
-    if not finite.all():
-        bad = np.argwhere(~finite)
+def real_number(value: Any, name: str) -> float:
+    """`value` as a finite float."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise DataTypeError(f"{name} must be a real number, got {value!r}") from None
+    if not math.isfinite(number):
+        raise NonFiniteError(f"{name} must be finite, got {number}")
+    return number
+
+
+def finite_range(array: NDArray[np.float64], name: str) -> tuple[float, float]:
+    """Smallest and largest entry; `NonFiniteError` naming the array and its first bad index unless all are finite."""
+    # NaN is both the argmin and the argmax; and on a few numbers these are several times faster than min and max.
+    low, high = float(array.item(array.argmin())), float(array.item(array.argmax()))
+    if not (math.isfinite(low) and math.isfinite(high)):
+        bad = np.argwhere(~np.isfinite(array))
         index = tuple(int(i) for i in bad[0])
         raise NonFiniteError(
             f"{name} has {len(bad)} non-finite entries, the first {name}{list(index)} = {array[index]}; "
             "find the model or sample that produced it"
         )
+    return low, high
 
 
-def _symmetrised(matrix: Matrix, eps: float) -> Matrix:
-    difference = matrix - matrix.T
-    if not difference.any():
+def require_finite(array: NDArray[np.float64], name: str) -> None:
+    """Raise `NonFiniteError` naming the array and its first bad index, if there is one."""
+    if array.size:
+        finite_range(array, name)
+
+
+def _symmetrised(matrix: Matrix, highest: float, eps: float) -> Matrix:
+    if matrix.tobytes("C") == matrix.tobytes("F"):
         return matrix
-    worst = int(np.abs(difference).argmax())
-    i, j = divmod(worst, len(matrix))
-    limit = 100 * len(matrix) * eps * float(np.abs(matrix).max())
-    if abs(difference[i, j]) > limit:
+    difference = matrix - matrix.T
+    i, j = divmod(int(np.abs(difference).argmax()), len(matrix))
+    if abs(difference[i, j]) > 100 * len(matrix) * eps * highest:
         raise AsymmetricMatrixError(
             f"P is not symmetric: P[{i}, {j}] = {matrix[i, j]:.17g} but P[{j}, {i}] = {matrix[j, i]:.17g}; "
             "pass (P + P.T) / 2"
@@ -323,11 +295,17 @@ def _symmetrised(matrix: Matrix, eps: float) -> Matrix:
 
 def cholesky_succeeds(matrix: Matrix, shift: float) -> bool:
     """Whether ``matrix + shift I`` is positive definite (``matrix`` must be symmetric, C order)."""
-    from scipy.linalg.lapack import dpotrf  # importing scipy.linalg takes longer than the rest of the package
-
     work = matrix.copy()
-    work.flat[:: len(matrix) + 1] += shift + 1e-300
-    return bool(dpotrf(work.T, lower=1, overwrite_a=1, clean=0)[1] == 0)
+    work.reshape(-1)[:: len(matrix) + 1] += shift + 1e-300
+    return bool(_dpotrf()(work.T, 1, 0, 1)[1] == 0)
+
+
+@functools.cache
+def _dpotrf() -> Any:
+    """LAPACK's factorisation; importing scipy.linalg takes longer than the rest of the package, so not before use."""
+    from scipy.linalg.lapack import dpotrf
+
+    return dpotrf
 
 
 def _clip_spectrum(matrix: Matrix, limit: float) -> tuple[Matrix, float]:
