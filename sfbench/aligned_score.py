@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
+import scipy  # submodules load on first use
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq
 
 from ._typing import Float64Array, FloatArray
 from .errors import GridError, ModelError
@@ -103,7 +103,7 @@ class AlignedScore:
                 f"at t = {t:.4g} the aligned model is needed at log SNR {wanted:.4g}, which {self.own_process!r} does "
                 "not reach; sample over a window with less noise (smaller t_max), or align to a larger unit"
             )
-        root: float = brentq(excess, low, high, xtol=1e-14, rtol=1e-14)
+        root: float = scipy.optimize.brentq(excess, low, high, xtol=1e-14, rtol=1e-14)
         return math.exp(root)
 
     def _inward(self, x: FloatArray, t: float) -> tuple[FloatArray, float, float]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, final
 
 import numpy as np
-from scipy.optimize import brentq
+import scipy  # submodules load on first use
 
 from ._typing import Float64Array
 from .errors import GridError
@@ -122,4 +122,4 @@ def _time_at(process: ForwardProcess, level: float, low: float, high: float) -> 
         return low
     if excess(b) >= 0:
         return high
-    return float(np.exp(brentq(excess, a, b, xtol=1e-14, rtol=1e-14)))
+    return float(np.exp(scipy.optimize.brentq(excess, a, b, xtol=1e-14, rtol=1e-14)))

@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
+import scipy  # submodules load on first use
 from numpy.typing import ArrayLike
-from scipy.linalg import helmert
 
 from ._typing import Float64Array
 from ._validation import as_count, as_number, as_positive, as_simplex, refuse_huge
@@ -278,7 +278,7 @@ def _pool_problem(
 def _regular_simplex(k: int, edge: float) -> Float64Array:
     """Vertices (k, max(1, k - 1)) of a centred regular simplex."""
     refuse_huge("the simplex of means", k, k)
-    return np.zeros((1, 1)) if k == 1 else np.asarray(helmert(k).T * (edge / np.sqrt(2.0)))
+    return np.zeros((1, 1)) if k == 1 else np.asarray(scipy.linalg.helmert(k).T * (edge / np.sqrt(2.0)))
 
 
 def _frame(d: int, r: int, rng: np.random.Generator, what: str) -> Float64Array:

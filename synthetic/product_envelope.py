@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-from scipy.special import logsumexp
+import scipy  # submodules load on first use
 
 from ._covariance import Spectrum
 from ._typing import Float64Array
@@ -69,7 +69,7 @@ def product_envelope(mixtures: Sequence[GaussianMixture], weights: Float64Array)
     for i, (p, w) in enumerate(zip(mixtures, weights, strict=True)):
         with np.errstate(divide="ignore"):
             log_c += w * (np.log(p.weights) - 0.5 * p.spectrum.log_det())[index[:, i]]
-    log_mass = float(logsumexp(log_c))
+    log_mass = float(scipy.special.logsumexp(log_c))
     counts = np.array([len(a) for a in alive], dtype=np.float64)
     return Envelope(
         GaussianMixture(_normalised(log_c), mean, spectrum), log_mass, float(((weights - 1.0) * np.log(counts)).sum())

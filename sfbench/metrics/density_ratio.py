@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
+import scipy  # submodules load on first use
 
 from synthetic import EffectiveSampleSizeError, Law, LogLinearPool
 
@@ -103,7 +104,6 @@ def unnormalised(law: Law) -> Callable[[Float64Array], FloatArray]:
 
 def bridge_constant(at_p: Float64Array, at_q: Float64Array) -> tuple[float, float]:
     """Constant by which unnormalised log ratios (n,) at draws of p and q are off, and its standard error."""
-    from scipy.optimize import brentq  # a quarter of a second to import, used here only
 
     def imbalance(c: float) -> float:
         return float(np.tanh(0.5 * (at_p - c)).mean() + np.tanh(0.5 * (at_q - c)).mean())
@@ -113,7 +113,9 @@ def bridge_constant(at_p: Float64Array, at_q: Float64Array) -> tuple[float, floa
     if both.size == 0:
         return 0.0, float("inf")
     low, high = float(both.min()), float(both.max())
-    constant = low if low == high else float(brentq(imbalance, low - 1.0, high + 1.0, xtol=1e-13, rtol=1e-14))
+    constant = (
+        low if low == high else float(scipy.optimize.brentq(imbalance, low - 1.0, high + 1.0, xtol=1e-13, rtol=1e-14))
+    )
     tanh_p, tanh_q = np.tanh(0.5 * (at_p - constant)), np.tanh(0.5 * (at_q - constant))
     curvature = _curvature(tanh_p, tanh_q)
     if curvature < 10.0 / len(at_p):  # a handful of draws hold all the overlap

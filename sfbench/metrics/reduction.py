@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Callable
 
 import numpy as np
-from scipy.special import ndtr
+import scipy  # submodules load on first use
 
 from synthetic import EmbeddedMixture, GaussianMixture, Law, LogLinearPool, UnknownNameError, common_subspace
 from synthetic.subspace import Mixture
@@ -73,13 +73,13 @@ def components_of(law: Law) -> list[GaussianMixture]:
 def cdf(mixture: GaussianMixture, x: Float64Array) -> Float64Array:
     """Distribution function of a 1-D mixture at x (n,), shape (n,)."""
     std = np.sqrt(mixture.spectrum.dense()[:, 0, 0])
-    return np.asarray(ndtr((x[:, None] - mixture.means[:, 0]) / std) @ mixture.weights)
+    return np.asarray(scipy.special.ndtr((x[:, None] - mixture.means[:, 0]) / std) @ mixture.weights)
 
 
 def survival(mixture: GaussianMixture, x: Float64Array) -> Float64Array:
     """``1 - cdf`` without cancellation in the upper tail."""
     std = np.sqrt(mixture.spectrum.dense()[:, 0, 0])
-    return np.asarray(ndtr((mixture.means[:, 0] - x[:, None]) / std) @ mixture.weights)
+    return np.asarray(scipy.special.ndtr((mixture.means[:, 0] - x[:, None]) / std) @ mixture.weights)
 
 
 def breakpoints(laws: list[GaussianMixture]) -> Float64Array:
@@ -93,15 +93,15 @@ def breakpoints(laws: list[GaussianMixture]) -> Float64Array:
 
 def crossings(difference: Callable[[Float64Array], Float64Array], points: Float64Array) -> Float64Array:
     """Sign changes of a function between consecutive points, refined on a finer grid and by Brent's method."""
-    from scipy.optimize import brentq  # a quarter of a second to import, used here only
-
     fine = np.unique(np.concatenate([points[:-1] + f * np.diff(points) for f in np.arange(_ROOT_GRID) / _ROOT_GRID]))
     values = difference(fine)
     change = np.flatnonzero(np.signbit(values[:-1]) != np.signbit(values[1:]))
     # An integral of |difference| is stationary in its split points: a root to 1e-9 of the local scale, which brackets
     # follow, leaves an error of order 1e-18.
     roots = [
-        brentq(lambda y: float(difference(np.array([y]))[0]), fine[i], fine[i + 1], xtol=1e-9 * (fine[i + 1] - fine[i]))
+        scipy.optimize.brentq(
+            lambda y: float(difference(np.array([y]))[0]), fine[i], fine[i + 1], xtol=1e-9 * (fine[i + 1] - fine[i])
+        )
         for i in change
     ]
     return np.asarray(roots, dtype=np.float64)

@@ -16,7 +16,7 @@ Laws that share a complement are reduced to their cores first, so all but the la
 from typing import Literal, get_args
 
 import numpy as np
-from scipy.special import erf
+import scipy  # submodules load on first use
 
 from synthetic import Estimate, GaussianMixture, IntractableError, Law
 from synthetic.quadrature import cover
@@ -94,7 +94,7 @@ def _between_gaussians(p: Law, q: Law) -> Estimate | None:
     if not np.allclose(a.covariances, b.covariances, rtol=1e-13, atol=0.0):
         return None
     distance = float(np.linalg.norm(a.spectrum.whiten(a.means - b.means, 0)))
-    return Estimate(float(erf(distance / np.sqrt(8.0))))
+    return Estimate(float(scipy.special.erf(distance / np.sqrt(8.0))))
 
 
 def _log_ratio_1d(p: Law, q: Law, y: Float64Array) -> Float64Array:

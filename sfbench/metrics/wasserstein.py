@@ -1,6 +1,7 @@
 r"""1-D Wasserstein distance ``W_1(p, q) = int |F_p - F_q|`` between samples or laws."""
 
 import numpy as np
+import scipy  # submodules load on first use
 from numpy.typing import ArrayLike
 
 from synthetic import Estimate, GaussianMixture
@@ -27,8 +28,6 @@ def wasserstein_1d(p: ArrayLike | GaussianMixture, q: ArrayLike | GaussianMixtur
         return _between_laws(p, q)
     if isinstance(p, GaussianMixture) or isinstance(q, GaussianMixture):
         raise ModelError("give two laws or two samples; draw from the law first (law.sample(n, rng=...))")
-    from scipy.stats import wasserstein_distance  # half a second to import, used here only
-
     samples = []
     for name, value in (("p", p), ("q", q)):
         x = np.asarray(value, dtype=np.float64)
@@ -37,7 +36,7 @@ def wasserstein_1d(p: ArrayLike | GaussianMixture, q: ArrayLike | GaussianMixtur
         if x.ndim != 1 or x.size == 0 or not np.all(np.isfinite(x)):
             raise ModelError(f"{name} must be a non-empty finite sample of shape (n,) or (n, 1), got shape {x.shape}")
         samples.append(x)
-    value = float(wasserstein_distance(*samples))
+    value = float(scipy.stats.wasserstein_distance(*samples))
     return Estimate(value, 0.0, sum(len(x) for x in samples), "empirical laws")
 
 

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Literal, final
 
 import numpy as np
-from scipy.integrate import solve_ivp
+import scipy  # submodules load on first use
 
 from .._typing import FloatArray
 from ..errors import GridError
@@ -356,7 +356,7 @@ class AdaptiveFlow(Integrator):
             return out.ravel()
 
         span = (math.log(times[1]), math.log(times[2]))
-        solution = solve_ivp(
+        solution = scipy.integrate.solve_ivp(
             slope, span, x.astype(np.float64).ravel(), method="DOP853", rtol=self.rtol, atol=self.atol, t_eval=span[1:]
         )
         if not solution.success:
