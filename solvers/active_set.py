@@ -34,7 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .active_set_batched import MAX_ROUNDS, block_size, solve_block
-from .base import Candidate, Requirement
+from .base import Candidate, Requirement, Seed
 from .problem import Matrix, SimplexQP, Vector
 from .projected_gradient import ProjectedGradient
 
@@ -59,13 +59,7 @@ class ActiveSet:
     requires: ClassVar[Requirement] = "quadratic"
 
     def solve(
-        self,
-        objective: SimplexQP,
-        *,
-        tol: float,
-        max_iter: int | None,
-        start: Vector | None,
-        rng: np.random.Generator | int,
+        self, objective: SimplexQP, *, tol: float, max_iter: int | None, start: Vector | None, rng: Seed
     ) -> Candidate:
         """See `SimplexSolver.solve`."""
         P, q = objective.P, objective.q

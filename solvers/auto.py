@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .active_set import ActiveSet
-from .base import Candidate, Requirement, SimplexSolver
+from .base import Candidate, Requirement, Seed, SimplexSolver
 from .certificates import onto_simplex
 from .errors import SolverFailureError
 from .problem import SimplexObjective, SimplexQP, Vector
@@ -49,15 +49,7 @@ class Auto:
         """The solvers to try, in order, imported when their turn comes; `warm` says that there is a starting point."""
         return map(get_solver, _order(objective, tol, warm))
 
-    def solve(
-        self,
-        objective: Any,
-        *,
-        tol: float,
-        max_iter: int | None,
-        start: Vector | None,
-        rng: np.random.Generator | int,
-    ) -> Candidate:
+    def solve(self, objective: Any, *, tol: float, max_iter: int | None, start: Vector | None, rng: Seed) -> Candidate:
         """See `SimplexSolver.solve`."""
         best = first_certified(
             self.choices(objective, tol, start is not None), objective, tol=tol, max_iter=max_iter, start=start, rng=rng
@@ -91,7 +83,7 @@ def first_certified(
     tol: float,
     max_iter: int | None,
     start: Vector | None,
-    rng: np.random.Generator | int,
+    rng: Seed,
 ) -> Judged:
     """The first answer with gap at most ``tol * scale``, or the best of all.
 

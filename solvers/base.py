@@ -7,8 +7,11 @@ the facade computes the certificate from the problem alone and builds the `Solve
 
 from __future__ import annotations
 
+import abc
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from time import perf_counter
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -18,6 +21,14 @@ from .problem import Vector
 
 Requirement = Literal["quadratic", "gradient", "hessian", "conic"]
 """The structure a solver needs of the objective."""
+
+
+Seed = np.random.Generator | int
+"""Where random numbers come from: what ``np.random.default_rng`` takes."""
+
+
+Run = Callable[[], tuple[Vector, int, bool]]
+"""A library ready to solve: its weights (k,), iterations, and whether it stopped at the iteration limit."""
 
 
 class Status(StrEnum):
@@ -63,21 +74,32 @@ class SimplexSolver(Protocol):
     name: ClassVar[str]
     requires: ClassVar[Requirement]
 
-    def solve(
-        self,
-        objective: Any,
-        *,
-        tol: float,
-        max_iter: int | None,
-        start: Vector | None,
-        rng: np.random.Generator | int,
-    ) -> Candidate:
+    def solve(self, objective: Any, *, tol: float, max_iter: int | None, start: Vector | None, rng: Seed) -> Candidate:
         """Minimise `objective` over the simplex to a duality gap of about ``tol * objective.scale``.
 
         `max_iter` None means the solver's own default; `start` (k,) is a point of the simplex to start from, which
         may be ignored; every random number comes from ``np.random.default_rng(rng)``.
         """
         ...
+
+
+class AbstractLibrarySolver(abc.ABC):
+    """A solver that translates the problem for a library and lets it run; building and solving are timed apart."""
+
+    name: ClassVar[str]
+    requires: ClassVar[Requirement] = "quadratic"
+
+    def solve(self, objective: Any, *, tol: float, max_iter: int | None, start: Vector | None, rng: Seed) -> Candidate:
+        """See `SimplexSolver.solve`; these libraries draw no random numbers."""
+        began = perf_counter()
+        run = self.prepared(objective, tol, max_iter, start)
+        built = perf_counter() - began
+        weights, n_iter, exhausted = run()
+        return Candidate(weights, n_iter, exhausted, built)
+
+    @abc.abstractmethod
+    def prepared(self, objective: Any, tol: float, max_iter: int | None, start: Vector | None) -> Run:
+        """Hand `objective` over to the library and return the call that solves it; arguments as in `solve`."""
 
 
 @runtime_checkable

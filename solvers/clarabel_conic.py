@@ -3,36 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from time import perf_counter
 from typing import ClassVar
 
 import numpy as np
 
-from .base import Candidate, Requirement
+from .base import AbstractLibrarySolver, Run
 from .problem import SimplexQP, Vector
 
 
 @dataclass(frozen=True)
-class Clarabel:
+class Clarabel(AbstractLibrarySolver):
     """Solver of the `clarabel` library. Default `max_iter` is 200; `start` is not used."""
 
     name: ClassVar[str] = "clarabel"
-    requires: ClassVar[Requirement] = "quadratic"
 
-    def solve(
-        self,
-        objective: SimplexQP,
-        *,
-        tol: float,
-        max_iter: int | None,
-        start: Vector | None,
-        rng: np.random.Generator | int,
-    ) -> Candidate:
-        """See `SimplexSolver.solve`."""
+    def prepared(self, objective: SimplexQP, tol: float, max_iter: int | None, start: Vector | None) -> Run:
+        """See `AbstractLibrarySolver.prepared`."""
         import clarabel
         from scipy import sparse
 
-        began = perf_counter()
         k = objective.dim
         settings = clarabel.DefaultSettings()
         settings.verbose = False
@@ -45,7 +34,10 @@ class Clarabel:
         cones = [clarabel.ZeroConeT(1), clarabel.NonnegativeConeT(k)]
         upper = sparse.csc_matrix(np.triu(objective.P))
         solver = clarabel.DefaultSolver(upper, objective.q, A, b, cones, settings)
-        built = perf_counter() - began
-        solution = solver.solve()
-        limited = solution.status == clarabel.SolverStatus.MaxIterations
-        return Candidate(np.array(solution.x), int(solution.iterations), exhausted=limited, build_s=built)
+
+        def run() -> tuple[Vector, int, bool]:
+            found = solver.solve()
+            limited = found.status == clarabel.SolverStatus.MaxIterations
+            return np.array(found.x), int(found.iterations), limited
+
+        return run

@@ -11,13 +11,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from time import perf_counter
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .base import Candidate, Requirement
+from .base import AbstractLibrarySolver, Requirement, Run
 from .errors import SolverFailureError
 from .problem import ConicObjective, Matrix, Vector
 
@@ -33,7 +32,7 @@ _ITERATION_OPTION = {"SCS": "max_iters", "HIGHS": "simplex_iteration_limit"}
 
 
 @dataclass(frozen=True)
-class Cvxpy:
+class Cvxpy(AbstractLibrarySolver):
     """Conic modelling with `cvxpy`.
 
     Parameters
@@ -54,24 +53,18 @@ class Cvxpy:
     name: ClassVar[str] = "cvxpy"
     requires: ClassVar[Requirement] = "conic"
 
-    def solve(
-        self,
-        objective: ConicObjective,
-        *,
-        tol: float,
-        max_iter: int | None,
-        start: Vector | None,
-        rng: np.random.Generator | int,
-    ) -> Candidate:
-        """See `SimplexSolver.solve`."""
+    def prepared(self, objective: ConicObjective, tol: float, max_iter: int | None, start: Vector | None) -> Run:
+        """See `AbstractLibrarySolver.prepared`."""
         import cvxpy
 
-        began = perf_counter()
         w = cvxpy.Variable(objective.dim, nonneg=True)
         problem = cvxpy.Problem(cvxpy.Minimize(objective.conic(cvxpy, w)), [cvxpy.sum(w) == 1, *self._extra(w)])
-        built = perf_counter() - began
-        n_iter = self._run(problem, max_iter)
-        return Candidate(_value(w, problem), n_iter, exhausted=problem.status != "optimal", build_s=built)
+
+        def run() -> tuple[Vector, int, bool]:
+            n_iter = self._run(problem, max_iter)
+            return _value(w, problem), n_iter, problem.status != "optimal"
+
+        return run
 
     @property
     def linear_minimum(self) -> Callable[[Vector], float] | None:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from time import perf_counter
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .base import Candidate, Requirement
+from .base import AbstractLibrarySolver, Run
 from .errors import SolverFailureError
 from .problem import Matrix, SimplexQP, Vector
 
@@ -22,38 +21,32 @@ _ITERATION_LIMIT = -4
 
 
 @dataclass(frozen=True)
-class Daqp:
+class Daqp(AbstractLibrarySolver):
     """Dual active-set solver of the `daqp` library. Default `max_iter` is ``1000 + 10 k``; `start` is not used."""
 
     name: ClassVar[str] = "daqp"
-    requires: ClassVar[Requirement] = "quadratic"
 
-    def solve(
-        self,
-        objective: SimplexQP,
-        *,
-        tol: float,
-        max_iter: int | None,
-        start: Vector | None,
-        rng: np.random.Generator | int,
-    ) -> Candidate:
-        """See `SimplexSolver.solve`."""
+    def prepared(self, objective: SimplexQP, tol: float, max_iter: int | None, start: Vector | None) -> Run:
+        """See `AbstractLibrarySolver.prepared`."""
         import daqp
 
-        began = perf_counter()
         k = objective.dim
         ones, upper, lower, sense = _simplex(k)
         limit = 1000 + 10 * k if max_iter is None else max_iter
         P, q = objective.P.copy(), objective.q.copy()  # the library may write to its inputs
-        built = perf_counter() - began
-        x, _, flag, info = daqp.solve(
-            P, q, ones, upper, lower, sense.copy(), primal_tol=1e-12, dual_tol=1e-12, iter_limit=limit
-        )
-        if flag < 1 and flag != _ITERATION_LIMIT:
-            raise SolverFailureError(f"daqp stopped with exit flag {flag}; use solver='auto'")
-        if flag == _ITERATION_LIMIT and not np.any(x):  # stopped before it had an iterate
-            x = np.full(k, 1.0 / k)
-        return Candidate(x, info["iterations"], flag == _ITERATION_LIMIT, built)
+
+        def run() -> tuple[Vector, int, bool]:
+            x, _, flag, info = daqp.solve(
+                P, q, ones, upper, lower, sense.copy(), primal_tol=1e-12, dual_tol=1e-12, iter_limit=limit
+            )
+            limited = flag == _ITERATION_LIMIT
+            if flag < 1 and not limited:
+                raise SolverFailureError(f"daqp stopped with exit flag {flag}; use solver='auto'")
+            if limited and not x.any():  # stopped before it had an iterate
+                x = np.full(k, 1.0 / k)
+            return x, info["iterations"], limited
+
+        return run
 
 
 @functools.lru_cache(maxsize=16)

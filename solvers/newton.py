@@ -16,7 +16,7 @@ from typing import ClassVar
 import numpy as np
 
 from .active_set import ActiveSet
-from .base import Candidate, Requirement
+from .base import Candidate, Requirement, Seed
 from .certificates import duality_gap, onto_simplex
 from .problem import SimplexQP, TwiceDifferentiableObjective, Vector
 from .projections import uniform
@@ -36,7 +36,7 @@ class Newton:
         tol: float,
         max_iter: int | None,
         start: Vector | None,
-        rng: np.random.Generator | int,
+        rng: Seed,
     ) -> Candidate:
         """See `SimplexSolver.solve`."""
         limit = 100 if max_iter is None else max_iter

@@ -6,36 +6,25 @@ Its default tolerance of 1e-3 is far too loose for weights; it is tightened and 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from time import perf_counter
 from typing import ClassVar
 
 import numpy as np
 
-from .base import Candidate, Requirement
+from .base import AbstractLibrarySolver, Run
 from .problem import SimplexQP, Vector
 
 
 @dataclass(frozen=True)
-class Osqp:
+class Osqp(AbstractLibrarySolver):
     """Solver of the `osqp` library. Default `max_iter` is 50,000."""
 
     name: ClassVar[str] = "osqp"
-    requires: ClassVar[Requirement] = "quadratic"
 
-    def solve(
-        self,
-        objective: SimplexQP,
-        *,
-        tol: float,
-        max_iter: int | None,
-        start: Vector | None,
-        rng: np.random.Generator | int,
-    ) -> Candidate:
-        """See `SimplexSolver.solve`."""
+    def prepared(self, objective: SimplexQP, tol: float, max_iter: int | None, start: Vector | None) -> Run:
+        """See `AbstractLibrarySolver.prepared`."""
         import osqp
         from scipy import sparse
 
-        began = perf_counter()
         k = objective.dim
         bounds = sparse.vstack([np.ones((1, k)), sparse.identity(k)], format="csc")
         lower, upper = np.zeros(k + 1), np.ones(k + 1)
@@ -48,7 +37,10 @@ class Osqp:
         )  # fmt: skip
         if start is not None:
             solver.warm_start(x=start)
-        built = perf_counter() - began
-        found = solver.solve(raise_error=False)
-        limited = found.info.status_val == osqp.SolverStatus.OSQP_MAX_ITER_REACHED
-        return Candidate(np.array(found.x), int(found.info.iter), exhausted=limited, build_s=built)
+
+        def run() -> tuple[Vector, int, bool]:
+            found = solver.solve(raise_error=False)
+            limited = found.info.status_val == osqp.SolverStatus.OSQP_MAX_ITER_REACHED
+            return np.array(found.x), int(found.info.iter), limited
+
+        return run

@@ -12,9 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
-from .base import Candidate, Requirement
+from .base import Candidate, Requirement, Seed
 from .certificates import duality_gap
 from .problem import SimplexObjective, SimplexQP, Vector
 from .projections import project_simplex, uniform
@@ -28,13 +26,7 @@ class ProjectedGradient:
     requires: ClassVar[Requirement] = "gradient"
 
     def solve(
-        self,
-        objective: SimplexObjective,
-        *,
-        tol: float,
-        max_iter: int | None,
-        start: Vector | None,
-        rng: np.random.Generator | int,
+        self, objective: SimplexObjective, *, tol: float, max_iter: int | None, start: Vector | None, rng: Seed
     ) -> Candidate:
         """See `SimplexSolver.solve`."""
         limit = 20_000 if max_iter is None else max_iter

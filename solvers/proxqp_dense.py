@@ -7,35 +7,24 @@ checked before it gets here.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from time import perf_counter
 from typing import ClassVar
 
 import numpy as np
 
-from .base import Candidate, Requirement
+from .base import AbstractLibrarySolver, Run
 from .problem import SimplexQP, Vector
 
 
 @dataclass(frozen=True)
-class Proxqp:
+class Proxqp(AbstractLibrarySolver):
     """Solver of the `proxsuite` library. Default `max_iter` is 1000 outer iterations."""
 
     name: ClassVar[str] = "proxqp"
-    requires: ClassVar[Requirement] = "quadratic"
 
-    def solve(
-        self,
-        objective: SimplexQP,
-        *,
-        tol: float,
-        max_iter: int | None,
-        start: Vector | None,
-        rng: np.random.Generator | int,
-    ) -> Candidate:
-        """See `SimplexSolver.solve`."""
+    def prepared(self, objective: SimplexQP, tol: float, max_iter: int | None, start: Vector | None) -> Run:
+        """See `AbstractLibrarySolver.prepared`."""
         from proxsuite import proxqp
 
-        began = perf_counter()
         k = objective.dim
         qp = proxqp.dense.QP(k, 1, 0, True)
         qp.settings.eps_abs = min(0.01 * tol, 1e-11)
@@ -46,10 +35,13 @@ class Proxqp:
         qp.settings.eps_duality_gap_rel = 0.0
         qp.settings.max_iter = 1000 if max_iter is None else max_iter
         qp.init(objective.P, objective.q, np.ones((1, k)), np.ones(1), None, None, None, np.zeros(k), np.ones(k))
-        built = perf_counter() - began
-        if start is None:
-            qp.solve()
-        else:
-            qp.solve(start, None, None)
-        limited = qp.results.info.status == proxqp.PROXQP_MAX_ITER_REACHED
-        return Candidate(np.array(qp.results.x), int(qp.results.info.iter), exhausted=limited, build_s=built)
+
+        def run() -> tuple[Vector, int, bool]:
+            if start is None:
+                qp.solve()
+            else:
+                qp.solve(start, None, None)
+            info = qp.results.info
+            return np.array(qp.results.x), int(info.iter), info.status == proxqp.PROXQP_MAX_ITER_REACHED
+
+        return run

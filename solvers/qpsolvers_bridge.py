@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
-from time import perf_counter
 from typing import Any, ClassVar
 
 import numpy as np
 
-from .base import Candidate, Requirement
+from .base import AbstractLibrarySolver, Run
 from .errors import SolverFailureError
 from .problem import SimplexQP, Vector
 
@@ -26,7 +25,7 @@ _ITERATION_OPTION = {"highs": "qp_iteration_limit", "scs": "max_iters", "daqp": 
 
 
 @dataclass(frozen=True)
-class Qpsolvers:
+class Qpsolvers(AbstractLibrarySolver):
     """Bridge to `qpsolvers`.
 
     Parameters
@@ -41,21 +40,11 @@ class Qpsolvers:
     backend_options: dict[str, Any] = field(default_factory=dict)
 
     name: ClassVar[str] = "qpsolvers"
-    requires: ClassVar[Requirement] = "quadratic"
 
-    def solve(
-        self,
-        objective: SimplexQP,
-        *,
-        tol: float,
-        max_iter: int | None,
-        start: Vector | None,
-        rng: np.random.Generator | int,
-    ) -> Candidate:
-        """See `SimplexSolver.solve`."""
+    def prepared(self, objective: SimplexQP, tol: float, max_iter: int | None, start: Vector | None) -> Run:
+        """See `AbstractLibrarySolver.prepared`."""
         import qpsolvers
 
-        began = perf_counter()
         k = objective.dim
         if self.backend not in qpsolvers.available_solvers:
             raise ValueError(f"qpsolvers finds {qpsolvers.available_solvers}, not {self.backend!r}; install it first")
@@ -66,13 +55,16 @@ class Qpsolvers:
         options = {**_TIGHT.get(self.backend, {}), **self.backend_options}
         if max_iter is not None:
             options[_ITERATION_OPTION.get(self.backend, "max_iter")] = max_iter
-        built = perf_counter() - began
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            found = qpsolvers.solve_problem(problem, self.backend, initvals=start, **options)
-        if found.x is None:
-            if max_iter is not None:  # most bridges keep no iterate when stopped early
-                return Candidate(np.full(k, 1.0 / k), max_iter, exhausted=True, build_s=built)
-            raise SolverFailureError(f"qpsolvers with {self.backend!r} returned no solution: {found.extras}")
-        n_iter = int(found.extras.get("info", {}).get("iter", 0)) if isinstance(found.extras.get("info"), dict) else 0
-        return Candidate(np.array(found.x), n_iter, exhausted=not found.found, build_s=built)
+
+        def run() -> tuple[Vector, int, bool]:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                found = qpsolvers.solve_problem(problem, self.backend, initvals=start, **options)
+            if found.x is None:
+                if max_iter is not None:  # most bridges keep no iterate when stopped early
+                    return np.full(k, 1.0 / k), max_iter, True
+                raise SolverFailureError(f"qpsolvers with {self.backend!r} returned no solution: {found.extras}")
+            info = found.extras.get("info")
+            return np.array(found.x), int(info.get("iter", 0)) if isinstance(info, dict) else 0, not found.found
+
+        return run

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from .base import Candidate, Requirement
+from .base import Candidate, Requirement, Seed
 from .certificates import duality_gap
 from .problem import SimplexObjective, Vector
 from .projections import project_simplex, uniform
@@ -28,13 +28,7 @@ class ScipySlsqp:
     requires: ClassVar[Requirement] = "gradient"
 
     def solve(
-        self,
-        objective: SimplexObjective,
-        *,
-        tol: float,
-        max_iter: int | None,
-        start: Vector | None,
-        rng: np.random.Generator | int,
+        self, objective: SimplexObjective, *, tol: float, max_iter: int | None, start: Vector | None, rng: Seed
     ) -> Candidate:
         """See `SimplexSolver.solve`."""
         from scipy.optimize import minimize

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .base import Candidate, Requirement
+from .base import Candidate, Requirement, Seed
 from .problem import SimplexQP, Vector
 
 
@@ -26,13 +26,7 @@ class TorchProjected:
     requires: ClassVar[Requirement] = "quadratic"
 
     def solve(
-        self,
-        objective: SimplexQP,
-        *,
-        tol: float,
-        max_iter: int | None,
-        start: Vector | None,
-        rng: np.random.Generator | int,
+        self, objective: SimplexQP, *, tol: float, max_iter: int | None, start: Vector | None, rng: Seed
     ) -> Candidate:
         """See `SimplexSolver.solve`."""
         limit = 20_000 if max_iter is None else max_iter

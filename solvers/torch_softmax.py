@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from .base import Candidate, Requirement
+from .base import Candidate, Requirement, Seed
 from .problem import Vector
 
 
@@ -42,9 +42,7 @@ class TorchSoftmax:
     name: ClassVar[str] = "torch"
     requires: ClassVar[Requirement] = "gradient"
 
-    def solve(
-        self, objective: Any, *, tol: float, max_iter: int | None, start: Vector | None, rng: np.random.Generator | int
-    ) -> Candidate:
+    def solve(self, objective: Any, *, tol: float, max_iter: int | None, start: Vector | None, rng: Seed) -> Candidate:
         """See `SimplexSolver.solve`; default `max_iter` is 3000 steps."""
         import torch
 
