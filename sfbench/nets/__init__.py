@@ -1,0 +1,40 @@
+"""Score networks: build, train, fine-tune, save, and use them wherever a score model is expected.
+
+A :class:`NetworkScore` wraps any ``torch.nn.Module`` with ``forward(x, t)`` and works in :func:`sfbench.fuse`,
+:class:`sfbench.FusedScore`, :func:`sfbench.sample` and the likelihood code. Importing :mod:`sfbench` does not import
+torch; importing this package does.
+"""
+
+from .adapter import NetworkDivergence, NetworkScore
+from .checkpoint import CheckpointError, checkpoint_summary, load_checkpoint, save_checkpoint
+from .lora import fine_tune, fine_tune_lora
+from .networks import ScoreMLP, ScoreUNet, build_network
+from .parameterisation import Parameterisation, from_score, to_score
+from .settings import DivergedError, TrainingError, TrainingSettings
+from .training import TrainingResult, denoising_loss, train_score_network
+from .windows import WindowReport, inspect_windows
+
+__all__ = [
+    "CheckpointError",
+    "DivergedError",
+    "NetworkDivergence",
+    "NetworkScore",
+    "Parameterisation",
+    "ScoreMLP",
+    "ScoreUNet",
+    "TrainingError",
+    "TrainingResult",
+    "TrainingSettings",
+    "WindowReport",
+    "build_network",
+    "checkpoint_summary",
+    "denoising_loss",
+    "fine_tune",
+    "fine_tune_lora",
+    "from_score",
+    "inspect_windows",
+    "load_checkpoint",
+    "save_checkpoint",
+    "to_score",
+    "train_score_network",
+]

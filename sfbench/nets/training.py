@@ -1,0 +1,494 @@
+r"""Denoising score matching for networks.
+
+For ``x_t = alpha x_0 + sigma z`` the loss is, with predicted noise ``z_theta = -sigma s_theta``,
+
+    L(theta) = E_lambda E |z_theta(x_t, t) - z|^2,        lambda = log(alpha^2 / sigma^2) uniform on the window.
+
+Since ``dlambda / dt = -g^2 / sigma^2``, this is ``int g^2 E |s_theta - s*|^2 dt`` up to a factor and a constant: the
+objective that bounds the KL divergence of the sampler. It is formed from noise whatever the network predicts, so
+parameterisations can be compared. Times and noise are drawn on the CPU from one generator, so a seed fixes the run
+there and differs on an accelerator by rounding only.
+
+The averaged weights with the lowest loss on a validation set of fixed points, times and noise are the result. A loop of
+one device needs no launcher; accelerate would add nothing to these two hundred lines.
+"""
+
+import math
+import os
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
+
+from .._typing import Float64Array, SeedLike
+from ..errors import ModelError, NotFiniteError
+from ..processes import ForwardProcess
+from .adapter import NetworkScore
+from .checkpoint import CheckpointError, describe_process, load_tensors, read_files, save_checkpoint, write_files
+from .networks import coefficients
+from .parameterisation import Parameterisation, check_parameterisation, to_noise
+from .settings import DivergedError, TrainingError, TrainingSettings
+
+_TABLE = 4097
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class TrainingResult:
+    """A trained network and how it got there.
+
+    Attributes
+    ----------
+    score : NetworkScore
+        The averaged weights of the best validation.
+    best_loss : float
+        Its loss on the fixed validation set, per coordinate (a network that predicts no noise has 1).
+    best_step, steps : int
+        Where it was reached, and how many steps were taken.
+    history : list of (step, training loss, validation loss)
+    reason : str
+        Why the run ended.
+    """
+
+    score: NetworkScore
+    best_loss: float
+    best_step: int
+    steps: int
+    history: list[tuple[int, float, float]]
+    reason: str
+
+
+def train_score_network(
+    network: nn.Module,
+    x: ArrayLike,
+    settings: TrainingSettings | None = None,
+    *,
+    process: ForwardProcess,
+    parameterisation: Parameterisation = "v",
+    validation: ArrayLike | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    device: str | torch.device = "cpu",
+    progress: bool = False,
+    on_step: Callable[[int, float], None] | None = None,
+    rng: SeedLike = None,
+) -> TrainingResult:
+    """Train (or fine-tune) a score network; the network passed in is not changed.
+
+    Parameters
+    ----------
+    network : nn.Module
+        ``network(x, t)``; its present weights are the start, so a trained network is fine-tuned.
+    x : array_like (n, d)
+        Training data, in coordinates of about unit scale.
+    settings : TrainingSettings, optional
+    process : ForwardProcess
+    parameterisation : {"epsilon", "v", "x0", "score"}
+        What the network predicts.
+    validation : array_like (m, d), optional
+        Held-out data; by default a share of ``x`` drawn with ``rng``.
+    folder : path, optional
+        Keep a resumable state and the best network here. If it holds a state of the same run, that run goes on, and
+        ends with the same bits as one that was never stopped; the state of another run is refused.
+    device : str or torch.device
+    progress : bool
+        Show a progress bar with both losses.
+    on_step : function, optional
+        Called as ``on_step(step, loss)`` after every step; may raise to stop.
+    rng : Generator, SeedSequence, int or None
+        Validation split, batches, times and noise.
+
+    Raises
+    ------
+    DivergedError
+        At the first loss that is not finite; what is in ``folder`` stays.
+    TrainingError, ModelError, NotFiniteError, CheckpointError
+        For data, networks or folders that cannot be used.
+    """
+    settings = TrainingSettings() if settings is None else settings
+    check_parameterisation(parameterisation)
+    generator = np.random.default_rng(rng)
+    train, held_out = _split(x, validation, settings, generator)
+    seed, validation_seed = (int(v) for v in generator.integers(0, 2**62, 2))
+    for name in ("dim", "process"):
+        own, wanted = getattr(network, name, None), {"dim": train.shape[1], "process": process}[name]
+        if own is not None and own != wanted:
+            raise ModelError(f"the network was built for {name} {own!r}, the training run has {wanted!r}")
+    run = _Run(network, train, settings, process, parameterisation, torch.device(device), seed)
+    run.fix_validation(held_out, validation_seed)
+    identity = _identity(run, train, held_out, settings, process, parameterisation, seed)
+    path = None if folder is None else Path(folder)
+    if path is not None and (path / "state" / "manifest.json").exists():
+        run.restore(path / "state", identity)
+    _loop(run, path, identity, progress, on_step)
+    dim = int(train.shape[1])
+    score = NetworkScore(run.best_network(), dim, process, parameterisation)
+    p = run.progress
+    result = TrainingResult(score, p.best_loss, p.best_step, p.step, list(p.history), p.reason)
+    if path is not None:
+        summary = {"validation_loss": p.best_loss, "best_step": p.best_step, "steps": p.step, "reason": p.reason}
+        save_checkpoint(path, score, summary=summary | {"n": len(train), "settings": asdict(settings)})
+    return result
+
+
+def denoising_loss(
+    score: NetworkScore, x: ArrayLike, *, t_min: float = 1e-4, n_draws: int = 8, rng: SeedLike = 0
+) -> tuple[float, float]:
+    """Denoising loss per coordinate of a trained network on points x (m, d), and its standard error over points.
+
+    Uses the training loss with antithetic noise at times spread evenly in log SNR.
+    """
+    points = torch.from_numpy(np.array(x, dtype=np.float32))
+    if points.ndim != 2 or points.shape[1] != score.dim or not len(points):
+        raise TrainingError(f"x must have shape (m, {score.dim}) with m >= 1, got {tuple(points.shape)}")
+    seed = int(np.random.default_rng(rng).integers(0, 2**62))
+    batch = _validation_batch(points, score.process, t_min, n_draws, seed)
+    losses = _losses(score.module, batch, score.parameterisation, score.device, score.batch).reshape(-1, len(points))
+    per_point = losses.mean(dim=0)
+    spread = float(per_point.std()) / math.sqrt(len(points)) if len(points) > 1 else math.nan
+    return float(per_point.mean()), spread
+
+
+# ---------------------------------------------------------------------- state of a run
+@dataclass
+class _Progress:
+    """What a resumed run must remember besides tensors."""
+
+    step: int = 0
+    best_loss: float = math.inf
+    best_step: int = 0
+    stale: int = 0
+    reason: str = ""
+    window: list[float] = field(default_factory=list)
+    history: list[tuple[int, float, float]] = field(default_factory=list)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """Noised points (n, d), their noise, times (n,) and coefficients (n, 1)."""
+
+    x: Tensor
+    z: Tensor
+    t: Tensor
+    alpha: Tensor
+    sigma: Tensor
+
+
+class _Run:
+    """Network, average, optimiser, generator and validation set of one training run."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        train: Tensor,
+        settings: TrainingSettings,
+        process: ForwardProcess,
+        parameterisation: Parameterisation,
+        device: torch.device,
+        seed: int,
+    ) -> None:
+        self.settings, self.process, self.parameterisation, self.device = settings, process, parameterisation, device
+        self.train = train
+        self.network = deepcopy(network).to(device).train()
+        self.average = deepcopy(self.network).eval().requires_grad_(False)
+        self.best: dict[str, Tensor] = {k: v.clone() for k, v in self.average.state_dict().items()}
+        self.trainable = [p for p in self.network.parameters() if p.requires_grad]
+        if not self.trainable:
+            raise TrainingError("the network has no parameter that requires a gradient")
+        self.optimiser = torch.optim.AdamW(
+            self.trainable, lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        self.generator = torch.Generator().manual_seed(seed)
+        self.times = _TimeTable(process, settings.t_min)
+        self.progress = _Progress()
+        self.validation: _Batch | None = None
+
+    def fix_validation(self, points: Tensor, seed: int) -> None:
+        """Draw times and noise of the validation set, once."""
+        s = self.settings
+        self.validation = _validation_batch(points, self.process, s.t_min, s.validation_draws, seed)
+
+    def take_step(self) -> float:
+        """One optimiser step; returns the loss."""
+        s, step = self.settings, self.progress.step
+        for group in self.optimiser.param_groups:
+            group["lr"] = s.learning_rate * (
+                0.5 * (1.0 + math.cos(math.pi * step / s.steps)) if s.schedule == "cosine" else 1.0
+            )
+        rows = torch.randint(len(self.train), (s.batch,), generator=self.generator)
+        z = torch.randn((s.batch, self.train.shape[1]), generator=self.generator)
+        t = self.times.stratified(s.batch, self.generator)
+        batch = _noised(self.train[rows], z, t, self.process)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=s.precision == "bfloat16"):
+            losses = _loss(self.network, batch, self.parameterisation, self.device)
+        if s.weighting == "min_snr":
+            snr = (batch.alpha / batch.sigma)[:, 0] ** 2
+            losses = losses * (snr.clamp(max=5.0) / snr).to(losses)
+        loss = losses.mean()
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self.trainable, s.clip)
+        value = float(loss.detach())
+        if not math.isfinite(value) or not math.isfinite(float(norm)):
+            raise DivergedError(f"loss {value:g} with gradient norm {float(norm):g} at step {step + 1}")
+        self.optimiser.step()
+        decay = min(s.ema, (1.0 + step) / (10.0 + step))
+        with torch.no_grad():
+            for mean, weight in zip(self.average.parameters(), self.network.parameters(), strict=True):
+                mean.lerp_(weight, 1.0 - decay)
+            for kept, buffer in zip(self.average.buffers(), self.network.buffers(), strict=True):
+                kept.copy_(buffer)
+        self.progress.step += 1
+        return value
+
+    def validate(self) -> float:
+        """Loss of the averaged weights on the fixed validation set; remembers the best."""
+        assert self.validation is not None
+        loss = float(_losses(self.average, self.validation, self.parameterisation, self.device).mean())
+        if not math.isfinite(loss):
+            raise DivergedError(f"validation loss {loss:g} at step {self.progress.step}")
+        p = self.progress
+        if loss < p.best_loss:
+            p.best_loss, p.best_step, p.stale = loss, p.step, 0
+            self.best = {k: v.detach().clone() for k, v in self.average.state_dict().items()}
+        else:
+            p.stale += 1
+        return loss
+
+    def best_network(self) -> nn.Module:
+        """The averaged network at its best validation."""
+        network = deepcopy(self.network).eval()
+        network.load_state_dict(self.best)
+        return network
+
+    def save(self, folder: Path, identity: dict[str, Any]) -> None:
+        """Write everything that the next step depends on."""
+        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
+        tensors |= {f"best.{k}": v for k, v in self.best.items()}
+        for i, entry in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{i}.{k}": v for k, v in entry.items()}
+        tensors["generator"] = self.generator.get_state()
+        record = asdict(self.progress)
+        record["best_loss"] = None if math.isinf(self.progress.best_loss) else self.progress.best_loss
+        write_files(folder, "tensors", tensors, "progress", {"identity": identity, "progress": record})
+
+    def restore(self, folder: Path, identity: dict[str, Any]) -> None:
+        """Read what :meth:`save` wrote, if it belongs to this very run."""
+        tensors, record = read_files(folder, "tensors", "progress")
+        if record.get("identity") != identity:
+            found = record.get("identity") or {}
+            differs = sorted(k for k in identity if found.get(k) != identity[k])
+            raise CheckpointError(
+                f"{str(folder)!r} holds the state of another run (different {', '.join(differs)}); "
+                "choose another folder, or delete this one to start over"
+            )
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+
+        load_tensors(self.network, part("network."), str(folder))
+        load_tensors(self.average, part("average."), str(folder))
+        self.best = {k: v.to(self.device) for k, v in part("best.").items()}
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in part("optimiser.").items():
+            index, _, key = name.partition(".")
+            state.setdefault(int(index), {})[key] = tensor
+        whole = self.optimiser.state_dict()
+        self.optimiser.load_state_dict({"state": state, "param_groups": whole["param_groups"]})
+        self.generator.set_state(tensors["generator"])
+        values = dict(record["progress"])
+        values["best_loss"] = math.inf if values["best_loss"] is None else float(values["best_loss"])
+        values["history"] = [(int(a), float(b), float(c)) for a, b, c in values["history"]]
+        self.progress = _Progress(**values)
+
+
+def _loop(
+    run: _Run,
+    folder: Path | None,
+    identity: dict[str, Any],
+    progress: bool,
+    on_step: Callable[[int, float], None] | None,
+) -> None:
+    s, p = run.settings, run.progress
+    with _Bar(s.steps, p.step, progress) as bar:
+        while not p.reason:
+            try:
+                loss = run.take_step()
+                p.window.append(loss)
+                if p.step % s.validate_every == 0 or p.step == s.steps:
+                    value = run.validate()
+                    p.history.append((p.step, float(np.mean(p.window)), value))
+                    p.window = []
+            except DivergedError as error:
+                raise DivergedError(f"training diverged: {error}; {_last_good(run, folder)}") from None
+            bar.show(p)
+            if p.step >= s.steps:
+                p.reason = f"all {s.steps} steps taken"
+            elif s.patience and p.stale >= s.patience:
+                p.reason = f"no better validation loss in {s.patience} validations"
+            if folder is not None and (p.reason or p.step % s.checkpoint_every == 0):
+                run.save(folder / "state", identity)
+            if on_step is not None:
+                on_step(p.step, loss)
+
+
+def _last_good(run: _Run, folder: Path | None) -> str:
+    advice = "lower the learning rate or the clipping norm"
+    if folder is None or not (folder / "state" / "manifest.json").exists():
+        best = run.progress.best_step
+        kept = f"best validation was at step {best}, not kept: no folder was given" if folder is None else "none saved"
+        return f"{kept}; {advice}"
+    return f"the last good state stays in {str(folder / 'state')!r}; {advice}"
+
+
+# ---------------------------------------------------------------------- losses, times, data
+def _loss(network: nn.Module, batch: _Batch, parameterisation: Parameterisation, device: torch.device) -> Tensor:
+    """Squared error of the predicted noise per point, averaged over coordinates, (n,)."""
+    x, z = batch.x.to(device), batch.z.to(device)
+    output = network(x, batch.t)
+    if output.shape != x.shape:
+        raise ModelError(f"the network returned shape {tuple(output.shape)} for points of shape {tuple(x.shape)}")
+    alpha, sigma = batch.alpha.to(x), batch.sigma.to(x)
+    noise = to_noise(output.to(x.dtype), x, alpha, sigma, parameterisation)
+    out: Tensor = ((noise - z) ** 2).mean(dim=1)
+    return out
+
+
+def _losses(
+    network: nn.Module, batch: _Batch, parameterisation: Parameterisation, device: torch.device, rows: int = 8192
+) -> Tensor:
+    """Losses of all points in float64, a part at a time, without gradients."""
+    parts = []
+    dtype = next((p.dtype for p in network.parameters()), torch.float32)
+    with torch.no_grad():
+        for i in range(0, len(batch.t), rows):
+            cut = slice(i, i + rows)
+            piece = _Batch(
+                batch.x[cut].to(dtype), batch.z[cut].to(dtype), batch.t[cut], batch.alpha[cut], batch.sigma[cut]
+            )
+            parts.append(_loss(network, piece, parameterisation, device).to("cpu", torch.float64))
+    return torch.cat(parts)
+
+
+def _noised(x0: Tensor, z: Tensor, t: Tensor, process: ForwardProcess) -> _Batch:
+    alpha, sigma = (v[:, None] for v in coefficients(process, t))
+    return _Batch((alpha * x0 + sigma * z).to(x0.dtype), z, t, alpha, sigma)
+
+
+class _TimeTable:
+    """Times uniform in log SNR on [t_min horizon, horizon], by a table of the schedule."""
+
+    def __init__(self, process: ForwardProcess, t_min: float) -> None:
+        self.log_t = np.linspace(math.log(t_min * process.horizon), math.log(process.horizon), _TABLE)
+        self.log_snr = process.log_snr(np.exp(self.log_t))
+
+    def at(self, shares: Float64Array) -> Tensor:
+        """Times (n,) at shares (n,) of the way from the largest log SNR to the smallest."""
+        top, low = float(self.log_snr[0]), float(self.log_snr[-1])
+        wanted = top + shares * (low - top)
+        return torch.from_numpy(np.exp(np.interp(-wanted, -self.log_snr, self.log_t)))
+
+    def stratified(self, n: int, generator: torch.Generator) -> Tensor:
+        """One time in each of n equal strata, so that no batch misses a noise level."""
+        offset = torch.rand(n, generator=generator, dtype=torch.float64)
+        return self.at(((torch.arange(n) + offset) / n).numpy())
+
+
+def _validation_batch(points: Tensor, process: ForwardProcess, t_min: float, draws: int, seed: int) -> _Batch:
+    """Every point ``2 draws`` times: antithetic noise, times stratified over the whole set and shuffled."""
+    generator = torch.Generator().manual_seed(seed)
+    n = len(points) * draws
+    t = _TimeTable(process, t_min).stratified(n, generator)[torch.randperm(n, generator=generator)]
+    z = torch.randn((n, points.shape[1]), generator=generator, dtype=torch.float32)
+    repeated = points.repeat(2 * draws, 1)
+    return _noised(repeated, torch.cat([z, -z]), torch.cat([t, t]), process)
+
+
+def _split(
+    x: ArrayLike, validation: ArrayLike | None, settings: TrainingSettings, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    data = _checked(x, "x")
+    if validation is not None:
+        held_out = _checked(validation, "validation")
+        if held_out.shape[1] != data.shape[1]:
+            raise TrainingError(f"validation has {held_out.shape[1]} coordinates, x has {data.shape[1]}")
+        return torch.from_numpy(data), torch.from_numpy(held_out)
+    count = max(1, round(settings.validation_share * len(data)))
+    if len(data) - count < 1:
+        raise TrainingError(f"{len(data)} points cannot be split into training and validation data; give at least 2")
+    order = rng.permutation(len(data))
+    return torch.from_numpy(data[order[count:]]), torch.from_numpy(data[order[:count]])
+
+
+def _checked(x: ArrayLike, name: str) -> np.ndarray:
+    data = np.array(x, dtype=np.float32)
+    if data.ndim != 2 or 0 in data.shape:
+        raise TrainingError(f"{name} must have shape (n, d) with n, d >= 1, got {data.shape}")
+    if not np.all(np.isfinite(data)):
+        row, column = (int(i) for i in np.argwhere(~np.isfinite(data))[0])
+        raise NotFiniteError(f"{name}[{row}, {column}] is {data[row, column]}; every entry must be finite")
+    return data
+
+
+def _identity(
+    run: _Run,
+    train: Tensor,
+    held_out: Tensor,
+    settings: TrainingSettings,
+    process: ForwardProcess,
+    parameterisation: str,
+    seed: int,
+) -> dict[str, Any]:
+    """What makes two runs the same run, as digests and plain values."""
+    import hashlib
+
+    def digest(tensors: list[Tensor]) -> str:
+        out = hashlib.sha256()
+        for tensor in tensors:
+            out.update(str(tuple(tensor.shape)).encode())
+            out.update(tensor.detach().to("cpu").contiguous().view(torch.uint8).numpy().tobytes())
+        return out.hexdigest()
+
+    return {
+        "data": digest([train, held_out]),
+        "initial weights": digest([v.reshape(-1) for v in run.network.state_dict().values()]),
+        "settings": asdict(settings),
+        "process": describe_process(process),
+        "parameterisation": parameterisation,
+        "seed": seed,
+    }
+
+
+class _Bar:
+    """A progress bar with losses, or nothing."""
+
+    def __init__(self, total: int, start: int, enabled: bool) -> None:
+        self.bar: Any = None
+        if enabled:
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self.bar = Progress(*columns, TextColumn("{task.fields[losses]}"))
+            self.task = self.bar.add_task("training", total=total, completed=start, losses="")
+
+    def __enter__(self) -> "_Bar":
+        if self.bar is not None:
+            self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def show(self, p: _Progress) -> None:
+        """Update counts and losses."""
+        if self.bar is not None:
+            text = f"loss {p.history[-1][1]:.4f}, validation {p.history[-1][2]:.4f}" if p.history else ""
+            self.bar.update(self.task, completed=p.step, losses=text)
