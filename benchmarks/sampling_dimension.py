@@ -4,8 +4,8 @@ import numpy as np
 
 from sfbench.product_score import ProductScore
 from sfbench.sampling import CorrectedSampler, FusedSampler
-from sfbench.sampling.corrected import Blocks, Particles
 from sfbench.sampling.moves import LangevinMoves
+from sfbench.sampling.particles import Blocks, Particles
 from sfbench.sampling.resampling import normalised, systematic
 from sfbench.scores import AnalyticScore, FusedScore
 from synthetic import EmbeddedMixture, GaussianMixture, LogLinearPool, SyntheticProblem
@@ -93,12 +93,12 @@ def _tempered_row(problem: SyntheticProblem, r: int, log_z: float, cells: np.nda
     for level in range(1, levels + 1):
         flat = particles.x.reshape(-1, 1)
         difference = np.asarray(first.log_prob(flat) - second.log_prob(flat)).reshape(n, r).sum(axis=1)
-        particles.log_weights[:, 0] += 0.5 / levels * difference
+        particles.log_weights[0] += 0.5 / levels * difference
         particles.resample(Blocks(None), 0.9, systematic, rng, [])
         share = 0.5 * level / levels
         for _ in range(2):
             particles.x = _coordinate_mala(LogLinearPool((first, second), (share, 1.0 - share)), particles.x, rng)
-    weights = normalised(particles.log_weights[:, 0])
+    weights = normalised(particles.log_weights[0])
     errors = [0.5 * np.abs(np.histogram(column, _EDGES, weights=weights)[0] - cells).sum() for column in particles.x.T]
     founders = float(1.0 / particles.founder_shares().max())
     estimate = particles.log_partition()

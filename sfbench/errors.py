@@ -9,6 +9,10 @@ class ModelError(SfbenchError):
     """A score model has the wrong interface, dimension or output."""
 
 
+class ProcessMismatchError(ModelError):
+    """Score models of different forward processes were combined; the message names both."""
+
+
 class NotFiniteError(SfbenchError):
     """Data or scores hold NaN or an infinity; the message names the array, model, time and index."""
 

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from synthetic import DiffusableLaw
 
 from ._typing import Float64Array, FloatArray
-from .errors import ModelError
+from .errors import ModelError, ProcessMismatchError
 from .processes import ForwardProcess
 
 
@@ -127,7 +127,7 @@ class FusedScore:
 
 
 def as_score_models(models: Sequence[ScoreModel | DiffusableLaw], process: ForwardProcess) -> tuple[ScoreModel, ...]:
-    """Turn laws into analytic scores and check that all models live in one dimension."""
+    """Turn laws into analytic scores and check that all models live in one dimension and belong to the process."""
     scores: list[ScoreModel] = []
     for i, model in enumerate(models):
         if hasattr(model, "diffuse"):
@@ -139,12 +139,27 @@ def as_score_models(models: Sequence[ScoreModel | DiffusableLaw], process: Forwa
                 f"models[{i}] is a {type(model).__name__}; a score model needs `dim` and `score(x, t)` "
                 "(a law needs `diffuse(alpha, sigma)`)"
             )
+        own = process_of(scores[-1])
+        if own is not None and own != process:
+            raise ProcessMismatchError(
+                f"models[{i}] ({type(model).__name__}) belongs to {own!r} but is used under {process!r}; scores of "
+                "different processes cannot be averaged (re-train it, or align it explicitly with AlignedScore)"
+            )
     if not scores:
         raise ModelError("no models given; fusion needs at least one")
     dims = [score.dim for score in scores]
     if len(set(dims)) > 1:
         raise ModelError(f"models must live in one dimension, got {dims}")
     return tuple(scores)
+
+
+def process_of(model: object) -> ForwardProcess | None:
+    """The forward process of a model that says it, itself or through the factor that it copies."""
+    own = getattr(model, "process", None)
+    if isinstance(own, ForwardProcess):
+        return own
+    factor = getattr(model, "factor", None)
+    return None if factor is None else process_of(factor)
 
 
 def score_and_divergence(model: ScoreModel, x: FloatArray, t: float) -> tuple[FloatArray, FloatArray]:

@@ -5,10 +5,11 @@ probability flow (another one), and the KL barycenter ``p_w`` (which needs weigh
 and its result names the one it holds.
 """
 
-from .api import CorrectedSampler, FlowSampler, FusedSampler, known_integrators, sample
+from .api import sample
 from .errors import DivergenceError, DivergenceWarning, TrustWarning
 from .integrators import AdaptiveFlow, EulerMaruyama, Exponential, Heun, Integrator, PredictorCorrector
 from .result import Diagnostics, SampleResult
+from .samplers import CorrectedSampler, FlowSampler, FusedSampler, known_integrators
 
 __all__ = [
     "AdaptiveFlow",

@@ -1,124 +1,32 @@
 """The verb :func:`sample` and the three samplers."""
 
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, Literal, final
+from collections.abc import Iterator
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from synthetic import DiffusableLaw
+from synthetic import DiffusableLaw, Estimate
 
 from .._typing import Float64Array, FloatArray, SeedLike
-from ..errors import ModelError, SfbenchError
+from ..errors import ModelError, ProcessMismatchError, SfbenchError
 from ..processes import ForwardProcess
 from ..scores import AnalyticScore, FusedScore, ScoreModel
 from ..time_steps import TimeSteps, time_steps
-from .corrected import Observer, ParticleRun, check_blocks, run_corrected
+from .corrected import Observer, ParticleRun, run_corrected
 from .errors import TrustWarning
 from .guard import CountedScore, Herd, tracked
-from .integrators import (
-    CORRECTED_LAW,
-    AdaptiveFlow,
-    AffineIntegrator,
-    EulerMaruyama,
-    Exponential,
-    Heun,
-    Integrator,
-    PredictorCorrector,
-)
-from .moves import LangevinMoves
+from .integrators import CORRECTED_LAW, Exponential
+from .lattice import FEWEST_PER_ISLAND, N_ISLANDS, LatticeNoise
+from .particles import Blocks, check_blocks
 from .resampling import scheme
 from .result import Diagnostics, SampleResult
+from .samplers import CorrectedSampler, FlowSampler, FusedSampler, Noise, Sampler, as_integrator, as_sampler
 
-_INTEGRATORS: dict[str, Callable[[], Integrator]] = {
-    "euler_maruyama": EulerMaruyama,
-    "exponential": lambda: Exponential(1),
-    "exponential_2m": lambda: Exponential(2),
-    "stochastic_heun": lambda: Heun(True),
-    "predictor_corrector": PredictorCorrector,
-    "ddim": lambda: Exponential(1, stochastic=False),
-    "dpm_solver_2m": lambda: Exponential(2, stochastic=False),
-    "heun": lambda: Heun(False),
-    "adaptive": AdaptiveFlow,
-}
 _FEWEST_FOUNDERS = 250.0
 _SMALLEST_ESS = 0.02
-
-
-def known_integrators() -> dict[str, str]:
-    """Names of the integrators and the law that each samples."""
-    return {name: build().law for name, build in _INTEGRATORS.items()}
-
-
-@final
-@dataclass(frozen=True)
-class FusedSampler:
-    """Reverse SDE driven by the averaged score: samples the fused law ``P_w``, in general not the KL barycenter.
-
-    Parameters
-    ----------
-    integrator : Integrator or str
-        One of :func:`known_integrators` that is stochastic.
-    n_steps : int
-        Steps on a log-SNR grid, if the caller gives none.
-    """
-
-    integrator: Integrator | str = field(default_factory=lambda: Exponential(2))
-    n_steps: int = 128
-
-
-@final
-@dataclass(frozen=True)
-class FlowSampler:
-    """Probability flow driven by the averaged score: deterministic given the start; its law is not quite ``P_w``."""
-
-    integrator: Integrator | str = field(default_factory=lambda: Exponential(2, stochastic=False))
-    n_steps: int = 64
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class CorrectedSampler:
-    """Weighted particles that follow the KL barycenter ``p_w``; see :mod:`sfbench.sampling.corrected`.
-
-    Parameters
-    ----------
-    integrator : AffineIntegrator
-        The chain whose geometric mean is sampled.
-    resampling : {"systematic", "stratified", "srinivasan", "multinomial"}
-        Scheme; see :mod:`sfbench.sampling.resampling`.
-    threshold : float
-        Resample when the effective share of the particles falls below this; 0 never does.
-    moves : LangevinMoves, optional
-        Moves at every time.
-    blocks : array_like (d,), optional
-        Labels of groups of coordinates over which *all* models factorise; weighted and resampled apart.
-    n_steps : int
-        Steps on a log-SNR grid, if the caller gives none.
-    """
-
-    integrator: AffineIntegrator = field(default_factory=lambda: Exponential(2))
-    resampling: str = "systematic"
-    threshold: float = 0.9
-    moves: LangevinMoves | None = None
-    blocks: Any = None
-    n_steps: int = 256
-
-    def __post_init__(self) -> None:
-        scheme(self.resampling)
-        if not 0.0 <= self.threshold <= 1.0:
-            raise SfbenchError(f"threshold must lie in [0, 1], got {self.threshold!r}")
-        if not isinstance(self.integrator, AffineIntegrator) or self.integrator.law == Exponential(1, False).law:
-            raise SfbenchError(
-                f"the corrected sampler needs a stochastic one-evaluation integrator, got {self.integrator!r}; "
-                "use Exponential(1), Exponential(2) or EulerMaruyama()"
-            )
-
-
-Sampler = FusedSampler | FlowSampler | CorrectedSampler
-_SAMPLERS: dict[str, Callable[[], Sampler]] = {"fused": FusedSampler, "corrected": CorrectedSampler, "ode": FlowSampler}
+_LARGEST_CHANGE = 0.1
 
 
 def sample(
@@ -178,7 +86,7 @@ def sample(
     Costs ``steps x evaluations per step`` evaluations of every model of positive weight on n points.
     """
     fused = as_fused(source, process)
-    chosen = _choose(sampler)
+    chosen = as_sampler(sampler)
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
         raise SfbenchError(f"n must be an integer of at least 1, got {n!r}")
     kind = np.dtype(dtype)
@@ -189,12 +97,10 @@ def sample(
     if not isinstance(steps, TimeSteps):
         steps = time_steps(fused.process, chosen.n_steps if steps is None else steps)
     generator = np.random.default_rng(rng)
-    start = float(steps.times[0])
-    x = (fused.process.prior_std(start) * generator.standard_normal((int(n), fused.dim))).astype(kind, copy=False)
     order = tracked(range(len(steps)), label="sampling", total=len(steps), enabled=progress)
     if isinstance(chosen, CorrectedSampler):
-        return _sample_corrected(fused, chosen, x, steps, order, max_lost, callback, generator)
-    return _sample_unweighted(fused, chosen, x, steps, order, max_lost, callback, generator)
+        return _sample_corrected(fused, chosen, (int(n), kind), steps, order, max_lost, callback, generator)
+    return _sample_unweighted(fused, chosen, (int(n), kind), steps, order, max_lost, callback, generator)
 
 
 def as_fused(source: Any, process: ForwardProcess | None = None) -> FusedScore:
@@ -208,14 +114,9 @@ def as_fused(source: Any, process: ForwardProcess | None = None) -> FusedScore:
         found = FusedScore((source,), [1.0], process=source.process)
     if found is not None:
         if process is not None and process != found.process:
-            raise ModelError(f"source was built with {found.process!r} but process={process!r} was given; leave it out")
-        for i, model in enumerate(found.models):
-            own = getattr(model, "process", None)
-            if isinstance(own, ForwardProcess) and own != found.process:
-                raise ModelError(
-                    f"models[{i}] belongs to {own!r} but the fused score runs under {found.process!r}; scores of "
-                    "different processes cannot be averaged (re-train, or convert the time and scale explicitly)"
-                )
+            raise ProcessMismatchError(
+                f"source was built with {found.process!r} but process={process!r} was given; leave it out"
+            )
         return found
     if isinstance(source, ScoreModel) or hasattr(source, "diffuse"):
         if process is None:
@@ -227,18 +128,10 @@ def as_fused(source: Any, process: ForwardProcess | None = None) -> FusedScore:
     )
 
 
-def _choose(sampler: Any) -> Sampler:
-    if isinstance(sampler, FusedSampler | FlowSampler | CorrectedSampler):
-        return sampler
-    if sampler not in _SAMPLERS:
-        raise SfbenchError(f"unknown sampler {sampler!r}; use 'fused' (law P_w), 'corrected' (p_w) or 'ode'")
-    return _SAMPLERS[sampler]()
-
-
 def _sample_unweighted(
     fused: FusedScore,
     sampler: FusedSampler | FlowSampler,
-    x: FloatArray,
+    size: tuple[int, np.dtype[Any]],
     steps: TimeSteps,
     order: Iterator[int],
     max_lost: float,
@@ -250,15 +143,16 @@ def _sample_unweighted(
     if flow != isinstance(sampler, FlowSampler):
         raise SfbenchError(f"{type(sampler).__name__} cannot use {integrator!r}, which samples the {integrator.law}")
     score = CountedScore(fused, "the fused score", fused.models)
-    herd = Herd(len(x))
-    kind: type[np.float32] | type[np.float64] = np.float32 if x.dtype == np.float32 else np.float64
-    equal = np.full(len(x), -np.log(len(x)))
+    n, kind = size
+    herd = Herd(n)
+    equal = np.full(n, -np.log(n))
 
     def noise(like: FloatArray) -> FloatArray:
-        return rng.standard_normal(like.shape, dtype=kind)
+        return rng.standard_normal(like.shape, dtype=kind.type)
 
     memory: FloatArray | None = None
     times = steps.times
+    x = fused.process.prior_std(float(times[0])) * noise(np.zeros((n, fused.dim), dtype=kind))
     for j in order:
         before = float(times[j - 1]) if j else None
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is lost, and reported
@@ -278,27 +172,33 @@ def _sample_unweighted(
 def _sample_corrected(
     fused: FusedScore,
     sampler: CorrectedSampler,
-    x: FloatArray,
+    size: tuple[int, np.dtype[Any]],
     steps: TimeSteps,
     order: Iterator[int],
     max_lost: float,
     callback: Observer | None,
     rng: np.random.Generator,
 ) -> SampleResult:
+    n, kind = size
     blocks = check_blocks(
         sampler.blocks, fused, np.random.default_rng(0), float(np.sqrt(steps.times[0] * steps.times[-1]))
     )
+    lattice = LatticeNoise(rng) if _use_lattice(sampler.noise, blocks, fused.dim, n) else None
     pick = scheme(sampler.resampling)
-    run = ParticleRun(fused, sampler.integrator, blocks, sampler.threshold, pick, sampler.moves, rng)
-    herd = Herd(len(x))
+    run = ParticleRun(fused, sampler.integrator, blocks, sampler.threshold, pick, sampler.moves, rng, lattice)
+    herd = Herd(n)
     with np.errstate(over="ignore", invalid="ignore"):
-        particles = run_corrected(run, x, steps, herd, callback, order)
+        particles = run_corrected(run, n, kind, steps, herd, callback, order)
     log_partition = particles.log_partition()
+    doubling = _step_doubling(run, n, kind, steps, log_partition, max_lost) if sampler.check_steps else None
     founders = float(1.0 / particles.founder_shares().max())
-    n_resamplings = int(particles.resamplings.max())
     if len(blocks) > 1:  # weights per block are no weights of points: end with equal ones
+        particles.merge_islands()
         particles.resample(blocks, np.inf, pick, rng, [])
-    lost, doubts = herd.report(max_lost), _distrust(particles.ess, founders, len(x))
+        particles.log_weights[:] = 0.0
+        particles.ess.pop()
+        particles.resamplings -= 1
+    lost, doubts = herd.report(max_lost), _distrust(particles.ess, founders, n, doubling)
     for message in doubts:
         warnings.warn(message, TrustWarning, stacklevel=3)
     diagnostics = Diagnostics(
@@ -307,17 +207,46 @@ def _sample_corrected(
         run.evaluations,
         herd.lost_share,
         np.asarray(particles.ess),
-        n_resamplings,
+        int(particles.resamplings.max()),
         founders,
         log_partition,
+        doubling,
         (*lost, *doubts),
     )
-    log_weights = _spread_weights(herd, particles.log_weights.sum(axis=1))
+    log_weights = _spread_weights(herd, particles.log_weights.sum(axis=0))
     return SampleResult(herd.restore(particles.x), log_weights, CORRECTED_LAW, float(steps.times[-1]), diagnostics)
 
 
-def _distrust(ess: list[float], founders: float, n: int) -> tuple[str, ...]:
+def _use_lattice(noise: Noise, blocks: Blocks, dim: int, n: int) -> bool:
+    fewest = N_ISLANDS * FEWEST_PER_ISLAND
+    possible = blocks.on_lines(dim) and n >= fewest
+    if noise == "lattice" and not possible:
+        raise SfbenchError(
+            f"lattice noise needs blocks of one coordinate each and at least {fewest} particles, got {len(blocks)} "
+            f"block(s) in dimension {dim} and n = {n}; use noise='auto' or 'independent'"
+        )
+    return possible and noise != "independent"
+
+
+def _step_doubling(
+    run: ParticleRun, n: int, kind: DTypeLike, steps: TimeSteps, found: Estimate, max_lost: float
+) -> Estimate:
+    """How much log Z changed when the number of steps was doubled to the present one."""
+    times = steps.times[::2] if len(steps) % 2 == 0 else np.append(steps.times[::2], steps.times[-1])
+    half, herd = TimeSteps(times), Herd(n)
+    with np.errstate(over="ignore", invalid="ignore"):
+        coarse = run_corrected(run, n, kind, half, herd, None, range(len(half))).log_partition()
+    herd.report(max_lost)
+    error = float(np.hypot(found.stderr, coarse.stderr))
+    return Estimate(found.value - coarse.value, error, n, f"{len(half)} against {len(steps)} steps")
+
+
+def _distrust(ess: list[float], founders: float, n: int, doubling: Estimate | None) -> tuple[str, ...]:
     messages = []
+    if doubling is not None and abs(doubling.value) > _LARGEST_CHANGE + 3.0 * doubling.stderr:
+        messages.append(
+            f"doubling the number of steps changed log Z by {doubling.value:+.3g}: the steps are too long (take more)"
+        )
     if ess and min(ess) < _SMALLEST_ESS:
         messages.append(
             f"the effective share of the particles fell to {min(ess):.2%}: the weights changed too fast for the steps, "
@@ -338,12 +267,3 @@ def _spread_weights(herd: Herd, log_weights: Float64Array | None) -> Float64Arra
     top = values.max()
     out[herd.alive] = values - top - np.log(np.exp(values - top).sum())
     return out
-
-
-def as_integrator(integrator: Integrator | str) -> Integrator:
-    """The integrator of that name, or the integrator itself."""
-    if isinstance(integrator, Integrator):
-        return integrator
-    if integrator not in _INTEGRATORS:
-        raise SfbenchError(f"unknown integrator {integrator!r}; use one of {', '.join(_INTEGRATORS)}")
-    return _INTEGRATORS[integrator]()

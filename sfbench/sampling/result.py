@@ -32,7 +32,12 @@ class Diagnostics:
     founders : float or None
         Effective number of initial particles from which the final weight descends (of the worst block).
     log_partition : Estimate or None
-        ``log Z_{t_min}(w) - log Z_T(w)``, which tends to ``log Z(w)``; its standard error comes from the genealogy.
+        ``log Z_{t_min}(w) - log Z_T(w)``, which tends to ``log Z(w)``. Its standard error covers the sampling only
+        (``method`` says how it was found), not the length of the steps.
+    step_doubling : Estimate or None
+        Change of log Z when the number of steps was doubled to the present one
+        (``CorrectedSampler(check_steps=True)``). The error that the steps leave in log Z is about this large at first
+        order, a third of it at second order.
     messages : tuple of str
         What is wrong, in plain words; empty means that nothing was found.
     """
@@ -45,6 +50,7 @@ class Diagnostics:
     n_resamplings: int = 0
     founders: float | None = None
     log_partition: Estimate | None = None
+    step_doubling: Estimate | None = None
     messages: tuple[str, ...] = ()
 
     @property
@@ -120,6 +126,8 @@ class SampleResult:
             )
         if d.log_partition is not None:
             lines.append(f"  log Z: {d.log_partition}")
+        if d.step_doubling is not None:
+            lines.append(f"  change of log Z by doubling the steps: {d.step_doubling}")
         if d.lost_share:
             lines.append(f"  lost trajectories: {d.lost_share:.2%}")
         lines += [f"  WARNING: {message}" for message in d.messages]

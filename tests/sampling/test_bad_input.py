@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
-from sfbench.errors import ModelError, NotFiniteError, SfbenchError
+import sfbench
+from sfbench.aligned_score import AlignedScore
+from sfbench.errors import ModelError, NotFiniteError, ProcessMismatchError, SfbenchError
 from sfbench.processes import OrnsteinUhlenbeck, VariancePreserving
+from sfbench.product_score import ProductScore
 from sfbench.sampling import (
     CorrectedSampler,
     DivergenceError,
@@ -108,9 +111,14 @@ def test_sources_that_cannot_be_sampled():
 
 def test_models_of_different_processes_are_refused():
     law = GaussianMixture([1.0], [[0.0]], 1.0)
-    mixed = FusedScore([AnalyticScore(law, OU), AnalyticScore(law, VariancePreserving())], [0.5, 0.5], process=OU)
-    with pytest.raises(ModelError, match=r"models\[1\]"):
-        sample(mixed, 5, rng=0)
+    other = AnalyticScore(law, VariancePreserving())
+    for model in (other, ProductScore(other, 1)):
+        with pytest.raises(ProcessMismatchError, match=r"models\[1\].*VariancePreserving.*OrnsteinUhlenbeck"):
+            FusedScore([AnalyticScore(law, OU), model], [0.5, 0.5], process=OU)
+    with pytest.raises(ProcessMismatchError, match=r"VariancePreserving.*OrnsteinUhlenbeck"):
+        sfbench.fuse([other, other], np.zeros((5, 1)), process=OU, rng=0)
+    aligned = AlignedScore(other, 1.0, process=OU, own_process=VariancePreserving())
+    assert FusedScore([AnalyticScore(law, OU), aligned], [0.5, 0.5], process=OU).dim == 1
 
 
 def test_bad_options():

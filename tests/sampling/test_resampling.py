@@ -21,14 +21,15 @@ def test_offspring_are_n_and_near_expectation(raw, name, seed):
         assert np.all(np.abs(counts - len(w) * w) < 1 + 1e-9)
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(st.sampled_from(sorted(SCHEMES)), st.integers(0, 1000))
 def test_offspring_are_unbiased(name, seed):
     rng = np.random.default_rng(seed)
     w = rng.dirichlet(np.ones(6))
     draws = [np.bincount(SCHEMES[name](w, rng, None), minlength=6) for _ in range(1500)]
     error = np.std(draws, axis=0) / np.sqrt(1500)
-    assert np.all(np.abs(np.mean(draws, axis=0) - 6 * w) < 5.5 * error + 1e-9)
+    # A particle of tiny weight may never be drawn, which shows no spread at all: Poisson's is added.
+    assert np.all(np.abs(np.mean(draws, axis=0) - 6 * w) < 5.5 * np.hypot(error, np.sqrt(6 * w) / np.sqrt(1500)))
 
 
 def test_systematic_has_less_variance_than_multinomial():
