@@ -1,7 +1,7 @@
 r"""Population statistics: the objective's exact G, b and c, without sampling.
 
-- **Gaussian auxiliaries, mixture target**: closed form per time node, any dimension (:mod:`sfbench.affine_gram`); c too
-  when the target is Gaussian.
+- **Gaussian auxiliaries, mixture target**: closed form per time node, any dimension (:mod:`sfbench.affine_gram`). The
+  constant c has one when the target is Gaussian; for other targets it is computed if the next rule applies, else None.
 - **Problems of rank 1 and 2** (see :mod:`synthetic.subspace`): quadrature. A mixture target has an analytic noised
   density. A pool ``p_w`` has not: its noised density and gradient are computed by a rule that stays accurate at both
   ends,
@@ -45,7 +45,9 @@ def population_gram(
     """
     description = f"{process!r}, t in [{grid.nodes[0]:.6g}, {grid.nodes[-1]:.6g}], {len(grid)} nodes, population"
     node: Callable[[float, float], tuple[Float64Array, Float64Array, float | None]]
-    if are_gaussian(problem.auxiliaries) and isinstance(problem.target, GaussianMixture):
+    target, subspace = problem.target, problem.subspace()
+    affine = are_gaussian(problem.auxiliaries) and isinstance(target, GaussianMixture)
+    if affine and (target.n_components == 1 or subspace is None or subspace.rank > 2):  # type: ignore[attr-defined]
         node = _gaussian_node(problem.auxiliaries, problem.target)  # type: ignore[arg-type]  # just checked
     else:
         node = _quadrature_node(problem)

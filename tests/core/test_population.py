@@ -107,11 +107,18 @@ def test_the_constant_makes_j_the_mean_squared_distance_of_scores() -> None:
     assert abs(terms.mean() - exact.value(w[::-1])) > 5 * terms.std() / np.sqrt(len(x))
 
 
-def test_the_constant_is_unknown_for_gaussians_and_a_mixture_target() -> None:
-    problem = make_problem("bimodal_from_unimodal", d=3)
-    gram = population_gram(problem, process=OrnsteinUhlenbeck(), grid=time_grid(0.01, 1.0, 4))
-    assert gram.c is None
-    assert population_weights(problem, process=OrnsteinUhlenbeck(), grid=time_grid(0.01, 1.0, 4)) == pytest.approx(0.5)
+def test_the_constant_is_unknown_for_gaussians_and_a_general_mixture_target() -> None:
+    """In more than two dimensions, where no quadrature reaches it; in fewer it is that of the line, at any d."""
+    process, grid = OrnsteinUhlenbeck(), time_grid(0.01, 1.0, 4)
+    problems = [make_problem("bimodal_from_unimodal", d=d) for d in (1, 3, 50)]
+    grams = [population_gram(problem, process=process, grid=grid) for problem in problems]
+    assert grams[0].c is not None
+    assert [gram.c for gram in grams] == pytest.approx([grams[0].c] * 3, rel=1e-9)
+    target = GaussianMixture([0.5, 0.5], 3 * np.eye(3)[:2], [0.5, 2.0])  # several variances: no shared complement
+    general = SyntheticProblem("general", target, problems[1].auxiliaries, None)
+    assert population_gram(general, process=process, grid=grid).c is None
+    for problem in problems:
+        assert population_weights(problem, process=process, grid=grid) == pytest.approx(0.5)
 
 
 def test_commuting_problems_have_their_true_weights_on_every_window(shifted: SyntheticProblem) -> None:
