@@ -13,21 +13,37 @@ from . import _sentinel  # noqa: F401  # refuses foreign packages of our names: 
 
 # isort: split
 from . import bounds, metrics
-from .errors import GramError, GridError, InexactError, ModelError, NotFiniteError, OutputError, SfbenchError
+from .aligned_score import AlignedScore
+from .errors import (
+    GramError,
+    GridError,
+    InexactError,
+    ModelError,
+    NotFiniteError,
+    OutputError,
+    ProcessMismatchError,
+    SfbenchError,
+)
 from .fusion import FusionResult, fuse
 from .gram import ScoreGram
 from .grids import TimeGrid, time_grid
 from .population import population_gram, population_weights
 from .processes import ForwardProcess, OrnsteinUhlenbeck, VarianceExploding, VariancePreserving
-from .sampling import SampleResult, sample
+from .product_score import ProductScore
+from .sampling import CorrectedSampler, FlowSampler, FusedSampler, SampleResult, sample
 from .scores import AnalyticScore, FusedScore, ScoreModel
 from .statistics import GramSettings, prefix_grams, score_gram, simulated_grams
+from .time_steps import TimeSteps, time_steps
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AlignedScore",
     "AnalyticScore",
+    "CorrectedSampler",
+    "FlowSampler",
     "ForwardProcess",
+    "FusedSampler",
     "FusedScore",
     "FusionResult",
     "GramError",
@@ -38,11 +54,14 @@ __all__ = [
     "NotFiniteError",
     "OrnsteinUhlenbeck",
     "OutputError",
+    "ProcessMismatchError",
+    "ProductScore",
     "SampleResult",
     "ScoreGram",
     "ScoreModel",
     "SfbenchError",
     "TimeGrid",
+    "TimeSteps",
     "VarianceExploding",
     "VariancePreserving",
     "bounds",
@@ -55,4 +74,5 @@ __all__ = [
     "score_gram",
     "simulated_grams",
     "time_grid",
+    "time_steps",
 ]

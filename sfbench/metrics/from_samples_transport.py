@@ -141,7 +141,10 @@ def _plan(
         return (rows, columns, np.full(len(rows), 1.0 / len(rows))), "assignment"
     pot = _pot()
     if pot is not None:
-        dense = np.asarray(pot.emd(v, w, cost, numItermax=2_000_000))
+        plan, log = pot.emd(v, w, cost, numItermax=2_000_000, log=True)
+        if log["warning"] is not None:
+            raise SfbenchError(f"the transport plan was not solved: {log['warning']}")
+        dense = np.asarray(plan)
         rows, columns = np.nonzero(dense)
         return (rows, columns, dense[rows, columns]), "network simplex (POT)"
     if cost.size > _LARGEST_PROGRAM:
