@@ -41,8 +41,8 @@ _SMALLEST_LOG = {np.dtype(np.float64): -600.0, np.dtype(np.float32): -60.0}
 _RANGE = {np.dtype(np.float64): LARGEST, np.dtype(np.float32): 1e18}
 _SMALL_DIM = 8
 _GEMM = {np.dtype(np.float64): dgemm, np.dtype(np.float32): sgemm}
-_CHUNK_BYTES = 1 << 19
-_COPY_BYTES = 1 << 23  # of the points of one chunk
+_CHUNK_BYTES = 1 << 19  # of the log joints of one chunk, and of its points: both stay in the second-level cache
+_COPY_BYTES = 1 << 23  # of the points of one chunk, at most
 
 
 @final
@@ -51,13 +51,30 @@ class _Prepared:
     """Constants of the product form in one dtype, for means centred on ``centre``."""
 
     linear: FloatArray  # (m, d): mu_j / v_j
+    curved: FloatArray  # (m, 2): what multiplies |x|^2 (isotropic, else zero) and 1 in L_j
     quadratic: FloatArray  # (m, 1) or (m, d): -1 / 2 v_j
-    offset: FloatArray  # (m, 1): log w_j - log det / 2 - |mu_j|^2 / 2 v_j - d/2 log 2 pi
     precision: FloatArray  # (m, 1) or (m, d)
+    sums: FloatArray  # (2, m): ones, and the precision of isotropic components; times R: its total and the pull
     shared: float | None  # the common precision of isotropic components, if there is one
     centre: FloatArray | None  # (d,), or None if x is used as it is
     log_w: FloatArray  # (m, 1): normalised log weight, what L_j holds besides the quadratic form
     means_sq: float  # max_j |mu_j|^2
+
+
+def _add_product(out: FloatArray, a: FloatArray, b: FloatArray) -> None:
+    """``out += a @ b`` in place, without a temporary; out is C-contiguous, a and b are contiguous in either order."""
+    left, right = b.T, a.T  # BLAS sees the transposed product, in Fortran order
+    flip_left, flip_right = not left.flags.f_contiguous, not right.flags.f_contiguous
+    _GEMM[out.dtype](
+        1.0,
+        left.T if flip_left else left,
+        right.T if flip_right else right,
+        beta=1.0,
+        c=out.T,
+        trans_a=flip_left,
+        trans_b=flip_right,
+        overwrite_c=1,
+    )
 
 
 @final
@@ -96,7 +113,9 @@ class MixtureKernel:
     def _rows_per_chunk(self, itemsize: int) -> int:
         m, d = self.means.shape
         width = m + (d if self.spectrum.layout == "diagonal" else 0)
-        return int(min(max(_CHUNK_BYTES // (itemsize * width), 64), max(_COPY_BYTES // (itemsize * d), 1), 8192))
+        fitting = max(_CHUNK_BYTES // (itemsize * width), 64)
+        cached = max(_CHUNK_BYTES // (itemsize * d), 512)  # below 512 rows the calls cost more than the cache saves
+        return int(min(fitting, cached, max(_COPY_BYTES // (itemsize * d), 1), 8192))
 
     def _try_product_form(
         self, x: FloatArray, log_prob: FloatArray | None, score: FloatArray | None, divergence: FloatArray | None
@@ -113,7 +132,8 @@ class MixtureKernel:
             points = x if prepared.centre is None else x - prepared.centre
             if small:
                 points = np.asfortranarray(points)
-            norms: FloatArray = np.einsum("nd,nd->n", points, points)
+            with np.errstate(over="ignore", invalid="ignore"):  # an infinite norm is above every budget
+                norms: FloatArray = np.vecdot(points, points)
             if float(norms.max()) + prepared.means_sq <= budget:
                 self._product_form(prepared, points, norms, log_prob, score, divergence)
                 return True
@@ -143,12 +163,17 @@ class MixtureKernel:
             means = self.means - centre if centred else self.means
             precision = 1.0 / self.spectrum.values
             linear = means * precision
-            shared = self.spectrum.layout == "isotropic" and bool(np.all(precision == precision[0]))
+            isotropic = self.spectrum.layout == "isotropic"
+            shared = isotropic and bool(np.all(precision == precision[0]))
+            offset = self.log_norm - 0.5 * (linear * means).sum(axis=1)
+            slope = -0.5 * precision[:, 0] if isotropic and not shared else np.zeros(len(means))
+            pull = precision[:, 0] if isotropic else np.zeros(len(means))
             self._prepared[key] = _Prepared(
                 linear=linear.astype(dtype),
+                curved=np.stack([slope, offset], axis=1).astype(dtype),
                 quadratic=(-0.5 * precision).astype(dtype),
-                offset=(self.log_norm - 0.5 * (linear * means).sum(axis=1))[:, None].astype(dtype),
                 precision=precision.astype(dtype),
+                sums=np.stack([np.ones(len(means)), pull]).astype(dtype),
                 shared=float(precision[0, 0]) if shared else None,
                 centre=centre if centred else None,
                 log_w=self.log_norm[:, None].astype(dtype),
@@ -167,15 +192,13 @@ class MixtureKernel:
         divergence: FloatArray | None,
     ) -> None:
         xt = x.T
-        joint = c.linear @ xt  # (m, rows)
+        joint: FloatArray = c.curved @ np.stack([norms, np.ones_like(norms)])  # (m, rows)
+        _add_product(joint, c.linear, xt)
         square_term: FloatArray | None = None  # the part of log p common to all components, added at the end
         if self.spectrum.layout == "diagonal":
-            joint += c.quadratic @ (xt * xt)
-        elif c.shared is None:
-            joint += c.quadratic * norms
-        else:
+            _add_product(joint, c.quadratic, xt * xt)
+        elif c.shared is not None:
             square_term = (-0.5 * c.shared) * norms
-        joint += c.offset
         quad: FloatArray | None = None
         if divergence is not None:  # squared Mahalanobis distances, before the exponential overwrites the joints
             quad = -2.0 * (joint - c.log_w) if square_term is None else -2.0 * (joint - c.log_w + square_term)
@@ -183,27 +206,30 @@ class MixtureKernel:
         joint -= top
         np.maximum(joint, _SMALLEST_LOG[x.dtype], out=joint)
         np.exp(joint, out=joint)
-        total = joint.sum(axis=0)
+        total, pull = c.sums @ joint
         if log_prob is not None:
             log_prob[...] = np.log(total) + top
             if square_term is not None:
                 log_prob += square_term
         if score is None and divergence is None:
             return
-        joint /= total
-        value = self._product_score(c, xt, joint, out=score)
+        np.reciprocal(total, out=total)
+        joint *= total
+        pull *= total
+        value = self._product_score(c, xt, joint, pull, out=score)
         if divergence is not None:
             assert quad is not None
             divergence[...] = self._product_divergence(c, x, joint, quad, value)
 
-    def _product_score(self, c: _Prepared, xt: FloatArray, resp: FloatArray, out: FloatArray | None) -> FloatArray:
-        """Score as a (rows, d) array, written into ``out`` if given."""
+    def _product_score(
+        self, c: _Prepared, xt: FloatArray, resp: FloatArray, pull: FloatArray, out: FloatArray | None
+    ) -> FloatArray:
+        """Score as a (rows, d) array, written into ``out`` if given; ``pull`` (rows,) is the mean precision."""
         d, rows = xt.shape
-        pulled = c.shared if c.shared is not None else c.precision.T @ resp  # number, (1, rows) or (d, rows)
-        precision = np.asarray(pulled, dtype=xt.dtype)
+        diagonal = self.spectrum.layout == "diagonal"
         if d <= _SMALL_DIM:
             s = c.linear.T @ resp
-            s -= precision * xt
+            s -= (c.precision.T @ resp if diagonal else pull) * xt
             if out is None:
                 return s.T
             out[...] = s.T
@@ -211,9 +237,13 @@ class MixtureKernel:
         if out is None:
             out = np.empty((rows, d), dtype=xt.dtype)
         # One accumulating product, out = R'(M/v) - precision x, instead of a product and a subtraction.
-        np.multiply(xt.T, -precision.T, out=out)
-        gemm = _GEMM[xt.dtype]
-        gemm(1.0, c.linear.T, resp.T, beta=1.0, c=out.T, trans_b=1, overwrite_c=1)
+        if diagonal:
+            np.multiply(xt.T, -(c.precision.T @ resp).T, out=out)
+        elif c.shared is not None:
+            np.multiply(xt.T, xt.dtype.type(-c.shared), out=out)
+        else:
+            np.einsum("nd,n->nd", xt.T, np.negative(pull, out=pull), out=out)
+        _add_product(out, resp.T, c.linear)
         return out
 
     def _product_divergence(

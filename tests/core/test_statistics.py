@@ -6,8 +6,18 @@ import numpy as np
 import pytest
 
 import sfbench
-from sfbench import GramError, ModelError, NotFiniteError, ScoreGram, prefix_grams, score_gram, simulated_grams
-from sfbench.statistics import ESTIMATORS
+from sfbench import (
+    GramError,
+    ModelError,
+    NotFiniteError,
+    OrnsteinUhlenbeck,
+    ScoreGram,
+    prefix_grams,
+    score_gram,
+    simulated_grams,
+    time_grid,
+)
+from sfbench.statistics import ESTIMATORS, GramSettings
 from solvers import solve
 from synthetic import GaussianMixture, SyntheticProblem, make_problem
 
@@ -167,7 +177,7 @@ def test_results_do_not_depend_on_chunks(
     laws, rule = REDUCIBLE[kind], settings(estimator, n_noise=2, noise=noise)
     x = np.random.default_rng(11).normal(0, 2, (500, laws[0].dim))
     whole = score_gram(laws, x, rule, keep=40, rng=7)
-    monkeypatch.setattr("sfbench.statistics._CHUNK_NUMBERS", 1)
+    monkeypatch.setattr("sfbench.gram_sources._CHUNK_NUMBERS", 1)
     chunked = score_gram(laws, x, rule, keep=40, rng=7)
     assert _agree(chunked, whole)
     assert chunked.contributions.g == pytest.approx(whole.contributions.g, rel=1e-12, abs=1e-12)
@@ -178,7 +188,7 @@ def test_simulated_prefixes_do_not_depend_on_chunks(monkeypatch: pytest.MonkeyPa
     problem = make_problem("embedded_mixture", k=3, d=8)
     arguments = problem.auxiliaries, problem.target, settings(), [50, 400]
     whole = simulated_grams(*arguments, rng=8)
-    monkeypatch.setattr("sfbench.statistics._CHUNK_NUMBERS", 1)
+    monkeypatch.setattr("sfbench.gram_sources._CHUNK_NUMBERS", 1)
     assert all(_agree(a, b) for a, b in zip(simulated_grams(*arguments, rng=8), whole, strict=True))
 
 
@@ -305,7 +315,7 @@ def test_nan_of_one_model_names_model_time_and_row(
     estimator: str, value: object, ou: sfbench.OrnsteinUhlenbeck, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(NaNAt, "value", value)
-    monkeypatch.setattr("sfbench.statistics._CHUNK_NUMBERS", 1)
+    monkeypatch.setattr("sfbench.gram_sources._CHUNK_NUMBERS", 1)
     law = GaussianMixture([1.0], np.zeros((1, 2)), 1.0)
     rule = settings(estimator)
     broken = next(t for t in rule.grid.nodes if t > NaNAt.where)
@@ -389,3 +399,14 @@ def test_bad_settings_are_refused(reference: SyntheticProblem) -> None:
             settings(**options)
     with pytest.raises(GramError, match="n_noise > 1 needs data"):
         simulated_grams(reference.auxiliaries, reference.target, settings(n_noise=2), [4])
+
+
+def test_objectives_that_weigh_times_differently_do_not_merge() -> None:
+    process, grid = OrnsteinUhlenbeck(), time_grid(0.01, 2.0, 8)
+    described = {
+        GramSettings(process, grid, weighting=weighting).describe()
+        for weighting in ("girsanov", "sigma2", lambda t: np.asarray(t) ** 2, lambda t: np.asarray(t) ** 3)
+    }
+    assert len(described) == 4
+    again = [GramSettings(process, grid, weighting=lambda t: np.asarray(t) ** 2).describe() for _ in range(2)]
+    assert again[0] == again[1]
