@@ -6,6 +6,7 @@ Every error is one line on standard error and exit code 2, never a traceback (``
 import json
 import os
 import sys
+from pathlib import Path
 
 import typer
 
@@ -53,10 +54,11 @@ app.add_typer(study_app, name="study")
 
 @app.command()
 def doctor(as_json: Json = False) -> None:
-    """Check the installation: versions, optional backends, shadowed packages, floating point."""
+    """Check the installation: versions, optional backends, BLAS, shadowed packages."""
     from .files import provenance
 
-    shadowed = _sentinel.shadowed()
+    checkout = (Path(__file__).resolve().parent.parent / "benchmarks").is_dir()
+    shadowed = _sentinel.shadowed((*_sentinel.OWN_PACKAGES, *(["benchmarks"] if checkout else [])))
     usable = set(available_solvers())
     missing = [name for name in known_solvers() if name not in usable]
     report = provenance() | {"sfbench": __version__, "shadowed": shadowed, "missing_solvers": missing}
@@ -101,7 +103,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _failed(message: str, code: int) -> int:
-    print("sfbench:", " ".join(message.split()), file=sys.stderr)
+    if message:  # none where the command-line library has printed its help
+        print("sfbench:", " ".join(message.split()), file=sys.stderr)
     return code
 
 
