@@ -17,8 +17,8 @@ from .errors import (
     StudyError,
 )
 from .journal import Journal
-from .repair import repair, verify
 from .outcome import Outcome, RunSettings, complete_records, store_path
+from .repair import repair, verify
 from .runner import run_study
 
 __all__ = [
