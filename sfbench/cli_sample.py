@@ -8,18 +8,12 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from synthetic import IntractableError, LogLinearPool, make_problem
+from synthetic import IntractableError, LogLinearPool
 
-from .files import write_atomically
-from .processes import OrnsteinUhlenbeck, VarianceExploding, VariancePreserving
+from .cli_common import PROCESSES, Json, build_problem, process_named
+from .files import prepare_folder, write_atomically
 from .sampling import SampleResult, TrustWarning, sample
 from .scores import FusedScore
-
-_PROCESSES = {
-    "ornstein_uhlenbeck": OrnsteinUhlenbeck,
-    "variance_preserving": VariancePreserving,
-    "variance_exploding": VarianceExploding,
-}
 
 
 def sample_command(
@@ -28,18 +22,19 @@ def sample_command(
     sampler: Annotated[str, typer.Option(help="fused (law P_w), corrected (barycenter p_w) or ode")] = "corrected",
     n: Annotated[int, typer.Option(help="number of points")] = 10_000,
     steps: Annotated[int | None, typer.Option(help="number of steps [default: the sampler's]")] = None,
-    process: Annotated[str, typer.Option(help=", ".join(_PROCESSES))] = "ornstein_uhlenbeck",
+    process: Annotated[str, typer.Option(help=", ".join(PROCESSES))] = "ornstein_uhlenbeck",
     param: Annotated[list[str] | None, typer.Option(help="problem parameter as name=value; repeat")] = None,
     seed: Annotated[int, typer.Option(help="seed of problem and noise")] = 0,
     out: Annotated[Path | None, typer.Option(help="write points and log weights to this .npz file")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print one JSON document")] = False,
+    as_json: Json = False,
 ) -> None:
     """Sample the fusion of a named problem's auxiliaries and report which law it is and whether to trust it."""
-    if process not in _PROCESSES:
-        raise ValueError(f"unknown process {process!r}; use one of {', '.join(_PROCESSES)}")
-    built = make_problem(problem, rng=seed, **_parameters(param or []))
+    noising = process_named(process)
+    if out is not None:
+        prepare_folder(out.parent)  # before anything is computed
+    built = build_problem(problem, param or [], seed)
     chosen = [1.0 / built.k] * built.k if weights is None else _weights(weights)
-    fused = FusedScore(built.auxiliaries, chosen, process=_PROCESSES[process]())
+    fused = FusedScore(built.auxiliaries, chosen, process=noising)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TrustWarning)  # the report carries the same words
         result = sample(fused, n, sampler, steps=steps, progress=not as_json, rng=seed)  # type: ignore[arg-type]
@@ -83,17 +78,3 @@ def _weights(text: str) -> list[float]:
         return [float(part) for part in text.split(",")]
     except ValueError:
         raise ValueError(f"--weights takes numbers separated by commas, got {text!r}") from None
-
-
-def _parameters(pairs: list[str]) -> dict[str, Any]:
-    """Parse ``name=value`` pairs; values are JSON where they parse as JSON, else text."""
-    parameters: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals or not name:
-            raise ValueError(f"--param takes name=value, got {pair!r}")
-        try:
-            parameters[name] = json.loads(text)
-        except json.JSONDecodeError:
-            parameters[name] = text
-    return parameters

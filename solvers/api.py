@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 from time import perf_counter
 from typing import Any
 
@@ -20,9 +21,9 @@ from .base import Candidate, SimplexSolver, SolverResult, Status
 from .certificates import null_directions
 from .errors import NonFiniteError, ShapeError, SolverFailureError, UnsupportedObjectiveError
 from .minimum_norm import minimum_norm
-from .problem import Matrix, SimplexObjective, SimplexQP, Vector
+from .problem import Matrix, SimplexObjective, SimplexQP, Vector, finite_range, real_array
 from .projections import project_simplex
-from .registry import get_solver
+from .registry import resolve_solver
 
 
 def solve(
@@ -68,12 +69,8 @@ def solve(
         The solver broke down and gave no usable weights.
     """
     began = perf_counter()
-    backend = get_solver(solver, **options) if isinstance(solver, str) else solver
-    if not 0.0 < tol < math.inf:
-        raise ValueError(f"tol must be positive and finite, got {tol}")
-    if max_iter is not None and max_iter < 1:
-        raise ValueError(f"max_iter must be at least 1, got {max_iter}")
-    scale, k = problem.scale, problem.dim
+    backend = resolve_solver(solver, options)
+    check_limits(tol, max_iter)
     work: Any = problem
     unique = False
     if isinstance(problem, SimplexQP):
@@ -81,8 +78,7 @@ def solve(
         unique = problem.definite
     else:
         _check_supported(backend, problem)
-        if not 0.0 < scale < math.inf:
-            raise NonFiniteError(f"problem.scale must be positive and finite, got {scale}")
+    scale, k = problem.scale, problem.dim
     if k == 1:
         judged = judge(backend, Candidate(np.ones(1), 0), work)
     else:
@@ -94,6 +90,7 @@ def solve(
             max_iter=max_iter,
             start=first,
             rng=0 if rng is None else rng,
+            exacting=isinstance(backend, Auto),
         )
     limit = tol * work.scale
     directions = _no_directions(k)
@@ -149,7 +146,27 @@ def _break_ties(work: Any, judged: Judged, limit: float) -> tuple[Judged, Matrix
     return judged._replace(trail=(*judged.trail, note)), directions
 
 
+def check_limits(tol: float, max_iter: int | None) -> None:
+    """Raise `ValueError` unless ``0 < tol < inf`` and `max_iter` is None or a whole number from 1."""
+    try:
+        if 0.0 < tol < math.inf and (max_iter is None or operator.index(max_iter) >= 1):
+            return
+    except TypeError:
+        pass
+    if isinstance(tol, int | float | np.number) and 0.0 < tol < math.inf:
+        raise ValueError(f"max_iter must be at least 1, a whole number, got {max_iter!r}")
+    raise ValueError(f"tol must be positive and finite, got {tol!r}")
+
+
 def _check_supported(backend: SimplexSolver, problem: SimplexObjective) -> None:
+    missing = [name for name in ("dim", "scale", "value", "gradient") if not hasattr(problem, name)]
+    if missing:
+        raise TypeError(
+            f"problem must be a SimplexQP or have dim, scale, value and gradient; {type(problem).__name__} lacks "
+            f"{', '.join(missing)}"
+        )
+    if not 0.0 < problem.scale < math.inf:
+        raise NonFiniteError(f"problem.scale must be positive and finite, got {problem.scale}")
     needs = {"quadratic": "normalised", "hessian": "hessian", "conic": "conic"}
     attribute = needs.get(backend.requires)
     if attribute is not None and not hasattr(problem, attribute):
@@ -160,11 +177,12 @@ def _check_supported(backend: SimplexSolver, problem: SimplexObjective) -> None:
 
 
 def _starting_point(start: ArrayLike, k: int) -> Vector:
-    point = np.array(start, dtype=np.float64)
+    point = real_array(start, "start")[0].copy()
     if point.shape != (k,):
         raise ShapeError(f"start must have shape ({k},), got {point.shape}")
-    if not np.isfinite(point).all():
-        raise NonFiniteError(f"start must be finite, got {point}")
+    low, high = finite_range(point, "start")
     # A point already on the simplex keeps its zeros, which tell an active-set method where to start.
-    on_simplex = point.min() >= 0.0 and abs(point.sum() - 1.0) <= 1e-12
-    return point if on_simplex else project_simplex(point)
+    if low >= 0.0 and high <= 1.0 and abs(point.sum() - 1.0) <= 1e-12:
+        return point
+    with np.errstate(over="ignore"):
+        return project_simplex(point)

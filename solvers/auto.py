@@ -24,6 +24,7 @@ from .problem import SimplexObjective, SimplexQP, Vector
 from .registry import get_solver, is_available
 
 _BATCHED = ActiveSet()
+_ROUNDING = 1e-14
 
 
 class Judged(NamedTuple):
@@ -52,8 +53,9 @@ class Auto:
     def solve(self, objective: Any, *, tol: float, max_iter: int | None, start: Vector | None, rng: Seed) -> Candidate:
         """See `SimplexSolver.solve`."""
         best = first_certified(
-            self.choices(objective, tol, start is not None), objective, tol=tol, max_iter=max_iter, start=start, rng=rng
-        )
+            self.choices(objective, tol, start is not None),
+            objective, tol=tol, max_iter=max_iter, start=start, rng=rng, exacting=True,
+        )  # fmt: skip
         made = best.candidate
         return Candidate(best.weights, made.n_iter, made.exhausted, made.build_s, best.trail)
 
@@ -84,8 +86,12 @@ def first_certified(
     max_iter: int | None,
     start: Vector | None,
     rng: Seed,
+    exacting: bool = False,
 ) -> Judged:
     """The first answer with gap at most ``tol * scale``, or the best of all.
+
+    An `exacting` search measures the scale of a quadratic on the auxiliaries in use too, so that one hopeless auxiliary
+    with a huge ``P_ii`` does not loosen the tolerance for the others.
 
     Raises
     ------
@@ -95,21 +101,32 @@ def first_certified(
     limit = tol * objective.scale
     trail: list[str] = []
     best: Judged | None = None
+    failure: Exception | None = None
     for solver in solvers:
         try:
             candidate = solver.solve(objective, tol=tol, max_iter=max_iter, start=start, rng=rng)
             judged = judge(solver, candidate, objective)
-        except (ArithmeticError, RuntimeError, np.linalg.LinAlgError) as error:
+        except Exception as error:  # whatever a library raises, the next solver may do
             trail.append(f"{solver.name} failed: {error}")
+            failure = error
             continue
-        if judged.gap <= limit:
+        if judged.gap <= limit and (not exacting or _exact_enough(judged, objective, tol)):
             return judged if not trail else judged._replace(trail=(*trail, f"{solver.name} certified"))
         trail.append(f"{solver.name} stopped at gap {judged.gap / objective.scale:.1e} of scale")
         if best is None or judged.gap < best.gap:
             best, start = judged, judged.weights
     if best is None:
-        raise SolverFailureError("; ".join(trail) or "no solver was tried")
+        if len(trail) == 1 and isinstance(failure, ValueError | TypeError | ImportError):
+            raise failure  # the caller's own choice of solver or options
+        raise SolverFailureError("; ".join(trail) or "no solver was tried") from failure
     return best._replace(trail=(*best.candidate.trail, *(trail if len(trail) > 1 else ())))
+
+
+def _exact_enough(judged: Judged, objective: SimplexObjective, tol: float) -> bool:
+    if judged.gap <= _ROUNDING * objective.scale or not isinstance(objective, SimplexQP):
+        return True
+    diagonal = objective.P.reshape(-1)[:: objective.dim + 1]
+    return judged.gap <= tol * float(judged.weights.dot(diagonal))
 
 
 def _order(objective: SimplexObjective, tol: float, warm: bool) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .errors import InvalidProblemError, ShapeError
-from .problem import Matrix, SimplexQP, Vector, real_array, require_finite
+from .problem import LARGEST, Matrix, SimplexQP, Vector, real_array, require_finite
 
 
 @dataclass(frozen=True, slots=True, init=False, eq=False)
@@ -43,7 +43,7 @@ class SimplexQPBatch:
         if offsets.shape not in {(), (len(vectors),)}:
             raise ShapeError(f"r must be a number or have shape ({len(vectors)},), got {offsets.shape}")
         for array, name in ((matrices, "P"), (vectors, "q"), (offsets, "r")):
-            require_finite(array, name)
+            require_finite(array, name, LARGEST)
         object.__setattr__(self, "P", matrices)
         object.__setattr__(self, "q", vectors)
         object.__setattr__(self, "r", np.broadcast_to(offsets, (len(vectors),)))

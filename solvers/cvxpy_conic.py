@@ -41,7 +41,7 @@ class Cvxpy(AbstractLibrarySolver):
         Any name in ``cvxpy.installed_solvers()``.
     constraints : callable, optional
         Given the cvxpy variable w (k,), returns a sequence of cvxpy constraints, for example
-        ``lambda w: [w <= 0.5, cvxpy.sum(cvxpy.entr(w)) >= 0.7]``.
+        ``lambda w: [w <= 0.5, cvxpy.sum(cvxpy.entr(w)) >= 0.7]``; or a single one.
     solver_options : dict
         Passed to ``cvxpy.Problem.solve``, over tight defaults.
     """
@@ -57,8 +57,13 @@ class Cvxpy(AbstractLibrarySolver):
         """See `AbstractLibrarySolver.prepared`."""
         import cvxpy
 
+        installed = cvxpy.installed_solvers()
+        if str(self.cvxpy_solver).upper() not in installed:
+            raise ValueError(f"cvxpy finds the solvers {installed}, not {self.cvxpy_solver!r}; install it first")
         w = cvxpy.Variable(objective.dim, nonneg=True)
         problem = cvxpy.Problem(cvxpy.Minimize(objective.conic(cvxpy, w)), [cvxpy.sum(w) == 1, *self._extra(w)])
+        if not problem.is_dcp():
+            raise ValueError("cvxpy cannot verify that the constraints are convex; write them by its DCP rules")
 
         def run() -> tuple[Vector, int, bool]:
             n_iter = self._run(problem, max_iter)
@@ -80,7 +85,10 @@ class Cvxpy(AbstractLibrarySolver):
         return float(gradient @ _value(v, problem))
 
     def _extra(self, w: Any) -> Sequence[Any]:
-        return () if self.constraints is None else self.constraints(w)
+        if self.constraints is None:
+            return ()
+        extra = self.constraints(w)
+        return extra if isinstance(extra, Sequence) else (extra,)
 
     def _run(self, problem: Any, max_iter: int | None) -> int:
         import cvxpy

@@ -61,8 +61,8 @@ class LogPartitionObjective:
             raise ShapeError(f"mean_log_densities must have shape {L.shape[1:]}, got {mean.shape}")
         require_finite(L, "log_densities")
         require_finite(mean, "mean_log_densities")
-        kept = a > -np.inf
-        require_finite(a[kept], "log_weights")
+        kept = a != -np.inf
+        require_finite(np.where(kept, a, 0.0), "log_weights")
         if not kept.any():
             raise ShapeError("log_weights are all -inf: no quadrature node is left")
         # Subtracting a constant from log p_i on both sides changes nothing and keeps the sums small.

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .api import solve
+from .api import check_limits, solve
 from .base import BatchSolver, SimplexSolver, SolverResult, Status
 from .batch import SimplexQPBatch
 from .certificates import kkt_residual
-from .errors import ShapeError
+from .errors import ShapeError, UnsupportedObjectiveError
 from .problem import EPS, SimplexQP, Vector
-from .registry import get_solver
+from .registry import resolve_solver
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,7 +119,8 @@ def solve_many(
         Invalid data; the message names the first bad problem.
     """
     batch = stacked(problems)
-    backend = get_solver(solver, **options) if isinstance(solver, str) else solver
+    backend = resolve_solver(solver, options)
+    check_limits(tol, max_iter)
     B, k = batch.q.shape
     weights = np.empty((B, k))
     n_iter = np.zeros(B, dtype=np.intp)
@@ -149,9 +150,16 @@ def stacked(problems: Any) -> SimplexQPBatch:
         return problems
     if isinstance(problems, tuple) and len(problems) in (2, 3) and not isinstance(problems[0], SimplexQP):
         return SimplexQPBatch(*problems)
+    if isinstance(problems, SimplexQP):
+        raise ShapeError("problems is a single SimplexQP; call solve, or pass a list of problems")
     listed = list(problems)
     if not listed:
         raise ShapeError("problems is empty; pass at least one SimplexQP")
+    for i, problem in enumerate(listed):
+        if not isinstance(problem, SimplexQP):
+            raise UnsupportedObjectiveError(
+                f"problems[{i}] is a {type(problem).__name__}; solve_many takes SimplexQP, or arrays (P, q)"
+            )
     dims = sorted({problem.dim for problem in listed})
     if len(dims) > 1:
         raise ShapeError(f"problems have dimensions {dims}; group them by dimension and call solve_many for each group")

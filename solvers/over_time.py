@@ -14,16 +14,20 @@ is a lower bound on the minimum. The gap reported is the value minus that bound.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .api import check_limits
 from .base import Status
 from .batch import SimplexQPBatch
+from .errors import ShapeError
 from .many import solve_many, stacked
-from .problem import Matrix, SimplexQP, Vector
+from .problem import Matrix, SimplexQP, Vector, power_of_two_below, real_number
+
+_CONSTANT = 1e9  # smoothing, relative to the mean scale, from which the weights are constant to rounding
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,20 +87,31 @@ def solve_over_time(
     -------
     TimeWeights
     """
-    if not 0.0 <= smoothing < np.inf:
+    check_limits(tol, max_iter)
+    smoothing = real_number(smoothing, "smoothing")
+    if smoothing < 0.0:
         raise ValueError(f"smoothing must be finite and at least 0, got {smoothing}")
     if solver not in ("own", "cvxpy"):
         raise ValueError(f"solver must be 'own' or 'cvxpy', got {solver!r}")
     batch = stacked(problems)
+    if not len(batch):
+        raise ShapeError("problems is empty; pass one problem per time bin")
     alone = solve_many(batch, tol=min(tol, 1e-9))
     scale = float(alone.scales.sum())
     if smoothing == 0.0 or len(batch) == 1:
         value, gap = float(alone.values.sum()), float(alone.gaps.sum())
         return TimeWeights(alone.weights, value, gap, scale, _status(gap <= tol * scale), int(alone.n_iter.max()))
-    amount = smoothing * scale / len(batch)
+    # In units of the bins' mean scale, rounded to a power of two: exact, and no library meets 1e150.
+    unit = power_of_two_below(scale / len(batch))
+    batch = SimplexQPBatch(batch.P / unit, batch.q / unit, batch.r / unit)
+    scale /= unit
+    # More than this changes nothing, and its square would overflow.
+    amount = min(smoothing, _CONSTANT) * scale / len(batch)
     if solver == "cvxpy":
-        return _conic(batch, amount, scale, tol)
-    return _alternate(batch, amount, alone.weights, scale, tol, max_iter)
+        found = _conic(batch, amount, scale, tol)
+    else:
+        found = _alternate(batch, amount, alone.weights, scale, tol, max_iter)
+    return replace(found, value=found.value * unit, gap=found.gap * unit, scale=found.scale * unit)
 
 
 def _alternate(

@@ -26,6 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 from .errors import (
     AsymmetricMatrixError,
     DataTypeError,
+    InvalidProblemError,
     NonFiniteError,
     NotPositiveSemidefiniteError,
     ShapeError,
@@ -35,7 +36,8 @@ Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 
 EPS = float(np.finfo(np.float64).eps)
-_LARGEST = 1e300
+_SMALLEST, LARGEST = 1e-290, 1e300
+_Masked = np.ma.MaskedArray
 
 
 @runtime_checkable
@@ -137,7 +139,7 @@ class SimplexQP:
         lowest, highest = finite_range(vector, "q")
         r = real_number(r, "r")
         largest, spread = max(high, -low), highest - lowest
-        if not max(largest, spread) < _LARGEST:
+        if not max(largest, spread) < LARGEST:
             raise NonFiniteError(
                 f"P and q reach {max(largest, spread):.3g}, near overflow; divide both by a common factor first"
             )
@@ -149,7 +151,12 @@ class SimplexQP:
         if not definite and not cholesky_succeeds(matrix, rounding):
             matrix, clipped = _clip_spectrum(matrix, 10 * k * eps * abs(trace))
             trace = float(matrix.trace())
-        _set(self, _frozen(matrix), _frozen(vector), r, clipped, max(trace / k, spread) or 1.0, definite)
+        scale = max(trace / k, spread) or 1.0
+        if scale < _SMALLEST:
+            raise InvalidProblemError(
+                f"P and q have scale {scale:.3g}, near underflow; multiply both by a common factor first"
+            )
+        _set(self, _frozen(matrix), _frozen(vector), r, clipped, scale, definite)
 
     @property
     def dim(self) -> int:
@@ -207,8 +214,8 @@ def trusted_qp(P: Matrix, q: Vector, r: float, scale: float, definite: bool) -> 
 
 
 def power_of_two_below(scale: float) -> float:
-    """Largest power of two not above `scale`, kept away from overflow of its inverse."""
-    return math.ldexp(1.0, min(max(math.frexp(scale)[1] - 1, -1000), 1000))
+    """Largest power of two not above `scale`."""
+    return math.ldexp(1.0, math.frexp(scale)[1] - 1)
 
 
 def _set(qp: SimplexQP, P: Matrix, q: Vector, r: float, clipped: float, scale: float, definite: bool) -> None:
@@ -235,10 +242,14 @@ def real_array(values: ArrayLike, name: str) -> tuple[NDArray[np.float64], float
 
     Not a copy where they are such an array already.
     """
+    if isinstance(values, _Masked):
+        raise DataTypeError(f"{name} is a masked array; fill or drop what is masked first")
     try:
         array = np.asarray(values)
     except ValueError as error:  # rows of unequal length
         raise ShapeError(f"{name} is not a rectangular array: {error}") from None
+    except (TypeError, RuntimeError) as error:  # a tensor on a device, or one that records gradients
+        raise DataTypeError(f"{name} cannot be read as an array: {error}") from None
     if array.dtype == np.float64:
         return array if array.flags.c_contiguous else np.array(array, order="C"), EPS
     kind = array.dtype.kind
@@ -273,10 +284,13 @@ def finite_range(array: NDArray[np.float64], name: str) -> tuple[float, float]:
     return low, high
 
 
-def require_finite(array: NDArray[np.float64], name: str) -> None:
-    """Raise `NonFiniteError` naming the array and its first bad index, if there is one."""
-    if array.size:
-        finite_range(array, name)
+def require_finite(array: NDArray[np.float64], name: str, largest: float = math.inf) -> None:
+    """Raise `NonFiniteError` naming the array if an entry is not finite, or as large as `largest`."""
+    if not array.size:
+        return
+    low, high = finite_range(array, name)
+    if not max(high, -low) < largest:
+        raise NonFiniteError(f"{name} reaches {max(high, -low):.3g}, near overflow; divide by a common factor first")
 
 
 def _symmetrised(matrix: Matrix, highest: float, eps: float) -> Matrix:

@@ -6,11 +6,13 @@ the group ``sfbench.solvers`` (name -> ``"module:Class"``); such a plugin can ne
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import functools
 import importlib
 import importlib.util
 import warnings
+from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NamedTuple, cast
 
@@ -72,15 +74,29 @@ def get_solver(name: str, **options: Any) -> SimplexSolver:
     if not options:
         return _default(name)
     cls = _load(name)
-    try:
-        return cast(SimplexSolver, cls(**options))
-    except TypeError:
-        fields = tuple(getattr(cls, "__dataclass_fields__", {}))
-        unknown = sorted(set(options) - set(fields))
-        if not unknown:
-            raise
-        listed = ", ".join(fields) or "none"
-        raise TypeError(f"solver {name!r} has no option {', '.join(unknown)}; its options: {listed}") from None
+    known = [field.name for field in dataclasses.fields(cls)]
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        listed = f"its options: {', '.join(known)}" if known else "it takes none"
+        raise TypeError(f"solver {name!r} has no option {', '.join(unknown)}; {listed}")
+    return cast(SimplexSolver, cls(**options))
+
+
+def resolve_solver(solver: str | SimplexSolver, options: Mapping[str, Any]) -> SimplexSolver:
+    """The solver called `solver` with its `options`, or `solver` itself when it is one already.
+
+    Raises
+    ------
+    TypeError
+        If `solver` is neither, or options come with a solver that has its own.
+    """
+    if isinstance(solver, str):
+        return get_solver(solver, **options)
+    if isinstance(solver, type) or not (hasattr(solver, "solve") and hasattr(solver, "requires")):
+        raise TypeError(f"solver must be a name of known_solvers() or a solver object, got {solver!r}")
+    if options:
+        raise TypeError(f"options {', '.join(options)} go with a solver's name; give them to {solver!r} itself")
+    return solver
 
 
 def is_available(name: str) -> bool:

@@ -19,10 +19,11 @@ from numpy.typing import ArrayLike
 
 from .api import solve
 from .base import SimplexSolver, SolverResult
-from .errors import ShapeError
-from .problem import Matrix, SimplexQP, Vector, real_array, require_finite
+from .errors import NonFiniteError, ShapeError, UnsupportedObjectiveError
+from .problem import Matrix, SimplexQP, Vector, real_array, real_number, require_finite
 
 _FLOOR = 1e-200  # below this log(w) is not followed further
+_LARGEST = 1e280  # curvatures are divided by weights down to 1e-12
 
 
 def ridge(problem: SimplexQP, strength: float, reference: ArrayLike | None = None) -> SimplexQP:
@@ -37,7 +38,7 @@ def ridge(problem: SimplexQP, strength: float, reference: ArrayLike | None = Non
         A point of the simplex; equal weights by default, which favours the minimum-norm solution.
     """
     v = _reference(reference, problem.dim)
-    amount = _checked_strength(strength) * problem.scale
+    amount = _checked_strength(strength, problem.scale) * problem.scale
     P = problem.P + amount * np.eye(problem.dim)
     return SimplexQP(P, problem.q - amount * v, problem.r + 0.5 * amount * float(v @ v))
 
@@ -64,7 +65,7 @@ class EntropyRegularised:
         if v.min() <= 0.0:
             raise ShapeError(f"reference must be positive for the entropy, got {v}; drop the auxiliaries it excludes")
         object.__setattr__(self, "problem", problem)
-        object.__setattr__(self, "strength", _checked_strength(strength))
+        object.__setattr__(self, "strength", _checked_strength(strength, problem.scale))
         object.__setattr__(self, "reference", v)
 
     @property
@@ -119,6 +120,10 @@ def solve_path(
     """
     if regulariser not in ("ridge", "entropy"):
         raise ValueError(f"regulariser must be 'ridge' or 'entropy', got {regulariser!r}")
+    if not isinstance(problem, SimplexQP):
+        raise UnsupportedObjectiveError(f"solve_path regularises a SimplexQP, got {type(problem).__name__}")
+    if not isinstance(strengths, Iterable):
+        raise ShapeError(f"strengths must be a sequence of numbers, got {strengths!r}")
     make = ridge if regulariser == "ridge" else EntropyRegularised
     results: list[SolverResult] = []
     for strength in strengths:
@@ -127,16 +132,19 @@ def solve_path(
     return tuple(results)
 
 
-def _checked_strength(strength: float) -> float:
-    if not 0.0 <= strength < np.inf:
-        raise ValueError(f"strength must be finite and at least 0, got {strength}")
-    return float(strength)
+def _checked_strength(strength: float, scale: float) -> float:
+    number = real_number(strength, "strength")
+    if number < 0.0:
+        raise ValueError(f"strength must be finite and at least 0, got {number}")
+    if number * scale > _LARGEST:
+        raise NonFiniteError(f"strength {number:.3g} times scale {scale:.3g} is near overflow; lower it")
+    return number
 
 
 def _reference(reference: ArrayLike | None, k: int) -> Vector:
     if reference is None:
         return np.full(k, 1.0 / k)
-    v = real_array(reference, "reference")[0]
+    v = real_array(reference, "reference")[0].copy()
     if v.shape != (k,):
         raise ShapeError(f"reference must have shape ({k},), got {v.shape}")
     require_finite(v, "reference")

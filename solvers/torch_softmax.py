@@ -39,6 +39,12 @@ class TorchSoftmax:
     device: str = "cpu"
     stochastic: bool | None = None
 
+    def __post_init__(self) -> None:
+        if self.optimizer not in ("adam", "sgd"):
+            raise ValueError(f"optimizer must be 'adam' or 'sgd', got {self.optimizer!r}")
+        if not 0.0 < self.lr < np.inf:
+            raise ValueError(f"lr must be positive and finite, got {self.lr}")
+
     name: ClassVar[str] = "torch"
     requires: ClassVar[Requirement] = "gradient"
 

@@ -1,5 +1,6 @@
 """Exact laws: what samplers sample, computed without sampling."""
 
+from .affine import affine_fused_law
 from .fokker_planck_1d import fokker_planck_1d
 from .fokker_planck_2d import PlanarDensity, fokker_planck_2d, fused_law
 from .grid_density import GridDensity
@@ -12,6 +13,7 @@ __all__ = [
     "Likelihood",
     "LogDensities",
     "PlanarDensity",
+    "affine_fused_law",
     "fokker_planck_1d",
     "fokker_planck_2d",
     "fused_law",

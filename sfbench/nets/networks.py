@@ -99,6 +99,8 @@ class ScoreUNet(nn.Module):
     ----------
     shape : (channels, height, width)
         Of one image; the sides must be divisible by 2 for every block after the first, and are padded if they are not.
+    patch : int
+        Squares of this side become channels first: 2 makes a step four times cheaper.
     channels : tuple of int
         Channels of the blocks.
     layers : int
@@ -113,6 +115,7 @@ class ScoreUNet(nn.Module):
         process: ForwardProcess,
         channels: tuple[int, ...] = (16, 32, 32),
         layers: int = 1,
+        patch: int = 1,
     ) -> None:
         super().__init__()
         try:
@@ -125,12 +128,15 @@ class ScoreUNet(nn.Module):
         if any(v < 4 or v % 4 for v in channels):
             raise ModelError(f"channels must be multiples of 4, got {tuple(channels)}")
         self.shape, self.dim, self.process = (c, height, width), c * height * width, process
-        self.options = {"shape": list(self.shape), "channels": list(channels), "layers": layers}
-        unit = 2 ** (len(channels) - 1)
+        if not 1 <= patch <= min(height, width):
+            raise ModelError(f"patch must be between 1 and the sides of the image, got {patch!r}")
+        self.patch = patch
+        self.options = {"shape": list(self.shape), "channels": list(channels), "layers": layers, "patch": patch}
+        unit = patch * 2 ** (len(channels) - 1)
         self.padding = (0, -width % unit, 0, -height % unit)
         self.net = UNet2DModel(
-            in_channels=c,
-            out_channels=c,
+            in_channels=c * patch**2,
+            out_channels=c * patch**2,
             block_out_channels=tuple(channels),
             layers_per_block=layers,
             down_block_types=("DownBlock2D",) * len(channels),
@@ -148,8 +154,8 @@ class ScoreUNet(nn.Module):
         step = (500.0 - 31.0 * 2.0 * torch.log(alpha / sigma)).to(device=x.device, dtype=x.dtype)
         c, height, width = self.shape
         image = nn.functional.pad((x * factor[:, None]).view(-1, c, height, width), self.padding)
-        out: Tensor = self.net(image, step).sample
-        return out[:, :, :height, :width].reshape(len(x), -1)
+        out: Tensor = self.net(nn.functional.pixel_unshuffle(image, self.patch), step).sample
+        return nn.functional.pixel_shuffle(out, self.patch)[:, :, :height, :width].reshape(len(x), -1)
 
 
 _ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {"mlp": ScoreMLP, "unet": ScoreUNet}

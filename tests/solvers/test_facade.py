@@ -99,7 +99,7 @@ def test_result_is_frozen_and_reads_well() -> None:
         ({"tol": np.nan}, ValueError, "tol must be positive"),
         ({"max_iter": 0}, ValueError, "max_iter must be at least 1"),
         ({"start": [1.0]}, ShapeError, r"start must have shape \(3,\)"),
-        ({"start": [np.nan, 0, 1]}, NonFiniteError, "start must be finite"),
+        ({"start": [np.nan, 0, 1]}, NonFiniteError, r"first start\[0\] = nan"),
     ],
 )
 def test_bad_arguments(arguments: dict[str, Any], error: type[Exception], message: str) -> None:

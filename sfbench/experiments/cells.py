@@ -1,0 +1,181 @@
+r"""What a study computes: a versioned pure function of frozen specs.
+
+A cell's **key** is the sha256 of the function's name, algorithm version, record schema, dtype and spec. Its
+**randomness** (:func:`cell_rng`) is seeded by the spec and nothing else, through ``numpy.random.SeedSequence``. So a
+result depends neither on order, nor on the number of workers, nor on which other cells exist; and since the version is
+no part of the seed, two versions of an algorithm see the same random numbers and can be compared draw by draw.
+"""
+
+import dataclasses
+import hashlib
+import importlib
+import json
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar, final
+
+import numpy as np
+
+from .canonical import encode_spec
+from .errors import StudyError
+
+RECORD_SCHEMA = 1  # of the engine: how a record becomes text
+
+Spec = TypeVar("Spec")
+Record = TypeVar("Record")
+
+
+def cell_rng(spec: Any, purpose: str = "") -> np.random.Generator:
+    """Generator that depends on the content of a frozen spec and nothing else."""
+    text = json.dumps([dataclasses.asdict(spec), purpose], sort_keys=True)
+    return np.random.default_rng(np.frombuffer(hashlib.sha256(text.encode()).digest(), dtype=np.uint32))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class CellFunction(Generic[Spec, Record]):
+    """A pure function with what its results depend on besides the spec.
+
+    Parameters
+    ----------
+    function : callable
+        ``spec -> record``; or, if ``group`` is given, ``sequence of specs -> list of records``.
+    version : str
+        Of the algorithm. Change it whenever results change: every cell is then computed anew.
+    dtype : str
+        Precision of the computation; part of the key.
+    schema : int
+        Of the record; change it when columns are renamed or added.
+    group : callable or None
+        ``spec -> hashable``: specs of one group share a pass and are computed in one call. A record must still depend
+        on its own spec alone.
+    volatile : tuple of str
+        Columns that differ from run to run (times): left out of digests and comparisons.
+    factors : tuple of str
+        Columns that say which experiment a row belongs to, in the order in which a report offers them.
+    replicate : str
+        The column that numbers independent repetitions.
+    """
+
+    function: Callable[..., Any]
+    version: str = "1"
+    dtype: str = "float64"
+    schema: int = 1
+    group: Callable[[Any], Hashable] | None = None
+    volatile: tuple[str, ...] = ()
+    factors: tuple[str, ...] = ()
+    replicate: str = "seed"
+    name: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        module, qualname = self.function.__module__, self.function.__qualname__
+        if "<" in qualname or module == "__main__":
+            place = "in a script" if module == "__main__" else "inside another function"
+            raise StudyError(
+                f"cell function {qualname!r} is defined {place}; move it to the top level of a module of its own, "
+                "so that worker processes and a later resume can import it"
+            )
+        object.__setattr__(self, "version", str(self.version))
+        object.__setattr__(self, "name", f"{module}:{qualname}")
+        object.__setattr__(self, "__doc__", self.function.__doc__)
+
+    def __call__(self, spec: Any) -> Any:
+        """Compute one cell (or one group, if the function takes groups) directly."""
+        return self.function(spec)
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        module, qualname = self.name.split(":")
+        if getattr(importlib.import_module(module), qualname, None) is self:
+            return load_cell_function, (self.name,)
+        state = (self.function, self.version, self.dtype, self.schema, self.group)
+        return CellFunction, (*state, self.volatile, self.factors, self.replicate)
+
+    def records(self, specs: Sequence[Spec]) -> list[Record]:
+        """Records of specs that belong together."""
+        if self.group is None:
+            return [self.function(spec) for spec in specs]
+        records = list(self.function(specs))
+        if len(records) != len(specs):
+            raise StudyError(f"{self.name} returned {len(records)} records for {len(specs)} specs")
+        return records
+
+    def key(self, spec_text: str) -> str:
+        """Key of the cell with this encoded spec."""
+        parts = (self.name, self.version, str(RECORD_SCHEMA), str(self.schema), self.dtype, spec_text)
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def study_cells(**settings: Any) -> Callable[[Callable[..., Any]], CellFunction[Any, Any]]:
+    """Decorator that makes a function a :class:`CellFunction`; takes its parameters by name."""
+    return lambda function: CellFunction(function, **settings)
+
+
+def as_cell_function(function: Callable[[Spec], Record]) -> CellFunction[Spec, Record]:
+    """The function itself if it is versioned, else version 1 of it."""
+    return function if isinstance(function, CellFunction) else CellFunction(function)
+
+
+def load_cell_function(name: str) -> CellFunction[Any, Any]:
+    """Import a cell function by its name ``module:function``.
+
+    Raises
+    ------
+    StudyError
+        If the module cannot be imported or holds no :class:`CellFunction` of that name. A store can therefore name
+        only what was declared to be a cell function.
+    """
+    module, _, qualname = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), qualname)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise StudyError(
+            f"cannot import the cell function {name!r} here ({error}); run from the folder that holds its module"
+        ) from None
+    if not isinstance(found, CellFunction):
+        raise StudyError(f"{name!r} is not declared a cell function (decorate it with sfbench.experiments.study_cells)")
+    return found
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Study(Generic[Spec, Record]):
+    """A name, a cell function and a grid of specs.
+
+    Attributes
+    ----------
+    texts : tuple of str
+        Encoded specs, without repetitions, in order.
+    keys : tuple of str
+        Their keys.
+    """
+
+    name: str
+    function: CellFunction[Spec, Record]
+    specs: tuple[Spec, ...]
+    texts: tuple[str, ...] = field(init=False, repr=False)
+    keys: tuple[str, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.name or "\n" in self.name:
+            raise StudyError(f"a study needs a name of one line, got {self.name!r}")
+        if not self.specs:
+            raise StudyError(f"study {self.name!r} has no cells")
+        kinds = {type(spec) for spec in self.specs}
+        if len(kinds) > 1:
+            names = ", ".join(sorted(kind.__name__ for kind in kinds))
+            raise StudyError(f"study {self.name!r} mixes specs of the classes {names}; give each its own study")
+        unique = {encode_spec(spec): spec for spec in self.specs}
+        object.__setattr__(self, "specs", tuple(unique.values()))
+        object.__setattr__(self, "texts", tuple(unique))
+        object.__setattr__(self, "keys", tuple(self.function.key(text) for text in unique))
+
+    @property
+    def spec_class(self) -> str:
+        """Import name of the spec's class."""
+        kind = type(self.specs[0])
+        return f"{kind.__module__}:{kind.__qualname__}"
+
+
+def make_study(name: str, run_cell: Callable[[Spec], Record], specs: Sequence[Spec]) -> Study[Spec, Record]:
+    """A study of a (versioned or plain) function over specs."""
+    return Study(name, as_cell_function(run_cell), tuple(specs))

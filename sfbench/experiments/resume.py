@@ -1,0 +1,107 @@
+"""Going on with a study from its store alone, and what a store holds at a glance."""
+
+import importlib
+import os
+import sys
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, final
+
+from .canonical import decode_spec
+from .cells import Study, load_cell_function
+from .errors import StoreError, StudyError
+from .journal import Journal
+from .manifest import is_alive
+from .outcome import Outcome, RunSettings
+from .runner import open_for_writing, run_study
+
+
+@final
+@dataclass(frozen=True)
+class StudyStatus:
+    """Counts of one study."""
+
+    study: str
+    version: str
+    total: int
+    done: int
+    failed: int
+    missing: int
+    other_versions: dict[str, int]
+    cell_seconds: float
+    last_error: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+def study_status(journal: Journal, names: list[str] | None = None) -> list[StudyStatus]:
+    """Counts of the studies of a store."""
+    failures = journal.failures()
+    found = []
+    studies = journal.studies() if not names else [journal.study(name) for name in names]
+    for study in studies:
+        keys = list(journal.grid(study.name).values())
+        cells = journal.cells(keys)
+        failed = [key for key in keys if key in failures and key not in cells]
+        others = {v: n for v, n in journal.versions(study.function).items() if v != study.version}
+        text = failures[failed[0]][-1].strip().splitlines()[-1] if failed else ""
+        found.append(
+            StudyStatus(
+                study.name, study.version, len(keys), len(cells), len(failed), len(keys) - len(cells) - len(failed),
+                others, sum(cell.seconds for cell in cells.values()), text,
+            )
+        )  # fmt: skip
+    return found
+
+
+def running_now(journal: Journal) -> list[dict[str, Any]]:
+    """Recorded runs of this machine that still go on."""
+    return [run for run in journal.runs() if is_alive(run)]
+
+
+def stored_study(journal: Journal, name: str) -> Study[Any, Any]:
+    """Rebuild a study from its store by importing its cell function and spec class.
+
+    Raises
+    ------
+    StudyError
+        If they cannot be imported here.
+    """
+    known = journal.study(name)
+    if os.getcwd() not in sys.path:  # as `python -m` does
+        sys.path.insert(0, os.getcwd())
+    function = load_cell_function(known.function)
+    module, _, qualname = known.spec_class.partition(":")
+    try:
+        kind = getattr(importlib.import_module(module), qualname)
+    except (ImportError, AttributeError) as error:
+        raise StudyError(
+            f"cannot import the spec class {known.spec_class!r} here ({error}); run from the folder that holds it"
+        ) from None
+    return Study(name, function, tuple(decode_spec(text, kind) for text in journal.grid(name)))
+
+
+def resume(path: Path, settings: RunSettings, names: list[str] | None = None) -> list[Outcome]:
+    """Compute what is missing of the studies of a store.
+
+    Raises
+    ------
+    StoreError
+        If there is no store, or it holds no study.
+    """
+    if not path.is_file():
+        raise StoreError(f"no store at {str(path)!r}; give the folder of a study, or run one first")
+    with open_for_writing(path) as journal:
+        chosen = names or [study.name for study in journal.studies()]
+        studies = [stored_study(journal, name) for name in chosen]
+    if not studies:
+        raise StoreError(f"{str(path)!r} holds no study; run the study's own command")
+    outcomes = []
+    for study in studies:
+        _, outcome = run_study(study, path, replace(settings, on_conflict="extend"))
+        outcomes.append(outcome)
+        if outcome.stopped:
+            break
+    return outcomes

@@ -1,0 +1,107 @@
+"""The tables of a store, the checksum of each of their rows, and what rows mean."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, final
+
+from .cells import Study
+
+APPLICATION_ID = 0x5FB0E5EC  # marks a SQLite file as a store of this package
+STORE_SCHEMA = 1
+
+
+@final
+@dataclass(frozen=True)
+class Table:
+    """A table whose last column, ``sha256``, covers the others."""
+
+    name: str
+    columns: tuple[str, ...]
+    keys: tuple[str, ...]
+
+    @property
+    def create(self) -> str:
+        """SQL that makes the table."""
+        columns = ", ".join(self.columns)
+        return f"CREATE TABLE {self.name} ({columns}, sha256, PRIMARY KEY ({', '.join(self.keys)}))"
+
+    def insert(self, verb: str = "INSERT") -> str:
+        """SQL that adds a row."""
+        marks = ", ".join("?" * (len(self.columns) + 1))
+        return f"{verb} INTO {self.name} ({', '.join(self.columns)}, sha256) VALUES ({marks})"
+
+    def select(self, where: str = "") -> str:
+        """SQL that reads rows with their checksums."""
+        return f"SELECT {', '.join(self.columns)}, sha256 FROM {self.name} {where}"
+
+    def signed(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        """A row with its checksum."""
+        return (*values, checksum(self.name, values))
+
+    def is_intact(self, row: tuple[Any, ...]) -> bool:
+        """Whether a row read back matches its checksum."""
+        return bool(row[-1] == checksum(self.name, row[:-1]))
+
+
+def checksum(table: str, values: tuple[Any, ...]) -> str:
+    """Hash of a row's values and of their types."""
+    text = "\0".join([table, *(f"{type(value).__name__[0]}{value!r}" for value in values)])
+    return hashlib.sha256(text.encode("utf-8", errors="surrogatepass")).hexdigest()
+
+
+STUDY = Table(
+    "study",
+    ("name", "function", "version", "schema", "dtype", "spec_class", "volatile", "factors", "replicate", "grid"),
+    ("name",),
+)
+GRID = Table("grid", ("study", "position", "key", "spec"), ("study", "position"))
+CELL = Table(
+    "cell",
+    ("key", "function", "version", "spec", "record", "seconds", "environment", "run", "finished"),
+    ("key",),
+)
+FAILURE = Table("failure", ("key", "attempt", "run", "finished", "traceback"), ("key", "attempt"))
+ENVIRONMENT = Table("environment", ("id", "text"), ("id",))
+RUN = Table("run", ("id", "text"), ("id",))
+TABLES = (STUDY, GRID, CELL, FAILURE, ENVIRONMENT, RUN)
+
+
+@final
+@dataclass(frozen=True)
+class StoredStudy:
+    """What a store knows of a study, besides its cells."""
+
+    name: str
+    function: str
+    version: str
+    schema: int
+    dtype: str
+    spec_class: str
+    volatile: tuple[str, ...]
+    factors: tuple[str, ...]
+    replicate: str
+
+
+@final
+@dataclass(frozen=True)
+class StoredCell:
+    """One result."""
+
+    key: str
+    function: str
+    version: str
+    spec: str
+    record: str
+    seconds: float
+    environment: str
+    run: str
+    finished: str
+
+
+def describe(study: Study[Any, Any]) -> StoredStudy:
+    """A study as a store holds it."""
+    function = study.function
+    return StoredStudy(
+        *(study.name, function.name, function.version, function.schema, function.dtype, study.spec_class),
+        *(tuple(function.volatile), tuple(function.factors), function.replicate),
+    )

@@ -1,0 +1,195 @@
+"""Results as tables: one row a line of a record, with the study, cell key and algorithm version it came from."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, final
+
+from ..files import prepare_folder, write_atomically
+from .canonical import decode_record
+from .errors import MixedVersionsError, StudyError
+from .journal import Journal
+from .rows import StoredStudy
+
+Row = dict[str, Any]
+VERSION_COLUMN = "algorithm_version"
+FORMATS = ("csv", "jsonl", "parquet")
+
+
+@final
+@dataclass(frozen=True)
+class StudyTable:
+    """Rows of one study in the order of its grid.
+
+    Attributes
+    ----------
+    rows : list of dict
+        Columns ``study``, ``cell``, ``algorithm_version``, the spec's fields, the record's columns.
+    total : int
+        Cells of the grid.
+    missing : list of dict
+        Specs of cells without a result.
+    """
+
+    study: StoredStudy
+    rows: list[Row]
+    total: int
+    missing: list[Row]
+
+    def caption(self) -> str:
+        """How complete the table is, in words; belongs under every figure drawn from it."""
+        done = self.total - len(self.missing)
+        return f"{done} of {self.total} cells" + (f", {len(self.missing)} missing" if self.missing else "")
+
+
+def require_one_version(rows: Iterable[Mapping[str, Any]], what: str = "these rows") -> None:
+    """Refuse rows that different versions of an algorithm computed.
+
+    Raises
+    ------
+    MixedVersionsError
+        Names the versions, with the number of rows of each.
+    """
+    counts: dict[Any, dict[Any, int]] = {}
+    for row in rows:
+        versions = counts.setdefault(row.get("study"), {})
+        version = row.get(VERSION_COLUMN)
+        versions[version] = versions.get(version, 0) + 1
+    for versions in counts.values():
+        if len(versions) > 1:
+            listed = ", ".join(f"{version} ({n} rows)" for version, n in sorted(versions.items(), key=str))
+            raise MixedVersionsError(
+                f"{what} mix results of algorithm versions {listed}; compute all of them with one version"
+            )
+
+
+def load_table(journal: Journal, name: str, version: str | None = None) -> StudyTable:
+    """The rows of a study of one algorithm version.
+
+    Parameters
+    ----------
+    journal : Journal
+    name : str
+        The study.
+    version : str or None
+        The algorithm version; None takes the only one.
+
+    Raises
+    ------
+    MixedVersionsError
+        If the store holds several and none is chosen.
+    StudyError
+        For an unknown study or version.
+    """
+    study = journal.study(name)
+    grid = journal.grid(name)
+    specs = set(grid)
+    cells = [cell for cell in journal.cells_of(study.function) if cell.spec in specs]
+    counts: dict[str, int] = {}
+    for cell in cells:
+        counts[cell.version] = counts.get(cell.version, 0) + 1
+    if version is None and len(counts) > 1:
+        listed = ", ".join(f"{known} ({n} cells)" for known, n in sorted(counts.items()))
+        raise MixedVersionsError(
+            f"study {name!r} in {str(journal.path)!r} holds results of algorithm versions {listed}, which must not "
+            f"meet in one table or figure; choose with --algorithm-version {study.version}, or remove the others with: "
+            f"sfbench study prune {journal.path.parent}"
+        )
+    if version is not None and version not in counts and version != study.version:
+        known = ", ".join(sorted(counts)) or "none"
+        raise StudyError(f"study {name!r} holds no results of algorithm version {version!r}; it holds {known}")
+    chosen = version or next(iter(counts), study.version)
+    found = {cell.spec: cell for cell in cells if cell.version == chosen}
+    rows: list[Row] = []
+    for text in grid:
+        if (cell_or_none := found.get(text)) is None:
+            continue
+        cell = cell_or_none
+        spec = json.loads(text)
+        origin = {"study": name, "cell": cell.key[:16], VERSION_COLUMN: cell.version, **spec}
+        rows += [
+            {**origin, **record, "study": name} if "study" not in record else {**origin, **record}
+            for record in _as_rows(decode_record(cell.record))
+        ]
+    missing = [json.loads(text) for text in grid if text not in found]
+    return StudyTable(study, rows, len(grid), missing)
+
+
+def _as_rows(record: Any) -> list[Row]:
+    if isinstance(record, dict):
+        return [record]
+    if isinstance(record, list) and all(isinstance(row, dict) for row in record):
+        return record
+    return [{"value": record}]
+
+
+def write_table(table: StudyTable, folder: Path, kinds: Sequence[str] = ("csv",)) -> list[Path]:
+    """Write a table as ``NAME.csv``, ``.jsonl`` or ``.parquet``; returns the paths.
+
+    Raises
+    ------
+    StudyError
+        For an unknown format.
+    ImportError
+        If Parquet is wanted and pyarrow is missing; says what to install.
+    OutputError
+        If a file cannot be written; nothing half-written is left.
+    """
+    if unknown := [kind for kind in kinds if kind not in FORMATS]:
+        raise StudyError(f"unknown format {unknown[0]!r}; use {', '.join(FORMATS)}")
+    require_one_version(table.rows, f"study {table.study.name!r}")
+    prepare_folder(folder)
+    stem = "".join(c if c.isalnum() or c in "-_." else "_" for c in table.study.name)
+    written = []
+    for kind in kinds:
+        path = folder / f"{stem}.{kind}"
+        _WRITERS[kind](table.rows, path)
+        written.append(path)
+    return written
+
+
+def _columns(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(key for row in rows for key in row))
+
+
+def _write_csv(rows: Sequence[Row], path: Path) -> None:
+    import csv
+
+    columns = _columns(rows)
+
+    def save(f: Any) -> None:
+        writer = csv.writer(f)
+        writer.writerow(columns)
+        writer.writerows([_flat(row.get(column)) for column in columns] for row in rows)
+
+    write_atomically(path, save)
+
+
+def _flat(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, list | dict) else value
+
+
+def _write_jsonl(rows: Sequence[Row], path: Path) -> None:
+    write_atomically(path, lambda f: f.writelines(json.dumps(row) + "\n" for row in rows))
+
+
+def _write_parquet(rows: Sequence[Row], path: Path) -> None:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise ImportError("Parquet needs pyarrow: pip install 'sfbench[parquet]'") from None
+    arrays = {}
+    for column in _columns(rows):
+        values = [row.get(column) for row in rows]
+        try:
+            arrays[column] = pa.array(values)
+        except (pa.ArrowInvalid, pa.ArrowTypeError):  # a column of several kinds: text, as in the CSV
+            arrays[column] = pa.array([None if value is None else str(_flat(value)) for value in values])
+    table = pa.table(arrays)
+    write_atomically(path, lambda f: pq.write_table(table, f, compression="zstd"), binary=True)
+
+
+_WRITERS: dict[str, Any] = {"csv": _write_csv, "jsonl": _write_jsonl, "parquet": _write_parquet}
+Format = Literal["csv", "jsonl", "parquet"]

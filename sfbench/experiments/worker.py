@@ -1,0 +1,111 @@
+"""What happens in a worker: a batch of cells becomes texts, errors become tracebacks."""
+
+import functools
+import hashlib
+import json
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, final
+
+from ..files import provenance
+from .canonical import encode_record
+from .cells import CellFunction
+from .errors import StudyError
+
+_ENVIRONMENT = ("versions", "python", "machine", "blas")
+
+
+@final
+@dataclass(frozen=True)
+class CellOutcome:
+    """A cell's record as text, or its traceback."""
+
+    position: int
+    record: str | None
+    error: str | None
+    seconds: float
+
+
+@final
+@dataclass(frozen=True)
+class BatchOutcome:
+    """What came of a batch, and where it was computed."""
+
+    index: int
+    cells: tuple[CellOutcome, ...]
+    environment: tuple[str, str]
+    seconds: float
+
+
+def run_batch(
+    function: CellFunction[Any, Any],
+    index: int,
+    groups: Sequence[Sequence[tuple[int, Any]]],
+    *,
+    place: Literal["here", "process", "cluster"],
+) -> BatchOutcome:
+    """Compute groups of (position, spec); never raises for what a cell does."""
+    if place != "here":
+        _settle_in(place == "process")
+    started = time.perf_counter()
+    outcomes: list[CellOutcome] = []
+    for group in groups:
+        outcomes += _run_group(function, group)
+    return BatchOutcome(index, tuple(outcomes), environment(), time.perf_counter() - started)
+
+
+def _run_group(function: CellFunction[Any, Any], group: Sequence[tuple[int, Any]]) -> list[CellOutcome]:
+    started = time.perf_counter()
+    try:
+        records = function.records([spec for _, spec in group])
+        texts = [encode_record(record) for record in records]
+    except (Exception, SystemExit) as error:
+        seconds = time.perf_counter() - started
+        if len(group) > 1:  # which of them is at fault?
+            return [outcome for member in group for outcome in _run_group(function, [member])]
+        text = str(error) if isinstance(error, StudyError) else _traceback(error)
+        return [CellOutcome(group[0][0], None, text, seconds)]
+    share = (time.perf_counter() - started) / len(group)
+    return [CellOutcome(position, text, None, share) for (position, _), text in zip(group, texts, strict=True)]
+
+
+def _traceback(error: BaseException) -> str:
+    """The traceback from the cell function on; the engine's own frames say nothing."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename in _OWN_FILES:
+        frames = frames.tb_next
+    return "".join(traceback.format_exception(type(error), error, frames))
+
+
+_OWN_FILES = {__file__, CellFunction.records.__code__.co_filename}
+
+
+@functools.cache
+def environment() -> tuple[str, str]:
+    """Identity and description of this process's libraries and BLAS kernel."""
+    known = provenance()
+    text = json.dumps({name: known[name] for name in _ENVIRONMENT}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest(), text
+
+
+@functools.cache
+def _settle_in(is_child: bool) -> None:
+    """Once a worker process: cap the BLAS threads; a child leaves Ctrl-C to its parent, and dies with it."""
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(1)
+    if is_child:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        threading.Thread(target=_follow_parent, args=(os.getppid(),), daemon=True).start()
+
+
+def _follow_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)

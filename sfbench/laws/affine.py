@@ -1,0 +1,102 @@
+r"""The fused law of Gaussian auxiliaries: a Gaussian, whatever their covariances and the dimension.
+
+The score of ``N(mu_i, S_i)`` under a forward process is ``P_i (alpha mu_i - x)``, ``P_i = (alpha^2 S_i + sigma^2)^-1``.
+So the fused score is affine, ``s_w(x, t) = a - B x`` with ``B = sum_i w_i P_i`` and ``a = alpha sum_i w_i P_i mu_i``,
+and the reverse SDE carries the Gaussian prior through Gaussians: with time running down from T,
+
+    dm/dt = f m - g^2 (a - B m),        dV/dt = (f + g^2 B) V + V (f + g^2 B) - g^2 I.
+
+The barycenter's precision ``sum_i w_i S_i^{-1}`` is the limit only if all ``S_i`` are equal.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import scipy
+from numpy.typing import ArrayLike
+
+from synthetic import GaussianMixture
+
+from .._typing import Float64Array
+from ..errors import GridError, ModelError
+from ..processes import ForwardProcess
+from ..scores import FusedScore
+
+_TOLERANCE = 1e-11
+
+
+def affine_fused_law(
+    auxiliaries: Sequence[GaussianMixture],
+    weights: ArrayLike,
+    *,
+    process: ForwardProcess,
+    t_min: float = 1e-3,
+    t_max: float | None = None,
+) -> GaussianMixture:
+    """Law at ``t_min`` of the reverse SDE driven by the fused score of Gaussians, from the prior at ``t_max``.
+
+    Parameters
+    ----------
+    auxiliaries : sequence of GaussianMixture
+        Each with a single component of positive weight.
+    weights : array_like, shape (k,)
+    process : ForwardProcess
+    t_min, t_max : float
+        Window; ``t_max`` defaults to the process's horizon.
+
+    Raises
+    ------
+    ModelError
+        If an auxiliary is no Gaussian.
+    GridError
+        If the window is not ``0 < t_min < t_max``.
+
+    Notes
+    -----
+    Solves ``2 d`` equations, or ``d + d^2`` if a covariance is full, to a relative tolerance of 1e-11.
+    """
+    start = process.horizon if t_max is None else t_max
+    if not 0 < t_min < start < np.inf:
+        raise GridError(f"need 0 < t_min < t_max, both finite; got t_min={t_min!r}, t_max={start!r}")
+    w = FusedScore(auxiliaries, weights, process=process).weights  # checks weights and dimensions
+    for i, law in enumerate(auxiliaries):
+        if not isinstance(law, GaussianMixture) or law.n_components != 1:
+            raise ModelError(f"auxiliaries[{i}] is {law!r}, no Gaussian: its fused law is not affine; see fused_law")
+    d = auxiliaries[0].dim
+    means = np.stack([law.means[0] for law in auxiliaries])
+    full = any(law.spectrum.layout == "full" for law in auxiliaries)
+    if full:
+        spread: Float64Array = np.stack([law.spectrum.dense()[0] for law in auxiliaries])
+    else:
+        spread = np.stack([np.broadcast_to(law.spectrum.values[0], (d,)) for law in auxiliaries])
+    identity = np.eye(d) if full else np.ones(d)
+
+    def slope(u: float, state: Float64Array) -> Float64Array:
+        t = float(np.exp(u))
+        alpha, sigma = float(process.alpha(t)), float(process.sigma(t))
+        f, g2 = float(process.f(t)), float(process.g(t)) ** 2
+        noised = alpha**2 * spread + sigma**2 * identity
+        m, V = state[:d], state[d:].reshape(identity.shape)
+        if full:
+            precisions = np.linalg.inv(noised)
+            B = np.einsum("k,kde->de", w, precisions)
+            a = alpha * np.einsum("k,kde,ke->d", w, precisions, means)
+            drift = f * identity + g2 * B
+            dm, dV = drift @ m - g2 * a, drift @ V + V @ drift.T - g2 * identity
+        else:
+            precisions = 1.0 / noised
+            B, a = w @ precisions, alpha * (w @ (precisions * means))
+            drift = f + g2 * B
+            dm, dV = drift * m - g2 * a, 2.0 * drift * V - g2
+        return t * np.concatenate([dm, dV.ravel()])
+
+    initial = np.concatenate([np.zeros(d), (process.prior_std(start) ** 2 * identity).ravel()])
+    span = (float(np.log(start)), float(np.log(t_min)))
+    solution = scipy.integrate.solve_ivp(slope, span, initial, method="DOP853", rtol=_TOLERANCE, atol=_TOLERANCE)
+    if not solution.success:
+        raise GridError(f"the fused law's equations could not be solved to t_min={t_min:g}: {solution.message}")
+    final = solution.y[:, -1]
+    covariance = final[d:].reshape(identity.shape)
+    if full:
+        covariance = 0.5 * (covariance + covariance.T)
+    return GaussianMixture([1.0], final[None, :d], covariance[None])

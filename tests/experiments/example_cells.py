@@ -1,0 +1,52 @@
+"""Cells for tests, in a module that worker processes can import."""
+
+import os
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sfbench.experiments import Study, cell_rng, make_study, study_cells
+
+
+@dataclass(frozen=True)
+class Spec:
+    n: int
+    seed: int
+    solver: str = "a"
+    behaviour: str = ""
+
+
+@study_cells(version=1, factors=("solver", "n"), volatile=("wall_s",))
+def run_cell(spec: Spec) -> dict[str, Any]:
+    if spec.behaviour == "raise":
+        raise ValueError(f"unlucky seed {spec.seed}")
+    if spec.behaviour == "die" and "SFBENCH_TEST_SPARE" not in os.environ:
+        os._exit(9)
+    if spec.behaviour == "nan":
+        return {"tv": float("nan")}
+    if spec.behaviour == "slow":
+        time.sleep(0.05)
+    z = cell_rng(spec).standard_normal((8, 8))
+    tv = float(np.abs(np.linalg.eigvals(z @ z.T)).max()) / np.sqrt(spec.n)
+    return {"n": spec.n, "solver": spec.solver, "seed": spec.seed, "tv": tv, "kl": tv**2, "bound": 2 * tv**2,
+            "kl_holds": tv > 0, "wall_s": time.perf_counter()}  # fmt: skip
+
+
+@study_cells(version=1, group=lambda spec: spec.seed)
+def run_group(specs: list[Spec]) -> list[dict[str, Any]]:
+    """A shared pass: prefix means of one stream of numbers."""
+    stream = np.random.default_rng(specs[0].seed).standard_normal(1000)
+    if any(spec.behaviour == "raise" for spec in specs):
+        raise ValueError("one of the group")
+    return [{"mean": float(stream[: spec.n].mean()), "members": 1} for spec in specs]
+
+
+def plain_function(spec: Spec) -> float:
+    return spec.n + 0.1
+
+
+def small_study(seeds: int = 10, behaviour: str = "", name: str = "rates", **settings: Any) -> Study[Any, Any]:
+    specs = [Spec(n, seed, solver, behaviour) for solver in ("a", "b") for n in (16, 64, 256) for seed in range(seeds)]
+    return make_study(name, run_cell, specs)

@@ -1,0 +1,212 @@
+"""Running, resuming, failing, stopping: what a run leaves behind."""
+
+import os
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sfbench.experiments import (
+    CellFunction,
+    GridConflictError,
+    IncompleteStudyError,
+    Journal,
+    RunSettings,
+    SchedulerError,
+    StudyError,
+    complete_records,
+    make_study,
+    run_study,
+    store_path,
+)
+from sfbench.experiments.compare import digest
+
+from .example_cells import Spec, run_cell, run_group, small_study
+
+QUIET = RunSettings(progress=False)
+
+
+def store_digest(folder: Path) -> str:
+    with Journal(store_path(folder)) as journal:
+        return digest(journal)
+
+
+def test_records_come_in_the_order_of_the_specs_and_equal_the_bare_function(tmp_path: Path) -> None:
+    study = small_study(4)
+    records, outcome = run_study(study, tmp_path, QUIET)
+    assert outcome.complete
+    assert (outcome.exit_code, outcome.cached) == (0, 0)
+    bare = [run_cell(spec) for spec in study.specs]
+    assert [r["tv"] for r in records] == [r["tv"] for r in bare]
+    again, outcome = run_study(study, tmp_path, QUIET)
+    assert again == records
+    assert outcome.cached == len(records)
+
+
+def test_order_and_number_of_workers_change_no_bit(tmp_path: Path) -> None:
+    found = set()
+    for jobs in (1, 2, 4):
+        folder = tmp_path / str(jobs)
+        run_study(small_study(6), folder, replace(QUIET, n_jobs=jobs, shuffle=jobs, batch_size=jobs))
+        found.add(store_digest(folder))
+    run_study(small_study(2), tmp_path / "grown", QUIET)  # cells that exist already change none that come later
+    run_study(small_study(6), tmp_path / "grown", QUIET)
+    found.add(store_digest(tmp_path / "grown"))
+    assert len(found) == 1
+    run_study(small_study(7), tmp_path / "other", QUIET)
+    assert store_digest(tmp_path / "other") not in found
+
+
+def test_a_larger_grid_computes_only_what_is_new(tmp_path: Path) -> None:
+    run_study(small_study(3), tmp_path, QUIET)
+    _, outcome = run_study(small_study(5), tmp_path, QUIET)
+    assert (outcome.cached, outcome.done) == (18, 30)
+    records, outcome = run_study(small_study(2), tmp_path, QUIET)  # a smaller one is read, and the store keeps its grid
+    assert len(records) == outcome.done == 12
+    with Journal(store_path(tmp_path)) as journal:
+        assert len(journal.grid("rates")) == 30
+
+
+def test_a_conflicting_grid_is_refused_says_what_differs_and_touches_nothing(tmp_path: Path) -> None:
+    run_study(small_study(2), tmp_path, QUIET)
+    before = store_path(tmp_path).read_bytes()
+    other = make_study("rates", run_cell, [Spec(16, 0, "a"), Spec(16, 0, "c")])
+    with pytest.raises(GridConflictError, match='solver "a", "b" in the store, "a", "c" asked for'):
+        run_study(other, tmp_path, QUIET)
+    with pytest.raises(GridConflictError, match="not of"):
+        run_study(make_study("rates", run_group, [Spec(1, 1)]), tmp_path, QUIET)
+    assert store_path(tmp_path).read_bytes() == before
+    _, outcome = run_study(other, tmp_path, replace(QUIET, on_conflict="extend"))
+    assert outcome.cached == 1
+    with Journal(store_path(tmp_path)) as journal:
+        assert len(journal.grid("rates")) == 13
+    run_study(other, tmp_path, replace(QUIET, on_conflict="replace"))
+    with Journal(store_path(tmp_path)) as journal:
+        assert len(journal.grid("rates")) == 2
+        assert len(journal.cells_of(run_cell.name)) == 13  # nothing is lost
+
+
+def test_a_bumped_version_forces_recomputation(tmp_path: Path) -> None:
+    study = small_study(2)
+    run_study(study, tmp_path, QUIET)
+    bumped = make_study("rates", CellFunction(run_cell.function, version="2"), study.specs)
+    _, outcome = run_study(bumped, tmp_path, QUIET)
+    assert (outcome.cached, outcome.done) == (0, 12)
+    single = make_study("rates", CellFunction(run_cell.function, version="2", dtype="float32"), study.specs)
+    assert run_study(single, tmp_path, QUIET)[1].cached == 0
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_failing_cells_are_recorded_retried_and_stop_nobody(tmp_path: Path, jobs: int) -> None:
+    good, bad = small_study(2).specs, [Spec(16, s, "a", "raise") for s in range(2)]
+    study = make_study("rates", run_cell, [*bad, *good, Spec(16, 0, "a", "nan")])
+    settings = replace(QUIET, n_jobs=jobs, max_retries=1)
+    records, outcome = run_study(study, tmp_path, settings)
+    assert (outcome.done, outcome.failed, outcome.missing, outcome.exit_code) == (12, 3, 0, 1)
+    assert [record is None for record in records] == [True] * 2 + [False] * 12 + [True]
+    with pytest.raises(IncompleteStudyError, match="3 failed every attempt"):
+        complete_records(records, outcome)
+    with Journal(store_path(tmp_path)) as journal:
+        failures = journal.failures()
+    assert {len(texts) for texts in failures.values()} == {2}
+    assert "example_cells.py" in failures[study.keys[0]][0]
+    assert "ValueError: unlucky seed 0" in failures[study.keys[0]][0]
+    assert "record['tv'] is nan" in failures[study.keys[-1]][0]
+    started = time.monotonic()
+    assert run_study(study, tmp_path, settings)[1].failed == 3  # out of retries: not even tried
+    assert time.monotonic() - started < 5.0
+    with Journal(store_path(tmp_path)) as journal:
+        assert journal.failures() == failures
+    run_study(study, tmp_path, replace(settings, retry_failed=True))
+    with Journal(store_path(tmp_path)) as journal:
+        assert {len(texts) for texts in journal.failures().values()} == {2}
+
+
+def test_a_cell_that_kills_its_worker_is_found_and_the_others_finish(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killer = Spec(16, 99, "a", "die")
+    study = make_study("rates", run_cell, [*small_study(3).specs, killer])
+    _, outcome = run_study(study, tmp_path, replace(QUIET, n_jobs=2, max_retries=1))
+    assert (outcome.done, outcome.failed) == (18, 1)
+    with Journal(store_path(tmp_path)) as journal:
+        failures = journal.failures()
+    assert list(failures) == [study.keys[-1]]
+    assert "worker process died" in failures[study.keys[-1]][0]
+    monkeypatch.setenv("SFBENCH_TEST_SPARE", "1")
+    assert run_study(study, tmp_path, replace(QUIET, retry_failed=True))[1].complete
+
+
+def test_cells_of_a_group_share_a_call_and_a_failing_group_is_taken_apart(tmp_path: Path) -> None:
+    specs = [Spec(n, seed) for n in (10, 100) for seed in range(5)]
+    study = make_study("prefix", run_group, specs)
+    records, _ = run_study(study, tmp_path, replace(QUIET, n_jobs=2))
+    alone = [run_group.function([spec])[0] for spec in specs]
+    assert records == alone
+    bad = make_study("bad", run_group, [*specs[:3], Spec(10, 0, "a", "raise")])
+    _, outcome = run_study(bad, tmp_path, replace(QUIET, max_retries=0))
+    assert (outcome.done, outcome.failed) == (3, 1)
+
+
+def test_a_time_limit_stops_cleanly_and_a_resume_goes_on(tmp_path: Path) -> None:
+    study = small_study(10, "slow")
+    _, outcome = run_study(study, tmp_path, replace(QUIET, time_limit=0.5))
+    assert outcome.exit_code == 3
+    assert 0 < outcome.done < 60
+    assert "sfbench study resume" in outcome.summary()
+    assert run_study(study, tmp_path, replace(QUIET, n_jobs=2))[1].complete
+
+
+def test_two_runs_in_one_process_share_a_store(tmp_path: Path) -> None:
+    outcomes: list[Any] = []
+    threads = [
+        threading.Thread(target=lambda: outcomes.append(run_study(small_study(10, "slow"), tmp_path, QUIET)[1]))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [outcome.complete for outcome in outcomes] == [True, True]
+    run_study(small_study(10, "slow"), tmp_path / "alone", replace(QUIET, n_jobs=2))
+    assert store_digest(tmp_path) == store_digest(tmp_path / "alone")
+
+
+def test_an_unreachable_scheduler_is_one_line_and_touches_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    with pytest.raises(SchedulerError, match=r"cannot reach the scheduler 'tcp://127.0.0.1:9'"):
+        run_study(small_study(1), tmp_path / "x", replace(QUIET, scheduler="tcp://127.0.0.1:9"))
+    with pytest.raises(SchedulerError, match="cannot reach the scheduler 'nonsense'"):
+        run_study(small_study(1), tmp_path / "x", replace(QUIET, scheduler="nonsense"))
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"n_jobs": 0}, "number of jobs"),
+        ({"time_limit": 0.0}, "time limit"),
+        ({"time_limit": float("nan")}, "time limit"),
+        ({"max_retries": -1}, "retries"),
+        ({"on_conflict": "maybe"}, "grid conflict"),
+        ({"batch_size": 0}, "batch size"),
+    ],
+)
+def test_bad_settings_are_refused(bad: dict[str, Any], message: str) -> None:
+    with pytest.raises(StudyError, match=message):
+        RunSettings(**bad)
+
+
+def test_the_manifest_says_what_ran(tmp_path: Path) -> None:
+    import json
+
+    run_study(small_study(1), tmp_path, QUIET)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["runs"][0]["outcome"] == "complete"
+    assert manifest["runs"][0]["pid"] == os.getpid()
+    (environment,) = manifest["environments"].values()
+    assert environment["blas"]
+    assert {pool["num_threads"] for pool in environment["blas"]} == {1}
