@@ -7,7 +7,7 @@ class DataError(SfbenchError):
     """A data file is damaged or not what it should be."""
 
 
-class DataUnavailable(SfbenchError):  # noqa: N818  (the name users see)
+class DataUnavailable(SfbenchError):
     """A data set is not on this machine; lists what was tried and the exact commands that fetch it."""
 
 

@@ -1,7 +1,7 @@
 r"""Data sets by name: where they come from, what they must hash to, and what their licence allows.
 
-Order of :func:`load_data`: the local cache, then files of an installed package, read by path (importing such packages is
-slow or impossible). Nothing is downloaded unless :func:`fetch_data` is called; what is missing is one
+Order of :func:`load_data`: the local cache, then files of an installed package, read by path (importing those is slow
+or impossible). Nothing is downloaded unless :func:`fetch_data` is called; what is missing is one
 :class:`DataUnavailable` at once, with the commands. Every file is verified by sha256 before it is decoded, and the
 decoded arrays once more, so that a changed decoder is noticed too. No pickle anywhere.
 """
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import Literal, final
+from typing import IO, Literal, final
 
 import numpy as np
 
@@ -325,7 +325,7 @@ def store(entry: DataSet, files: Files) -> Path:
     folder = prepare_folder(cache_folder() / entry.name)
     for name, content in files.items():
 
-        def write(f: io.BytesIO, blob: bytes = content) -> None:
+        def write(f: IO[bytes], blob: bytes = content) -> None:
             f.write(blob)
 
         write_atomically(folder / name, write, binary=True)

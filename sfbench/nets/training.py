@@ -362,7 +362,7 @@ def _loss(network: nn.Module, batch: _Batch, parameterisation: Parameterisation,
 
 
 def _losses(
-    network: nn.Module, batch: _Batch, parameterisation: Parameterisation, device: torch.device, rows: int = 8192
+    network: nn.Module, batch: _Batch, parameterisation: Parameterisation, device: torch.device, rows: int = 1024
 ) -> Tensor:
     """Losses of all points in float64, a part at a time, without gradients."""
     parts = []

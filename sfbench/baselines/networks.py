@@ -1,0 +1,145 @@
+r"""What people do with networks instead of fusing their scores.
+
+=====================  ===========================================================================================
+from scratch           train on the few target data alone: :func:`from_scratch`
+fine-tuned nearest     go on training the auxiliary that explains the data best: :func:`fine_tuned_nearest`
+arithmetic mixture     draw from auxiliary i with probability ``w_i``: :func:`sample_mixture`
+parameter averaging    one network whose parameters are averages: :func:`average_checkpoints`
+uniform weights        the fused score with ``w_i = 1/k``: :class:`sfbench.FusedScore`
+published fusion       weights by stochastic gradients: :func:`sfbench.baselines.published_fusion`
+=====================  ===========================================================================================
+
+This module imports torch; the others of this package do not.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .._typing import FloatArray, SeedLike
+from ..errors import ModelError
+from ..gram import ScoreGram
+from ..nets import NetworkScore, TrainingResult, TrainingSettings, build_network, train_score_network
+from ..processes import ForwardProcess
+from ..scores import ScoreModel
+
+
+def from_scratch(
+    x: ArrayLike,
+    candidates: Sequence[tuple[str, Mapping[str, Any]]],
+    settings: TrainingSettings,
+    *,
+    process: ForwardProcess,
+    seed: int = 0,
+    **options: Any,
+) -> TrainingResult:
+    """Train every candidate architecture on the target data and keep the one with the best validation loss.
+
+    All share one validation split, drawn from ``x``, and stop early on it: capacity is chosen by the data.
+
+    Parameters
+    ----------
+    x : array_like (n, d)
+    candidates : sequence of (architecture, options)
+        For :func:`sfbench.nets.build_network`.
+    settings : TrainingSettings
+    process : ForwardProcess
+    seed : int
+        Of initial weights, split, and noise.
+    options
+        As for :func:`sfbench.nets.train_score_network`.
+    """
+    if not candidates:
+        raise ModelError("no candidate architecture given")
+    results = []
+    for name, arguments in candidates:
+        network = build_network(name, arguments, process=process, seed=seed)
+        results.append(train_score_network(network, x, settings, process=process, rng=seed, **options))
+    return min(results, key=lambda result: result.best_loss)
+
+
+def nearest(gram: ScoreGram) -> int:
+    """Index of the auxiliary whose own score explains the data best: the least ``J(e_i)``."""
+    return int(np.argmin([gram.value(vertex) for vertex in np.eye(gram.k)]))
+
+
+def fine_tuned_nearest(
+    auxiliaries: Sequence[NetworkScore], x: ArrayLike, gram: ScoreGram, settings: TrainingSettings, **options: Any
+) -> tuple[int, TrainingResult]:
+    """Fine-tune the nearest auxiliary, by the statistics of the same data; returns its index and the result."""
+    chosen = nearest(gram)
+    base = auxiliaries[chosen]
+    result = train_score_network(
+        base.module,
+        x,
+        settings,
+        process=base.process,
+        parameterisation=base.parameterisation,
+        device=base.device,
+        **options,
+    )
+    return chosen, result
+
+
+def average_checkpoints(models: Sequence[NetworkScore], weights: ArrayLike) -> NetworkScore:
+    """One network whose every parameter is the weighted average of the models' parameters.
+
+    Raises
+    ------
+    ModelError
+        If the networks differ in shape, process or parameterisation, or the weights are off the simplex.
+    """
+    w = np.asarray(weights, np.float64)
+    if not models or w.shape != (len(models),):
+        raise ModelError(f"need one weight per network, got {w.shape} weights for {len(models)} networks")
+    if not np.all(np.isfinite(w)) or np.any(w < 0) or abs(float(w.sum()) - 1.0) > 1e-8:
+        raise ModelError(f"weights must be non-negative, finite and sum to 1; got {w.tolist()}")
+    first = models[0]
+    states = [model.module.state_dict() for model in models]
+    for i, (model, state) in enumerate(zip(models, states, strict=True)):
+        if (model.process, model.parameterisation) != (first.process, first.parameterisation):
+            raise ModelError(f"networks 0 and {i} have other processes or parameterisations; they cannot be averaged")
+        if {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in states[0].items()}:
+            raise ModelError(f"networks 0 and {i} have parameters of other names or shapes; they cannot be averaged")
+    merged = {
+        key: sum(float(wi) * state[key].double() for wi, state in zip(w, states, strict=True)).to(value.dtype)  # type: ignore[union-attr]
+        if value.is_floating_point()
+        else value
+        for key, value in states[0].items()
+    }
+    module = deepcopy(first.module)
+    module.load_state_dict(merged)
+    return replace(first, module=module)
+
+
+def sample_mixture(
+    models: Sequence[ScoreModel],
+    weights: ArrayLike,
+    n: int,
+    draw: Callable[[ScoreModel, int, np.random.Generator], FloatArray],
+    *,
+    rng: SeedLike = None,
+) -> FloatArray:
+    """Points (n, d) of the arithmetic mixture ``sum_i w_i p_i``.
+
+    Parameters
+    ----------
+    models : sequence of ScoreModel
+    weights : array_like (k,)
+    n : int
+    draw : function ``(model, count, rng) -> points (count, d)``
+        Draws from one model, for example through :func:`sfbench.sample`.
+    rng : Generator, SeedSequence, int or None
+    """
+    generator = np.random.default_rng(rng)
+    w = np.asarray(weights, np.float64)
+    if w.shape != (len(models),) or np.any(w < 0) or abs(float(w.sum()) - 1.0) > 1e-8:
+        raise ModelError(f"weights must be one non-negative number per model and sum to 1; got {w.tolist()}")
+    counts = generator.multinomial(n, w / w.sum())
+    parts = [draw(m, int(c), generator) for m, c in zip(models, counts, strict=True) if c]
+    mixed: FloatArray = generator.permutation(np.concatenate(parts))
+    return mixed
