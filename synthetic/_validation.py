@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._typing import Float64Array, FloatArray
-from .errors import IntractableError, NotFiniteError, ShapeError, SimplexError, UnknownNameError
+from ._typing import Float64Array, FloatArray, SeedLike
+from .errors import IntractableError, NotFiniteError, ShapeError, SimplexError, SyntheticError, UnknownNameError
 
 LARGEST = 1e150  # magnitude of the largest number that can still be squared and summed
 _SIMPLEX_TOLERANCE = 1e-8
@@ -102,6 +102,14 @@ def as_positive(name: str, value: float | ArrayLike) -> float:
     if number <= 0:
         raise NotFiniteError(f"{name} must be finite and positive, got {number!r}")
     return number
+
+
+def as_generator(rng: SeedLike) -> np.random.Generator:
+    """Return the generator itself, or a new one from a seed; None draws a seed from the system."""
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError):
+        raise SyntheticError(f"rng must be a Generator, a non-negative integer seed or None, got {rng!r}") from None
 
 
 def refuse_huge(what: str, *shape: int) -> None:

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._typing import Float64Array, FloatArray, SeedLike
-from ._validation import LARGEST, as_count, as_finite, as_points, as_positive, not_finite, refuse_huge
-from .errors import NotFiniteError, ShapeError
+from ._validation import LARGEST, as_count, as_finite, as_generator, as_points, as_positive, not_finite, refuse_huge
+from .errors import NotFiniteError, ShapeError, SyntheticError
 from .gaussian_mixture import GaussianMixture
 
 _ORTHONORMAL_TOLERANCE = 1e-10
@@ -49,6 +49,8 @@ class EmbeddedMixture:
     shift: Float64Array
 
     def __post_init__(self) -> None:
+        if not isinstance(self.core, GaussianMixture):
+            raise SyntheticError(f"core must be a GaussianMixture, got a {type(self.core).__name__}")
         frame = as_finite("frame", self.frame).astype(np.float64)
         r = self.core.dim
         if frame.ndim != 2 or frame.shape[1] != r or frame.shape[0] < r:
@@ -136,7 +138,7 @@ class EmbeddedMixture:
         """Draw n points, shape (n, d)."""
         count = as_count("n", n, at_least=0)
         refuse_huge("a sample", count, self.dim)
-        generator = np.random.default_rng(rng)
+        generator = as_generator(rng)
         y = self.core.sample(count, rng=generator)
         noise = np.sqrt(self.variance) * generator.standard_normal((count, self.dim))
         return np.asarray(self.shift + noise + (y - noise @ self.frame) @ self.frame.T)

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from ._typing import Float64Array
 from ._validation import as_count, as_number, as_positive, as_simplex, refuse_huge
 from .embedded_mixture import EmbeddedMixture
-from .errors import ShapeError, SyntheticError
+from .errors import IntractableError, ShapeError, SyntheticError
 from .gaussian_mixture import GaussianMixture
 from .law import Law
 from .log_linear_pool import LogLinearPool
@@ -24,6 +24,7 @@ from .problems import SyntheticProblem, family
 from .subspace import Mixture
 
 _CLOSED = "closed form"
+_MOST_AUXILIARIES = 10_000
 
 
 @family
@@ -43,11 +44,13 @@ def shifted_gaussians(
     standard deviation: unless ``condition=1``, Mahalanobis distances are larger, and unequal. The target is the
     barycenter at random interior weights. Needs ``d >= k - 1``.
     """
-    k, d = as_count("k", k), as_count("d", d)
+    k, d = _auxiliary_count(k), as_count("d", d)
     vertices = _regular_simplex(k, as_positive("separation", separation))
     true = _interior_weights(k, weights, rng)
     means = vertices @ _frame(d, vertices.shape[1], rng, "k - 1").T
-    spread = as_positive("condition", condition)
+    spread = as_number("condition", condition)
+    if spread < 1:
+        raise SyntheticError(f"condition is a ratio of variances of at least 1, got {condition!r}")
     covariance: float | Float64Array = 1.0 if spread == 1.0 else np.geomspace(1.0, 1.0 / spread, d)[None]
     auxiliaries = tuple(GaussianMixture([1.0], mean[None], covariance) for mean in means)
     return _pool_problem(
@@ -69,7 +72,7 @@ def scaled_gaussians(
     Auxiliary i has variance ``ratio^(i/(k-1) - 1/2)`` times the identity and a mean on a simplex of edge 2 (needs
     ``d >= k - 1``). The target is the barycenter at random interior weights.
     """
-    k, d = as_count("k", k), as_count("d", d)
+    k, d = _auxiliary_count(k), as_count("d", d)
     vertices = _regular_simplex(k, 2.0)
     true = _interior_weights(k, weights, rng)
     means = vertices @ _frame(d, vertices.shape[1], rng, "k - 1").T
@@ -104,6 +107,7 @@ def paper_mixture_1d(
         raise SyntheticError(f"space must be 'raw' or 'aligned', got {space!r}")
     if target not in ("mixture", "barycenter"):
         raise SyntheticError(f"target must be 'mixture' or 'barycenter', got {target!r}")
+    true = as_simplex(weights, 2)
     laws = [
         GaussianMixture([0.6, 0.4], [[-6.0], [6.0]], 0.64),
         GaussianMixture([0.5, 0.5], [[-3.0], [10.0]], 1.0),
@@ -121,7 +125,6 @@ def paper_mixture_1d(
     }
     if target == "mixture":
         return SyntheticProblem("paper_mixture_1d", published, tuple(auxiliaries), None, params, known)
-    true = as_simplex(weights, 2)
     return _pool_problem("paper_mixture_1d", tuple(auxiliaries), true, params, known, weights)
 
 
@@ -141,7 +144,7 @@ def embedded_mixture(
     Component means are spread over [-4, 4]^rank and variances over [.5, 1.5]; the complement has unit variance. The
     target is a barycenter at random interior weights, or one more mixture.
     """
-    rank, d, k, m = as_count("rank", rank), as_count("d", d), as_count("k", k), as_count("m", m)
+    rank, d, k, m = as_count("rank", rank), as_count("d", d), _auxiliary_count(k), as_count("m", m)
     if rank > 2:
         raise SyntheticError(f"rank must be 1 or 2 for exact quadrature, got {rank}; see random_mixtures")
     if target not in ("mixture", "barycenter"):
@@ -170,7 +173,7 @@ def bimodal_from_unimodal(
 
     A log-linear pool of Gaussians is Gaussian, so the best total variation stays bounded away from 0 at any n.
     """
-    k, d = as_count("k", k), as_count("d", d)
+    k, d = _auxiliary_count(k), as_count("d", d)
     axis = _frame(d, 1, rng, "1")[:, 0]
     separation = as_positive("separation", separation)
     places = separation * np.linspace(-0.5, 0.5, k) if k > 1 else np.zeros(1)
@@ -201,7 +204,7 @@ def random_mixtures(
     Truth is the envelope (exact samples, and a certified log Z while its ``m^k`` tuples are few enough: see ``known``)
     and bounded Monte Carlo for total variation, with intervals.
     """
-    k, d, m = as_count("k", k), as_count("d", d), as_count("m", m)
+    k, d, m = _auxiliary_count(k), as_count("d", d), as_count("m", m)
     if covariance not in ("isotropic", "diagonal", "full"):
         raise SyntheticError(f"covariance must be 'isotropic', 'diagonal' or 'full', got {covariance!r}")
     refuse_huge("the covariances" if covariance == "full" else "the means", k, m, d, d if covariance == "full" else 1)
@@ -237,7 +240,7 @@ def near_duplicates(
     The weights are unique if the means are in general position (``spread > 0`` and ``d >= k - 1``). ``spread=0`` gives
     exact duplicates: the fused law is still unique, the weights are not.
     """
-    k, d = as_count("k", k, at_least=2), as_count("d", d)
+    k, d = _auxiliary_count(k, at_least=2), as_count("d", d)
     if as_number("spread", spread) < 0:
         raise SyntheticError(f"spread must be at least 0, got {spread!r}")
     true = _interior_weights(k, weights, rng)
@@ -275,9 +278,16 @@ def _pool_problem(
     return SyntheticProblem(name, target, auxiliaries, weights, params, known)
 
 
+def _auxiliary_count(k: int, at_least: int = 1) -> int:
+    """The number of auxiliaries, refused before millions of laws are built one by one."""
+    count = as_count("k", k, at_least=at_least)
+    if count > _MOST_AUXILIARIES:
+        raise IntractableError(f"k must be at most {_MOST_AUXILIARIES} auxiliaries, got {count}")
+    return count
+
+
 def _regular_simplex(k: int, edge: float) -> Float64Array:
     """Vertices (k, max(1, k - 1)) of a centred regular simplex."""
-    refuse_huge("the simplex of means", k, k)
     return np.zeros((1, 1)) if k == 1 else np.asarray(scipy.linalg.helmert(k).T * (edge / np.sqrt(2.0)))
 
 

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from ._covariance import Spectrum, spectrum_from
 from ._mixture_kernel import MixtureKernel
 from ._typing import Float64Array, FloatArray, SeedLike
-from ._validation import as_count, as_finite, as_number, as_points, as_simplex, refuse_huge
+from ._validation import as_count, as_finite, as_generator, as_number, as_points, as_simplex, refuse_huge
 from .errors import NotFiniteError, ShapeError
 
 
@@ -136,7 +136,7 @@ class GaussianMixture:
         """Draw n points, shape (n, d), in random order."""
         count = as_count("n", n, at_least=0)
         refuse_huge("a sample", count, self.dim)
-        generator = np.random.default_rng(rng)
+        generator = as_generator(rng)
         labels = generator.choice(self.n_components, size=count, p=self.weights)
         z = generator.standard_normal((count, self.dim))
         if self.spectrum.basis is None:

@@ -9,7 +9,7 @@ adding noise do not commute. Weights are called ``weights`` at the API; the sour
 otherwise by Monte Carlo under an envelope with a certified ratio (:mod:`synthetic.product_envelope`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Literal, final, get_args
 
@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._typing import Float64Array, FloatArray, SeedLike
-from ._validation import as_count, as_simplex, close_matches, refuse_huge
+from ._validation import as_count, as_generator, as_simplex, close_matches, refuse_huge
 from .embedded_mixture import EmbeddedMixture
-from .errors import EffectiveSampleSizeError, IntractableError, ShapeError
+from .errors import EffectiveSampleSizeError, IntractableError, ShapeError, SyntheticError
 from .estimate import Estimate
 from .gaussian_mixture import GaussianMixture
 from .product_envelope import Envelope, product_envelope
@@ -48,12 +48,21 @@ class LogLinearPool:
     ------
     ShapeError, SimplexError
         If dimensions differ, there are no components, or the weights are off the simplex.
+    SyntheticError
+        If a component is no mixture.
     """
 
     def __init__(self, components: Sequence[Mixture], weights: ArrayLike) -> None:
+        if not isinstance(components, Iterable):
+            raise SyntheticError(f"components must be a sequence of laws, got a {type(components).__name__}")
         self.components: tuple[Mixture, ...] = tuple(components)
         if not self.components:
             raise ShapeError("components is empty; a pool needs at least one law")
+        for i, law in enumerate(self.components):
+            if not isinstance(law, GaussianMixture | EmbeddedMixture):
+                raise SyntheticError(
+                    f"components[{i}] is a {type(law).__name__}; a pool is made of GaussianMixture or EmbeddedMixture"
+                )
         dims = [p.dim for p in self.components]
         if len(set(dims)) > 1:
             raise ShapeError(f"components must live in one dimension, got {dims}")
@@ -159,7 +168,7 @@ class LogLinearPool:
             value, change = log_integral(self._pooled(grid.nodes), grid)
             return Estimate(value, change, len(grid.nodes), "quadrature")
         if method == "envelope":
-            return self._log_partition_by_envelope(as_count("n", n, at_least=2), np.random.default_rng(rng))
+            return self._log_partition_by_envelope(as_count("n", n, at_least=2), as_generator(rng))
         raise close_matches(method, get_args(PartitionMethod), "method")
 
     def partition_bounds(self) -> tuple[float, float]:
@@ -223,7 +232,7 @@ class LogLinearPool:
         """
         count = as_count("n", n, at_least=0)
         refuse_huge("a sample", count, self.dim)
-        generator = np.random.default_rng(rng)
+        generator = as_generator(rng)
         exact = self.as_mixture()
         if exact is not None:
             return exact.sample(count, rng=generator)

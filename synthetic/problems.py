@@ -4,11 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, final
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from ._typing import Float64Array, SeedLike
-from ._validation import close_matches
+from ._validation import as_generator, close_matches
 from .errors import ShapeError, SyntheticError
 from .law import Law
 from .log_linear_pool import LogLinearPool
@@ -120,4 +119,4 @@ def make_problem(name: str, *, rng: SeedLike = 0, **params: Any) -> SyntheticPro
     unknown = sorted(set(params) - set(accepted))
     if unknown:
         raise SyntheticError(f"problem {name!r} takes no parameter {unknown[0]!r}; it takes {', '.join(accepted)}")
-    return function(rng=np.random.default_rng(rng), **params)
+    return function(rng=as_generator(rng), **params)

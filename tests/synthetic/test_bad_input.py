@@ -8,6 +8,7 @@ import pytest
 
 from synthetic import (
     CovarianceError,
+    EmbeddedMixture,
     Estimate,
     GaussianMixture,
     IntractableError,
@@ -16,6 +17,7 @@ from synthetic import (
     ShapeError,
     SimplexError,
     SyntheticError,
+    known_problems,
     make_problem,
 )
 
@@ -148,7 +150,6 @@ def test_bad_arguments_are_named(call: Callable[[Any], Any], error: type[Synthet
         lambda: embedded(0).sample(10**12, rng=0),
         lambda: pool(2, d=2).sample(10**12, rng=0),
         lambda: GaussianMixture([1.0], np.zeros((1, 10**6)), 1.0).covariance(),
-        lambda: make_problem("shifted_gaussians", k=10**6, d=10**6),
         lambda: make_problem("shifted_gaussians", k=4, d=10**10),
         lambda: make_problem("embedded_mixture", d=10**10),
         lambda: make_problem("bimodal_from_unimodal", d=10**10),
@@ -159,6 +160,33 @@ def test_bad_arguments_are_named(call: Callable[[Any], Any], error: type[Synthet
 )
 def test_huge_sizes_are_refused_up_front_with_an_estimate(call: Callable[[], Any]) -> None:
     with pytest.raises(IntractableError, match=r"of shape \(.*\) would take \d+ GiB \(limit 8\)"):
+        call()
+
+
+@pytest.mark.parametrize("name", sorted(set(known_problems()) - {"paper_mixture_1d"}))
+def test_millions_of_auxiliaries_are_refused_before_any_is_built(name: str) -> None:
+    with pytest.raises(IntractableError, match="k must be at most 10000 auxiliaries, got 10000000"):
+        make_problem(name, k=10**7)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: LogLinearPool([random_mixture(0), "a"], [0.5, 0.5]), r"components\[1\] is a str; a pool is made of"),
+        (lambda: LogLinearPool([pool(2)], [1.0]), r"components\[0\] is a LogLinearPool"),
+        (
+            lambda: LogLinearPool(random_mixture(0), [1.0]),
+            "components must be a sequence of laws, got a GaussianMixture",
+        ),
+        (lambda: EmbeddedMixture(None, np.eye(2), 1.0, np.zeros(2)), "core must be a GaussianMixture, got a NoneType"),
+        (lambda: random_mixture(0).sample(2, rng="a"), "rng must be a Generator, .* got 'a'"),
+        (lambda: make_problem("random_mixtures", rng=-1), "non-negative integer seed or None, got -1"),
+        (lambda: make_problem("shifted_gaussians", condition=0.5), "ratio of variances of at least 1, got 0.5"),
+        (lambda: make_problem("paper_mixture_1d", weights=(0.5, 0.4)), "weights sum to 0.9"),  # though unused there
+    ],
+)
+def test_arguments_of_a_wrong_kind_are_named(call: Callable[[], Any], message: str) -> None:
+    with pytest.raises(SyntheticError, match=message):
         call()
 
 
