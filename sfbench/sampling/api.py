@@ -24,9 +24,12 @@ from .resampling import scheme
 from .result import Diagnostics, SampleResult
 from .samplers import CorrectedSampler, FlowSampler, FusedSampler, Noise, Sampler, as_integrator, as_sampler
 
-_FEWEST_FOUNDERS = 250.0
+_FEWEST_FOUNDERS = 500.0
 _SMALLEST_ESS = 0.02
 _LARGEST_CHANGE = 0.1
+# Freeing one large block makes glibc keep smaller ones for reuse; else arrays of a step are returned to the kernel and
+# faulted in again by the next, which took a third of the time of small problems.
+_LARGE_BLOCK = 1 << 24
 
 
 def sample(
@@ -97,6 +100,7 @@ def sample(
     if not isinstance(steps, TimeSteps):
         steps = time_steps(fused.process, chosen.n_steps if steps is None else steps)
     generator = np.random.default_rng(rng)
+    np.empty(_LARGE_BLOCK, dtype=np.uint8)  # see there
     order = tracked(range(len(steps)), label="sampling", total=len(steps), enabled=progress)
     if isinstance(chosen, CorrectedSampler):
         return _sample_corrected(fused, chosen, (int(n), kind), steps, order, max_lost, callback, generator)

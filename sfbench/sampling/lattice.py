@@ -26,7 +26,7 @@ from .._typing import Float64Array, FloatArray
 
 N_ISLANDS = 16
 FEWEST_PER_ISLAND = 32
-_SHIFTS = 64  # fractions of a lattice cell by which a lattice may be shifted; tabulated
+_SHIFTS = 16  # fractions of a lattice cell by which a lattice may be shifted; tabulated
 
 
 @final
@@ -36,23 +36,23 @@ class LatticeNoise:
 
     rng: np.random.Generator
     _tables: dict[int, Float64Array] = field(default_factory=dict)
+    _rows: np.ndarray = field(default_factory=lambda: np.arange(0))
 
-    def __call__(self, x: FloatArray, bounds: np.ndarray) -> FloatArray:
-        """Standard normals shaped like x (n, d), a lattice per coordinate and island; ``bounds`` (r + 1,) are the
+    def __call__(self, x: FloatArray, bounds: np.ndarray, out: FloatArray) -> FloatArray:
+        """Standard normals (n, d) into ``out``, a lattice per coordinate of x and island; ``bounds`` (r + 1,) are the
         rows at which islands begin and end.
         """
-        out = np.empty_like(x)
+        if len(self._rows) != len(x):
+            self._rows = np.arange(len(x))
         edges = bounds.tolist()
         draws = self.rng.random((2, len(edges) - 1, x.shape[1]))
         for j in range(x.shape[1]):
-            column = np.ascontiguousarray(x[:, j])
-            noise = np.empty_like(column)
-            for r, (low, high) in enumerate(pairwise(edges)):
-                size = high - low
-                if size:
-                    row, start = self._table(size)[int(draws[0, r, j] * _SHIFTS)], int(draws[1, r, j] * size)
-                    noise[low:high][np.argsort(column[low:high])] = row[start : start + size]
-            out[:, j] = noise
+            windows = []
+            for (low, high), shift, turn in zip(pairwise(edges), *draws[:, :, j].tolist(), strict=True):
+                size, start = high - low, int(turn * (high - low))
+                windows.append(self._table(size)[int(shift * _SHIFTS)][start : start + size])
+            column = out[:, j]
+            column[_sorted_rows(x[:, j], self._rows, edges)] = np.concatenate(windows)
         return out
 
     def _table(self, size: int) -> Float64Array:
@@ -71,6 +71,23 @@ def islands(n: int) -> np.ndarray:
     """Bounds (r + 1,) of islands of nearly equal sizes for n particles."""
     count = N_ISLANDS if n >= N_ISLANDS * FEWEST_PER_ISLAND else 1
     return np.linspace(0, n, count + 1).round().astype(np.intp)
+
+
+def _sorted_rows(column: FloatArray, rows: np.ndarray, edges: list[int]) -> np.ndarray:
+    """Rows (n,) of a column of finite values that sort it within islands.
+
+    The row is written into the last bits of each value, so that sorting values sorts rows, at half the cost of an
+    argsort. Values that agree in all other bits come in either order, which is as good for a lattice.
+    """
+    keys = np.array(column, dtype=np.float64)
+    bits = keys.view(np.int64)
+    mask = (1 << max(1, (len(keys) - 1).bit_length())) - 1
+    bits &= ~mask
+    bits |= rows
+    for low, high in pairwise(edges):
+        keys[low:high].sort()
+    bits &= mask
+    return bits
 
 
 def _generator(size: int) -> int:

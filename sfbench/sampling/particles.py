@@ -36,13 +36,16 @@ class Blocks:
         """Whether every block is a single coordinate, in dimension ``dim``."""
         return len(self) == dim
 
-    def square_norms(self, e: FloatArray) -> FloatArray:
-        """Squared norms per block (b, n) of vectors (n, d)."""
-        if self.columns is None:
+    def square_norms(self, e: FloatArray, scratch: FloatArray) -> FloatArray:
+        """Squared norms per block (b, n) of vectors (n, d); may be a view of ``scratch`` (n, d)."""
+        if self.columns is None and e.shape[1] > 1:
             whole: FloatArray = np.einsum("nd,nd->n", e, e)[None]
             return whole
-        squares = np.ascontiguousarray((e * e).T)
-        return np.stack([squares[c].sum(axis=0) for c in self.columns])
+        squares = np.multiply(e, e, out=scratch).T
+        if self.columns is None:
+            return squares
+        rows = np.ascontiguousarray(squares)
+        return np.stack([rows[c].sum(axis=0) for c in self.columns])
 
 
 @final
@@ -119,9 +122,11 @@ class Particles:
         with them. The worst block's share is added to ``ess``.
         """
         shares = self._note_shares()
-        for b, r in np.argwhere(shares < threshold):
-            self._resample(int(b), slice(*self.bounds[r : r + 2].tolist()), blocks, scheme, rng, memory)
-        self.resamplings += np.any(shares < threshold, axis=1)
+        poor = shares < threshold
+        if poor.any():
+            for b, r in np.argwhere(poor).tolist():
+                self._resample(b, slice(*self.bounds[r : r + 2].tolist()), blocks, scheme, rng, memory)
+            self.resamplings += poor.any(axis=1)
 
     def merge_islands(self) -> None:
         """Forget the islands: the next resampling is one of all particles."""
@@ -145,8 +150,11 @@ class Particles:
     # ------------------------------------------------------------------ inside
     def _note_shares(self) -> Float64Array:
         """Effective share of the particles per block and island (b, r); empty islands have share 1."""
-        weights = np.exp(self.log_weights - self.log_weights.max(axis=1, keepdims=True))
-        sums, squares = self._island_sums(weights), self._island_sums(weights * weights)
+        work = self.log_weights - self.log_weights.max(axis=1, keepdims=True)
+        np.exp(work, out=work)
+        sums = self._island_sums(work)
+        work *= work
+        squares = self._island_sums(work)
         self.ess.append(float((sums.sum(axis=1) ** 2 / squares.sum(axis=1)).min()) / len(self.x))
         if len(self.bounds) == 2:
             return np.asarray(sums**2 / (len(self.x) * squares))

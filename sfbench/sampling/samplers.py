@@ -82,8 +82,9 @@ class CorrectedSampler:
     blocks : array_like (d,), optional
         Labels of groups of coordinates over which *all* models factorise; weighted and resampled apart.
     noise : {"auto", "independent", "lattice"}
-        Lattice noise (:mod:`sfbench.sampling.lattice`) divides the sampling error on the line by 10 or more; it needs
-        blocks of one coordinate each. ``auto`` takes it there if n is at least 512, and independent noise elsewhere.
+        Lattice noise (:mod:`sfbench.sampling.lattice`) divides the sampling error on the line by 3 with 4,000 particles
+        and by 10 with 20,000 (measured). It needs blocks of one coordinate each; ``auto`` takes it there if n is at
+        least 512, and independent noise elsewhere.
     check_steps : bool
         Run again with half the steps, for half the cost again, and report how much log Z changes. The standard error
         of log Z covers the sampling only.
