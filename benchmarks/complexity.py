@@ -32,6 +32,9 @@ from .complexity_plots import draw_figures
 from .study import OneLineParser, run_cells, write_rows
 
 FIXED_N, FIXED_K, FIXED_D = 1024, 4, 16
+ESTIMATOR_DRAWS = (
+    8  # draws of the estimator study per seed of the others: standard deviations need more
+)
 COMPARED_DRAWS = 5  # draws on which all backends run: the published way costs 1000 times the others
 
 
@@ -126,8 +129,8 @@ def main(argv: list[str] | None = None) -> int:
         folder = prepare_folder(args.out)
         specs = build_specs(args)
         records = run_cells(run_cell, specs, n_jobs=args.jobs, title="n, d and k studies")
-        repeats = 100 if args.quick else 400
-        estimator_specs = [EstimatorSpec(t, seed, args.seed) for t in ESTIMATOR_TIMES for seed in range(repeats)]
+        repeats = range(ESTIMATOR_DRAWS * args.seeds)
+        estimator_specs = [EstimatorSpec(t, seed, args.seed) for t in ESTIMATOR_TIMES for seed in repeats]
         estimators = run_cells(run_estimator_cell, estimator_specs, n_jobs=args.jobs, title="estimators")
         rows = [row for record in records for row in record]
         write_rows(folder, "cells", rows)

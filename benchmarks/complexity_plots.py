@@ -39,6 +39,9 @@ def draw_figures(folder: Path) -> list[Path]:
             figures["2_dimension"] = _against(rows, "d", "dimension d")
             figures["3_auxiliaries"] = _against(rows, "k", "auxiliaries k")
         figures["5_solvers"] = _solvers(rows)
+        for stale in folder.glob("[1-5]_*.p[nd][gf]"):  # of an earlier study in the same folder
+            if stale.stem not in figures:
+                stale.unlink()
         for name, figure in sorted(figures.items()):
             for kind in ("png", "pdf"):
                 path = folder / f"{name}.{kind}"

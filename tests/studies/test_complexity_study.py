@@ -1,5 +1,6 @@
 """The sample-complexity study end to end, at a tiny size."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from benchmarks.complexity import main
 from benchmarks.complexity_cells import CellSpec, run_cell
 from benchmarks.complexity_claims import Claim
+from benchmarks.study import read_rows
 
 
 def test_a_cell_depends_on_its_spec_alone_and_its_bounds_hold() -> None:
@@ -21,6 +23,34 @@ def test_a_cell_depends_on_its_spec_alone_and_its_bounds_hold() -> None:
         assert row["slow_holds"]
         assert row["gap"] <= 1e-8 * row["scale"]
         assert row["rounded_gap"] > 1e-8 * row["scale"]
+
+
+@pytest.mark.parametrize(
+    ("problem", "figures"),
+    [
+        ("shifted_gaussians", {"1_samples", "2_dimension", "3_auxiliaries", "4_estimators", "5_solvers"}),
+        ("paper_mixture_1d", {"1_samples", "4_estimators", "5_solvers"}),
+    ],
+)
+def test_a_small_study_writes_its_tables_and_figures(problem: str, figures: set[str], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "3_auxiliaries.png").write_text("of an earlier study")
+    sizes = ["--n", "64,256", "--d", "4,16", "--k", "2,4", "--seeds", "3", "--jobs", "1", "--out", str(out)]
+    code = main(["--problem", problem, "--solver", "active_set", "piqp", *sizes])
+    assert {path.stem for path in out.glob("*.png")} == {path.stem for path in out.glob("*.pdf")} == figures
+    assert all(path.stat().st_size > 10_000 for path in out.glob("*.png"))
+    rows, claims = read_rows(out, "cells"), read_rows(out, "claims")
+    assert code == (0 if all(claim["holds"] for claim in claims) else 1)
+    assert {row["n"] for row in rows if row["study"] == "n"} == {64, 256}
+    assert all(0 <= row["tv"] <= 1 and row["tv_stderr"] >= 0 for row in rows if "tv" in row)
+    by_name = {claim["name"]: claim for claim in claims}
+    assert all(claim["value"] == 0 for name, claim in by_name.items() if name.startswith("violations"))
+    windows = [claim for name, claim in by_name.items() if name.startswith("population weight")]
+    assert len(windows) == 4
+    assert all(claim["holds"] for claim in windows)
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["arguments"]["problem"] == problem
 
 
 def test_a_claim_whose_control_passes_does_not_hold() -> None:
