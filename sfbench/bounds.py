@@ -20,7 +20,7 @@ from synthetic.quadrature import cover
 from synthetic.subspace import common_subspace
 
 from ._typing import Float64Array
-from .errors import GramError
+from .errors import GramError, GridError
 from .gram import Contributions, ScoreGram, tangent_basis
 from .intervals import gradient_covariance
 from .metrics import kl_divergence
@@ -48,6 +48,10 @@ class Bound:
     label: str
     guarantee: Guarantee
     assumptions: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not self.value >= 0:  # also if it is NaN
+            raise GramError(f"a bound must be a number of at least 0, got {self.value!r} ({self.label})")
 
 
 @final
@@ -85,6 +89,8 @@ class ErrorTerms:
 
 def check(observed: Estimate | float, bound: Bound, *, z: float = 5.0) -> BoundCheck:
     """Compare an observation with a bound, allowing z standard errors of a Monte Carlo observation."""
+    if not z >= 0:  # also if it is NaN
+        raise GramError(f"z must be at least 0 standard errors, got {z!r}")
     estimate = observed if isinstance(observed, Estimate) else Estimate(float(observed))
     # Rounding of the observation itself: exact quantities may touch their bound.
     rounding = 1e-12 * max(1.0, abs(bound.value), abs(estimate.value))
@@ -100,6 +106,8 @@ def prior_mismatch(target: Law, process: ForwardProcess, t_max: float) -> Bound:
 
     **Assumptions**: the target is a mixture, or a pool of rank at most 2.
     """
+    if not 0 < t_max < np.inf:
+        raise GridError(f"t_max must be positive and finite, got {t_max!r}")
     alpha, sigma, std = float(process.alpha(t_max)), float(process.sigma(t_max)), process.prior_std(t_max)
     label = f"KL(q_T || prior) at T={t_max:g}"
     mixtures = mixtures_of(target)
@@ -111,7 +119,7 @@ def prior_mismatch(target: Law, process: ForwardProcess, t_max: float) -> Bound:
                 for j, w in enumerate(noised.weights)
                 if w > 0
             ]
-            return Bound(float(sum(pieces)), label, "upper", ("convexity of KL over mixture components",))
+            return Bound(max(float(sum(pieces)), 0.0), label, "upper", ("convexity of KL over mixture components",))
         core = noised.core
         pieces = [
             w * kl_divergence(_component(core, j), process.prior(core.dim, t_max)).value
@@ -120,10 +128,12 @@ def prior_mismatch(target: Law, process: ForwardProcess, t_max: float) -> Bound:
         ]
         rest = noised.shift - noised.frame @ (noised.frame.T @ noised.shift)
         outside = _isotropic_kl(noised.variance, float(rest @ rest), std**2, noised.dim - core.dim)
-        return Bound(float(sum(pieces)) + outside, label, "upper", ("convexity of KL over mixture components",))
+        return Bound(
+            max(float(sum(pieces)) + outside, 0.0), label, "upper", ("convexity of KL over mixture components",)
+        )
     second, dim = _second_moment(target), target.dim
     value = _isotropic_kl(sigma**2, alpha**2 * second, std**2, dim)
-    return Bound(value, label, "upper", ("convexity of KL over x_0", "second moment by quadrature"))
+    return Bound(max(value, 0.0), label, "upper", ("convexity of KL over x_0", "second moment by quadrature"))
 
 
 def _component(mixture: GaussianMixture, j: int) -> GaussianMixture:
@@ -181,6 +191,7 @@ def slow_rate(moments: Contributions, n: int, delta: float = 0.05) -> Bound:
     **Assumptions**: i.i.d. samples with finite fourth moments of scores; variances from an independent stream.
     """
     _check_n_delta(n, delta)
+    _check_moments(moments)
     variance_g, variance_b = moments.variances()
     deviation = np.sqrt(variance_g.sum() / (n * delta)) + 2.0 * np.sqrt(variance_b.sum() / (n * delta))
     label = f"excess objective, slow rate, probability {1 - delta:g}"
@@ -197,7 +208,8 @@ def fast_rate(population: ScoreGram, moments: Contributions, n: int, weights: Ar
     **Assumptions**: w* interior, G positive definite on the tangent space, i.i.d. samples.
     """
     _check_n_delta(n, 0.5)
-    w = np.asarray(weights, dtype=np.float64)
+    _check_moments(moments)
+    w = _checked_weights(weights, population.k)
     if np.any(w <= 0):
         raise GramError(f"the fast rate needs an interior optimum; weight {int(np.argmin(w))} is {w.min():.3g}")
     basis = tangent_basis(population.k)
@@ -230,15 +242,32 @@ def gaussian_fused_law(
 
     with ``v_t = alpha_t^2 + sigma_t^2`` and p the prior's variance.
     """
-    mu = np.asarray(weights, dtype=np.float64) @ means
+    if not 0 < t_min <= t_max < np.inf:
+        raise GridError(f"need 0 < t_min <= t_max, both finite; got t_min={t_min!r}, t_max={t_max!r}")
+    mu = _checked_weights(weights, len(means)) @ means
     a_d, a_T = float(process.alpha(t_min)), float(process.alpha(t_max))
     v_d, v_T = a_d**2 + float(process.sigma(t_min)) ** 2, a_T**2 + float(process.sigma(t_max)) ** 2
     r = v_d * (a_T / a_d) / v_T
     return (a_d - r * a_T) * mu, v_d + r**2 * (process.prior_std(t_max) ** 2 - v_T)
 
 
+def _checked_weights(weights: ArrayLike, k: int) -> Float64Array:
+    w = np.asarray(weights, dtype=np.float64)
+    if w.shape != (k,):
+        raise GramError(f"weights must have shape ({k},), got {w.shape}")
+    if not np.all(np.isfinite(w)) or np.any(w < 0) or abs(float(w.sum()) - 1.0) > 1e-8:
+        raise GramError(f"weights must be non-negative, finite and sum to 1; got {w.tolist()}")
+    return w
+
+
+def _check_moments(moments: Contributions) -> None:
+    rows = len(moments.counts)
+    if rows < 2:
+        raise GramError(f"moments hold {rows} sample; their spread needs at least 2")
+
+
 def _check_n_delta(n: int, delta: float) -> None:
-    if n < 1:
-        raise GramError(f"n must be at least 1, got {n}")
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
+        raise GramError(f"n must be an integer of at least 1, got {n!r}")
     if not 0 < delta < 1:
         raise GramError(f"delta must be strictly between 0 and 1, got {delta!r}")

@@ -223,7 +223,7 @@ def _optimiser(result: FusionResult) -> CheckedBound:
     reference = solve(result.gram.to_qp(), "active_set", tol=1e-12)
     observed = max(result.gram.excess(result.weights, reference.weights), 0.0)
     label = f"certified gap of solver {result.solver.solver!r}"
-    gap = Bound(result.solver.gap, label, "upper", ("convexity of the empirical objective",))
+    gap = Bound(max(result.solver.gap, 0.0), label, "upper", ("convexity of the empirical objective",))
     # Where the fit is exact both sides are rounding of the objective.
     rounding = 1e-12 * max(1.0, float(np.abs(result.gram.G).max()))
     return CheckedBound("J_n(w) - min J_n", bounds.check(0.0 if observed <= rounding else observed, gap))

@@ -17,6 +17,7 @@ from . import __version__, _sentinel
 from .cli_check import check_command
 from .cli_common import Json, print_table
 from .cli_fuse import fuse_command
+from .cli_report import report_command
 from .cli_sample import sample_command
 from .cli_study import study_app
 
@@ -50,6 +51,7 @@ app.command("fuse")(fuse_command)
 app.command("check")(check_command)
 app.command("sample")(sample_command)
 app.add_typer(study_app, name="study")
+app.command("report")(report_command)
 
 
 @app.command()

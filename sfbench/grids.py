@@ -17,6 +17,8 @@ from .processes import ForwardProcess
 
 GridKind = Literal["log_gauss_legendre", "gauss_legendre", "midpoint"]
 Weighting = Literal["girsanov", "sigma2"] | Callable[[Float64Array], Float64Array]
+_REAL = int | float | np.integer | np.floating
+_MOST_NODES = 4096  # Gauss rules of more nodes take minutes, and none is needed
 
 
 @final
@@ -28,11 +30,18 @@ class TimeGrid:
     weights: Float64Array
 
     def __post_init__(self) -> None:
-        nodes, weights = np.asarray(self.nodes, np.float64), np.asarray(self.weights, np.float64)
+        try:
+            nodes, weights = np.asarray(self.nodes, np.float64), np.asarray(self.weights, np.float64)
+        except (TypeError, ValueError):
+            raise GridError(
+                f"nodes and weights must be real numbers, got {self.nodes!r} and {self.weights!r}"
+            ) from None
         if nodes.ndim != 1 or nodes.size == 0 or nodes.shape != weights.shape:
             raise GridError(f"nodes and weights must be vectors of one length, got {nodes.shape} and {weights.shape}")
         if not (np.all(np.isfinite(nodes)) and np.all(np.isfinite(weights))) or nodes.min() <= 0:
             raise GridError("time nodes and weights must be finite and nodes positive: scores blow up at t = 0")
+        if weights.min() < 0:
+            raise GridError(f"time weights must be at least 0, or J is not convex; got {weights.min():.3g}")
         if np.any(np.diff(nodes) <= 0):
             raise GridError("time nodes must be strictly increasing")
         object.__setattr__(self, "nodes", nodes)
@@ -59,10 +68,11 @@ def time_grid(t_min: float, t_max: float, n_nodes: int = 16, kind: GridKind = "l
     GridError
         For an empty or non-positive window, or no nodes.
     """
-    if not (np.isfinite(t_min) and np.isfinite(t_max) and 0 < t_min <= t_max):
+    numbers = isinstance(t_min, _REAL) and isinstance(t_max, _REAL)
+    if not (numbers and 0 < t_min <= t_max < np.inf):
         raise GridError(f"need 0 < t_min <= t_max, both finite; got t_min={t_min!r}, t_max={t_max!r}")
-    if n_nodes < 1:
-        raise GridError(f"n_nodes must be at least 1, got {n_nodes!r}")
+    if isinstance(n_nodes, bool) or not isinstance(n_nodes, int | np.integer) or not 1 <= n_nodes <= _MOST_NODES:
+        raise GridError(f"n_nodes must be at least 1, an integer and at most {_MOST_NODES}, got {n_nodes!r}")
     if kind not in get_args(GridKind):
         raise GridError(f"unknown grid kind {kind!r}; use {', '.join(map(repr, get_args(GridKind)))}")
     if t_min == t_max:

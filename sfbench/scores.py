@@ -5,7 +5,7 @@ r"""Score models: anything with ``dim`` and ``score(x, t)``.
 with it (the *fused law*) is in general **not** the KL barycenter, for which see :class:`synthetic.LogLinearPool`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, final, runtime_checkable
 
@@ -88,7 +88,10 @@ class FusedScore:
         self, models: Sequence["ScoreModel | DiffusableLaw"], weights: ArrayLike, *, process: ForwardProcess
     ) -> None:
         scores = as_score_models(models, process)
-        w = np.asarray(weights, dtype=np.float64)
+        try:
+            w = np.asarray(weights, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise ModelError(f"weights must be real numbers, got {weights!r}") from None
         if w.shape != (len(scores),):
             raise ModelError(f"weights must have shape ({len(scores)},) for {len(scores)} models, got {w.shape}")
         if not np.all(np.isfinite(w)) or np.any(w < 0) or abs(float(w.sum()) - 1.0) > 1e-8:
@@ -128,8 +131,17 @@ class FusedScore:
 
 def as_score_models(models: Sequence[ScoreModel | DiffusableLaw], process: ForwardProcess) -> tuple[ScoreModel, ...]:
     """Turn laws into analytic scores and check that all models live in one dimension and belong to the process."""
+    if not isinstance(process, ForwardProcess):
+        raise ModelError(f"process must be a forward process such as OrnsteinUhlenbeck(), got {process!r}")
+    if not isinstance(models, Iterable):
+        raise ModelError(f"models must be a sequence of score models or laws, got a {type(models).__name__}")
     scores: list[ScoreModel] = []
     for i, model in enumerate(models):
+        if hasattr(model, "log_prob") and not hasattr(model, "diffuse"):
+            raise ModelError(
+                f"models[{i}] is a {type(model).__name__}, a law whose noised versions are not known; fuse its "
+                "components, or give a score model"
+            )
         if hasattr(model, "diffuse"):
             scores.append(AnalyticScore(model, process))  # type: ignore[arg-type]
         elif isinstance(model, ScoreModel):

@@ -105,7 +105,6 @@ def solve(
         raise SolverFailureError(f"the objective is not finite at the weights found by solver {judged.solver.name!r}")
     w, candidate = judged.weights, judged.candidate
     w.setflags(write=False)
-    residual = np.minimum(w, judged.slack / work.scale)
     if judged.gap <= limit:
         status = Status.CERTIFIED
     else:
@@ -114,7 +113,7 @@ def solve(
         w,
         problem.value(w),
         judged.gap * (scale / work.scale),
-        float(residual[residual.argmax()]),
+        judged.slack / work.scale,
         status,
         candidate.n_iter,
         candidate.build_s,

@@ -98,7 +98,7 @@ def first_certified(
     SolverFailureError
         If every solver broke down.
     """
-    limit = tol * objective.scale
+    limit, rounding = tol * objective.scale, _ROUNDING * objective.scale
     trail: list[str] = []
     best: Judged | None = None
     failure: Exception | None = None
@@ -110,7 +110,7 @@ def first_certified(
             trail.append(f"{solver.name} failed: {error}")
             failure = error
             continue
-        if judged.gap <= limit and (not exacting or _exact_enough(judged, objective, tol)):
+        if judged.gap <= limit and (not exacting or judged.gap <= rounding or _exact_enough(judged, objective, tol)):
             return judged if not trail else judged._replace(trail=(*trail, f"{solver.name} certified"))
         trail.append(f"{solver.name} stopped at gap {judged.gap / objective.scale:.1e} of scale")
         if best is None or judged.gap < best.gap:
@@ -123,7 +123,7 @@ def first_certified(
 
 
 def _exact_enough(judged: Judged, objective: SimplexObjective, tol: float) -> bool:
-    if judged.gap <= _ROUNDING * objective.scale or not isinstance(objective, SimplexQP):
+    if not isinstance(objective, SimplexQP):
         return True
     diagonal = objective.P.reshape(-1)[:: objective.dim + 1]
     return judged.gap <= tol * float(judged.weights.dot(diagonal))

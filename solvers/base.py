@@ -142,8 +142,8 @@ class SolverResult:
     gap : float
         Frank-Wolfe duality gap ``<grad, w> - min_i grad_i >= value - minimum``, in the units of the objective,
         computed by the facade in float64 at exactly these weights.
-    kkt : float
-        ``max_i min(w_i, (grad_i - min_j grad_j) / scale)``; zero exactly at a minimiser, no units. NaN with extra
+    slack : (k,) float64
+        ``(grad_i - min_j grad_j) / scale``: how far an unused auxiliary is from being of use. NaN with extra
         constraints, where only the gap is a certificate.
     status : Status
         A sentence; it is `Status.CERTIFIED` exactly when ``gap <= tol * scale``.
@@ -164,7 +164,7 @@ class SolverResult:
     weights: Vector
     value: float
     gap: float
-    kkt: float
+    slack: Vector
     status: Status
     n_iter: int
     build_s: float
@@ -184,6 +184,11 @@ class SolverResult:
     def is_unique(self) -> bool:
         """Whether the minimiser is unique, as far as float64 can tell."""
         return not self.null_directions.shape[1]
+
+    @property
+    def kkt(self) -> float:
+        """``max_i min(w_i, slack_i)``: zero exactly at a minimiser, no units; NaN with extra constraints."""
+        return float(np.minimum(self.weights, self.slack).max())
 
     @property
     def relative_gap(self) -> float:

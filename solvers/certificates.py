@@ -56,11 +56,6 @@ def duality_gap(w: Vector, gradient: Vector) -> float:
     return float(w @ (gradient - gradient.min()))
 
 
-def kkt_residual(w: Vector, gradient: Vector, scale: float) -> float:
-    """``max_i min(w_i, (grad_i - min grad) / scale)``: zero exactly at a minimiser."""
-    return float(np.minimum(w, (gradient - gradient.min()) / scale).max())
-
-
 def null_directions(w: Vector, hessian: Matrix, gradient: Vector) -> Matrix:
     """Orthonormal basis (k, m) of the directions in which a minimiser may move; m = 0 when it is unique.
 

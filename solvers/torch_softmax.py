@@ -2,8 +2,8 @@ r"""The published way: softmax logits and a stochastic gradient optimiser.
 
 The weights are :math:`w = \mathrm{softmax}(\theta)`, and theta follows Adam or SGD on f(w(theta)) with, by the chain
 rule, :math:`\nabla_\theta = w \odot (g - \langle g, w \rangle)`. The gradient g comes from the whole objective, or from
-``minibatch_gradient`` when the objective offers it; then the iterates of the second half are averaged (Polyak and
-Juditsky 1992). Kept as a reference: exact gradients reach a gap of about 1e-8 of the scale, minibatches
+``minibatch_gradient`` when the objective offers it; then, unless told otherwise, the iterates of the second half are
+averaged (Polyak and Juditsky 1992). Kept as a reference: exact gradients reach a gap of about 1e-8 of the scale, minibatches
 the accuracy of stochastic optimisation.
 """
 
@@ -32,12 +32,15 @@ class TorchSoftmax:
         wherever it lives.
     stochastic : bool, optional
         Use ``minibatch_gradient``; by default whenever the objective has it.
+    average : bool
+        With minibatches, return the average of the iterates of the second half instead of the last one.
     """
 
     optimizer: Literal["adam", "sgd"] = "adam"
     lr: float = 0.1
     device: str = "cpu"
     stochastic: bool | None = None
+    average: bool = True
 
     def __post_init__(self) -> None:
         if self.optimizer not in ("adam", "sgd"):
@@ -88,7 +91,7 @@ class TorchSoftmax:
                     break
             optimiser.step()
             decay.step()
-            if noisy and 2 * done > steps:
+            if noisy and self.average and 2 * done > steps:
                 total += torch.softmax(logits.detach(), 0).cpu().numpy()
                 count += 1
         final = total / count if count else torch.softmax(logits.detach(), 0).cpu().numpy()

@@ -8,7 +8,7 @@ Axis letters: n points, m components, d dimensions. Covariances are *variances*,
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -57,8 +57,17 @@ class GaussianMixture:
         self._freeze()
 
     def _freeze(self) -> None:
-        for array in (self.weights, self.means, self.spectrum.values):
+        basis = () if self.spectrum.basis is None else (self.spectrum.basis,)
+        for array in (self.weights, self.means, self.spectrum.values, *basis):
             array.setflags(write=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Without what was prepared for evaluation: two copies of one law have one pickle, used or not.
+        return {"weights": self.weights, "means": self.means, "spectrum": self.spectrum}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._freeze()
 
     @cached_property
     def _kernel(self) -> MixtureKernel:

@@ -11,7 +11,7 @@ otherwise by Monte Carlo under an envelope with a certified ratio (:mod:`synthet
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Literal, final, get_args
+from typing import Any, Literal, final, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -66,11 +66,22 @@ class LogLinearPool:
         dims = [p.dim for p in self.components]
         if len(set(dims)) > 1:
             raise ShapeError(f"components must live in one dimension, got {dims}")
-        self.weights = as_simplex(weights, len(self.components))
+        self._set_weights(as_simplex(weights, len(self.components)))
+
+    def _set_weights(self, weights: Float64Array) -> None:
+        self.weights = weights
         self.weights.setflags(write=False)
         support = np.flatnonzero(self.weights > 0)
         self._active = tuple(self.components[i] for i in support)
         self._exponents: Float64Array = self.weights[support]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Without envelope and log Z: two copies of one law have one pickle, used or not.
+        return {"components": self.components, "weights": self.weights}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.components = state["components"]
+        self._set_weights(state["weights"])
 
     @property
     def dim(self) -> int:

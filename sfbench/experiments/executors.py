@@ -97,7 +97,9 @@ class Processes:
                     for outcome in parallel(feed()):
                         yield Finished(out.pop(outcome.index), outcome)
                 except BrokenProcessPool as error:
-                    yield Died(tuple(out.values()), f"a worker process died: {str(error).splitlines()[0]}")
+                    # joblib drops results that came back but were not collected yet: alone, the last was at work
+                    suspects = tuple(out.values())[-1:] if one_at_a_time else tuple(out.values())
+                    yield Died(suspects, f"a worker process died: {str(error).split('.')[0]}")
                 else:
                     return
 
@@ -115,7 +117,7 @@ class DaskCluster:
         from distributed import as_completed
 
         batches, out = iter(plan), dict[Any, Batch]()
-        arrivals = as_completed(with_results=True, raise_errors=False)
+        arrivals = as_completed(loop=self.client.loop, with_results=True, raise_errors=False)
         ahead = 1 if one_at_a_time else 2 * self.n_jobs
 
         def top_up() -> None:

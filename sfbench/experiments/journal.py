@@ -2,7 +2,8 @@
 
 The rollback journal (``journal_mode=DELETE``) is safe for any number of processes in every SQLite; the write-ahead log
 is not before 3.51.3. Writers take turns (:mod:`.seal`), and two that compute the same cell store it once. A store at
-rest is sealed by the hash of the whole file; one whose writer died is checked by SQLite and row by row.
+rest is sealed by the hash of the whole file, a working one after most commits; one whose writer died before it could
+is checked by SQLite and row by row.
 """
 
 import json
@@ -34,7 +35,7 @@ from .rows import (
     Table,
     describe,
 )
-from .seal import LOCK_TIMEOUT_S, Seal
+from .seal import LOCK_TIMEOUT_S, Seal, SealingPolicy
 
 _DAMAGE = ("malformed", "not a database", "corrupt", "decode")
 
@@ -74,6 +75,7 @@ class Journal:
         if verdict == "broken":
             raise self._damaged("its bytes do not match its seal")
         self._connection = self._connect()
+        self._sealing = SealingPolicy(self.seal)
         self._inode = os.stat(self.path).st_ino
         if verdict == "open":
             try:
@@ -99,8 +101,10 @@ class Journal:
 
     def _create_if_missing(self) -> bool:
         """Make the tables; true if there was no store."""
+        if self._has_content():
+            return False
         with self.seal.locked():
-            if self.path.exists() and self.path.stat().st_size:
+            if self._has_content():
                 return False
             with self._translated():
                 connection = sqlite3.connect(self.path, isolation_level=None)
@@ -115,6 +119,9 @@ class Journal:
                 finally:
                     connection.close()
         return True
+
+    def _has_content(self) -> bool:
+        return self.path.exists() and self.path.stat().st_size > 0
 
     def _check_identity(self) -> None:
         """Refuse files that are not stores, before SQLite touches them."""
@@ -207,6 +214,7 @@ class Journal:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
+            self._sealing.after_commit(handle)
 
     def register(self, study: Study[Any, Any], on_conflict: str = "refuse") -> str:
         """Record a study and its grid, or add to what is recorded; returns a note of what changed.

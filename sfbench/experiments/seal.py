@@ -1,7 +1,7 @@
 r"""The seal of a store at rest: the sha256 of every byte of the file, so that no flipped bit stays unseen.
 
 Hashes of rows cover everything that a result depends on, but not the unused bytes between them. While a store is at
-rest, a small file beside it therefore holds the hash of the whole file; a writer empties it before its first change.
+rest, a small file beside it therefore holds the hash of the whole file; a writer empties it before each change.
 The same file is the lock that writers take in turn (``flock``), so that a seal is never made of a changing file.
 """
 
@@ -89,7 +89,7 @@ class Seal:
         return "broken" if self.text() == before else "open"
 
     def make(self, handle: int) -> None:
-        """Seal the store; the caller holds the lock and has no connection open."""
+        """Seal the store; the caller holds the lock and has no transaction open (closing a file drops its locks)."""
         try:
             os.ftruncate(handle, 0)
             os.pwrite(handle, _seal_text(self.store).encode(), 0)
@@ -101,7 +101,29 @@ class Seal:
         """Empty the seal before the store changes; the caller holds the lock."""
         if os.fstat(handle).st_size:
             os.ftruncate(handle, 0)
-            os.fsync(handle)
+
+
+@final
+class SealingPolicy:
+    """Seals a store that is being written as often as costs a fiftieth of the time.
+
+    A killed writer then leaves a sealed store, unless it died within a commit or the store is large.
+    """
+
+    _SHARE = 50.0
+
+    def __init__(self, seal: Seal) -> None:
+        self._seal = seal
+        self._next = 0.0
+
+    def after_commit(self, handle: int) -> None:
+        """Seal if it is time; the caller holds the lock and no transaction is open."""
+        started = time.monotonic()
+        if started < self._next:
+            return
+        self._seal.make(handle)
+        ended = time.monotonic()
+        self._next = ended + self._SHARE * (ended - started)
 
 
 def _seal_text(store: Path) -> str:

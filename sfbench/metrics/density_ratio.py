@@ -131,6 +131,8 @@ def _curvature(tanh_p: Float64Array, tanh_q: Float64Array) -> float:
 
 def checked_draws(n: int) -> int:
     """The number of Monte Carlo draws, refused where it leaves no standard error."""
-    if n < 2:
-        raise ModelError(f"n must be at least 2 draws for a Monte Carlo estimate with a standard error, got {n!r}")
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 2:
+        raise ModelError(
+            f"n must be an integer of at least 2 draws for a Monte Carlo estimate with a standard error, got {n!r}"
+        )
     return n

@@ -8,12 +8,13 @@ import pytest
 
 from benchmarks import published_way, solver_speed
 from solvers import SimplexQP
+from synthetic import make_problem
 
 
 def test_benchmark_writes_records_and_figures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(solver_speed, "_DIMS", (2, 8))
+    monkeypatch.setattr(solver_speed, "DIMS", (2, 8))
     monkeypatch.setattr(published_way, "run", lambda **_: _FAKE)
     assert solver_speed.main(["--quick", "--solver", "active_set", "--solver", "piqp", "--out", str(tmp_path)]) == 0
     records = [json.loads(line) for line in (tmp_path / "solver_speed.jsonl").read_text().splitlines()]
@@ -21,17 +22,36 @@ def test_benchmark_writes_records_and_figures(
     cells = [r for r in records if r["kind"] == "cell"]
     assert {r["solver"] for r in cells} == {"auto", "active_set", "piqp", "cvxpy"}
     assert all(r["certified"] for r in cells)
+    assert {r["family"] for r in cells} == {"general", "correlated"}
     assert sorted(p.name for p in tmp_path.iterdir()) == ["solver_speed.jsonl", "solver_speed.pdf", "solver_speed.png"]
-    assert "auto / fastest" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert printed.count("auto / fastest") == 4
+    assert "over a raw piqp call" in printed
+    assert "training: 10x (gram_qp_1), population: no pass, training and population: no pass" in printed
 
 
 _FAKE = {
     "kind": "published_way",
     "n": 1,
     "epochs": 1,
-    "excess": {kind: {name: [1.0] for name in ("gram_qp", "adam", "sgd")} for kind in ("population", "training")},
-    "cpu_ratio": {name: [1.0] for name in ("adam", "sgd")},
+    "excess": {
+        "population": {"samples": [1.0], "gram_qp_1": [3.0], "gram_qp_2": [3.0], "sgd": [2.0]},
+        "training": {"gram_qp_1": [1.0], "gram_qp_2": [0.5], "sgd": [2.0]},
+    },
+    "cpu": {"gram_qp_1": [0.1], "gram_qp_2": [0.2], "sgd": [1.0]},
 }
+
+
+def test_solvers_left_out_have_a_printed_reason() -> None:
+    cells = [
+        {"kind": "cell", "family": "general", "k": k, "rank": rank, "solver": solver, "ratio": 1.0, "gap": 0.0,
+         "certified": True, "error": None}
+        for k in (8, 2000) for rank in ("full", "half") for solver in ("auto", "scipy_slsqp")
+        if (k, solver) != (2000, "scipy_slsqp")
+    ]  # fmt: skip
+    printed = solver_speed.report(cells)
+    assert printed.count("left out") == 3
+    assert "left out above k = 100: scipy_slsqp, one call at k = 500 had not ended" in printed
 
 
 def test_unwritable_output_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -45,18 +65,15 @@ def test_unwritable_output_is_one_line(tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_both_ways_of_the_comparison_share_one_objective() -> None:
     """The antithetic Gram, the minibatch gradient and the population quadrature agree within sampling error."""
-    pair = [
-        published_way.Mixture1D(np.array([0.5, 0.5]), np.array([-0.5, 1.7]), np.array([0.03, 0.03])),
-        published_way.Mixture1D(np.array([0.7, 0.3]), np.array([-1.2, 1.5]), np.array([0.03, 0.03])),
-    ]
+    problem = make_problem("paper_mixture_1d", space="raw", scale=6.0, target="mixture")
+    target, *pair = (published_way._flatten(p) for p in (problem.target, *problem.auxiliaries))
     rng = np.random.default_rng(0)
-    n = 100_000
-    component = rng.random(n) < 0.6
-    x = np.where(component, -1.0, 1.0) + 0.13 * rng.normal(size=n)
-    target = published_way.Mixture1D(np.array([0.6, 0.4]), np.array([-1.0, 1.0]), np.full(2, 0.13**2))
+    x = problem.target.sample(100_000, rng=rng)
     exact = SimplexQP(*published_way._population_qp(target, pair))
-    estimate = SimplexQP(*published_way._gram(pair, x, rng))
-    objective = published_way.DenoisingObjective(tuple(pair), x, batch=n)
-    w = np.array([0.3, 0.7])
-    assert np.allclose(estimate.gradient(w), exact.gradient(w), atol=0.03)
-    assert np.allclose(objective.minibatch_gradient(w, rng), exact.gradient(w), atol=0.05)
+    estimate = published_way.gram_qp(problem, x, rng, 1)
+    objective = published_way.DenoisingObjective(tuple(pair), x[:, 0], batch=len(x))
+    w, along = np.array([0.3, 0.7]), np.array([1.0, -1.0])  # the Gram is kept up to what the simplex cannot see
+    slope = exact.gradient(w) @ along
+    assert estimate.gradient(w) @ along == pytest.approx(slope, abs=0.005)
+    assert objective.minibatch_gradient(w, rng) @ along == pytest.approx(slope, abs=0.03)
+    assert estimate.hessian(w) @ along @ along == pytest.approx(exact.hessian(w) @ along @ along, rel=0.01)

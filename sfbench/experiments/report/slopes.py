@@ -1,0 +1,30 @@
+"""Slopes on doubly logarithmic axes, with intervals over independent repetitions."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def loglog_slope(
+    x: Sequence[float], table: np.ndarray, *, n_resamples: int = 1000, seed: int = 0
+) -> tuple[float, float, float]:
+    """Slope of the log of column medians of ``table`` (seeds, points) against log x, with a 95 % interval.
+
+    Points of one seed share samples, so the interval resamples whole seeds. Points whose median is 0 have no logarithm
+    and are left out; the slope is NaN if fewer than two remain.
+    """
+    positive = np.median(table, axis=0) > 0
+    if positive.sum() < 2:
+        return np.nan, np.nan, np.nan
+    table, logs = table[:, positive], np.log(np.asarray(x, dtype=np.float64)[positive])
+    centred = logs - logs.mean()
+
+    def slope(medians: np.ndarray) -> np.ndarray:
+        found = np.log(np.maximum(medians, np.finfo(np.float64).tiny)) @ centred / (centred @ centred)
+        return np.asarray(found)
+
+    rng = np.random.default_rng(seed)
+    picks = np.stack([rng.integers(0, len(table), len(table)) for _ in range(n_resamples)])
+    draws = np.concatenate([slope(np.median(table[block], axis=1)) for block in np.array_split(picks, 10)])
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return float(slope(np.median(table, axis=0))), float(low), float(high)

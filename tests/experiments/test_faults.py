@@ -1,0 +1,114 @@
+"""Kills, signals, several writers, lost Dask workers: the same digest as an undisturbed run, to the last bit."""
+
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.fault_injection import (
+    count_cells,
+    dask_cluster,
+    finish,
+    kill_at_random,
+    kill_group,
+    kill_workers,
+    run_together,
+    start,
+    store_digest,
+    uninterrupted,
+    wait_for_cells,
+)
+from sfbench.experiments import Journal, store_path
+
+CELLS, LEAST_MS = 240, 10.0
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return uninterrupted(tmp_path_factory.mktemp("reference"), CELLS, LEAST_MS, n_jobs=2)
+
+
+def test_kills_at_random_moments_lose_nothing(tmp_path: Path, reference: str) -> None:
+    """Ten of the hundred moments of ``python -m benchmarks.faults``."""
+    rng = np.random.default_rng(0)
+    kills = kill_at_random(tmp_path, kills=10, cells=CELLS, least_ms=LEAST_MS, jobs=1, rng=rng)
+    assert kills.digest == reference
+    assert all(kept >= 0 for kept in kills.progress)
+    assert sum(kept > 0 for kept in kills.progress) >= 5
+
+
+def test_three_writers_on_one_store_lose_and_double_nothing(tmp_path: Path, reference: str) -> None:
+    ended = run_together(tmp_path, 3, cells=CELLS, least_ms=LEAST_MS)
+    assert [code for code, _, _ in ended] == [0, 0, 0], ended
+    assert store_digest(tmp_path) == reference
+    assert count_cells(tmp_path) == CELLS
+    with Journal(store_path(tmp_path)) as journal:
+        runs = {cell.run for cell in journal.cells_of("benchmarks.faults_cells:run_fault_cell")}
+        assert {run["outcome"] for run in journal.runs()} == {"complete"}
+    assert len(runs) >= 2  # they shared the work
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_signal_ends_cleanly_and_says_how_to_go_on(
+    tmp_path: Path, reference: str, number: signal.Signals, code: int, jobs: str
+) -> None:
+    options = ("--cells", str(CELLS), "--least-ms", str(LEAST_MS))
+    process = start(tmp_path, *options, "--jobs", jobs)
+    wait_for_cells(tmp_path, 0, process)
+    kill_group(process, number)  # workers get it too, as from a terminal
+    status, out, err = finish(process)
+    assert status == code, (out, err)
+    assert "sfbench study resume" in out
+    assert "Traceback" not in err
+    kept = count_cells(tmp_path)
+    assert 0 < kept < CELLS
+    with Journal(store_path(tmp_path)) as journal:
+        assert journal.seal.judge() == "intact"
+        assert not journal.failures()
+        assert journal.runs()[-1]["outcome"] in ("interrupted", "terminated")
+    assert uninterrupted(tmp_path, CELLS, LEAST_MS, n_jobs=2) == reference
+
+
+def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
+    process = start(tmp_path, "--cells", "2000", "--least-ms", "10", "--jobs", "2")
+    wait_for_cells(tmp_path, 0, process)
+    workers = _children(process.pid)
+    assert workers
+    process.kill()  # the parent alone
+    process.communicate()
+    deadline = time.monotonic() + 120
+    while any(_is_running(pid) for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not any(_is_running(pid) for pid in workers)
+
+
+def _children(pid: int) -> list[int]:
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in text.split() if "popen_loky" in _command(int(child))]
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _is_running(pid: int) -> bool:
+    return "popen_loky" in _command(pid)
+
+
+def test_dask_over_tcp_with_a_worker_killed_in_mid_run(tmp_path: Path) -> None:
+    with dask_cluster(3) as (address, workers):
+        assert address.startswith("tcp://127.0.0.1:")
+        process = start(tmp_path, "--cells", str(CELLS), "--least-ms", "30", "--scheduler", address)
+        wait_for_cells(tmp_path, 0, process)
+        kill_workers(workers[:1])
+        at_kill = count_cells(tmp_path)
+        status, out, err = finish(process)
+    assert status == 0, (out, err)
+    assert at_kill < CELLS
+    assert store_digest(tmp_path) == uninterrupted(tmp_path / "alone", CELLS, 30.0, n_jobs=2)

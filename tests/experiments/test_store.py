@@ -1,0 +1,273 @@
+"""The store: flipped bits, truncation, foreign files, repair, versions, full disks."""
+
+import shutil
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.fault_injection import flip_bits, limit_file_size, small_disk, start, uninterrupted
+from sfbench.errors import OutputError
+from sfbench.experiments import (
+    CellFunction,
+    DamagedStoreError,
+    Journal,
+    MixedVersionsError,
+    RunSettings,
+    StoreError,
+    StudyError,
+    make_study,
+    repair,
+    run_study,
+    store_path,
+    verify,
+)
+from sfbench.experiments.compare import compare, digest
+from sfbench.experiments.rows import CELL
+from sfbench.experiments.tables import load_table, require_one_version, write_table
+
+from .example_cells import Spec, run_cell, small_study
+
+QUIET = RunSettings(progress=False)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("finished")
+    run_study(small_study(4), folder, QUIET)
+    return folder
+
+
+@pytest.fixture
+def folder(finished: Path, tmp_path: Path) -> Path:
+    shutil.copytree(finished, tmp_path / "study")
+    return tmp_path / "study"
+
+
+def test_a_flipped_bit_is_found_wherever_it_is(finished: Path) -> None:
+    flips = flip_bits(finished, 200, sealed=True, rng=np.random.default_rng(0))
+    assert (flips.found, flips.silent) == (200, 0)
+
+
+def test_without_a_seal_a_flipped_bit_is_found_or_changes_nothing(finished: Path) -> None:
+    flips = flip_bits(finished, 60, sealed=False, rng=np.random.default_rng(1))
+    assert flips.silent == 0
+    assert flips.found + flips.harmless == 60
+    assert flips.found >= 10
+
+
+def test_a_changed_result_whose_row_looks_well_is_found(folder: Path) -> None:
+    """What SQLite's own check cannot see: the control for the row hashes."""
+    (folder / "journal.seal").unlink()
+    with closing(sqlite3.connect(store_path(folder))) as connection:
+        changed = connection.execute("UPDATE cell SET record = replace(record, '0.', '1.')").rowcount
+        connection.commit()
+        assert changed
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    with pytest.raises(DamagedStoreError, match="row of table cell does not match its hash"):
+        verify(store_path(folder))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "page", "header", "empty seal", "row"])
+def test_a_damaged_store_is_set_aside_and_what_is_lost_is_computed_again(folder: Path, damage: str) -> None:
+    path, seal = store_path(folder), folder / "journal.seal"
+    with Journal(path) as journal:
+        before = digest(journal)
+    data = bytearray(path.read_bytes())
+    if damage == "truncated":
+        path.write_bytes(data[: len(data) // 2])
+    elif damage == "page":
+        data[3 * 4096 : 4 * 4096] = bytes(4096)
+        path.write_bytes(data)
+    elif damage == "header":
+        data[:16] = b"X" * 16
+        path.write_bytes(data)
+    elif damage == "row":
+        place = data.index(b'"tv":0.') if b'"tv":0.' in data else data.index(b'"tv":')
+        data[place + 7] ^= 1
+        path.write_bytes(data)
+    else:
+        seal.write_text("nonsense")
+    with pytest.raises(DamagedStoreError, match="verify --repair"):
+        Journal(path)
+    damaged = path.read_bytes()
+    _, outcome = run_study(small_study(4), folder, QUIET)
+    assert outcome.complete
+    (aside,) = folder.glob("journal.damaged-*.sqlite")
+    assert aside.read_bytes() == damaged
+    if damage == "row":
+        assert outcome.cached == 23
+    with Journal(path) as journal:
+        assert digest(journal) == before
+    assert repair(path) is None
+
+
+@pytest.mark.parametrize("content", [b"hello", b"SQLite format 3\0" + bytes(100), b"x" * 5000])
+def test_foreign_files_are_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
+    path = store_path(tmp_path)
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="not a study store"):
+        Journal(path)
+    with pytest.raises(StoreError, match="not a study store"):
+        run_study(small_study(1), tmp_path, QUIET)
+    assert path.read_bytes() == content
+
+
+def test_a_database_of_another_program_is_refused(tmp_path: Path) -> None:
+    path = store_path(tmp_path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE cell (x)")
+        connection.commit()
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="not a study store"):
+        run_study(small_study(1), tmp_path, QUIET)
+    assert path.read_bytes() == before
+
+
+def test_a_store_of_another_schema_is_refused(folder: Path) -> None:
+    path = store_path(folder)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version=99")
+    (folder / "journal.seal").write_text("")
+    with pytest.raises(StoreError, match="store schema 99"):
+        Journal(path)
+
+
+def test_a_missing_store_and_an_unknown_study_are_named(tmp_path: Path, folder: Path) -> None:
+    with pytest.raises(StoreError, match="no store at"):
+        Journal(tmp_path / "nowhere" / "journal.sqlite")
+    with Journal(store_path(folder)) as journal, pytest.raises(StudyError, match=r"no study 'rate'.*holds 'rates'"):
+        journal.study("rate")
+
+
+def test_a_folder_that_cannot_be_written_is_named_before_anything_is_computed(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot write to output folder"):
+        run_study(small_study(1), tmp_path / "file" / "inside", QUIET)
+
+
+def test_reading_changes_no_byte(folder: Path) -> None:
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with Journal(store_path(folder)) as journal:
+        digest(journal)
+        load_table(journal, "rates")
+    verify(store_path(folder))
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+# ---------------------------------------------------------------------- versions
+def _of_version(version: str, seeds: int) -> Any:
+    return make_study("rates", CellFunction(run_cell.function, version=version), small_study(seeds).specs)
+
+
+def test_results_of_several_versions_never_meet_in_one_table(folder: Path) -> None:
+    run_study(_of_version("2", 2), folder, QUIET)
+    with Journal(store_path(folder)) as journal:
+        with pytest.raises(MixedVersionsError, match=r"versions 1 \(24 cells\), 2 \(12 cells\).*--algorithm-version 2"):
+            load_table(journal, "rates")
+        table = load_table(journal, "rates", "2")
+        assert {row["algorithm_version"] for row in table.rows} == {"2"}
+        assert table.caption() == "12 of 24 cells, 12 missing"
+        assert len(load_table(journal, "rates", "1").rows) == 24
+        with pytest.raises(StudyError, match="no results of algorithm version '7'; it holds 1, 2"):
+            load_table(journal, "rates", "7")
+
+
+def test_rows_of_several_versions_are_refused_wherever_they_come_from() -> None:
+    rows = [{"study": "a", "algorithm_version": v} for v in ("1", "1", "2")]
+    with pytest.raises(MixedVersionsError, match=r"1 \(2 rows\), 2 \(1 rows\)"):
+        require_one_version(rows)
+    require_one_version([{"study": s, "algorithm_version": s} for s in "ab"])  # two studies may differ
+    require_one_version([{"tv": 1.0}])
+
+
+# ---------------------------------------------------------------------- tables and comparisons
+def test_tables_count_what_is_missing(folder: Path, tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    with closing(sqlite3.connect(store_path(folder))) as connection:
+        connection.execute("DELETE FROM cell WHERE rowid % 8 = 0")
+        connection.commit()
+    (folder / "journal.seal").unlink()
+    with Journal(store_path(folder)) as journal:
+        table = load_table(journal, "rates")
+    assert table.caption() == "21 of 24 cells, 3 missing"
+    assert len(table.rows) == 21
+    written = write_table(table, tmp_path / "out", ["csv", "jsonl", "parquet"])
+    assert [path.name for path in written] == ["rates.csv", "rates.jsonl", "rates.parquet"]
+    back = pq.read_table(written[2]).to_pylist()
+    assert [row["tv"] for row in back] == [row["tv"] for row in table.rows]
+    with pytest.raises(StudyError, match="unknown format 'xlsx'"):
+        write_table(table, tmp_path / "out", ["xlsx"])
+
+
+def test_runs_are_compared_within_tolerances(folder: Path, tmp_path: Path) -> None:
+    study = small_study(4)
+    run_study(study, tmp_path / "b", replace(QUIET, n_jobs=2))
+    with Journal(store_path(folder)) as a, Journal(store_path(tmp_path / "b")) as b:
+        (difference,) = compare(a, b)
+        assert difference.same
+        assert difference.equal == 24
+
+    def nudged(spec: Spec) -> dict[str, Any]:
+        record = run_cell.function(spec)
+        return record | {"tv": record["tv"] * (1 + 1e-9)}
+
+    nudged.__module__, nudged.__qualname__ = run_cell.function.__module__, run_cell.function.__qualname__
+    function = CellFunction(nudged, version="2", volatile=run_cell.volatile)
+    run_study(make_study("rates", function, study.specs), tmp_path / "c", QUIET)
+    with Journal(store_path(folder)) as a, Journal(store_path(tmp_path / "c")) as c:
+        (difference,) = compare(a, c)
+        assert difference.differing == 24
+        assert difference.worst["tv"] == pytest.approx(1e-9, rel=1e-3)
+        assert set(difference.worst) == {"tv"}
+        assert compare(a, c, rtol=1e-8)[0].same
+        assert compare(a, c, ignore=["tv"])[0].same
+        assert not compare(a, c, rtol=1e-10)[0].same
+        assert digest(a) != digest(c)
+
+
+# ---------------------------------------------------------------------- full disks
+def test_a_file_size_limit_is_one_line_keeps_what_is_there_and_resumes(tmp_path: Path) -> None:
+    process = start(tmp_path, "--cells", "400", "--least-ms", "0", limit=limit_file_size(150_000))
+    _, error = process.communicate(timeout=240)
+    assert process.returncode == 2
+    assert "Traceback" not in error
+    assert error.count("\n") == 1
+    assert str(tmp_path) in error
+    _check_and_resume(tmp_path, tmp_path.parent / f"{tmp_path.name}-reference")
+
+
+def test_a_full_disk_is_one_line_keeps_what_is_there_and_resumes(tmp_path: Path) -> None:
+    with small_disk("200k") as disk:
+        if disk is None:  # not allowed to mount: let SQLite itself report a full disk
+            pytest.skip("this process may not mount a file system")
+        process = start(disk, "--cells", "400", "--least-ms", "0")
+        _, error = process.communicate(timeout=240)
+        assert process.returncode == 2
+        assert "Traceback" not in error
+        assert error.count("\n") == 1
+        shutil.copytree(disk, tmp_path / "saved")
+    _check_and_resume(tmp_path / "saved", tmp_path / "reference")
+
+
+def _check_and_resume(folder: Path, reference: Path) -> None:
+    assert verify(store_path(folder)).rows > 400  # the grid and some cells
+    assert {path.name for path in folder.iterdir()} <= {"journal.sqlite", "journal.seal", "manifest.json"}
+    with Journal(store_path(folder)) as journal:
+        before = len(journal.cells_of("benchmarks.faults_cells:run_fault_cell"))
+    assert 0 < before < 400
+    assert uninterrupted(folder, 400, 0.0) == uninterrupted(reference, 400, 0.0)
+
+
+def test_the_checksum_covers_every_column() -> None:
+    row = ("k", "f", "1", "s", "r", 0.5, "e", "run", "t")
+    assert CELL.is_intact(CELL.signed(row))
+    for i in range(len(row)):
+        changed = (*row[:i], "x" if i != 5 else 0.25, *row[i + 1 :])
+        assert not CELL.is_intact((*changed, CELL.signed(row)[-1]))
+    assert not CELL.is_intact((*row[:5], "0.5", *row[6:], CELL.signed(row)[-1]))
