@@ -24,12 +24,12 @@ from typing import Any
 
 import numpy as np
 
-from sfbench.data import DataUnavailable
+from sfbench.data import DataUnavailable, data_entry
 from sfbench.errors import OutputError
 from sfbench.files import prepare_folder, provenance, write_json
 
 from .digits_cells import Cell, find_window, pools_and_judge, run_cell
-from .digits_models import QUICK, STUDIES, Study, data_entry, train_auxiliaries
+from .digits_models import QUICK, STUDIES, Study, train_auxiliaries
 from .study import OneLineParser, read_rows, run_cells, write_rows
 
 Row = dict[str, Any]
@@ -133,7 +133,8 @@ def draw_figure(folder: Path, study: Study) -> None:
     rows = read_rows(folder, "methods")
     sizes, methods = sorted({row["n"] for row in rows}), list(dict.fromkeys(row["method"] for row in rows))
     figure = Figure(figsize=(11, 6.2), layout="constrained")
-    top, bottom = figure.subfigures(2, 1, height_ratios=[1.25, 1.0])
+    parts: Any = figure.subfigures(2, 1, height_ratios=[1.25, 1.0])
+    top, bottom = parts
     titles = {"share": "share of sevens (target .6)", "fid": "digit-FID", "bits": "bits per dimension"}
     for axis, (metric, title) in zip(top.subplots(1, 3), titles.items(), strict=True):
         for j, method in enumerate(methods):
@@ -150,14 +151,16 @@ def draw_figure(folder: Path, study: Study) -> None:
         axis.minorticks_off()
         if metric == "share":
             axis.axhline(0.6, color="k", lw=0.8, ls="--")
-            axis.legend(fontsize=6)
+            axis.legend(fontsize=6, loc="upper right", ncols=2)
+            axis.set_ylim(0.2, 1.0)
         if metric == "fid":
             axis.set_yscale("log")
     shape = data_entry(study.data).shape
     shown = ("real digits", "fused", "corrected", "fine-tuned", "from scratch", "parameter average")
     with np.load(folder / "cells" / f"n{sizes[0]}_draw0.npz", allow_pickle=False) as pictures:
         for axis, method in zip(bottom.subplots(1, len(shown)), shown, strict=True):
-            tiles = pictures[method][:16].reshape(4, 4, *shape)
+            tiles = np.pad(pictures[method][:16].reshape(16, *shape), ((0, 0), (1, 1), (1, 1)))
+            tiles = tiles.reshape(4, 4, *tiles.shape[1:])
             axis.imshow(np.concatenate(np.concatenate(tiles, axis=1), axis=1), cmap="gray_r")
             axis.set(title=f"{method}, n = {sizes[0]}", xticks=[], yticks=[])
             axis.title.set_fontsize(7)

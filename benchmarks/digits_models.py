@@ -75,14 +75,13 @@ QUICK = Study(
 )
 SMALL = replace(
     QUICK,
-    base_steps=4000,
-    auxiliary_steps=800,
-    target_steps=1500,
+    base_steps=3000,
+    auxiliary_steps=600,
+    target_steps=800,
     sizes=(16, 32, 48),
     draws=5,
-    generated=1000,
-    sampler_steps=64,
-    likelihood_steps=24,
+    generated=500,
+    sampler_steps=48,
 )
 FULL = Study(
     data="mnist",
