@@ -99,6 +99,11 @@
 
   const ink = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+  const ticks = (values) => {  // 1, 2, 5 over few decades, powers of ten over many
+    const positive = values.filter((v) => v > 0);
+    return Math.max(...positive) < 300 * Math.min(...positive) ? "D2" : 1;
+  };
+
   const drawFigure = (points) => {
     const names = others();
     const groups = new Map();
@@ -107,6 +112,7 @@
       if (!groups.has(key)) groups.set(key, []);
       groups.get(key).push(p);
     }
+    const bands = [];
     const traces = [];
     let i = 0;
     for (const group of groups.values()) {
@@ -116,7 +122,7 @@
       const x = group.map((p) => p.factors[state.axis] ?? 0);
       const value = (j) => group.map((p) => p.metrics[state.metric][j]);
       if (byId("band").checked && group.length > 1) {
-        traces.push({
+        bands.push({
           x: [...x, ...[...x].reverse()], y: [...value(2), ...value(1).reverse()], fill: "toself", mode: "lines",
           line: { width: 0 }, fillcolor: colour + "26", hoverinfo: "skip", showlegend: false, legendgroup: name,
         });
@@ -138,16 +144,19 @@
       i += 1;
     }
     const kind = byId("log").checked ? "log" : "linear";
-    const axis = (title) => ({
-      title: { text: title }, type: kind, gridcolor: ink("--line"), linecolor: ink("--quiet"), zeroline: false,
+    const axis = (title, values) => ({
+      title: { text: title }, type: kind, dtick: kind === "log" ? ticks(values) : undefined, gridcolor: ink("--line"), linecolor: ink("--quiet"), zeroline: false,
       exponentformat: "power", automargin: true,
     });
     const layout = {
       paper_bgcolor: ink("--paper"), plot_bgcolor: ink("--paper"), font: { color: ink("--ink"), size: 13 },
-      xaxis: axis(state.axis), yaxis: axis(state.metric), margin: { t: 20, r: 20 }, height: 460,
+      xaxis: axis(state.axis, traces.flatMap((t) => t.x)),
+      yaxis: axis(state.metric, [...bands, ...traces].flatMap((t) => t.y)), margin: { t: 20, r: 20 }, height: 460,
       legend: { orientation: "h", y: -0.2 }, hoverlabel: { align: "left" },
     };
-    Plotly.react("figure", traces, layout, { responsive: true, displaylogo: false });
+    Plotly.react("figure", [...bands, ...traces], layout, {
+      responsive: true, displaylogo: false, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
+    });
     byId("figure").setAttribute(
       "aria-label", `${state.metric} against ${state.axis}: ${groups.size} lines; the numbers follow in a table`);
     return groups.size;
