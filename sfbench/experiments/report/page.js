@@ -99,9 +99,15 @@
 
   const ink = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-  const ticks = (values) => {  // 1, 2, 5 over few decades, powers of ten over many
+  const ticks = (values) => {  // labels of a logarithmic axis: 1, 2, 5 over few decades, powers of ten over many
     const positive = values.filter((v) => v > 0);
-    return Math.max(...positive) < 300 * Math.min(...positive) ? "D2" : 1;
+    const [low, high] = [Math.min(...positive), Math.max(...positive)];
+    const steps = high < 300 * low ? [1, 2, 5] : [1];
+    const found = [];
+    for (let e = Math.floor(Math.log10(low)) - 1; e <= Math.ceil(Math.log10(high)) + 1; e += 1) {
+      steps.forEach((step) => found.push(Number(`${step}e${e}`)));
+    }
+    return found;
   };
 
   const drawFigure = (points) => {
@@ -143,15 +149,18 @@
       });
       i += 1;
     }
+    const positions = [...new Set(traces.flatMap((t) => t.x))].filter((v) => v > 0);
+    const heights = [...bands, ...traces].flatMap((t) => t.y).filter((v) => v > 0);
     const kind = byId("log").checked ? "log" : "linear";
     const axis = (title, values) => ({
-      title: { text: title }, type: kind, dtick: kind === "log" ? ticks(values) : undefined, gridcolor: ink("--line"), linecolor: ink("--quiet"), zeroline: false,
-      exponentformat: "power", automargin: true,
+      title: { text: title }, type: kind,
+      ...(kind === "log" && values.length ? { tickvals: values, ticktext: values.map(number) } : {}), gridcolor: ink("--line"), linecolor: ink("--quiet"), zeroline: false,
+      automargin: true,
     });
     const layout = {
       paper_bgcolor: ink("--paper"), plot_bgcolor: ink("--paper"), font: { color: ink("--ink"), size: 13 },
-      xaxis: axis(state.axis, traces.flatMap((t) => t.x)),
-      yaxis: axis(state.metric, [...bands, ...traces].flatMap((t) => t.y)), margin: { t: 20, r: 20 }, height: 460,
+      xaxis: axis(state.axis, positions.length <= 12 ? positions : ticks(positions)),
+      yaxis: axis(state.metric, heights.length ? ticks(heights) : []), margin: { t: 20, r: 20 }, height: 460,
       legend: { orientation: "h", y: -0.2 }, hoverlabel: { align: "left" },
     };
     Plotly.react("figure", [...bands, ...traces], layout, {
