@@ -11,7 +11,7 @@ from typing import Literal, final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from solvers import SolverResult, get_solver, solve, tangent_spectrum
+from solvers import SimplexSolver, SolverResult, resolve_solver, solve, tangent_spectrum
 from synthetic import DiffusableLaw
 
 from ._typing import Float64Array, SeedLike
@@ -131,7 +131,7 @@ def fuse(
     objective: Objective = "score_matching",
     estimator: Estimator = "antithetic",
     weighting: Weighting = "girsanov",
-    solver: str = "auto",
+    solver: str | SimplexSolver = "auto",
     tol: float = 1e-9,
     n_noise: int = 1,
     allow_inexact: bool = False,
@@ -158,8 +158,9 @@ def fuse(
     estimator : {"antithetic", "dsm", "stein"}
         How the target's score enters; see :mod:`sfbench.statistics`.
     weighting : {"girsanov", "sigma2"} or function of t
-    solver : str
-        A name from :func:`solvers.known_solvers`.
+    solver : str or SimplexSolver
+        A name from :func:`solvers.known_solvers`, or a solver with options such as
+        ``solvers.cvxpy_conic.Cvxpy(constraints=lambda w: [w <= 0.5])``.
     tol : float
         Accepted duality gap relative to the problem's scale.
     n_noise : int
@@ -193,13 +194,13 @@ def fuse(
     models = as_score_models(auxiliaries, process)
     grid = time_grid(t_min, process.horizon if t_max is None else t_max, n_nodes)
     settings = GramSettings(process, grid, estimator, weighting, n_noise)
-    backend = get_solver(solver)  # an unknown name is refused before the pass over the data
+    backend = resolve_solver(solver)  # an unknown name is refused before the pass over the data
     halves: tuple[ScoreGram, ScoreGram] | None = None
     if objective == "score_matching":
         gram, halves = _statistics(auxiliaries, x, settings, rng)
         answer = solve(gram.to_qp(), backend, tol=tol)
     elif objective == "likelihood":
-        answer, gram = likelihood_fit(auxiliaries, as_data(x), solver=solver, tol=tol, keep=_rows_kept(len(models)))
+        answer, gram = likelihood_fit(auxiliaries, as_data(x), solver=backend, tol=tol, keep=_rows_kept(len(models)))
     else:
         raise GramError(f"unknown objective {objective!r}; use 'score_matching' or 'likelihood'")
     if not answer.converged and not allow_inexact:
