@@ -5,7 +5,6 @@ problem. The last problem has its target at a vertex: coverage at the boundary i
 cells must lie in [.85, .95]; intervals a third as wide are the negative control.
 """
 
-import argparse
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from sfbench.errors import SfbenchError
 from sfbench.files import prepare_folder, provenance, write_json
 
 from .coverage_cells import PROBLEMS, CoverageSpec, run_coverage_cell
-from .study import Row, run_cells, write_rows
+from .study import IncompleteStudyError, OneLineParser, Row, add_engine_arguments, run_cells, run_settings, write_rows
 
 SIZES = (256, 4096)
 REQUIRED = (0.85, 0.95)
@@ -42,11 +41,11 @@ def summarise(rows: list[Row]) -> Coverage:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the study; exit code 1 if an interior cell leaves its interval."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.coverage", description=(__doc__ or "").split("\n")[0])
+    parser = OneLineParser(prog="python -m benchmarks.coverage", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--draws", type=int, default=400, help="independent data draws per cell")
     parser.add_argument("--seed", type=int, default=0, help="root seed")
-    parser.add_argument("--jobs", type=int, default=2, help="worker processes")
     parser.add_argument("--out", default="results/coverage", help="folder for the table")
+    add_engine_arguments(parser)
     args = parser.parse_args(argv)
     if args.draws < 10 or args.jobs < 1 or args.seed < 0:
         parser.error("--draws must be at least 10, --jobs at least 1, --seed at least 0")
@@ -55,11 +54,14 @@ def main(argv: list[str] | None = None) -> int:
     ]
     try:
         folder: Path = prepare_folder(args.out)
-        records = run_cells(run_coverage_cell, specs, n_jobs=args.jobs, title="coverage")
+        records = run_cells(run_coverage_cell, specs, title="coverage", folder=folder, settings=run_settings(args))
         rows = [row for record in records for row in record]
         write_rows(folder, "coverage", rows)
         write_json(folder / "manifest.json", provenance(args.seed))
-    except (SfbenchError, OSError) as error:
+    except IncompleteStudyError as error:
+        print(f"benchmarks.coverage: {error}", file=sys.stderr)
+        return error.exit_code
+    except (SfbenchError, OSError, ImportError) as error:
         print(f"benchmarks.coverage: {error}", file=sys.stderr)
         return 2
     return 0 if _report(rows) else 1

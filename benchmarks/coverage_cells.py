@@ -11,7 +11,7 @@ from sfbench.grids import time_grid
 from sfbench.population import population_weights
 from synthetic import SyntheticProblem, make_problem
 
-from .study import Row, cell_rng
+from .study import Row, cell_rng, study_cells
 
 WINDOW, NODES = (1e-3, 5.0), 16
 PROBLEMS: dict[str, dict[str, Any]] = {
@@ -39,6 +39,7 @@ def _truth(name: str, root_seed: int) -> tuple[SyntheticProblem, np.ndarray]:
     return problem, weights
 
 
+@study_cells(version=1, factors=("problem", "method", "n"), replicate="draw")
 def run_coverage_cell(spec: CoverageSpec) -> list[Row]:
     """Whether 90 % intervals of one draw hold the population weights, by method."""
     problem, truth = _truth(spec.problem, spec.root_seed)

@@ -4,7 +4,7 @@ The auxiliaries are fine-tunes of one base network, as in practice (adapters, fi
 four trainings from scratch: on two cores that buys networks whose differences are larger than their errors.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -37,7 +37,7 @@ class Study:
     target_steps: int
     batch: int
     sizes: tuple[int, ...]
-    seeds: int
+    draws: int
     held_out: int
     generated: int
     sampler_steps: int
@@ -59,19 +59,29 @@ QUICK = Study(
     data="digits8",
     network="mlp",
     options=(("dim", 64), ("width", 128), ("depth", 2)),
-    auxiliary_n=120,
+    auxiliary_n=110,
     disjoint=False,
-    base_steps=1500,
-    auxiliary_steps=500,
-    target_steps=600,
-    batch=128,
+    base_steps=1200,
+    auxiliary_steps=300,
+    target_steps=400,
+    batch=64,
     sizes=(16, 48),
-    seeds=2,
-    held_out=60,
-    generated=400,
-    sampler_steps=64,
-    likelihood_points=60,
-    likelihood_steps=24,
+    draws=2,
+    held_out=40,
+    generated=300,
+    sampler_steps=40,
+    likelihood_points=40,
+    likelihood_steps=16,
+)
+SMALL = replace(
+    QUICK,
+    base_steps=3000,
+    auxiliary_steps=600,
+    target_steps=800,
+    sizes=(16, 32, 48),
+    draws=5,
+    generated=500,
+    sampler_steps=48,
 )
 FULL = Study(
     data="mnist",
@@ -84,13 +94,14 @@ FULL = Study(
     target_steps=700,
     batch=64,
     sizes=(64, 256, 1024),
-    seeds=3,
-    held_out=600,
+    draws=3,
+    held_out=300,
     generated=256,
-    sampler_steps=48,
+    sampler_steps=40,
     likelihood_points=32,
-    likelihood_steps=16,
+    likelihood_steps=12,
 )
+STUDIES = {"digits8": SMALL, "mnist": FULL}
 
 
 @final
@@ -114,7 +125,7 @@ def load_pools(study: Study, seed: int) -> Pools:
     kept = np.isin(y, (SEVEN, NINE))
     x, y = x[kept], y[kept]
     order = np.random.default_rng([seed, 77]).permutation(len(x))
-    cut = len(x) - 190  # the target side: 60 held out and up to 48 shown need 120 of either class at most
+    cut = len(x) - 110  # the target side: 48 shown and 40 held out, 60 % of them sevens, need 53 of a class
     first, second = order[:cut], order[cut:]
     return Pools(x[first], y[first], x[second], y[second])
 
@@ -142,9 +153,15 @@ def train_auxiliaries(
         steps=study.base_steps, batch=study.batch, learning_rate=1e-3, ema=0.998, t_min=1e-3, validation_draws=4,
         validate_every=250, checkpoint_every=250, patience=0,
     )  # fmt: skip
-    common = {"process": PROCESS, "device": device, "progress": progress}
+    common: dict[str, Any] = {"process": PROCESS, "device": device, "progress": progress}
     base = train_score_network(
-        network, shown, settings, validation=np.concatenate(held_out), folder=folder / "base", rng=[seed, 1], **common
+        network,
+        shown,
+        settings,
+        validation=np.concatenate(held_out),
+        folder=folder / "base",
+        rng=np.random.default_rng([seed, 1]),
+        **common,
     ).score
     tuned = []
     for i, part in enumerate(data):
@@ -154,7 +171,7 @@ def train_auxiliaries(
         )  # fmt: skip
         result = train_score_network(
             base.module, part[cut:], settings, validation=held_out[i], folder=folder / f"auxiliary_{i}",
-            rng=[seed, 2 + i], **common,
+            rng=np.random.default_rng([seed, 2 + i]), **common,
         )  # fmt: skip
         tuned.append(result.score)
     return base, tuned, held_out

@@ -1,21 +1,48 @@
-"""What every study shares: independent cells run in parallel, rows written as CSV and JSON lines.
+"""What every study shares: cells on the engine of :mod:`sfbench.experiments`, rows written as CSV and JSON lines.
 
-A study is a pure function ``run_cell(spec) -> record`` over frozen specs. A cell's randomness comes from the spec alone
-(:func:`cell_rng`), so results depend neither on order, nor on the number of workers, nor on which other cells exist.
+A study is a pure function ``run_cell(spec) -> record`` over frozen specs, decorated with ``study_cells`` in a module of
+its own. :func:`run_cells` keeps every result in ``journal.sqlite`` of the output folder and computes what is missing:
+running a stopped command again goes on where it was.
 """
 
 import argparse
 import csv
-import dataclasses
-import hashlib
 import json
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-import numpy as np
-
+from sfbench.experiments import (
+    IncompleteStudyError,
+    RunSettings,
+    cell_rng,
+    complete_records,
+    make_study,
+    run_study,
+    study_cells,
+)
+from sfbench.experiments.canonical import encode_spec
+from sfbench.experiments.cells import as_cell_function
+from sfbench.experiments.progress import ProgressBar
+from sfbench.experiments.report import loglog_slope
+from sfbench.experiments.tables import VERSION_COLUMN, require_one_version
 from sfbench.files import write_atomically
+
+__all__ = [
+    "IncompleteStudyError",
+    "OneLineParser",
+    "Row",
+    "RunSettings",
+    "add_engine_arguments",
+    "cell_rng",
+    "loglog_slope",
+    "read_rows",
+    "run_cells",
+    "run_settings",
+    "study_cells",
+    "write_rows",
+]
 
 Row = dict[str, Any]
 Spec = TypeVar("Spec")
@@ -30,36 +57,96 @@ class OneLineParser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\n")
 
 
-def cell_rng(spec: Any, purpose: str = "") -> np.random.Generator:
-    """Generator that depends on the content of a frozen spec and nothing else."""
-    text = json.dumps([dataclasses.asdict(spec), purpose], sort_keys=True)
-    return np.random.default_rng(np.frombuffer(hashlib.sha256(text.encode()).digest(), dtype=np.uint32))
-
-
-def run_cells(run_cell: Callable[[Spec], Record], specs: Sequence[Spec], *, n_jobs: int, title: str) -> list[Record]:
-    """Run all cells, in parallel if asked, under a progress bar; records come back in the order of the specs."""
-    from joblib import Parallel, delayed, parallel_config
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
+def add_engine_arguments(parser: argparse.ArgumentParser, *, jobs: int = 2) -> None:
+    """How cells are run; no result depends on it."""
+    group = parser.add_argument_group("running (no result depends on it)")
+    group.add_argument("--jobs", type=int, default=jobs, help="worker processes")
+    group.add_argument("--scheduler", help="run on Dask: tcp://host:port of a scheduler, or local")
+    group.add_argument("--time-limit", type=float, help="seconds after which no cell is started")
+    group.add_argument(
+        "--resume", action=argparse.BooleanOptionalAction, default=True, help="use the results that --out holds"
     )
+    group.add_argument("--retry-failed", action="store_true", help="try cells again that failed every attempt")
+    group.add_argument(
+        "--grid", choices=["refuse", "extend", "replace"], default="refuse",
+        help="what to do if --out holds another grid of this study",
+    )  # fmt: skip
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+
+def run_settings(args: argparse.Namespace) -> RunSettings:
+    """Settings from the arguments of :func:`add_engine_arguments`."""
+    return RunSettings(
+        n_jobs=args.jobs, scheduler=args.scheduler, time_limit=args.time_limit, resume=args.resume,
+        retry_failed=args.retry_failed, on_conflict=args.grid,
+    )  # fmt: skip
+
+
+def run_cells(
+    run_cell: Callable[[Spec], Record],
+    specs: Sequence[Spec],
+    *,
+    title: str,
+    n_jobs: int = 1,
+    folder: Path | None = None,
+    settings: RunSettings | None = None,
+) -> list[Record]:
+    """Run all cells under a progress bar; records come back in the order of the specs, as they are stored.
+
+    Parameters
+    ----------
+    run_cell : callable
+        Decorated with ``study_cells``, or a plain function of a module.
+    specs : sequence
+        Frozen dataclasses.
+    title : str
+        Name of the study in the store, title of the progress bar.
+    n_jobs : int
+        Worker processes, unless ``settings`` say.
+    folder : path or None
+        Where results are kept; None keeps none and changes none.
+    settings : RunSettings or None
+
+    Raises
+    ------
+    IncompleteStudyError
+        If cells failed or the run was stopped; what was computed is kept.
+    """
+    chosen = settings or RunSettings(n_jobs=n_jobs)
+    if folder is None:
+        return _run_unkept(run_cell, specs, chosen.n_jobs, title)
+    study = make_study(title, run_cell, specs)
+    found, outcome = run_study(study, folder, chosen)
+    by_text = dict(zip(study.texts, complete_records(found, outcome), strict=True))
+    version = as_cell_function(run_cell).version
+    records = [by_text[encode_spec(spec)] for spec in specs]
+    return [_with_version(record, version) for record in records]
+
+
+def _run_unkept(run_cell: Callable[[Spec], Record], specs: Sequence[Spec], n_jobs: int, title: str) -> list[Record]:
+    """Calls whose results are kept elsewhere (trained networks, files of their own)."""
+    from joblib import Parallel, delayed, parallel_config
+
     records: list[Record] = []
     with (
-        Progress(*columns, TimeRemainingColumn()) as progress,
+        ProgressBar(title, len(specs), 0, wanted=True) as bar,
         parallel_config(backend="loky", inner_max_num_threads=1) if n_jobs > 1 else parallel_config(),
     ):
-        task = progress.add_task(title, total=len(specs))
-        runner = Parallel(n_jobs=n_jobs, return_as="generator", batch_size=1)
-        for record in runner(delayed(run_cell)(spec) for spec in specs):
+        started = time.monotonic()
+        for record in Parallel(n_jobs=n_jobs, return_as="generator", batch_size=1)(
+            delayed(run_cell)(spec) for spec in specs
+        ):
             records.append(record)
-            progress.advance(task)
+            bar.advance(1, seconds=time.monotonic() - started, failures=0)
     return records
+
+
+def _with_version(record: Any, version: str) -> Any:
+    """Rows of a record that say which algorithm version computed them."""
+    if isinstance(record, dict):
+        return record | {VERSION_COLUMN: version}
+    if isinstance(record, list):
+        return [_with_version(row, version) for row in record]
+    return record
 
 
 def write_rows(folder: Path, name: str, rows: Iterable[Row]) -> None:
@@ -78,33 +165,17 @@ def write_rows(folder: Path, name: str, rows: Iterable[Row]) -> None:
 
 
 def read_rows(folder: Path, name: str) -> list[Row]:
-    """Read rows written by :func:`write_rows`."""
+    """Read rows written by :func:`write_rows`.
+
+    Raises
+    ------
+    MixedVersionsError
+        If they come from several versions of an algorithm: whatever is drawn from rows is drawn from one.
+    """
     path = folder / f"{name}.jsonl"
     if not path.exists():
         raise FileNotFoundError(f"no {name}.jsonl in {str(folder)!r}; run the study first")
     with path.open(encoding="utf-8") as f:
-        return [json.loads(line) for line in f]
-
-
-def loglog_slope(
-    x: Sequence[float], table: np.ndarray, *, n_resamples: int = 1000, seed: int = 0
-) -> tuple[float, float, float]:
-    """Slope of the log of column medians of ``table`` (seeds, points) against log x, with a 95 % interval.
-
-    Points of one seed share samples, so the interval resamples whole seeds. Points whose median is 0 have no logarithm
-    and are left out; the slope is NaN if fewer than two remain.
-    """
-    positive = np.median(table, axis=0) > 0
-    if positive.sum() < 2:
-        return np.nan, np.nan, np.nan
-    table, logs = table[:, positive], np.log(np.asarray(x, dtype=np.float64)[positive])
-    centred = logs - logs.mean()
-
-    def slope(rows: np.ndarray) -> float:
-        medians = np.log(np.maximum(np.median(rows, axis=0), np.finfo(np.float64).tiny))
-        return float(centred @ medians / (centred @ centred))
-
-    rng = np.random.default_rng(seed)
-    draws = [slope(table[rng.integers(0, len(table), len(table))]) for _ in range(n_resamples)]
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return slope(table), float(low), float(high)
+        rows = [json.loads(line) for line in f]
+    require_one_version(rows, f"the rows of {str(path)!r}")
+    return rows

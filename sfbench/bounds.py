@@ -120,7 +120,7 @@ def prior_mismatch(target: Law, process: ForwardProcess, t_max: float) -> Bound:
                 if w > 0
             ]
             return Bound(max(float(sum(pieces)), 0.0), label, "upper", ("convexity of KL over mixture components",))
-        core = noised.core
+        core = noised.core.affine(1.0, noised.frame.T @ noised.shift)  # the prior is centred in R^d
         pieces = [
             w * kl_divergence(_component(core, j), process.prior(core.dim, t_max)).value
             for j, w in enumerate(core.weights)

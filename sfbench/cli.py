@@ -16,6 +16,7 @@ from synthetic import known_problems
 from . import __version__, _sentinel
 from .cli_check import check_command
 from .cli_common import Json, print_table
+from .cli_data import data_app
 from .cli_fuse import fuse_command
 from .cli_report import report_command
 from .cli_sample import sample_command
@@ -51,6 +52,7 @@ app.command("fuse")(fuse_command)
 app.command("check")(check_command)
 app.command("sample")(sample_command)
 app.add_typer(study_app, name="study")
+app.add_typer(data_app, name="data")
 app.command("report")(report_command)
 
 

@@ -3,6 +3,8 @@
 import json
 import os
 import platform
+import secrets
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -14,6 +16,7 @@ from typing import IO, Any
 from .errors import OutputError
 
 _REPORTED = ("numpy", "scipy", "cvxpy", "torch", "matplotlib", "piqp", "joblib")
+_GIT_SECONDS = 20.0
 
 
 def prepare_folder(folder: str | os.PathLike[str]) -> Path:
@@ -29,45 +32,54 @@ def prepare_folder(folder: str | os.PathLike[str]) -> Path:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        reason = getattr(error, "strerror", None) or str(error)
         raise OutputError(f"cannot write to output folder {str(path)!r}: {reason}; choose another with --out") from None
     return path
 
 
-def write_atomically(path: Path, write: Callable[[IO[Any]], object], *, binary: bool = False) -> None:
-    """Write a file through a temporary one in the same folder and rename it; on failure nothing is left.
+def write_atomically(path: str | os.PathLike[str], write: Callable[[IO[Any]], object], *, binary: bool = False) -> None:
+    """Write a file through a temporary one in the same folder and rename it: readers see the old content or the new.
+
+    A failure leaves nothing behind; a kill at most a hidden ``.NAME.*.tmp``. A symbolic link is followed: the file it
+    points to is replaced, the link stays.
 
     Raises
     ------
     OutputError
-        If the file cannot be written; names the path.
+        If the file cannot be written, or is a folder or a device; names the path.
     """
-    handle = None
+    temporary: Path | None = None
     try:
-        mode, encoding = ("wb", None) if binary else ("w", "utf-8")
-        newline = None if binary else ""
-        with tempfile.NamedTemporaryFile(mode, dir=path.parent, delete=False, encoding=encoding, newline=newline) as f:
-            handle = f.name
+        final = _regular(path)
+        encoding, newline = (None, None) if binary else ("utf-8", "")
+        candidate = final.with_name(f".{final.name}.{secrets.token_hex(4)}.tmp")
+        with open(candidate, "xb" if binary else "x", encoding=encoding, newline=newline) as f:
+            temporary = candidate
             write(f)
             f.flush()
             os.fsync(f.fileno())
-        os.chmod(handle, 0o666 & ~_umask())  # temporary files are private; results are not
-        os.replace(handle, path)
+        os.replace(temporary, final)
+        temporary = None
+    except OutputError:
+        raise
     except OSError as error:
         raise OutputError(f"cannot write {str(path)!r}: {error.strerror or error}") from None
     finally:
-        if handle is not None and os.path.exists(handle):
-            os.unlink(handle)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
+def _regular(path: str | os.PathLike[str]) -> Path:
+    """The file behind any links, refused if it is something that a rename would destroy (/dev/null, for one)."""
+    final = Path(path).resolve()
+    if final.exists() and not final.is_file():
+        kind = "a folder" if final.is_dir() else "no regular file"
+        raise OutputError(f"cannot write {str(path)!r}: it is {kind}; name a file")
+    return final
 
 
-def write_json(path: Path, value: object) -> None:
+def write_json(path: str | os.PathLike[str], value: object) -> None:
     """Write one JSON document."""
     write_atomically(path, lambda f: json.dump(value, f, indent=1, sort_keys=True))
 
@@ -88,7 +100,7 @@ def provenance(seed: int | None = None) -> dict[str, Any]:
         if pool.get("user_api") == "blas"
     ]
     return {
-        "command": " ".join(["python", "-m", _module_name(), *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", _module_name(), *sys.argv[1:]]),
         "seed": seed,
         "versions": versions,
         "python": platform.python_version(),
@@ -105,11 +117,23 @@ def _module_name() -> str:
 
 
 def _revision() -> str | None:
-    """Source revision of the checkout, with a mark for uncommitted changes; None outside a checkout."""
+    """Source revision of the checkout, with a mark for uncommitted changes; None outside a checkout.
+
+    A virtual environment inside somebody else's repository is no checkout of ours.
+    """
     folder = Path(__file__).resolve().parent
     try:
-        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=True)
-        dirty = subprocess.run(["git", "status", "--porcelain"], cwd=folder, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
+        known = _git("rev-parse", "--show-toplevel", "HEAD", folder=folder).split("\n")
+        if Path(known[0]).resolve() != folder.parent:
+            return None
+        dirty = _git("status", "--porcelain", folder=folder)
+    except (OSError, subprocess.SubprocessError):
         return None
-    return head.stdout.strip() + ("+changes" if dirty.stdout.strip() else "")
+    return known[1] + ("+changes" if dirty else "")
+
+
+def _git(*arguments: str, folder: Path) -> str:
+    done = subprocess.run(
+        ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True, timeout=_GIT_SECONDS
+    )
+    return done.stdout.strip()

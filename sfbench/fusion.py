@@ -3,31 +3,31 @@ r"""Fitting fusion weights: one pass over the data, one quadratic program, one c
 w_hat = argmin over the simplex of  w'G_n w - 2 b_n'w,       s_w = sum_i w_i s_i.
 """
 
+import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, final
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from solvers import SolverResult, get_solver, solve
+from solvers import SimplexSolver, SolverResult, resolve_solver, solve, tangent_spectrum
 from synthetic import DiffusableLaw
 
 from ._typing import Float64Array, SeedLike
+from .diagnostics import fit_warnings
 from .errors import GramError, InexactError
-from .gram import Contributions, ScoreGram
+from .gram import ScoreGram, tangent_basis
 from .grids import TimeGrid, Weighting, time_grid
 from .intervals import IntervalMethod, confidence_interval
 from .likelihood_fit import likelihood_fit
 from .processes import ForwardProcess
 from .scores import FusedScore, ScoreModel, as_score_models
 from .statistics import Estimator, GramSettings, as_data, score_gram
+from .window_bias import WindowBias, merge_halves, window_bias
 
 Objective = Literal["score_matching", "likelihood"]
-_KEPT_ROWS = 4096
-_HEAVY_SHARE = 0.1
-_FAIR_SHARES = 10.0  # a sample may carry this many times the average before it counts as heavy
-_COLLINEAR = 1e8
+_MOST_ROWS, _FEWEST_ROWS, _KEPT_NUMBERS = 4096, 64, 1 << 23
 
 
 @final
@@ -50,6 +50,8 @@ class FusionResult:
         Window and quadrature of the fit.
     warnings : tuple of str
         What a careful reader should know, in plain words; empty if nothing stands out.
+    window_bias : WindowBias or None
+        Weights by half of the time window and the test of their difference; None where it was not made.
     """
 
     weights: Float64Array
@@ -59,6 +61,7 @@ class FusionResult:
     process: ForwardProcess
     grid: TimeGrid
     warnings: tuple[str, ...] = ()
+    window_bias: WindowBias | None = None
 
     def confidence_interval(
         self, level: float = 0.9, *, method: IntervalMethod = "sandwich", rng: SeedLike = 0
@@ -66,12 +69,20 @@ class FusionResult:
         """Confidence intervals (k, 2) for the weights; see :mod:`sfbench.intervals`."""
         return confidence_interval(self.gram, self.weights, level, method=method, rng=rng)
 
-    def explained(self) -> float | None:
-        """Share of J at uniform weights that the fit removes; None where J's constant is unknown."""
-        if self.gram.c is None:
-            return None
-        uniform = np.full(self.gram.k, 1.0 / self.gram.k)
-        return 1.0 - self.gram.value(self.weights) / self.gram.value(uniform)
+    def explained(self) -> float:
+        """Share of J at equal weights that the fit removes.
+
+        Exact where J's constant is known. From data it is not, and the least value that combinations of any sign reach
+        stands in for zero: the share of what these auxiliaries could explain, an upper bound on the share of J. It is
+        1 where equal weights leave nothing to explain.
+        """
+        gram = self.gram
+        equal = gram.value(np.full(gram.k, 1.0 / gram.k))
+        least = 0.0 if gram.c is not None else _least_value(gram)
+        removable = equal - least
+        if removable <= 1e-12 * float(np.trace(gram.G)):
+            return 1.0
+        return float(min((equal - gram.value(self.weights)) / removable, 1.0))
 
     def summary(self, level: float = 0.9) -> str:
         """Weights with intervals, the certificate, the conditioning of the problem, and warnings."""
@@ -82,12 +93,14 @@ class FusionResult:
             f"  weights[{i}] = {w:.4f}   {level:.0%} interval [{low:.4f}, {high:.4f}]"
             for i, (w, (low, high)) in enumerate(zip(self.weights, intervals, strict=True))
         ]
-        uniform = np.full(k, 1.0 / k)
-        gain = self.gram.value(uniform) - self.gram.value(self.weights)
+        gain = self.gram.value(np.full(k, 1.0 / k)) - self.gram.value(self.weights)
+        spectrum = tangent_spectrum(self.gram.to_qp())
+        rank = f"rank {spectrum.rank} of {k - 1} (effective {spectrum.effective_rank:.2f})"
+        at_most = "" if self.gram.c is not None else "at most "
         lines += [
             f"  certified gap {self.solver.gap:.2e} (solver {self.solver.solver}: {self.solver.status})",
-            f"  objective below uniform weights by {gain:.4g}",
-            f"  Gram: condition {self.gram.condition_number():.3g}, rank {self.gram.effective_rank()} of {k - 1}",
+            f"  objective below equal weights by {gain:.4g}: {at_most}{self.explained():.1%} of it explained",
+            f"  Gram: condition {spectrum.condition_number:.3g}, {rank}",
         ]
         lines += [f"  warning: {text}" for text in self.warnings]
         return "\n".join(lines)
@@ -96,6 +109,15 @@ class FusionResult:
         weights = ", ".join(f"{w:.4f}" for w in self.weights)
         note = f", {len(self.warnings)} warnings" if self.warnings else ""
         return f"FusionResult(weights=[{weights}], n={self.gram.n}, gap={self.solver.gap:.1e}{note})"
+
+
+def _least_value(gram: ScoreGram) -> float:
+    """Least value of the objective over combinations of any sign."""
+    basis = tangent_basis(gram.k)
+    centre = np.full(gram.k, 1.0 / gram.k)
+    gradient = 2.0 * basis.T @ (gram.G @ centre - gram.b)
+    step = np.linalg.pinv(2.0 * basis.T @ gram.G @ basis, rcond=1e-12, hermitian=True) @ gradient
+    return gram.value(centre) - 0.5 * float(gradient @ step)
 
 
 def fuse(
@@ -109,7 +131,7 @@ def fuse(
     objective: Objective = "score_matching",
     estimator: Estimator = "antithetic",
     weighting: Weighting = "girsanov",
-    solver: str = "auto",
+    solver: str | SimplexSolver = "auto",
     tol: float = 1e-9,
     n_noise: int = 1,
     allow_inexact: bool = False,
@@ -136,8 +158,9 @@ def fuse(
     estimator : {"antithetic", "dsm", "stein"}
         How the target's score enters; see :mod:`sfbench.statistics`.
     weighting : {"girsanov", "sigma2"} or function of t
-    solver : str
-        A name from :func:`solvers.known_solvers`.
+    solver : str or SimplexSolver
+        A name from :func:`solvers.known_solvers`, or a solver with options such as
+        ``solvers.cvxpy_conic.Cvxpy(constraints=lambda w: [w <= 0.5])``.
     tol : float
         Accepted duality gap relative to the problem's scale.
     n_noise : int
@@ -171,12 +194,13 @@ def fuse(
     models = as_score_models(auxiliaries, process)
     grid = time_grid(t_min, process.horizon if t_max is None else t_max, n_nodes)
     settings = GramSettings(process, grid, estimator, weighting, n_noise)
-    backend = get_solver(solver)  # an unknown name is refused before the pass over the data
+    backend = resolve_solver(solver)  # an unknown name is refused before the pass over the data
+    halves: tuple[ScoreGram, ScoreGram] | None = None
     if objective == "score_matching":
-        gram = score_gram(auxiliaries, x, settings, keep=_KEPT_ROWS, rng=rng)
+        gram, halves = _statistics(auxiliaries, x, settings, rng)
         answer = solve(gram.to_qp(), backend, tol=tol)
     elif objective == "likelihood":
-        answer, gram = likelihood_fit(auxiliaries, as_data(x), solver=solver, tol=tol, keep=_KEPT_ROWS)
+        answer, gram = likelihood_fit(auxiliaries, as_data(x), solver=backend, tol=tol, keep=_rows_kept(len(models)))
     else:
         raise GramError(f"unknown objective {objective!r}; use 'score_matching' or 'likelihood'")
     if not answer.converged and not allow_inexact:
@@ -186,38 +210,30 @@ def fuse(
         )
     weights = np.asarray(answer.weights, dtype=np.float64)
     score = FusedScore(models, weights, process=process)
-    return FusionResult(weights, gram, answer, score, process, grid, _warnings(gram, answer))
+    bias = None if halves is None else window_bias(*halves, weights)
+    return FusionResult(weights, gram, answer, score, process, grid, fit_warnings(gram, answer, grid, bias), bias)
 
 
-def _warnings(gram: ScoreGram, answer: SolverResult) -> tuple[str, ...]:
-    """What deserves a second look, in plain words."""
-    notes: list[str] = []
-    k, kept = gram.k, gram.contributions
-    if not answer.converged:
-        notes.append(f"the weights are not certified: duality gap {answer.gap:.3g} ({answer.status})")
-    if k > 1 and not answer.is_unique:
-        notes.append(
-            "the weights are not unique: auxiliaries coincide, and the smallest weights were chosen among equals"
+def _statistics(
+    auxiliaries: Sequence[ScoreModel | DiffusableLaw], x: ArrayLike, settings: GramSettings, rng: SeedLike
+) -> tuple[ScoreGram, tuple[ScoreGram, ScoreGram] | None]:
+    """Statistics of the window, and of its two halves where it has more than one node.
+
+    Both halves see the same noise, so their sum is what one pass would give.
+    """
+    keep, grid, half = _rows_kept(len(auxiliaries)), settings.grid, len(settings.grid) // 2
+    if not half:
+        return score_gram(auxiliaries, x, settings, keep=keep, rng=rng), None
+    generator = np.random.default_rng(rng)
+    early, late = (
+        score_gram(
+            auxiliaries, x, replace(settings, grid=TimeGrid(grid.nodes[part], grid.weights[part])), keep=keep, rng=noise
         )
-    elif gram.condition_number() > _COLLINEAR:
-        notes.append("auxiliaries are nearly collinear: single weights are uncertain, the fused score is not")
-    if np.any(answer.weights <= 0):
-        zero = ", ".join(str(i) for i in np.flatnonzero(answer.weights <= 0))
-        notes.append(f"weight at the boundary for auxiliary {zero}: it does not help on these data")
-    if kept is not None:
-        notes += _heavy_rows(kept)
-    return tuple(notes)
+        for part, noise in ((slice(half), copy.deepcopy(generator)), (slice(half, None), generator))
+    )
+    return merge_halves(early, late, settings.describe()), (early, late)
 
 
-def _heavy_rows(kept: Contributions) -> list[str]:
-    """A warning if one sample, or one batch of them, carries far more than its share of G or of the spread of b."""
-    limit = max(_HEAVY_SHARE, _FAIR_SHARES / len(kept.counts))
-    deviation = kept.b - kept.counts @ kept.b / kept.n
-    for sizes in (np.einsum("nii->n", kept.g), np.linalg.norm(deviation, axis=1)):
-        carried = kept.counts * sizes
-        worst, total = int(carried.argmax()), float(carried.sum())
-        if carried[worst] > limit * total:
-            first, count = int(kept.counts[:worst].sum()), int(kept.counts[worst])
-            place = f"sample {first}" if count == 1 else f"one of the samples {first} to {first + count - 1}"
-            return [f"{place} carries {carried[worst] / total:.0%} of the statistics: an outlier, or heavy tails"]
-    return []
+def _rows_kept(k: int) -> int:
+    """Rows of per-sample terms to keep: enough for intervals, within a memory that does not grow with k."""
+    return min(_MOST_ROWS, max(_FEWEST_ROWS, _KEPT_NUMBERS // (k * k)))

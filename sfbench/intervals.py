@@ -3,19 +3,21 @@ r"""Confidence intervals for fitted simplex weights, from per-sample Gram contri
 The estimator minimises ``w'G_n w - 2 b_n'w`` over the simplex; per-sample gradients at the fit are ``2(g w - b)``.
 
 - ``sandwich``: on the face spanned by the weights that are free, the affine minimiser is asymptotically normal with
-  covariance ``H^+ S H^+ / n`` (H = 2G on the tangent space of the face, S the covariance of per-sample gradients). A
-  weight at zero counts as free unless its multiplier is significantly positive; intervals are intersected with
-  ``[0, 1]``, so a weight at the boundary gets a one-sided interval.
+  covariance ``H^+ S H^+ / n`` (H = 2G on the tangent space of the face, S the covariance of per-sample gradients),
+  with Student's t for the few samples that S may rest on. A weight at zero counts as free unless its multiplier is
+  significantly positive; intervals are intersected with ``[0, 1]``, so a weight at the boundary gets a one-sided
+  interval.
 - ``bootstrap``: percentiles over multinomial resamplings of the samples, each solved on the simplex. Consistent in the
   interior; at the boundary it is known to be biased.
 
 **Guarantee**: asymptotic in n. **Assumptions**: i.i.d. samples, finite fourth moments of scores.
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
-from scipy.special import ndtri
+from numpy.typing import ArrayLike
+from scipy.special import ndtr, stdtrit
 
 from solvers import solve_many
 
@@ -24,12 +26,12 @@ from .errors import GramError
 from .gram import Contributions, ScoreGram
 
 IntervalMethod = Literal["sandwich", "bootstrap"]
-_SIGNIFICANT = 3.0
+_SIGNIFICANT = float(ndtr(3.0))  # three standard errors, for many samples
 
 
 def confidence_interval(
     gram: ScoreGram,
-    weights: Float64Array,
+    weights: ArrayLike,
     level: float = 0.9,
     *,
     method: IntervalMethod = "sandwich",
@@ -41,20 +43,26 @@ def confidence_interval(
     Raises
     ------
     GramError
-        If the Gram kept no contributions, the level is not in (0, 1), or the method is unknown.
+        If the Gram kept no contributions, the level is not in (0, 1), the method is unknown, or the weights do not
+        belong to the Gram.
     """
-    if not 0 < level < 1:
+    if not (isinstance(level, float | int) and 0 < level < 1):
         raise GramError(f"level must be strictly between 0 and 1, got {level!r}")
+    if method not in get_args(IntervalMethod):
+        raise GramError(f"unknown method {method!r}; use 'sandwich' or 'bootstrap'")
+    if not (isinstance(n_resamples, int | np.integer) and n_resamples >= 2):
+        raise GramError(f"n_resamples must be a whole number, at least 2, got {n_resamples!r}")
+    fitted = np.asarray(weights, dtype=np.float64)
+    if fitted.shape != (gram.k,) or not np.all(np.isfinite(fitted)):
+        raise GramError(f"weights must be {gram.k} finite numbers, got {weights!r}")
     kept = gram.contributions
     if kept is None:
         raise GramError("this Gram kept no per-sample contributions; compute it with score_gram(..., keep=4096)")
     if len(kept.counts) < 2:  # one sample says nothing about its own spread
         return np.tile([0.0, 1.0], (gram.k, 1))
     if method == "sandwich":
-        return _sandwich(gram, weights, kept, level)
-    if method == "bootstrap":
-        return _bootstrap(kept, level, n_resamples, np.random.default_rng(rng))
-    raise GramError(f"unknown method {method!r}; use 'sandwich' or 'bootstrap'")
+        return _sandwich(gram, fitted, kept, float(level))
+    return _bootstrap(kept, float(level), int(n_resamples), np.random.default_rng(rng))
 
 
 def gradient_covariance(kept: Contributions, weights: Float64Array) -> Float64Array:
@@ -70,7 +78,8 @@ def _sandwich(gram: ScoreGram, weights: Float64Array, kept: Contributions, level
     n = kept.n
     spread = gradient_covariance(kept, weights)
     gradient = 2.0 * (gram.G @ weights - gram.b)
-    free = _free_face(weights, gradient, spread / n)
+    degrees = len(kept.counts) - 1
+    free = _free_face(weights, gradient, spread / n, float(stdtrit(degrees, _SIGNIFICANT)))
     size = int(free.sum())
     low_high = np.zeros((gram.k, 2))
     if size < 2:
@@ -78,21 +87,23 @@ def _sandwich(gram: ScoreGram, weights: Float64Array, kept: Contributions, level
         return low_high
     basis = np.zeros((gram.k, size - 1))
     basis[free] = np.linalg.svd(np.ones((1, size)))[2][1:].T
-    inverse = np.linalg.pinv(basis.T @ (2.0 * gram.G) @ basis, rcond=1e-10, hermitian=True)
+    inverse = np.linalg.pinv(basis.T @ (2.0 * gram.G) @ basis, rcond=1e-13, hermitian=True)
     centre = weights - basis @ (inverse @ (basis.T @ gradient))
     covariance = basis @ inverse @ (basis.T @ spread @ basis) @ inverse @ basis.T / n
-    half = float(ndtri(0.5 + level / 2)) * np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    half = float(stdtrit(degrees, 0.5 + level / 2)) * np.sqrt(np.maximum(np.diag(covariance), 0.0))
     low_high[:, 0], low_high[:, 1] = centre - half, centre + half
     return np.clip(low_high, 0.0, 1.0)
 
 
-def _free_face(weights: Float64Array, gradient: Float64Array, covariance: Float64Array) -> np.ndarray:
-    """Weights that are positive, or at zero without a significant multiplier."""
+def _free_face(
+    weights: Float64Array, gradient: Float64Array, covariance: Float64Array, significant: float
+) -> np.ndarray:
+    """Weights that are positive, or at zero with a multiplier of fewer than `significant` standard errors."""
     positive = weights > 0
     multiplier = gradient - float(weights @ gradient)
     contrast = np.eye(len(weights)) - weights[None]
     error = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", contrast, covariance, contrast), 0.0))
-    return np.asarray(positive | (multiplier <= _SIGNIFICANT * error))
+    return np.asarray(positive | (multiplier <= significant * error))
 
 
 def _bootstrap(kept: Contributions, level: float, n_resamples: int, rng: np.random.Generator) -> Float64Array:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from solvers import LogPartitionObjective, SolverResult, solve
+from solvers import LogPartitionObjective, SimplexSolver, SolverResult, solve
 from synthetic import EmbeddedMixture, GaussianMixture, IntractableError, common_subspace
 from synthetic.quadrature import cover
 
@@ -25,7 +25,12 @@ from .gram import Contributions, ScoreGram
 
 
 def likelihood_fit(
-    auxiliaries: Sequence[object], x: FloatArray, *, solver: str = "auto", tol: float = 1e-9, keep: int = 4096
+    auxiliaries: Sequence[object],
+    x: FloatArray,
+    *,
+    solver: str | SimplexSolver = "auto",
+    tol: float = 1e-9,
+    keep: int = 4096,
 ) -> tuple[SolverResult, ScoreGram]:
     """Fit the weights and return them with the local quadratic model of the objective.
 

@@ -36,7 +36,7 @@ from .problem import (
     TwiceDifferentiableObjective,
 )
 from .projections import project_simplex
-from .registry import available_solvers, get_solver, known_solvers
+from .registry import available_solvers, get_solver, known_solvers, resolve_solver
 from .regularisation import EntropyRegularised, ridge, solve_path
 from .spectrum import TangentSpectrum, tangent_spectrum
 
@@ -73,6 +73,7 @@ __all__ = [
     "get_solver",
     "known_solvers",
     "project_simplex",
+    "resolve_solver",
     "ridge",
     "solve",
     "solve_many",

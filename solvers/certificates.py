@@ -38,7 +38,8 @@ def onto_simplex(weights: Vector, k: int, name: str) -> Vector:
     w = np.asarray(weights, dtype=np.float64)
     if w.shape != (k,):
         raise SolverFailureError(f"solver {name!r} returned weights of shape {w.shape}, not ({k},)")
-    w = w * (w > _DUST)
+    w = np.maximum(w, 0.0)  # keeps NaN, and leaves no negative zero
+    w *= w > _DUST
     total = w.dot(_ones(k))
     if not 0.0 < total < math.inf:
         raise SolverFailureError(f"{name} returned weights {weights}, not on the simplex; use another solver")

@@ -82,7 +82,7 @@ def get_solver(name: str, **options: Any) -> SimplexSolver:
     return cast(SimplexSolver, cls(**options))
 
 
-def resolve_solver(solver: str | SimplexSolver, options: Mapping[str, Any]) -> SimplexSolver:
+def resolve_solver(solver: str | SimplexSolver, options: Mapping[str, Any] | None = None) -> SimplexSolver:
     """The solver called `solver` with its `options`, or `solver` itself when it is one already.
 
     Raises
@@ -91,7 +91,7 @@ def resolve_solver(solver: str | SimplexSolver, options: Mapping[str, Any]) -> S
         If `solver` is neither, or options come with a solver that has its own.
     """
     if isinstance(solver, str):
-        return get_solver(solver, **options)
+        return get_solver(solver, **options) if options else _default(solver)
     if isinstance(solver, type) or not (hasattr(solver, "solve") and hasattr(solver, "requires")):
         raise TypeError(f"solver must be a name of known_solvers() or a solver object, got {solver!r}")
     if options:

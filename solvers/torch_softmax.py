@@ -3,8 +3,8 @@ r"""The published way: softmax logits and a stochastic gradient optimiser.
 The weights are :math:`w = \mathrm{softmax}(\theta)`, and theta follows Adam or SGD on f(w(theta)) with, by the chain
 rule, :math:`\nabla_\theta = w \odot (g - \langle g, w \rangle)`. The gradient g comes from the whole objective, or from
 ``minibatch_gradient`` when the objective offers it; then, unless told otherwise, the iterates of the second half are
-averaged (Polyak and Juditsky 1992). Kept as a reference: exact gradients reach a gap of about 1e-8 of the scale, minibatches
-the accuracy of stochastic optimisation.
+averaged (Polyak and Juditsky 1992). Kept as a reference: exact gradients reach a gap of about 1e-8 of the scale,
+minibatches the accuracy of stochastic optimisation.
 """
 
 from __future__ import annotations

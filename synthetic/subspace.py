@@ -5,7 +5,7 @@ variation, KL and score-matching objectives all reduce to the cores:
 
 - :class:`EmbeddedMixture` laws with one frame, variance and shift reduce by construction;
 - isotropic mixtures whose components all have one variance reduce to the span of their means;
-- laws on R^1 and R^2 are their own cores.
+- other laws on R^1 and R^2 are their own cores.
 """
 
 from collections.abc import Sequence
@@ -89,11 +89,12 @@ def common_subspace(laws: Sequence[Mixture]) -> Subspace | None:
         all(law.is_isotropic for law in mixtures)
         and len({float(v) for law in mixtures for v in law.spectrum.values[:, 0]}) == 1
     )
-    if dim <= 2 or not shared_variance:
-        return Subspace(tuple(mixtures), np.eye(dim), np.zeros(dim), None, plain=True) if dim <= 2 else None
+    whole = Subspace(tuple(mixtures), np.eye(dim), np.zeros(dim), None, plain=True) if dim <= 2 else None
+    if not shared_variance:
+        return whole
     shift, frame = span_of(np.concatenate([law.means for law in mixtures]), at_least=1)
     if frame.shape[1] >= dim:
-        return None
+        return whole
     projected = tuple(law.map_means(lambda mu: (mu - shift) @ frame) for law in mixtures)
     return Subspace(projected, frame, shift, float(mixtures[0].spectrum.values[0, 0]), plain=True)
 

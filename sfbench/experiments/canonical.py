@@ -5,6 +5,7 @@ equal texts mean equal bits.
 """
 
 import dataclasses
+import importlib
 import json
 import math
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 
 from .errors import StudyError
 
-Scalar = None | bool | int | float | str
+_CLASS = "__class__"
 
 
 def encode_spec(spec: Any) -> str:
@@ -24,28 +25,36 @@ def encode_spec(spec: Any) -> str:
     StudyError
         If the spec is not a frozen dataclass or holds anything but None, bool, int, finite float, str and tuples.
     """
+    if not _is_frozen(spec):
+        raise StudyError(f"a cell's spec must be a frozen dataclass, got {type(spec).__name__}")
+    return json.dumps(_plain_fields(spec), sort_keys=True, separators=(",", ":"))
+
+
+def _is_frozen(value: object) -> bool:
+    parameters = getattr(type(value), "__dataclass_params__", None)
+    return parameters is not None and parameters.frozen
+
+
+def _plain_fields(spec: Any) -> dict[str, Any]:
     kind = type(spec)
-    parameters = getattr(kind, "__dataclass_params__", None)
-    if parameters is None or not parameters.frozen:
-        raise StudyError(f"a cell's spec must be a frozen dataclass, got {kind.__name__}")
-    values = {name: getattr(spec, name) for name in kind.__dataclass_fields__}
-    for name, value in values.items():
-        _check_plain(value, kind.__name__, name)
-    return json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return {name: _plain_value(getattr(spec, name), kind.__name__, name) for name in kind.__dataclass_fields__}
 
 
-def _check_plain(value: object, kind: str, name: str) -> None:
+def _plain_value(value: Any, kind: str, name: str) -> Any:
+    if value is None or type(value) in (bool, int, str):
+        return value
     if type(value) is tuple:
-        for item in value:
-            _check_plain(item, kind, name)
-    elif type(value) is float:
+        return [_plain_value(item, kind, name) for item in value]
+    if type(value) is float:
         if not math.isfinite(value):
             raise StudyError(f"field {name!r} of {kind} is {value}; specs hold finite numbers only")
-    elif value is not None and type(value) not in (bool, int, str):
-        raise StudyError(
-            f"field {name!r} of {kind} is a {type(value).__name__}; specs hold None, bool, int, float, str and tuples "
-            "of them (convert arrays with tuple(a.tolist()))"
-        )
+        return value
+    if _is_frozen(value):
+        return {_CLASS: f"{type(value).__module__}:{type(value).__qualname__}", **_plain_fields(value)}
+    raise StudyError(
+        f"field {name!r} of {kind} is a {type(value).__name__}; specs hold None, bool, int, float, str, tuples of them "
+        "and frozen dataclasses (convert arrays with tuple(a.tolist()))"
+    )
 
 
 def decode_spec(text: str, kind: type[Any]) -> Any:
@@ -56,18 +65,46 @@ def decode_spec(text: str, kind: type[Any]) -> Any:
     StudyError
         If its fields are not those of ``kind``.
     """
-    values = json.loads(text)
+    return _build(json.loads(text), kind)
+
+
+def _build(values: dict[str, Any], kind: type[Any]) -> Any:
     known = {field.name for field in dataclasses.fields(kind) if field.init}
     if unknown := sorted(set(values) ^ known):
         raise StudyError(
             f"stored specs of {kind.__qualname__} differ from the class in field(s) {', '.join(unknown)}; "
             "run the study's own command again, which writes a new grid"
         )
-    return kind(**{name: _as_tuples(value) for name, value in values.items()})
+    return kind(**{name: _rebuilt(value) for name, value in values.items()})
 
 
-def _as_tuples(value: Any) -> Any:
-    return tuple(_as_tuples(item) for item in value) if isinstance(value, list) else value
+def _rebuilt(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_rebuilt(item) for item in value)
+    if isinstance(value, dict):
+        return _build({name: item for name, item in value.items() if name != _CLASS}, load_class(value[_CLASS]))
+    return value
+
+
+def load_class(name: str) -> type[Any]:
+    """Import a frozen dataclass by its name ``module:class``.
+
+    Raises
+    ------
+    StudyError
+        If it cannot be imported here or is something else.
+    """
+    module, _, qualname = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), qualname)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise StudyError(
+            f"cannot import the spec class {name!r} here ({error}); run from the folder that holds it"
+        ) from None
+    parameters = getattr(found, "__dataclass_params__", None)
+    if parameters is None or not parameters.frozen:
+        raise StudyError(f"{name!r} is not a frozen dataclass")
+    return found  # type: ignore[no-any-return]
 
 
 def encode_record(record: Any) -> str:

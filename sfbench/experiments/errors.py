@@ -28,4 +28,14 @@ class SchedulerError(SfbenchError):
 
 
 class IncompleteStudyError(StudyError):
-    """Cells are missing: they failed, or the run was stopped before they were computed."""
+    """Cells are missing: they failed, or the run was stopped before they were computed.
+
+    Attributes
+    ----------
+    exit_code : int
+        For a command line: 1 failed cells, 3 out of time, 130 Ctrl-C, 143 SIGTERM.
+    """
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code

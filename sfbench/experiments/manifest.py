@@ -1,4 +1,4 @@
-"""What was run, where, with what: kept with every run in the store and beside it as ``manifest.json``."""
+"""What was run, where, with what: kept with every run in the store and beside it as ``study.json``."""
 
 import os
 import socket
@@ -45,13 +45,13 @@ def is_alive(run: dict[str, Any]) -> bool:
 
 
 def write_manifest(journal: Journal, folder: Path) -> None:
-    """Write ``manifest.json``: every study, run and environment of a store."""
+    """Write ``study.json``: every study, run and environment of a store."""
     studies = [
         {"name": s.name, "function": s.function, "version": s.version, "dtype": s.dtype, "schema": s.schema}
         for s in journal.studies()
     ]
     write_json(
-        folder / "manifest.json",
+        folder / "study.json",
         {
             "written": now(),
             "written_unix": time.time(),

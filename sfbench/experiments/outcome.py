@@ -110,7 +110,7 @@ class Outcome:
         if self.stopped:
             text += f"; stopped: {self.stopped}"
         if not self.complete:
-            text += f"; go on with: sfbench study resume {self.store.parent}"
+            text += f"; go on with the same command, or with: sfbench study resume {self.store.parent}"
             text += " --retry-failed" if self.failed else ""
         return text
 
@@ -130,5 +130,5 @@ def complete_records(records: Sequence[Any], outcome: Outcome) -> list[Any]:
         Says how many are missing and how to go on.
     """
     if not outcome.complete:
-        raise IncompleteStudyError(outcome.summary())
+        raise IncompleteStudyError(outcome.summary(), outcome.exit_code)
     return list(records)

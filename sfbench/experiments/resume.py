@@ -1,15 +1,14 @@
 """Going on with a study from its store alone, and what a store holds at a glance."""
 
-import importlib
 import os
 import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
-from .canonical import decode_spec
+from .canonical import decode_spec, load_class
 from .cells import Study, load_cell_function
-from .errors import StoreError, StudyError
+from .errors import StoreError
 from .journal import Journal
 from .manifest import is_alive
 from .outcome import Outcome, RunSettings
@@ -73,13 +72,7 @@ def stored_study(journal: Journal, name: str) -> Study[Any, Any]:
     if os.getcwd() not in sys.path:  # as `python -m` does
         sys.path.insert(0, os.getcwd())
     function = load_cell_function(known.function)
-    module, _, qualname = known.spec_class.partition(":")
-    try:
-        kind = getattr(importlib.import_module(module), qualname)
-    except (ImportError, AttributeError) as error:
-        raise StudyError(
-            f"cannot import the spec class {known.spec_class!r} here ({error}); run from the folder that holds it"
-        ) from None
+    kind = load_class(known.spec_class)
     return Study(name, function, tuple(decode_spec(text, kind) for text in journal.grid(name)))
 
 

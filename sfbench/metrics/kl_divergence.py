@@ -2,7 +2,8 @@ r"""Kullback-Leibler divergence ``KL(p || q) = int p log(p/q)`` between laws, in
 
 ``closed form`` for Gaussians; ``quadrature`` for laws of intrinsic rank 1 and 2 (the integrand is smooth, so the
 trapezoidal rule is exact to rounding); otherwise ``monte carlo`` under p with ``r = q/p``: the mean of ``-log r``, or
-of ``r - 1 - log r`` (the same expectation, non-negative terms) where that has less variance, as for close laws.
+of ``r - 1 - log r`` (non-negative terms, of the same expectation as long as p sees all of q's mass, which draws of q
+decide) where that has less variance, as for close laws.
 Unknown normalising constants cancel (:mod:`sfbench.metrics.density_ratio`).
 """
 
@@ -15,11 +16,13 @@ from synthetic.quadrature import cover
 
 from .._typing import Float64Array, SeedLike
 from ..errors import NotFiniteError
-from .density_ratio import DensityRatios, checked_draws, density_ratios, is_normalised
+from .density_ratio import DensityRatios, checked_draws, density_ratios
 from .reduction import as_gaussian, check_method, components_of, reduced_pair
 
 Method = Literal["auto", "closed form", "quadrature", "monte carlo"]
 _SMALLEST_ESS = 100.0
+_LEAST_LOG_RATIO = -5.0  # log p/q at a draw of q
+_LARGEST_LOG = 300.0  # of a ratio that can still be squared and summed
 
 
 def kl_divergence(p: Law, q: Law, *, method: Method = "auto", n: int = 20_000, rng: SeedLike = 0) -> Estimate:
@@ -31,7 +34,7 @@ def kl_divergence(p: Law, q: Law, *, method: Method = "auto", n: int = 20_000, r
         Laws on one space; the order matters.
     method : {"auto", "closed form", "quadrature", "monte carlo"}
     n : int
-        Draws from p for ``monte carlo``.
+        Draws from each law for ``monte carlo``.
     rng : Generator, int or None
         Randomness of ``monte carlo``.
 
@@ -84,36 +87,36 @@ def _on_grid(p: Law, q: Law) -> Estimate:
 
 
 def _by_sampling(p: Law, q: Law, n: int, rng: np.random.Generator) -> Estimate:
-    if is_normalised(p) and is_normalised(q):
-        x = p.sample(checked_draws(n), rng=rng)
-        at_p = np.asarray(p.log_prob(x) - q.log_prob(x), dtype=np.float64)
-        ratios = DensityRatios(at_p, np.empty(0), False, 0.0)
-    else:
-        ratios = density_ratios(p, q, checked_draws(n), rng)
+    ratios = density_ratios(p, q, checked_draws(n), rng)
     log_r = -ratios.at_p
-    with np.errstate(over="ignore", invalid="ignore"):
-        shifted = np.expm1(log_r) - log_r
-        errors = (
-            ratios.standard_error(-log_r, 0.0, -1.0),
-            # The derivative of these terms by the constant is r - 1, of mean 0.
-            float(np.hypot(ratios.standard_error(shifted, 0.0, 0.0), ratios.constant_error)),
-        )
-    candidates = [
-        (error, _effective_draws(terms), terms)
-        for error, terms in zip(errors, (-log_r, shifted), strict=True)
-        if np.isfinite(error)
-    ]
-    if not candidates:
+    if not np.all(np.isfinite(log_r)):
         raise NotFiniteError("KL is infinite or undefined: q has no finite log density at a point drawn from p")
-    sound = [candidate for candidate in candidates if candidate[1] >= _SMALLEST_ESS]
+    candidates = [(-log_r, ratios.standard_error(-log_r, 0.0, -1.0), _effective_draws(-log_r))]
+    if _sees_all_of_q(ratios):
+        terms = np.expm1(log_r) - log_r
+        # The derivative of these terms by the constant is r - 1, of mean 0.
+        error = float(np.hypot(ratios.standard_error(terms, 0.0, 0.0), ratios.constant_error))
+        candidates.append((terms, error, _effective_draws(terms)))
+    sound = [candidate for candidate in candidates if candidate[2] >= _SMALLEST_ESS]
     if not sound:
-        ess = max(candidate[1] for candidate in candidates)
+        ess = max(candidate[2] for candidate in candidates)
         raise EffectiveSampleSizeError(
             f"KL rests on {ess:.1f} effective draws of {n} (at least {_SMALLEST_ESS:.0f} needed); raise n, or "
             "use laws with a common subspace"
         )
-    error, _, terms = min(sound, key=lambda candidate: candidate[0])
+    terms, error, _ = min(sound, key=lambda candidate: candidate[1])
     return Estimate(float(terms.mean()), error, n, "monte carlo")
+
+
+def _sees_all_of_q(ratios: DensityRatios) -> bool:
+    """Whether ``E_p[q/p] = 1`` may be relied on: no draw of q where p has next to nothing, and the mean agrees.
+
+    A mode of q far from p carries mass that no draw of p sees; the shifted terms would miss just that mass, silently.
+    """
+    if float(ratios.at_q.min()) < _LEAST_LOG_RATIO or float(ratios.at_p.min()) < -_LARGEST_LOG:
+        return False
+    r = np.exp(-ratios.at_p)
+    return bool(abs(r.mean() - 1.0) <= 4.0 * r.std() / np.sqrt(len(r)) + 1e-12)
 
 
 def _effective_draws(terms: Float64Array) -> float:

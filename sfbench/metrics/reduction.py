@@ -96,15 +96,23 @@ def crossings(difference: Callable[[Float64Array], Float64Array], points: Float6
     fine = np.unique(np.concatenate([points[:-1] + f * np.diff(points) for f in np.arange(_ROOT_GRID) / _ROOT_GRID]))
     values = difference(fine)
     change = np.flatnonzero(np.signbit(values[:-1]) != np.signbit(values[1:]))
-    # An integral of |difference| is stationary in its split points: a root to 1e-9 of the local scale, which brackets
-    # follow, leaves an error of order 1e-18.
-    roots = [
-        scipy.optimize.brentq(
-            lambda y: float(difference(np.array([y]))[0]), fine[i], fine[i + 1], xtol=1e-9 * (fine[i + 1] - fine[i])
-        )
-        for i in change
-    ]
+    roots = [_root(difference, fine[i], fine[i + 1]) for i in change]
     return np.asarray(roots, dtype=np.float64)
+
+
+def _root(difference: Callable[[Float64Array], Float64Array], low: float, high: float) -> float:
+    """Place of a sign change, to 1e-9 of the bracket.
+
+    An integral of |difference| is stationary in its split points: brackets follow the local scale, so that this leaves
+    an error of order 1e-18.
+    """
+
+    def at(y: float) -> float:
+        return float(difference(np.array([y]))[0])
+
+    if np.signbit(at(low)) == np.signbit(at(high)):  # the change was one of rounding: the laws are equal here
+        return 0.5 * (low + high)
+    return float(scipy.optimize.brentq(at, low, high, xtol=1e-9 * (high - low)))
 
 
 def panel_rule(points: Float64Array) -> tuple[Float64Array, Float64Array]:

@@ -204,7 +204,7 @@ def test_the_manifest_says_what_ran(tmp_path: Path) -> None:
     import json
 
     run_study(small_study(1), tmp_path, QUIET)
-    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    manifest = json.loads((tmp_path / "study.json").read_text())
     assert manifest["runs"][0]["outcome"] == "complete"
     assert manifest["runs"][0]["pid"] == os.getpid()
     (environment,) = manifest["environments"].values()

@@ -257,7 +257,7 @@ def test_a_full_disk_is_one_line_keeps_what_is_there_and_resumes(tmp_path: Path)
 
 def _check_and_resume(folder: Path, reference: Path) -> None:
     assert verify(store_path(folder)).rows > 400  # the grid and some cells
-    assert {path.name for path in folder.iterdir()} <= {"journal.sqlite", "journal.seal", "manifest.json"}
+    assert {path.name for path in folder.iterdir()} <= {"journal.sqlite", "journal.seal", "study.json"}
     with Journal(store_path(folder)) as journal:
         before = len(journal.cells_of("benchmarks.faults_cells:run_fault_cell"))
     assert 0 < before < 400

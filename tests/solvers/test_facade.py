@@ -177,6 +177,7 @@ def test_a_non_finite_objective_is_reported() -> None:
 def test_vertex_weights_are_exactly_zero_and_one() -> None:
     result = solve(SimplexQP(np.eye(4), [-9.0, 0.0, 0.0, 0.0]))
     assert result.weights.tolist() == [1.0, 0.0, 0.0, 0.0]
+    assert not np.signbit(result.weights).any()
 
 
 @pytest.mark.parametrize("solver", sorted(set(known_solvers()) - {"torch", "cvxpy"}))

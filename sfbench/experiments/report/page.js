@@ -99,6 +99,17 @@
 
   const ink = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+  const ticks = (values) => {  // labels of a logarithmic axis: 1, 2, 5 over few decades, powers of ten over many
+    const positive = values.filter((v) => v > 0);
+    const [low, high] = [Math.min(...positive), Math.max(...positive)];
+    const steps = high < 300 * low ? [1, 2, 5] : [1];
+    const found = [];
+    for (let e = Math.floor(Math.log10(low)) - 1; e <= Math.ceil(Math.log10(high)) + 1; e += 1) {
+      steps.forEach((step) => found.push(Number(`${step}e${e}`)));
+    }
+    return found;
+  };
+
   const drawFigure = (points) => {
     const names = others();
     const groups = new Map();
@@ -107,6 +118,7 @@
       if (!groups.has(key)) groups.set(key, []);
       groups.get(key).push(p);
     }
+    const bands = [];
     const traces = [];
     let i = 0;
     for (const group of groups.values()) {
@@ -116,7 +128,7 @@
       const x = group.map((p) => p.factors[state.axis] ?? 0);
       const value = (j) => group.map((p) => p.metrics[state.metric][j]);
       if (byId("band").checked && group.length > 1) {
-        traces.push({
+        bands.push({
           x: [...x, ...[...x].reverse()], y: [...value(2), ...value(1).reverse()], fill: "toself", mode: "lines",
           line: { width: 0 }, fillcolor: colour + "26", hoverinfo: "skip", showlegend: false, legendgroup: name,
         });
@@ -137,17 +149,23 @@
       });
       i += 1;
     }
+    const positions = [...new Set(traces.flatMap((t) => t.x))].filter((v) => v > 0);
+    const heights = [...bands, ...traces].flatMap((t) => t.y).filter((v) => v > 0);
     const kind = byId("log").checked ? "log" : "linear";
-    const axis = (title) => ({
-      title: { text: title }, type: kind, gridcolor: ink("--line"), linecolor: ink("--quiet"), zeroline: false,
-      exponentformat: "power", automargin: true,
+    const axis = (title, values) => ({
+      title: { text: title }, type: kind,
+      ...(kind === "log" && values.length ? { tickvals: values, ticktext: values.map(number) } : {}), gridcolor: ink("--line"), linecolor: ink("--quiet"), zeroline: false,
+      automargin: true,
     });
     const layout = {
       paper_bgcolor: ink("--paper"), plot_bgcolor: ink("--paper"), font: { color: ink("--ink"), size: 13 },
-      xaxis: axis(state.axis), yaxis: axis(state.metric), margin: { t: 20, r: 20 }, height: 460,
+      xaxis: axis(state.axis, positions.length <= 12 ? positions : ticks(positions)),
+      yaxis: axis(state.metric, heights.length ? ticks(heights) : []), margin: { t: 20, r: 20 }, height: 460,
       legend: { orientation: "h", y: -0.2 }, hoverlabel: { align: "left" },
     };
-    Plotly.react("figure", traces, layout, { responsive: true, displaylogo: false });
+    Plotly.react("figure", [...bands, ...traces], layout, {
+      responsive: true, displaylogo: false, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
+    });
     byId("figure").setAttribute(
       "aria-label", `${state.metric} against ${state.axis}: ${groups.size} lines; the numbers follow in a table`);
     return groups.size;

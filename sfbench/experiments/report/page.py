@@ -4,6 +4,7 @@ network, and its content policy forbids it to.
 
 import html
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.resources import files
@@ -45,6 +46,5 @@ def write_page(path: Path, summaries: Sequence[Summary], provenance: Mapping[str
         "SCRIPT": assets.joinpath("page.js").read_text(encoding="utf-8"),
     }
     page = assets.joinpath("page.html").read_text(encoding="utf-8")
-    for name, text in parts.items():
-        page = page.replace(f"@@{name}@@", text, 1)
+    page = re.sub("@@([A-Z]+)@@", lambda match: parts[match[1]], page)  # in one go: data may hold such marks
     write_atomically(path, lambda f: f.write(page))
