@@ -116,16 +116,12 @@ class PairMoments:
 
 
 def node_statistics(
-    laws: Sequence[ReducedLaw],
-    moments: PairMoments,
-    n: int,
-    alpha: float,
-    sigma: float,
-    estimator: str,
-    centre: Float64Array | float = 0.0,
+    scores: AffineScores, moments: PairMoments, n: int, alpha: float, sigma: float, estimator: str
 ) -> tuple[Float64Array, Float64Array]:
-    """Contributions (k, k) and (k,) of one time node, before its weight, from moments of centred data over n draws."""
-    scores = AffineScores.of(laws, alpha * centre)
+    """Contributions (k, k) and (k,) of one time node, before its weight, from moments of data over n draws.
+
+    ``scores`` are those of the noised laws, in coordinates whose origin is ``alpha`` times that of the data.
+    """
     yy, yz, zz = moments.yy / n, moments.yz / n, moments.zz / n
     even, noise = alpha**2 * yy + sigma**2 * zz, np.zeros_like(moments.z)
     product, mean = sigma * zz, alpha * moments.y / n

@@ -27,7 +27,7 @@ from synthetic import DiffusableLaw, EmbeddedMixture, GaussianMixture, Law
 from synthetic.reduction import ReducedLaw, reduce_laws
 
 from ._typing import SeedLike
-from .affine_gram import PairMoments, are_gaussian, node_statistics
+from .affine_gram import AffineScores, PairMoments, are_gaussian, node_statistics
 from .errors import GramError
 from .gram import ScoreGram
 from .gram_settings import ESTIMATORS, Estimator, GramSettings
@@ -176,9 +176,9 @@ def _accumulate_moments(
     k, process = len(laws), settings.process
     omega = objective_weights(settings.grid, process, settings.weighting)
     nodes = [(float(process.alpha(t)), float(process.sigma(t))) for t in settings.grid.nodes]
-    noised = [[law.diffuse(*node) for law in laws] for node in nodes]
     # Moments about the middle of the laws: raw ones would lose the digits of data far from the origin.
     centre = np.mean([law.means[0] for law in laws], axis=0)
+    scores = [AffineScores.of([law.diffuse(*node) for law in laws], node[0] * centre) for node in nodes]
     moments = PairMoments.zero(laws[0].dim, dense=any(law.spectrum.layout == "full" for law in laws))
     grams: list[ScoreGram] = []
     start = 0
@@ -189,9 +189,8 @@ def _accumulate_moments(
                 moments = moments.add(y.astype(np.float64, copy=False) - centre, zeta.astype(np.float64, copy=False))
             start = stop
         g, b = np.zeros((k, k)), np.zeros(k)
-        for factor, node, at_node in zip(omega, nodes, noised, strict=True):
-            n_draws = size * settings.n_noise
-            pairs, cross = node_statistics(at_node, moments, n_draws, *node, settings.estimator, centre)
+        for factor, node, at_node in zip(omega, nodes, scores, strict=True):
+            pairs, cross = node_statistics(at_node, moments, size * settings.n_noise, *node, settings.estimator)
             g += factor * pairs
             b += factor * cross
         grams.append(ScoreGram((g + g.T) / 2, b, None, size, settings.describe()))
