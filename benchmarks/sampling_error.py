@@ -1,15 +1,15 @@
 r"""Which sampler samples which law, how well, and at what cost: ``python -m benchmarks.sampling_error``.
 
-1. ``laws``: exact total variation between the fused law ``P_w`` (Fokker-Planck) and the KL barycenter ``p_w``, and the
-   distance of every sampler and baseline to both;
+1. ``laws`` and ``densities``: exact total variation between the fused law ``P_w`` (Fokker-Planck) and the KL barycenter
+   ``p_w``, the distance of every sampler and baseline to both, and log Z against quadrature;
 2. ``vertices``: at a vertex weight every sampler returns that auxiliary;
 3. ``orders`` and ``evaluations``: strong and weak error on shared noise; score evaluations for TV < .01;
 4. ``certificate``: exact ``KL(q || P_w)`` against the Girsanov bound over the weights;
 5. ``embedded`` and ``products``: the weights' variance follows the rank in which auxiliaries differ, not d;
 6. ``cost``: corrected over fused, as a ratio in one process.
 
-Rows are written as CSV and JSON lines, figures as PNG and PDF, claims with negative controls as ``claims.json``. Exit
-status 1 if a claim fails.
+Rows are written as CSV and JSON lines, means and spreads over seeds as the table ``summary``, figures as PNG and PDF,
+claims with negative controls as ``claims.json``. Exit status 1 if a claim fails.
 """
 
 import argparse
@@ -21,21 +21,33 @@ from typing import Any
 from sfbench.errors import OutputError
 from sfbench.files import prepare_folder, provenance, write_json
 
-from .sampling_claims import evaluate_claims
+from .sampling_claims import evaluate_claims, summary
 from .sampling_dimension import embedded, products
-from .sampling_experiments import FULL, QUICK, Row, Scale, certificate, cost, evaluations, laws_and_samplers, orders
+from .sampling_experiments import (
+    FULL,
+    QUICK,
+    Row,
+    Scale,
+    certificate,
+    cost,
+    densities,
+    evaluations,
+    laws_and_samplers,
+    orders,
+)
 from .sampling_experiments import vertices as vertices_experiment
 from .sampling_figures import draw_figures
 from .study import write_rows
 
 EXPERIMENTS: dict[str, Callable[[Scale, int], list[Row]]] = {
-    "evaluations": evaluations,
-    "products": products,
     "laws": laws_and_samplers,
-    "embedded": embedded,
+    "products": products,
+    "evaluations": evaluations,
     "orders": orders,
+    "embedded": embedded,
     "vertices": vertices_experiment,
     "certificate": certificate,
+    "densities": densities,
 }
 
 
@@ -70,6 +82,7 @@ def main(argv: list[str] | None = None) -> int:
             delayed(run_experiment)(name, scale, args.seed) for name in EXPERIMENTS
         )
     rows |= dict(zip(EXPERIMENTS, found, strict=True))
+    rows["summary"] = summary(rows["laws"])
     for name, table in rows.items():
         write_rows(folder, name, table)
     claims: list[dict[str, Any]] = evaluate_claims(rows)

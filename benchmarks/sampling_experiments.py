@@ -52,6 +52,10 @@ class Scale:
     weights_on_edge: int
     budgets: tuple[int, ...]
     integrators: tuple[str, ...]
+    cells: int
+    finest: int
+    repeats: int
+    quick: bool
 
 
 INTEGRATORS: dict[str, tuple[Integrator, str]] = {
@@ -74,16 +78,24 @@ FULL = Scale(
     11,
     (16, 24, 32, 48, 64, 96, 128, 256, 512, 1024),
     tuple(INTEGRATORS),
+    3000,
+    512,
+    10,
+    False,
 )
 QUICK = Scale(
     20_000,
     2,
-    100_000,
+    60_000,
     (1, 8),
-    (1, 16, 256),
-    5,
-    (16, 24, 32, 48, 64, 320, 480),
+    (1, 64),
+    4,
+    (24, 32, 320),
     ("EM, uniform", "EM", "exponential 2M", "DPM-Solver++(2M)"),
+    1500,
+    256,
+    5,
+    True,
 )
 
 
@@ -109,26 +121,31 @@ def laws_and_samplers(scale: Scale, seed: int) -> list[Row]:
     """Exact TV between fused law and barycenter, every method's TV to both, mode mass on x > 0."""
     problem = reference_problem()
     rows: list[Row] = []
+    superdiff_steps = 256 if scale.quick else 512
     for w in WEIGHTS:
         fused, pool = fused_score(problem, w), LogLinearPool(problem.auxiliaries, w)
-        exact = fokker_planck_1d(fused)
+        exact = fokker_planck_1d(fused, n_cells=scale.cells)
         gap = exact.total_variation(pool)
         truth = _right_mass(pool)
+        log_z = pool.log_partition().value
         common = {"w_1": w[0], "tv_laws": gap.value, "tv_laws_error": gap.stderr, "mass_pool": truth}
         common["mass_fused"] = exact.mass(0.0, np.inf)
         for s in range(scale.seeds):
             runs: dict[str, SampleResult] = {
                 "fused": run_quietly(fused, scale.particles, "fused", rng=seed + s),
-                "corrected": run_quietly(fused, scale.particles, "corrected", rng=seed + s),
+                "corrected": run_quietly(fused, scale.particles, CorrectedSampler(check_steps=True), rng=seed + s),
                 "flow": run_quietly(fused, scale.particles, "ode", rng=seed + s),
                 "predictor-corrector": run_quietly(
                     fused, scale.particles, FusedSampler(PredictorCorrector(4)), steps=128, rng=seed + s
                 ),
-                "SuperDiff-style OR": superdiff(fused, scale.particles, "or", rng=seed + s),
-                "SuperDiff-style AND": superdiff(fused, scale.particles, "and", rng=seed + s),
+                "SuperDiff-style OR": superdiff(fused, scale.particles, "or", steps=superdiff_steps, rng=seed + s),
+                "SuperDiff-style AND": superdiff(fused, scale.particles, "and", steps=superdiff_steps, rng=seed + s),
             }
             for name, result in runs.items():
-                rows.append({**common, "method": name, "seed": seed + s, **_distances(result, exact, pool)})
+                row: Row = {**common, "method": name, "seed": seed + s, **_distances(result, exact, pool)}
+                if "log_z" in row:
+                    row["log_z_truth"] = log_z
+                rows.append(row)
         mixtures = [p for p in problem.auxiliaries if isinstance(p, GaussianMixture)]
         laws = {
             "auxiliary 1": mixtures[0],
@@ -160,7 +177,27 @@ def _distances(result: SampleResult, fused_law: GridDensity, pool: LogLinearPool
     if result.diagnostics.log_partition is not None:
         row["log_z"] = result.diagnostics.log_partition.value
         row["log_z_error"] = result.diagnostics.log_partition.stderr
+    if result.diagnostics.step_doubling is not None:
+        row["log_z_doubling"] = result.diagnostics.step_doubling.value
     return row
+
+
+def densities(scale: Scale, seed: int) -> list[Row]:
+    """Densities of the two laws at w = (.5, .5) beside histograms of what the two samplers return."""
+    problem = reference_problem()
+    fused, pool = fused_score(problem, (0.5, 0.5)), LogLinearPool(problem.auxiliaries, (0.5, 0.5))
+    exact = fokker_planck_1d(fused, n_cells=scale.cells)
+    edges = np.linspace(-2.5, 2.8, 107)
+    middle, width = 0.5 * (edges[1:] + edges[:-1]), float(edges[1] - edges[0])
+    columns: dict[str, np.ndarray] = {
+        "x": middle,
+        "law_fused": np.diff(exact.cdf(edges)) / width,
+        "law_barycenter": np.exp(pool.log_prob(middle[:, None])),
+    }
+    for name in ("fused", "corrected"):
+        result = run_quietly(fused, scale.particles, name, rng=seed)
+        columns[f"samples_{name}"] = np.histogram(result.x[:, 0], edges, weights=result.weights)[0] / width
+    return [dict(zip(columns, map(float, row), strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def _masses(law: Any, grid: GridDensity) -> np.ndarray:
@@ -191,10 +228,11 @@ def vertices(scale: Scale, seed: int) -> list[Row]:
         "flow, DPM-Solver++(2M)": (FlowSampler(Exponential(2, stochastic=False)), 64),
         "flow, Heun": (FlowSampler(Heun(stochastic=False)), 64),
     }
+    n = scale.particles // 2 if scale.quick else scale.particles
     for i, law in enumerate(problem.auxiliaries):
         fused = fused_score(problem, np.eye(2)[i].tolist())
         for name, (sampler, n_steps) in samplers.items():
-            result = run_quietly(fused, scale.particles, sampler, steps=n_steps, rng=seed)
+            result = run_quietly(fused, n, sampler, steps=n_steps, rng=seed)
             tv = total_variation_from_samples(result.x, law, log_weights=result.log_weights)
             floor = total_variation_floor(result.x, law, log_weights=result.log_weights)
             rows.append({"vertex": i, "sampler": name, "n_steps": n_steps, "tv": tv.value, "floor": floor})
@@ -205,15 +243,20 @@ def vertices(scale: Scale, seed: int) -> list[Row]:
 
 # ---------------------------------------------------------------------- orders and cost to reach a given error
 def orders(scale: Scale, seed: int) -> list[Row]:
-    """Strong and weak error against the number of steps, on shared noise (t_min = 1e-3)."""
+    """Strong and weak error against the number of steps, on shared noise (t_min = 1e-3).
+
+    Errors are differences to the chain of twice as many steps, whose slope is the order without the bias that a fixed
+    reference brings.
+    """
     fused = fused_score(reference_problem(), (0.5, 0.5))
-    fine, n = 1024, scale.particles // 4
+    fine, n = scale.finest, scale.particles // 4
+    steps = [s for s in (16, 32, 64, 128, 256, 512) if s < fine]
     rows: list[Row] = []
     for name, (integrator, spacing) in INTEGRATORS.items():
-        ends = {s: _coupled(fused, integrator, spacing, s, fine, n, seed) for s in (16, 32, 64, 128, 256, fine)}
-        for s in (16, 32, 64, 128, 256):
-            gap = ends[s] - ends[fine]
-            weak = np.cos(2.0 * ends[s]) - np.cos(2.0 * ends[fine])
+        ends = {s: _coupled(fused, integrator, spacing, s, fine, n, seed) for s in (*steps, fine)}
+        for s in steps:
+            gap = ends[s] - ends[2 * s]
+            weak = np.cos(2.0 * ends[s]) - np.cos(2.0 * ends[2 * s])
             rows.append(
                 {
                     "integrator": name,
@@ -322,7 +365,7 @@ def cost(scale: Scale, seed: int) -> list[Row]:
         problem = reference_problem() if d == 1 else make_problem("embedded_mixture", rank=1, d=d, k=2, m=4, rng=3)
         fused = FusedScore(problem.auxiliaries, [0.5, 0.5], process=PROCESS)
         best = {"fused": np.inf, "corrected": np.inf}
-        for repeat in range(10):
+        for repeat in range(scale.repeats):
             for name in best:
                 started = time.process_time()
                 run_quietly(fused, n, name, steps=64, rng=seed + repeat)

@@ -33,6 +33,7 @@ def draw_figures(folder: Path) -> list[Path]:
     drawn = []
     with plt.rc_context(rc=style):  # type: ignore[arg-type,unused-ignore]  # keys are checked at run time
         figures = {
+            "0_densities": _densities(read_rows(folder, "densities")),
             "1_laws": _laws(read_rows(folder, "laws")),
             "2_integrators": _integrators(read_rows(folder, "orders"), read_rows(folder, "evaluations")),
             "3_certificate": _certificate(read_rows(folder, "certificate")),
@@ -51,6 +52,25 @@ def _saver(figure: Any, kind: str) -> Any:
     return lambda f: figure.savefig(f, format=kind, dpi=150)
 
 
+def _densities(rows: list[Row]) -> Any:
+    """The two laws behind one pair of models, and what two samplers return."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(8.4, 2.9), sharex=True, sharey=True)
+    x = np.array([row["x"] for row in rows])
+    laws = (("law_fused", "fused law $P_w$ (Fokker-Planck)", "-"), ("law_barycenter", "KL barycenter $p_w$", "--"))
+    for axis, sampler, colour in zip(axes, ("fused", "corrected"), (COLOURS[5], COLOURS[4]), strict=True):
+        axis.bar(x, [r[f"samples_{sampler}"] for r in rows], width=x[1] - x[0], color=colour, alpha=0.6)
+        for key, label, line in laws:
+            axis.plot(x, [r[key] for r in rows], line, color="#222222", lw=1.3, label=label)
+        axis.set_title(f'sampler="{sampler}", 20,000 points', fontsize=9)
+        axis.set_xlabel("x")
+    axes[0].set_ylabel("density")
+    axes[0].legend(frameon=False, fontsize=8)
+    figure.tight_layout()
+    return figure
+
+
 def _laws(rows: list[Row]) -> Any:
     """Every method's distance to both truths."""
     import matplotlib.pyplot as plt
@@ -58,7 +78,7 @@ def _laws(rows: list[Row]) -> Any:
     weights = list(dict.fromkeys(row["w_1"] for row in rows))
     figure, axes = plt.subplots(1, len(weights), figsize=(3.4 * len(weights), 3.6), sharex=True, sharey=True)
     methods = list(dict.fromkeys(row["method"] for row in rows))
-    marks = "os^Dv<>P*X"
+    marks = "o^sDv<>P*X"
     for axis, w in zip(np.atleast_1d(axes), weights, strict=True):
         chosen = [row for row in rows if row["w_1"] == w]
         for j, method in enumerate(methods):
@@ -68,7 +88,9 @@ def _laws(rows: list[Row]) -> Any:
                 np.mean([p["tv_pool"] for p in points]),
                 marks[j % len(marks)],
                 color=COLOURS[j % len(COLOURS)],
-                ms=7,
+                mfc="none" if j % 2 else COLOURS[j % len(COLOURS)],  # what agrees lies on top of one another
+                mew=1.4,
+                ms=7 + 2 * (j % 2),
                 label=method,
                 ls="none",
             )
@@ -103,8 +125,8 @@ def _integrators(order_rows: list[Row], cost_rows: list[Row]) -> Any:
     axes[2].axhline(cost_rows[0]["floor"], color="#555555", lw=0.8, ls="--")
     axes[2].text(20, cost_rows[0]["floor"] * 0.78, "noise floor of the histogram", fontsize=7.5, color="#555555")
     titles = (
-        ("strong error, shared noise (fitted order)", "steps"),
-        ("weak error of E cos 2x (points above twice their noise)", "steps"),
+        ("strong error (fitted order)", "steps"),
+        ("weak error of E cos 2x, where above its noise", "steps"),
         ("TV to the scheme's own limit", "score evaluations"),
     )
     for axis, (title, label) in zip(axes, titles, strict=True):

@@ -5,13 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
+from .cli_common import Json, print_table
 from .data import DataError, DataUnavailable, fetch_data, known_data
 from .data.registry import find_files
 
 data_app = typer.Typer(
     help="Data sets: list them, or fetch one through its registry's own client.", no_args_is_help=True
 )
-Json = Annotated[bool, typer.Option("--json", help="print one JSON document")]
 
 
 @data_app.command("list")
@@ -39,13 +39,8 @@ def list_command(as_json: Json = False) -> None:
     if as_json:
         print(json.dumps(rows))
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("name", "state", "where, or how to get it", "description", "licence", title="Data sets")
-    for row in rows:
-        table.add_row(*(str(row[key]) for key in ("name", "state", "where", "description", "licence")))
-    Console().print(table)
+    columns = ["name", "state", "where", "description", "licence"]
+    print_table("Data sets", columns, [[str(row[key]) for key in columns] for row in rows])
 
 
 @data_app.command("fetch")

@@ -24,7 +24,8 @@ from .resampling import scheme
 from .result import Diagnostics, SampleResult
 from .samplers import CorrectedSampler, FlowSampler, FusedSampler, Noise, Sampler, as_integrator, as_sampler
 
-_FEWEST_FOUNDERS = 500.0
+# The mass of a mode is known to about 1/2 founders^(-1/2): 500 founders give .022, so .05 is more than two deviations.
+FEWEST_FOUNDERS = 500.0
 _SMALLEST_ESS = 0.02
 _LARGEST_CHANGE = 0.1
 # Freeing one large block makes glibc keep smaller ones for reuse; else arrays of a step are returned to the kernel and
@@ -256,7 +257,7 @@ def _distrust(ess: list[float], founders: float, n: int, doubling: Estimate | No
             f"the effective share of the particles fell to {min(ess):.2%}: the weights changed too fast for the steps, "
             "and the answer rests on few particles (take more steps, more particles, or blocks if the models factorise)"
         )
-    if founders < min(_FEWEST_FOUNDERS, n / 4):
+    if founders < min(FEWEST_FOUNDERS, n / 4):
         messages.append(
             f"all weight descends from about {founders:.0f} initial particles: modes may be missing and mode masses "
             "are noisy (take more particles, or blocks if the models factorise)"

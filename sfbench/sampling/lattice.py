@@ -3,12 +3,13 @@ r"""Noise from a lattice: particles on the line whose draws complement one anoth
 Independent noise gives a mean over n particles an error of ``n^{-1/2}``. On the line one can do better: sort the
 particles and give the one of rank i the normal quantile of
 
-    u_i = (a i + S + U) / m  mod 1,        a near m / golden ratio,  S a random integer,  U uniform on [0, 1),
+    u_i = (a i + S + U) / m  mod 1,        a near m / golden ratio,  S a random integer,  U random in [0, 1),
 
 so that the pairs (rank, noise) fill the unit square evenly (a rank-1 lattice): neighbouring particles, which are alike,
-draw complementary noise. Every draw on its own is an exact standard normal independent of the past, so laws and the
-expected Z are those of independent noise; only the dependence *between* particles changes, and with it the variance
-(L'Ecuyer, Lecot and Tuffin 2008; Gerber and Chopin 2015).
+draw complementary noise. Every draw on its own is a standard normal independent of the past (cut into at least 16,384
+cells of equal probability, mean and variance exact), so laws and the expected Z are those of independent noise; only
+the dependence *between* particles changes, and with it the variance (L'Ecuyer, Lecot and Tuffin 2008; Gerber and Chopin
+2015).
 
 The price is that particles no longer say how large the error is. They are therefore split into *islands* that share
 nothing, each with a lattice and a resampling of its own; the spread between islands is the standard error.
@@ -16,17 +17,18 @@ nothing, each with a lattice and a resampling of its own; the spread between isl
 
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import pairwise
 from typing import final
 
 import numpy as np
-import scipy  # submodules load on first use
+from scipy.special import ndtri
 
 from .._typing import Float64Array, FloatArray
 
 N_ISLANDS = 16
 FEWEST_PER_ISLAND = 32
-_SHIFTS = 16  # fractions of a lattice cell by which a lattice may be shifted; tabulated
+_CELLS = 1 << 14  # of equal probability, into which the normal law is cut
 
 
 @final
@@ -35,7 +37,6 @@ class LatticeNoise:
     """Source of lattice noise for points of which every coordinate is a particle system of its own."""
 
     rng: np.random.Generator
-    _tables: dict[int, Float64Array] = field(default_factory=dict)
     _rows: np.ndarray = field(default_factory=lambda: np.arange(0))
 
     def __call__(self, x: FloatArray, bounds: np.ndarray, out: FloatArray) -> FloatArray:
@@ -49,22 +50,30 @@ class LatticeNoise:
         for j in range(x.shape[1]):
             windows = []
             for (low, high), shift, turn in zip(pairwise(edges), *draws[:, :, j].tolist(), strict=True):
-                size, start = high - low, int(turn * (high - low))
-                windows.append(self._table(size)[int(shift * _SHIFTS)][start : start + size])
+                if high > low:
+                    table, start = lattice_table(high - low), int(turn * (high - low))
+                    windows.append(table[int(shift * len(table)), start : start + high - low])
             column = out[:, j]
             column[_sorted_rows(x[:, j], self._rows, edges)] = np.concatenate(windows)
         return out
 
-    def _table(self, size: int) -> Float64Array:
-        """Normal quantiles (shifts, 2 size) of a lattice at every shift, written twice so that any window of
-        ``size`` entries is the whole lattice, begun somewhere else.
-        """
-        if size not in self._tables:
-            step = _generator(size)
-            cells = np.tile((np.arange(size) * step) % size, 2)
-            shifts = (np.arange(_SHIFTS) + self.rng.random()) / _SHIFTS
-            self._tables[size] = scipy.special.ndtri((np.arange(size) + shifts[:, None]) / size)[:, cells]
-        return self._tables[size]
+
+@lru_cache(maxsize=8)
+def lattice_table(size: int) -> Float64Array:
+    """Normal quantiles (shifts, 2 size) of a lattice at every shift, written twice so that any window of ``size``
+    entries is the whole lattice, begun somewhere else.
+
+    All entries together are the mid-quantiles of ``shifts x size`` equal cells, scaled to variance 1. Nothing in the
+    table is random: a random offset kept over the steps of a run would add up to an error that no island sees.
+    """
+    n_shifts = -(-_CELLS // size)
+    cells = np.tile((np.arange(size) * _generator(size)) % size, 2)
+    shifts = (np.arange(n_shifts) + 0.5) / n_shifts
+    quantiles = ndtri((np.arange(size) + shifts[:, None]) / size)
+    quantiles /= quantiles.std()
+    table: Float64Array = quantiles[:, cells]
+    table.setflags(write=False)
+    return table
 
 
 def islands(n: int) -> np.ndarray:

@@ -47,9 +47,7 @@ def test_a_failure_leaves_the_old_content_and_nothing_else(tmp_path: Path, error
         raise error
 
     expected = OutputError if isinstance(error, OSError) else type(error)
-    with pytest.raises(
-        expected, match=r"cannot write .*result.json': No space left" if expected is OutputError else ""
-    ):
+    with pytest.raises(expected, match=r"^cannot write .*result.json': No space left|^bad value$|^$"):
         write_atomically(path, fail)
     assert path.read_text(encoding="utf-8") == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["result.json"]
@@ -88,7 +86,8 @@ def test_readers_never_see_a_part(tmp_path: Path) -> None:
     write_atomically(path, lambda f: f.write("0" * size))
     code = (
         "from sfbench.files import write_atomically\n"
-        f"for i in range(1, 60): write_atomically({str(path)!r}, lambda f: [f.write(str(i % 10) * 1000) for _ in range(200)])"
+        "for i in range(1, 60):\n"
+        f"    write_atomically({str(path)!r}, lambda f: [f.write(str(i % 10) * 1000) for _ in range(200)])"
     )
     with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) as child:
         seen = set()

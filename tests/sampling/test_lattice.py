@@ -8,7 +8,15 @@ from sfbench.errors import SfbenchError
 from sfbench.processes import OrnsteinUhlenbeck
 from sfbench.product_score import ProductScore
 from sfbench.sampling import CorrectedSampler, TrustWarning, sample
-from sfbench.sampling.lattice import FEWEST_PER_ISLAND, N_ISLANDS, LatticeNoise, _generator, _sorted_rows, islands
+from sfbench.sampling.lattice import (
+    FEWEST_PER_ISLAND,
+    N_ISLANDS,
+    LatticeNoise,
+    _generator,
+    _sorted_rows,
+    islands,
+    lattice_table,
+)
 from sfbench.scores import AnalyticScore, FusedScore
 from synthetic import LogLinearPool
 
@@ -36,6 +44,26 @@ def test_rows_sort_the_column_within_islands(dtype):
     assert set(rows[:300]) == set(range(300))
     assert np.all(np.diff(column[rows[:300]]) >= 0)
     assert np.all(np.diff(column[rows[300:]]) >= 0)
+
+
+@pytest.mark.parametrize("size", [1, 32, 1250, 20_000])
+def test_tables_hold_mean_variance_and_every_cell_once(size):
+    table = lattice_table(size)
+    first = table[:, :size]
+    np.testing.assert_array_equal(first, table[:, size:])
+    assert first.size >= 1 << 14
+    assert first.mean() == pytest.approx(0.0, abs=1e-12)
+    assert first.var() == pytest.approx(1.0, abs=1e-12)
+    cells = np.sort(stats.norm.cdf(first.ravel()))
+    np.testing.assert_allclose(cells, (np.arange(cells.size) + 0.5) / cells.size, atol=1e-4)
+
+
+def test_many_steps_do_not_add_up_to_an_error_that_islands_miss(problem):
+    """At a vertex the weights are one; the mean of 16 independent islands must scatter as the runs do."""
+    fused = FusedScore(problem.auxiliaries, (0.5, 0.5), process=OU)
+    runs = [sample(fused, 1024, CorrectedSampler(), steps=700, rng=s).diagnostics.log_partition for s in range(10)]
+    stated = np.mean([run.stderr for run in runs])
+    assert 0.4 * stated < np.std([run.value for run in runs], ddof=1) < 1.8 * stated
 
 
 def test_every_particle_gets_an_exact_normal():
