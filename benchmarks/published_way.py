@@ -116,7 +116,7 @@ def run(*, seed: int, quick: bool) -> dict[str, Any]:
     floor = solve(population, tol=1e-12).value
     excess: dict[str, dict[str, list[float]]] = {"population": {}, "training": {}}
     cpu: dict[str, list[float]] = {}
-    for draw in range(2 if quick else 20):
+    for draw in range(2 if quick else 12):
         x = problem.target.sample(n, rng=np.random.default_rng([seed, draw]))
         objective = DenoisingObjective(tuple(auxiliaries), x[:, 0], batch)
         ways: dict[str, Callable[[], SolverResult]] = {
