@@ -32,9 +32,7 @@ from .complexity_plots import draw_figures
 from .study import OneLineParser, run_cells, write_rows
 
 FIXED_N, FIXED_K, FIXED_D = 1024, 4, 16
-ESTIMATOR_DRAWS = (
-    8  # draws of the estimator study per seed of the others: standard deviations need more
-)
+ESTIMATOR_DRAWS = 8  # draws of the estimator study per seed of the others: standard deviations need more
 COMPARED_DRAWS = 5  # draws on which all backends run: the published way costs 1000 times the others
 
 
