@@ -103,6 +103,8 @@ def main(argv: list[str] | None = None) -> int:
         if isinstance(error, MemoryError):
             return _failed(f"out of memory ({error}); ask for fewer samples or dimensions", 2)
         return _failed(f"internal error, please report it: {type(error).__name__}: {error} (SFBENCH_TRACEBACK=1)", 70)
+    if code == 130:  # caught by the command-line library, without a word
+        return _failed("interrupted", 130)
     return int(code or 0)
 
 
