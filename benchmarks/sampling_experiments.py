@@ -30,6 +30,7 @@ from sfbench.sampling import (
     TrustWarning,
     sample,
 )
+from sfbench.sampling.integrators import ReverseProcess
 from sfbench.scores import FusedScore
 from sfbench.time_steps import time_steps
 from synthetic import GaussianMixture, LogLinearPool, SyntheticProblem, arithmetic_mixture, make_problem
@@ -290,7 +291,7 @@ def _coupled(
         for share in part / np.linalg.norm(part):
             z += share * rng.standard_normal((n, 1))
         t, t_next = float(all_times[j]), float(all_times[j + every])
-        x, memory = integrator.advance(fused.score, PROCESS, x, (before, t, t_next), memory, _replay(z))
+        x, memory = integrator.advance(ReverseProcess(fused.score, PROCESS, _replay(z)), x, (before, t, t_next), memory)
         before = t
     return x[:, 0]
 
@@ -329,10 +330,10 @@ def _flow_law(fused: FusedScore, n: int) -> GridDensity:
 
     levels = (np.arange(4000) + 0.5) / 4000
     x = norm.ppf(levels)[:, None]
-    integrator = Heun(stochastic=False)
+    integrator, reverse = Heun(stochastic=False), ReverseProcess(fused.score, PROCESS, np.zeros_like)
     times = time_steps(PROCESS, 1024, t_min=1e-3).times
     for t, t_next in pairwise(times):
-        x, _ = integrator.advance(fused.score, PROCESS, x, (None, float(t), float(t_next)), None, np.zeros_like)
+        x, _ = integrator.advance(reverse, x, (None, float(t), float(t_next)), None)
     edges = np.concatenate([[x[0, 0] - 0.1], 0.5 * (x[1:, 0] + x[:-1, 0]), [x[-1, 0] + 0.1]])
     return GridDensity(edges, (1.0 / 4000) / np.diff(edges), 1e-4, "monotone transport of quantiles")
 

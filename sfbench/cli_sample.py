@@ -8,11 +8,11 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from synthetic import IntractableError, LogLinearPool
+from synthetic import Estimate, IntractableError, LogLinearPool
 
 from .cli_common import PROCESSES, Json, build_problem, process_named
 from .files import prepare_folder, write_atomically
-from .sampling import SampleResult, TrustWarning, sample
+from .sampling import CorrectedSampler, SampleResult, TrustWarning, sample
 from .scores import FusedScore
 
 
@@ -26,18 +26,22 @@ def sample_command(
     param: Annotated[list[str] | None, typer.Option(help="problem parameter as name=value; repeat")] = None,
     seed: Annotated[int, typer.Option(help="seed of problem and noise")] = 0,
     out: Annotated[Path | None, typer.Option(help="write points and log weights to this .npz file")] = None,
+    check_steps: Annotated[bool, typer.Option(help="corrected only: run at half the steps too and compare")] = True,
     as_json: Json = False,
 ) -> None:
     """Sample the fusion of a named problem's auxiliaries and report which law it is and whether to trust it."""
     noising = process_named(process)
-    if out is not None:
-        prepare_folder(out.parent)  # before anything is computed
+    if out is not None:  # before anything is computed
+        if out.suffix != ".npz" or out.is_dir():
+            raise ValueError(f"--out takes the name of an .npz file to write, got {str(out)!r}")
+        prepare_folder(out.parent)
+    drawn_by = CorrectedSampler(check_steps=check_steps) if sampler == "corrected" else sampler
     built = build_problem(problem, param or [], seed)
     chosen = [1.0 / built.k] * built.k if weights is None else _weights(weights)
     fused = FusedScore(built.auxiliaries, chosen, process=noising)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TrustWarning)  # the report carries the same words
-        result = sample(fused, n, sampler, steps=steps, progress=not as_json, rng=seed)  # type: ignore[arg-type]
+        result = sample(fused, n, drawn_by, steps=steps, progress=not as_json, rng=seed)  # type: ignore[arg-type]
     if out is not None:
         write_atomically(out, lambda f: np.savez(f, x=result.x, log_weights=result.log_weights), binary=True)
     record = _record(result) | {"problem": repr(built), "weights": list(chosen)}
@@ -58,14 +62,17 @@ def _record(result: SampleResult) -> dict[str, Any]:
         "mean": (result.weights @ np.nan_to_num(result.x))[:8].tolist(),
         "ess": result.ess,
         "founders": d.founders,
-        "log_z": None
-        if d.log_partition is None
-        else {"value": d.log_partition.value, "stderr": d.log_partition.stderr},
+        "log_z": _estimate(d.log_partition),
+        "log_z_change_by_step_doubling": _estimate(d.step_doubling),
         "lost_share": d.lost_share,
         "score_evaluations": d.n_score_evaluations,
         "trustworthy": d.trustworthy,
         "messages": list(d.messages),
     }
+
+
+def _estimate(found: Estimate | None) -> dict[str, float] | None:
+    return None if found is None else {"value": found.value, "stderr": found.stderr}
 
 
 def _truth_line(record: dict[str, Any]) -> str:

@@ -2,7 +2,8 @@
 
 import warnings
 from collections.abc import Iterator
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal, final
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -17,7 +18,7 @@ from ..time_steps import TimeSteps, time_steps
 from .corrected import Observer, ParticleRun, run_corrected
 from .errors import TrustWarning
 from .guard import CountedScore, Herd, tracked
-from .integrators import CORRECTED_LAW, Exponential
+from .integrators import CORRECTED_LAW, Exponential, ReverseProcess
 from .lattice import FEWEST_PER_ISLAND, N_ISLANDS, LatticeNoise
 from .particles import Blocks, check_blocks
 from .resampling import scheme
@@ -103,9 +104,12 @@ def sample(
     generator = np.random.default_rng(rng)
     np.empty(_LARGE_BLOCK, dtype=np.uint8)  # see there
     order = tracked(range(len(steps)), label="sampling", total=len(steps), enabled=progress)
-    if isinstance(chosen, CorrectedSampler):
-        return _sample_corrected(fused, chosen, (int(n), kind), steps, order, max_lost, callback, generator)
-    return _sample_unweighted(fused, chosen, (int(n), kind), steps, order, max_lost, callback, generator)
+    request = _Request(fused, int(n), kind, steps, order, max_lost, callback, generator)
+    return (
+        _sample_corrected(request, chosen)
+        if isinstance(chosen, CorrectedSampler)
+        else _sample_unweighted(request, chosen)
+    )
 
 
 def as_fused(source: Any, process: ForwardProcess | None = None) -> FusedScore:
@@ -133,58 +137,54 @@ def as_fused(source: Any, process: ForwardProcess | None = None) -> FusedScore:
     )
 
 
-def _sample_unweighted(
-    fused: FusedScore,
-    sampler: FusedSampler | FlowSampler,
-    size: tuple[int, np.dtype[Any]],
-    steps: TimeSteps,
-    order: Iterator[int],
-    max_lost: float,
-    callback: Observer | None,
-    rng: np.random.Generator,
-) -> SampleResult:
+@final
+@dataclass(frozen=True, eq=False)
+class _Request:
+    """What :func:`sample` was asked for besides the sampler; ``order`` yields step numbers under a progress bar."""
+
+    fused: FusedScore
+    n: int
+    dtype: np.dtype[Any]
+    steps: TimeSteps
+    order: Iterator[int]
+    max_lost: float
+    callback: Observer | None
+    rng: np.random.Generator
+
+
+def _sample_unweighted(request: _Request, sampler: FusedSampler | FlowSampler) -> SampleResult:
+    fused, n, steps = request.fused, request.n, request.steps
     integrator = as_integrator(sampler.integrator)
     flow = integrator.law == Exponential(1, False).law
     if flow != isinstance(sampler, FlowSampler):
         raise SfbenchError(f"{type(sampler).__name__} cannot use {integrator!r}, which samples the {integrator.law}")
     score = CountedScore(fused, "the fused score", fused.models)
-    n, kind = size
     herd = Herd(n)
     equal = np.full(n, -np.log(n))
 
     def noise(like: FloatArray) -> FloatArray:
-        return rng.standard_normal(like.shape, dtype=kind.type)
+        return request.rng.standard_normal(like.shape, dtype=request.dtype.type)
 
+    reverse = ReverseProcess(score, fused.process, noise)
     memory: FloatArray | None = None
     times = steps.times
-    x = fused.process.prior_std(float(times[0])) * noise(np.zeros((n, fused.dim), dtype=kind))
-    for j in order:
+    x = fused.process.prior_std(float(times[0])) * noise(np.zeros((n, fused.dim), dtype=request.dtype))
+    for j in request.order:
         before = float(times[j - 1]) if j else None
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is lost, and reported
-            x, memory = integrator.advance(
-                score, fused.process, x, (before, float(times[j]), float(times[j + 1])), memory, noise
-            )
+            x, memory = integrator.advance(reverse, x, (before, float(times[j]), float(times[j + 1])), memory)
         keep = herd.cull(x, float(times[j + 1]))
         if keep is not None:
             x, memory = x[keep], None if memory is None else memory[keep]
-        if callback is not None:
-            callback(j + 1, float(times[j + 1]), x, equal[herd.alive])
-    messages = herd.report(max_lost)
+        if request.callback is not None:
+            request.callback(j + 1, float(times[j + 1]), x, equal[herd.alive])
+    messages = herd.report(request.max_lost)
     diagnostics = Diagnostics(repr(integrator), len(steps), score.evaluations, herd.lost_share, messages=messages)
     return SampleResult(herd.restore(x), _spread_weights(herd, None), integrator.law, float(times[-1]), diagnostics)
 
 
-def _sample_corrected(
-    fused: FusedScore,
-    sampler: CorrectedSampler,
-    size: tuple[int, np.dtype[Any]],
-    steps: TimeSteps,
-    order: Iterator[int],
-    max_lost: float,
-    callback: Observer | None,
-    rng: np.random.Generator,
-) -> SampleResult:
-    n, kind = size
+def _sample_corrected(request: _Request, sampler: CorrectedSampler) -> SampleResult:
+    fused, n, steps, rng = request.fused, request.n, request.steps, request.rng
     blocks = check_blocks(
         sampler.blocks, fused, np.random.default_rng(0), float(np.sqrt(steps.times[0] * steps.times[-1]))
     )
@@ -193,9 +193,9 @@ def _sample_corrected(
     run = ParticleRun(fused, sampler.integrator, blocks, sampler.threshold, pick, sampler.moves, rng, lattice)
     herd = Herd(n)
     with np.errstate(over="ignore", invalid="ignore"):
-        particles = run_corrected(run, n, kind, steps, herd, callback, order)
+        particles = run_corrected(run, n, request.dtype, steps, herd, request.callback, request.order)
     log_partition = particles.log_partition()
-    doubling = _step_doubling(run, n, kind, steps, log_partition, max_lost) if sampler.check_steps else None
+    doubling = _step_doubling(run, request, log_partition) if sampler.check_steps else None
     founders = float(1.0 / particles.founder_shares().max())
     if len(blocks) > 1:  # weights per block are no weights of points: end with equal ones
         particles.merge_islands()
@@ -203,7 +203,7 @@ def _sample_corrected(
         particles.log_weights[:] = 0.0
         particles.ess.pop()
         particles.resamplings -= 1
-    lost, doubts = herd.report(max_lost), _distrust(particles.ess, founders, n, doubling)
+    lost, doubts = herd.report(request.max_lost), _distrust(particles.ess, founders, n, doubling)
     for message in doubts:
         warnings.warn(message, TrustWarning, stacklevel=3)
     diagnostics = Diagnostics(
@@ -233,15 +233,14 @@ def _use_lattice(noise: Noise, blocks: Blocks, dim: int, n: int) -> bool:
     return possible and noise != "independent"
 
 
-def _step_doubling(
-    run: ParticleRun, n: int, kind: DTypeLike, steps: TimeSteps, found: Estimate, max_lost: float
-) -> Estimate:
+def _step_doubling(run: ParticleRun, request: _Request, found: Estimate) -> Estimate:
     """How much log Z changed when the number of steps was doubled to the present one."""
+    n, steps = request.n, request.steps
     times = steps.times[::2] if len(steps) % 2 == 0 else np.append(steps.times[::2], steps.times[-1])
     half, herd = TimeSteps(times), Herd(n)
     with np.errstate(over="ignore", invalid="ignore"):
-        coarse = run_corrected(run, n, kind, half, herd, None, range(len(half))).log_partition()
-    herd.report(max_lost)
+        coarse = run_corrected(run, n, request.dtype, half, herd, None, range(len(half))).log_partition()
+    herd.report(request.max_lost)
     error = float(np.hypot(found.stderr, coarse.stderr))
     return Estimate(found.value - coarse.value, error, n, f"{len(half)} against {len(steps)} steps")
 

@@ -32,6 +32,7 @@ from ..processes import ForwardProcess
 
 Score = Callable[[FloatArray, float], FloatArray]
 Noise = Callable[[FloatArray], FloatArray]
+StepTimes = tuple[float | None, float, float]
 FUSED_LAW = "fused law P_w (reverse SDE driven by the averaged score)"
 FLOW_LAW = "probability-flow law of the averaged score"
 CORRECTED_LAW = "KL barycenter p_w (log-linear pool)"
@@ -49,6 +50,18 @@ class AffineStep:
     noise: float
 
 
+@final
+@dataclass(frozen=True, eq=False)
+class ReverseProcess:
+    """What is stepped: a score ``score(x, t)``, its forward process, and a source ``noise(x)`` of standard normals
+    shaped like x.
+    """
+
+    score: Score
+    process: ForwardProcess
+    noise: Noise
+
+
 class Integrator(ABC):
     """Interface of a scheme that moves points from one time to a smaller one."""
 
@@ -64,18 +77,11 @@ class Integrator(ABC):
 
     @abstractmethod
     def advance(
-        self,
-        score: Score,
-        process: ForwardProcess,
-        x: FloatArray,
-        times: tuple[float | None, float, float],
-        memory: FloatArray | None,
-        noise: Noise,
+        self, reverse: ReverseProcess, x: FloatArray, times: StepTimes, memory: FloatArray | None
     ) -> tuple[FloatArray, FloatArray | None]:
         """Move x (n, d) from ``times[1]`` to ``times[2]``; ``times[0]`` is the time before, None in the first step.
 
-        ``memory`` is what the step before returned besides its points, (n, d) or None; ``noise(x)`` draws standard
-        normals shaped like x.
+        ``memory`` is what the step before returned besides its points, (n, d) or None.
         """
 
 
@@ -114,16 +120,11 @@ def apply_affine(
 
 
 def _advance_affine(
-    integrator: AffineIntegrator,
-    score: Score,
-    process: ForwardProcess,
-    x: FloatArray,
-    times: tuple[float | None, float, float],
-    memory: FloatArray | None,
-    noise: Noise,
+    integrator: AffineIntegrator, reverse: ReverseProcess, x: FloatArray, times: StepTimes, memory: FloatArray | None
 ) -> tuple[FloatArray, FloatArray | None]:
-    prediction = data_prediction(score(x, times[1]), process, x, times[1])
-    return apply_affine(integrator.step(process, *times), x, prediction, memory, noise), prediction
+    process = reverse.process
+    prediction = data_prediction(reverse.score(x, times[1]), process, x, times[1])
+    return apply_affine(integrator.step(process, *times), x, prediction, memory, reverse.noise), prediction
 
 
 @final
@@ -156,16 +157,10 @@ class EulerMaruyama(AffineIntegrator):
         )
 
     def advance(
-        self,
-        score: Score,
-        process: ForwardProcess,
-        x: FloatArray,
-        times: tuple[float | None, float, float],
-        memory: FloatArray | None,
-        noise: Noise,
+        self, reverse: ReverseProcess, x: FloatArray, times: StepTimes, memory: FloatArray | None
     ) -> tuple[FloatArray, FloatArray | None]:
         """One step; no memory."""
-        return _advance_affine(self, score, process, x, times, None, noise)[0], None
+        return _advance_affine(self, reverse, x, times, None)[0], None
 
 
 @final
@@ -217,16 +212,10 @@ class Exponential(AffineIntegrator):
         return AffineStep(math.exp(-h) * ratio, alpha_next * fresh, extrapolate, sigma_next * math.sqrt(fresh))
 
     def advance(
-        self,
-        score: Score,
-        process: ForwardProcess,
-        x: FloatArray,
-        times: tuple[float | None, float, float],
-        memory: FloatArray | None,
-        noise: Noise,
+        self, reverse: ReverseProcess, x: FloatArray, times: StepTimes, memory: FloatArray | None
     ) -> tuple[FloatArray, FloatArray | None]:
         """One step; remembers the data prediction."""
-        return _advance_affine(self, score, process, x, times, memory, noise)
+        return _advance_affine(self, reverse, x, times, memory)
 
 
 @final
@@ -247,25 +236,19 @@ class Heun(Integrator):
         return 2
 
     def advance(
-        self,
-        score: Score,
-        process: ForwardProcess,
-        x: FloatArray,
-        times: tuple[float | None, float, float],
-        memory: FloatArray | None,
-        noise: Noise,
+        self, reverse: ReverseProcess, x: FloatArray, times: StepTimes, memory: FloatArray | None
     ) -> tuple[FloatArray, FloatArray | None]:
         """One step; no memory."""
-        _, t, t_next = times
+        process, (_, t, t_next) = reverse.process, times
         c = Exponential(1, self.stochastic).step(process, None, t, t_next)
-        here = data_prediction(score(x, t), process, x, t)
+        here = data_prediction(reverse.score(x, t), process, x, t)
         base = c.keep * x
         if c.noise:
-            base += c.noise * noise(x)
+            base += c.noise * reverse.noise(x)
         guess = base + c.pull * here
         if not np.all(np.isfinite(guess)):
             return guess, None  # lost points are the caller's to report
-        there = data_prediction(score(guess, t_next), process, guess, t_next)
+        there = data_prediction(reverse.score(guess, t_next), process, guess, t_next)
         return base + (0.5 * c.pull) * (here + there), None
 
 
@@ -303,19 +286,13 @@ class PredictorCorrector(Integrator):
         return 1 + self.corrections
 
     def advance(
-        self,
-        score: Score,
-        process: ForwardProcess,
-        x: FloatArray,
-        times: tuple[float | None, float, float],
-        memory: FloatArray | None,
-        noise: Noise,
+        self, reverse: ReverseProcess, x: FloatArray, times: StepTimes, memory: FloatArray | None
     ) -> tuple[FloatArray, FloatArray | None]:
         """One step; no memory."""
-        x, _ = _advance_affine(Exponential(1), score, process, x, times, None, noise)
+        x, _ = _advance_affine(Exponential(1), reverse, x, times, None)
         for _ in range(self.corrections):
             if np.all(np.isfinite(x)):
-                x = langevin(score, process, x, times[2], self.size, noise)
+                x = langevin(reverse, x, times[2], self.size)
         return x, None
 
 
@@ -338,21 +315,16 @@ class AdaptiveFlow(Integrator):
         return 12
 
     def advance(
-        self,
-        score: Score,
-        process: ForwardProcess,
-        x: FloatArray,
-        times: tuple[float | None, float, float],
-        memory: FloatArray | None,
-        noise: Noise,
+        self, reverse: ReverseProcess, x: FloatArray, times: StepTimes, memory: FloatArray | None
     ) -> tuple[FloatArray, FloatArray | None]:
         """One step; no memory."""
+        process = reverse.process
 
         def slope(log_t: float, flat: FloatArray) -> FloatArray:
             t = math.exp(log_t)
             points = flat.reshape(x.shape)
             g2 = float(process.g(t)) ** 2
-            out: FloatArray = t * (float(process.f(t)) * points - 0.5 * g2 * score(points, t))
+            out: FloatArray = t * (float(process.f(t)) * points - 0.5 * g2 * reverse.score(points, t))
             return out.ravel()
 
         span = (math.log(times[1]), math.log(times[2]))
@@ -364,11 +336,11 @@ class AdaptiveFlow(Integrator):
         return solution.y[:, -1].reshape(x.shape).astype(x.dtype), None
 
 
-def langevin(score: Score, process: ForwardProcess, x: FloatArray, t: float, size: float, noise: Noise) -> FloatArray:
+def langevin(reverse: ReverseProcess, x: FloatArray, t: float, size: float) -> FloatArray:
     """One unadjusted Langevin step of size ``size * sigma_t^2`` at time t."""
-    step = size * float(process.sigma(t)) ** 2
-    out: FloatArray = x + 0.5 * step * score(x, t)
-    out += math.sqrt(step) * noise(x)
+    step = size * float(reverse.process.sigma(t)) ** 2
+    out: FloatArray = x + 0.5 * step * reverse.score(x, t)
+    out += math.sqrt(step) * reverse.noise(x)
     return out
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from .._typing import Float64Array, FloatArray
 from ..errors import ModelError, SfbenchError
 from ..scores import AnalyticScore, FusedScore
-from .integrators import Noise, Score, langevin
+from .integrators import Noise, ReverseProcess, Score, langevin
 
 
 @final
@@ -50,7 +50,7 @@ class LangevinMoves:
             x = (
                 self._adjusted(score, fused, x, t, noise, rng)
                 if self.adjusted
-                else langevin(score, fused.process, x, t, self.size, noise)
+                else langevin(ReverseProcess(score, fused.process, noise), x, t, self.size)
             )
         return x
 
