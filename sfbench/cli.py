@@ -10,7 +10,7 @@ from pathlib import Path
 
 import typer
 
-from solvers import available_solvers, known_solvers
+from solvers import available_solvers, describe_solver, known_solvers
 from synthetic import known_problems
 
 from . import __version__, _sentinel
@@ -29,13 +29,15 @@ app = typer.Typer(
 
 @app.command()
 def solvers(as_json: Json = False) -> None:
-    """List the solver backends and whether each can be used here."""
+    """List the solver backends, whether each can be used here, and what objective it needs."""
     usable = set(available_solvers())
-    listed = [{"name": name, "available": name in usable} for name in known_solvers()]
+    about = {name: describe_solver(name) for name in known_solvers()}
     if as_json:
-        print(json.dumps(listed))
+        rows = about.items()
+        print(json.dumps([{"name": n, "available": n in usable, "objective": a, "about": b} for n, (a, b) in rows]))
         return
-    print_table("Solvers", ["name", "available"], [[str(r["name"]), "yes" if r["available"] else "no"] for r in listed])
+    cells = [[name, "yes" if name in usable else "no", *about[name]] for name in about]
+    print_table("Solvers", ["name", "available", "objective", "about"], cells)
 
 
 @app.command()

@@ -205,8 +205,9 @@ def fuse(
         raise GramError(f"unknown objective {objective!r}; use 'score_matching' or 'likelihood'")
     if not answer.converged and not allow_inexact:
         raise InexactError(
-            f"solver {answer.solver!r} left a duality gap of {answer.gap:.3g} (wanted {tol:g} of the scale): "
-            f"{answer.status}; try solver='active_set', or pass allow_inexact=True to take the weights as they are"
+            f"solver {answer.solver!r} left a duality gap of {answer.relative_gap:.3g} of the scale, above tol = {tol:g}: "
+            f"{answer.status.value.split(':')[0]}; use solver='auto', raise tol, or pass allow_inexact=True to take "
+            "the weights as they are"
         )
     weights = np.asarray(answer.weights, dtype=np.float64)
     score = FusedScore(models, weights, process=process)

@@ -36,7 +36,7 @@ from .problem import (
     TwiceDifferentiableObjective,
 )
 from .projections import project_simplex
-from .registry import available_solvers, get_solver, known_solvers, resolve_solver
+from .registry import available_solvers, describe_solver, get_solver, known_solvers, resolve_solver
 from .regularisation import EntropyRegularised, ridge, solve_path
 from .spectrum import TangentSpectrum, tangent_spectrum
 
@@ -70,6 +70,7 @@ __all__ = [
     "UnknownSolverError",
     "UnsupportedObjectiveError",
     "available_solvers",
+    "describe_solver",
     "get_solver",
     "known_solvers",
     "project_simplex",

@@ -99,6 +99,15 @@ def resolve_solver(solver: str | SimplexSolver, options: Mapping[str, Any] | Non
     return solver
 
 
+def describe_solver(name: str) -> tuple[str, str]:
+    """What objective a solver needs, and its documentation's first sentence; for a missing library, how to get it."""
+    try:
+        cls = _load(name)
+    except ImportError as error:
+        return "", str(error)
+    return str(cls.requires), (cls.__doc__ or "").strip().split("\n")[0].split(". ")[0].rstrip(".")
+
+
 def is_available(name: str) -> bool:
     """Whether the library behind the built-in solver `name` can be imported."""
     needs = _BUILTIN[name].needs

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from solvers import MissingExtraError, UnknownSolverError, get_solver, known_solvers, registry
+from solvers import MissingExtraError, UnknownSolverError, describe_solver, get_solver, known_solvers, registry
 from solvers.base import BatchSolver, SimplexSolver
 
 
@@ -72,3 +72,19 @@ def test_batch_solvers() -> None:
         "active_set",
         "torch_projected",
     ]
+
+
+@pytest.mark.parametrize("name", known_solvers())
+def test_every_solver_says_what_it_needs_and_is(name: str) -> None:
+    objective, about = describe_solver(name)
+    assert objective in {"quadratic", "gradient", "hessian", "conic"}
+    assert len(about) > 10
+
+
+def test_a_missing_solver_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry._load.cache_clear()
+    monkeypatch.setattr(registry, "_importable", lambda module: module != "osqp")
+    try:
+        assert "pip install 'sfbench[osqp]'" in describe_solver("osqp")[1]
+    finally:
+        registry._load.cache_clear()
