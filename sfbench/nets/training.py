@@ -202,8 +202,12 @@ class _Run:
         if not self.trainable:
             raise TrainingError("the network has no parameter that requires a gradient")
         self.optimiser = torch.optim.AdamW(
-            self.trainable, lr=settings.learning_rate, weight_decay=settings.weight_decay
+            self.trainable, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
+        # Lists made once: walking the modules at every step costs as much as a small network's forward pass.
+        self.averaged = [
+            a for a, p in zip(self.average.parameters(), self.network.parameters(), strict=True) if p.requires_grad
+        ]
         self.generator = torch.Generator().manual_seed(seed)
         self.times = _TimeTable(process, settings.t_min)
         self.progress = _Progress()
@@ -240,8 +244,7 @@ class _Run:
         self.optimiser.step()
         decay = min(s.ema, (1.0 + step) / (10.0 + step))
         with torch.no_grad():
-            for mean, weight in zip(self.average.parameters(), self.network.parameters(), strict=True):
-                mean.lerp_(weight, 1.0 - decay)
+            torch._foreach_lerp_(self.averaged, self.trainable, 1.0 - decay)
             for kept, buffer in zip(self.average.buffers(), self.network.buffers(), strict=True):
                 kept.copy_(buffer)
         self.progress.step += 1
