@@ -205,8 +205,8 @@ def fuse(
         raise GramError(f"unknown objective {objective!r}; use 'score_matching' or 'likelihood'")
     if not answer.converged and not allow_inexact:
         raise InexactError(
-            f"solver {answer.solver!r} left a duality gap of {answer.relative_gap:.3g} of the scale, above tol = {tol:g}: "
-            f"{answer.status.value.split(':')[0]}; use solver='auto', raise tol, or pass allow_inexact=True to take "
+            f"solver {answer.solver!r} left a duality gap of {answer.relative_gap:.3g} of the scale, above tol {tol:g}"
+            f": {answer.status.value.split(':')[0]}; use solver='auto', raise tol, or pass allow_inexact=True to take "
             "the weights as they are"
         )
     weights = np.asarray(answer.weights, dtype=np.float64)
