@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar, final
 
 import numpy as np
 
-from .canonical import encode_spec
+from .canonical import decode_spec, encode_spec, load_class
 from .errors import StudyError
 
 RECORD_SCHEMA = 1  # of the engine: how a record becomes text
@@ -139,43 +139,75 @@ def load_cell_function(name: str) -> CellFunction[Any, Any]:
 @final
 @dataclass(frozen=True, eq=False)
 class Study(Generic[Spec, Record]):
-    """A name, a cell function and a grid of specs.
+    """A name, a cell function and a grid of specs; made by :func:`make_study`.
 
     Attributes
     ----------
+    specs : sequence
+        Without repetitions, in order.
     texts : tuple of str
-        Encoded specs, without repetitions, in order.
+        Encoded specs.
     keys : tuple of str
         Their keys.
+    spec_class : str
+        Import name of the class of the specs.
     """
 
     name: str
     function: CellFunction[Spec, Record]
-    specs: tuple[Spec, ...]
-    texts: tuple[str, ...] = field(init=False, repr=False)
-    keys: tuple[str, ...] = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        if not self.name or "\n" in self.name:
-            raise StudyError(f"a study needs a name of one line, got {self.name!r}")
-        if not self.specs:
-            raise StudyError(f"study {self.name!r} has no cells")
-        kinds = {type(spec) for spec in self.specs}
-        if len(kinds) > 1:
-            names = ", ".join(sorted(kind.__name__ for kind in kinds))
-            raise StudyError(f"study {self.name!r} mixes specs of the classes {names}; give each its own study")
-        unique = {encode_spec(spec): spec for spec in self.specs}
-        object.__setattr__(self, "specs", tuple(unique.values()))
-        object.__setattr__(self, "texts", tuple(unique))
-        object.__setattr__(self, "keys", tuple(self.function.key(text) for text in unique))
-
-    @property
-    def spec_class(self) -> str:
-        """Import name of the spec's class."""
-        kind = type(self.specs[0])
-        return f"{kind.__module__}:{kind.__qualname__}"
+    specs: Sequence[Spec]
+    texts: tuple[str, ...] = field(repr=False)
+    keys: tuple[str, ...] = field(repr=False)
+    spec_class: str
 
 
 def make_study(name: str, run_cell: Callable[[Spec], Record], specs: Sequence[Spec]) -> Study[Spec, Record]:
-    """A study of a (versioned or plain) function over specs."""
-    return Study(name, as_cell_function(run_cell), tuple(specs))
+    """A study of a (versioned or plain) function over specs, which are frozen dataclasses of one class.
+
+    Raises
+    ------
+    StudyError
+        For no specs, specs of several classes, or a name that is not one line.
+    """
+    if not name or "\n" in name:
+        raise StudyError(f"a study needs a name of one line, got {name!r}")
+    if not specs:
+        raise StudyError(f"study {name!r} has no cells")
+    kinds = {type(spec) for spec in specs}
+    if len(kinds) > 1:
+        names = ", ".join(sorted(kind.__name__ for kind in kinds))
+        raise StudyError(f"study {name!r} mixes specs of the classes {names}; give each its own study")
+    function, kind = as_cell_function(run_cell), kinds.pop()
+    unique = {encode_spec(spec): spec for spec in specs}
+    keys = tuple(function.key(text) for text in unique)
+    class_name = f"{kind.__module__}:{kind.__qualname__}"
+    return Study(name, function, tuple(unique.values()), tuple(unique), keys, class_name)
+
+
+@final
+class _StoredSpecs(Sequence[Any]):
+    """Specs that are read from their texts when they are asked for: only missing cells ever are."""
+
+    def __init__(self, texts: Sequence[str], kind: type[Any]) -> None:
+        self._texts, self._kind = texts, kind
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def __getitem__(self, i: Any) -> Any:
+        return decode_spec(self._texts[i], self._kind)
+
+
+def stored_study(name: str, function_name: str, class_name: str, texts: Sequence[str]) -> Study[Any, Any]:
+    """A study rebuilt from what a store holds, by importing its cell function and the class of its specs.
+
+    Raises
+    ------
+    StudyError
+        If they cannot be imported here, or the class has other fields by now.
+    """
+    function = load_cell_function(function_name)
+    specs = _StoredSpecs(texts, load_class(class_name))
+    specs[0]  # refuses a class that has changed
+    keys = tuple(function.key(text) for text in texts)
+    return Study(name, function, specs, tuple(texts), keys, class_name)

@@ -96,6 +96,11 @@ class Processes:
                 try:
                     for outcome in parallel(feed()):
                         yield Finished(out.pop(outcome.index), outcome)
+                except KeyboardInterrupt:
+                    # of a second Ctrl-C; or of the first, caught by a worker that was only just starting
+                    if plan.stopped:
+                        return
+                    yield Died(tuple(out.values()), "a worker process was interrupted")
                 except BrokenProcessPool as error:
                     # joblib drops results that came back but were not collected yet: alone, the last was at work
                     suspects = tuple(out.values())[-1:] if one_at_a_time else tuple(out.values())

@@ -235,6 +235,8 @@ class Journal:
             stored = self.grid(study.name) if known is not None else {}
             texts, note = merged_grid(study, known, stored, on_conflict, self.path)
             function, described = study.function, describe(study)
+            if known == described and list(texts.items()) == list(stored.items()):
+                return note
             positions = [(study.name, i, key, text) for i, (text, key) in enumerate(texts.items())]
             row = (
                 *(study.name, function.name, function.version, function.schema, function.dtype, study.spec_class),

@@ -6,13 +6,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
-from .canonical import decode_spec, load_class
-from .cells import Study, load_cell_function
-from .errors import StoreError
+from .cells import stored_study
+from .errors import DamagedStoreError, StoreError
 from .journal import Journal
 from .manifest import is_alive
 from .outcome import Outcome, RunSettings
-from .runner import open_for_writing, run_study
+from .runner import finish_study, open_for_writing
 
 
 @final
@@ -60,22 +59,6 @@ def running_now(journal: Journal) -> list[dict[str, Any]]:
     return [run for run in journal.runs() if is_alive(run)]
 
 
-def stored_study(journal: Journal, name: str) -> Study[Any, Any]:
-    """Rebuild a study from its store by importing its cell function and spec class.
-
-    Raises
-    ------
-    StudyError
-        If they cannot be imported here.
-    """
-    known = journal.study(name)
-    if os.getcwd() not in sys.path:  # as `python -m` does
-        sys.path.insert(0, os.getcwd())
-    function = load_cell_function(known.function)
-    kind = load_class(known.spec_class)
-    return Study(name, function, tuple(decode_spec(text, kind) for text in journal.grid(name)))
-
-
 def resume(path: Path, settings: RunSettings, names: list[str] | None = None) -> list[Outcome]:
     """Compute what is missing of the studies of a store.
 
@@ -86,14 +69,20 @@ def resume(path: Path, settings: RunSettings, names: list[str] | None = None) ->
     """
     if not path.is_file():
         raise StoreError(f"no store at {str(path)!r}; give the folder of a study, or run one first")
-    with open_for_writing(path) as journal:
-        chosen = names or [study.name for study in journal.studies()]
-        studies = [stored_study(journal, name) for name in chosen]
+    if os.getcwd() not in sys.path:  # as `python -m` does
+        sys.path.insert(0, os.getcwd())
+    try:
+        journal = Journal(path)
+    except DamagedStoreError:
+        journal = open_for_writing(path)
+    with journal:
+        known = [journal.study(name) for name in names] if names else journal.studies()
+        studies = [stored_study(s.name, s.function, s.spec_class, list(journal.grid(s.name))) for s in known]
     if not studies:
         raise StoreError(f"{str(path)!r} holds no study; run the study's own command")
     outcomes = []
     for study in studies:
-        _, outcome = run_study(study, path, replace(settings, on_conflict="extend"))
+        outcome = finish_study(study, path, replace(settings, on_conflict="extend"))
         outcomes.append(outcome)
         if outcome.stopped:
             break

@@ -45,8 +45,7 @@ class Table:
 
 def checksum(table: str, values: tuple[Any, ...]) -> str:
     """Hash of a row's values and of their types."""
-    text = "\0".join([table, *(f"{type(value).__name__[0]}{value!r}" for value in values)])
-    return hashlib.sha256(text.encode("utf-8", errors="surrogatepass")).hexdigest()
+    return hashlib.sha256(f"{table}{values!r}".encode("utf-8", errors="surrogatepass")).hexdigest()
 
 
 STUDY = Table(

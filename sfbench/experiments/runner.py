@@ -70,7 +70,16 @@ def run_study(
     ------
     StudyError, StoreError, SchedulerError, OutputError
     """
-    return _Run(study, store_path(folder), settings or RunSettings()).execute()
+    path = store_path(folder)
+    outcome = finish_study(study, path, settings)
+    with Journal(path) as journal:
+        stored = journal.cells(study.keys)
+    return [decode_record(stored[key].record) if key in stored else None for key in study.keys], outcome
+
+
+def finish_study(study: Study[Any, Any], path: Path, settings: RunSettings | None = None) -> Outcome:
+    """Compute the missing cells of a study without reading the others; see :func:`run_study`."""
+    return _Run(study, path, settings or RunSettings()).execute()
 
 
 class _Run:
@@ -88,7 +97,7 @@ class _Run:
         self.position = {key: i for i, key in enumerate(study.keys)}
 
     # -------------------------------------------------------------- the whole
-    def execute(self) -> tuple[list[Any], Outcome]:
+    def execute(self) -> Outcome:
         settings, study = self.settings, self.study
         with (
             open_executor(settings.n_jobs, settings.scheduler) as executor,
@@ -125,9 +134,7 @@ class _Run:
             run |= {"finished": now(), "outcome": outcome.stopped or ("complete" if outcome.complete else "failures")}
             journal.write_run(run["id"], _text(run))
             write_manifest(journal, self.path.parent)
-            stored = journal.cells(study.keys)
-        records = [decode_record(stored[key].record) if key in stored else None for key in study.keys]
-        return records, outcome
+        return outcome
 
     def _outcome(self) -> Outcome:
         exhausted = [i for i in self._todo(exhausted=True) if self.attempts.get(i, 0) > self.settings.max_retries]
