@@ -58,6 +58,8 @@ def confidence_interval(
     kept = gram.contributions
     if kept is None:
         raise GramError("this Gram kept no per-sample contributions; compute it with score_gram(..., keep=4096)")
+    if gram.k == 1:
+        return np.ones((1, 2))
     if len(kept.counts) < 2:  # one sample says nothing about its own spread
         return np.tile([0.0, 1.0], (gram.k, 1))
     if method == "sandwich":
