@@ -68,7 +68,6 @@ class BatchPlan:
         """Hand out no more; what is out may finish."""
         self._stopped = True
 
-    @property
     def stopped(self) -> bool:
         """Whether :meth:`stop` was called."""
         return self._stopped

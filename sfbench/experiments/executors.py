@@ -80,7 +80,7 @@ class Processes:
         """Run in ``n_jobs`` processes; new ones are started when one dies."""
         from joblib import Parallel, delayed, parallel_config
 
-        while not plan.stopped:
+        while not plan.stopped():
             out: dict[int, Batch] = {}
 
             def feed(out: dict[int, Batch] = out) -> Iterator[Any]:
@@ -98,7 +98,7 @@ class Processes:
                         yield Finished(out.pop(outcome.index), outcome)
                 except KeyboardInterrupt:
                     # of a second Ctrl-C; or of the first, caught by a worker that was only just starting
-                    if plan.stopped:
+                    if plan.stopped():
                         return
                     yield Died(tuple(out.values()), "a worker process was interrupted")
                 except BrokenProcessPool as error:
