@@ -29,7 +29,14 @@ from synthetic import EffectiveSampleSizeError, SyntheticError, known_problems, 
 from .complexity_cells import ESTIMATOR_TIMES, CellSpec, EstimatorSpec, run_cell, run_estimator_cell, window_rows
 from .complexity_claims import evaluate_claims, print_report
 from .complexity_plots import draw_figures
-from .study import OneLineParser, run_cells, write_rows
+from .study import (
+    IncompleteStudyError,
+    OneLineParser,
+    add_engine_arguments,
+    run_cells,
+    run_settings,
+    write_rows,
+)
 
 FIXED_N, FIXED_K, FIXED_D = 1024, 4, 16
 ESTIMATOR_DRAWS = 8  # draws of the estimator study per seed of the others: standard deviations need more
@@ -49,9 +56,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--k", default="2,4,8,16", help="numbers of auxiliaries of the k study")
     parser.add_argument("--seeds", type=int, default=50, help="independent data draws")
     parser.add_argument("--seed", type=int, default=0, help="root seed")
-    parser.add_argument("--jobs", type=int, default=2, help="worker processes")
-    parser.add_argument("--out", default="results/complexity", help="folder for tables and figures")
+    parser.add_argument("--out", default="results/complexity", help="folder for results, tables and figures")
     parser.add_argument("--quick", action="store_true", help="fewer seeds and sizes: under a minute")
+    add_engine_arguments(parser)
     args = parser.parse_args(argv)
     try:
         args.n = _sizes(args.n)
@@ -126,10 +133,14 @@ def main(argv: list[str] | None = None) -> int:
     try:
         folder = prepare_folder(args.out)
         specs = build_specs(args)
-        records = run_cells(run_cell, specs, n_jobs=args.jobs, title="n, d and k studies")
+        # another problem, estimator or seed is another study of the same folder; other sizes are another grid
+        name = f"{args.problem}, {args.estimator}, seed {args.seed}{', quick' if args.quick else ''}"
+        settings = run_settings(args)
+        records = run_cells(run_cell, specs, title=name, folder=folder, settings=settings)
         repeats = range(ESTIMATOR_DRAWS * args.seeds)
         estimator_specs = [EstimatorSpec(t, seed, args.seed) for t in ESTIMATOR_TIMES for seed in repeats]
-        estimators = run_cells(run_estimator_cell, estimator_specs, n_jobs=args.jobs, title="estimators")
+        name = f"estimators, seed {args.seed}"
+        estimators = run_cells(run_estimator_cell, estimator_specs, title=name, folder=folder, settings=settings)
         rows = [row for record in records for row in record]
         write_rows(folder, "cells", rows)
         write_rows(folder, "estimators", (row for record in estimators for row in record))
@@ -139,11 +150,16 @@ def main(argv: list[str] | None = None) -> int:
         manifest = provenance(args.seed) | {"wall_s": time.perf_counter() - started, "arguments": vars(args)}
         write_json(folder / "manifest.json", manifest)
         figures = draw_figures(folder)
-    except (SfbenchError, SyntheticError, EffectiveSampleSizeError, OSError) as error:
+    except IncompleteStudyError as error:
+        print(f"benchmarks.complexity: {error}", file=sys.stderr)
+        return error.exit_code
+    except (SfbenchError, SyntheticError, EffectiveSampleSizeError, OSError, ImportError) as error:
         print(f"benchmarks.complexity: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("benchmarks.complexity: interrupted; no file is half-written", file=sys.stderr)
+        print(
+            "benchmarks.complexity: interrupted; results so far are kept and no file is half-written", file=sys.stderr
+        )
         return 130
     print_report(folder, claims)
     print(f"wrote {len(rows)} rows and {len(figures)} figures to {folder} in {time.perf_counter() - started:.0f} s")

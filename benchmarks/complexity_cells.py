@@ -16,7 +16,7 @@ from sfbench.statistics import ESTIMATORS, Estimator, GramSettings, score_gram, 
 from solvers import solve
 from synthetic import Estimate, GaussianMixture, IntractableError, Law, SyntheticProblem, make_problem
 
-from .study import Row, cell_rng
+from .study import Row, cell_rng, study_cells
 
 WINDOW = (1e-3, 5.0)
 _NODES, _POPULATION_NODES = 16, 32
@@ -101,6 +101,9 @@ def truth(name: str, d: int | None, k: int | None, root_seed: int, estimator: Es
 
 
 # ---------------------------------------------------------------------- cells
+@study_cells(
+    version=1, factors=("study", "problem", "estimator", "solver", "n", "d", "k"), volatile=("solve_s", "gram_cpu_s")
+)
 def run_cell(spec: CellSpec) -> list[Row]:
     """Fit weights to every prefix of one data draw and compare them with the truth; one row per size and solver."""
     exact = truth(spec.problem, spec.d, spec.k, spec.root_seed, spec.estimator)
@@ -176,6 +179,7 @@ def exact_divergence(problem: SyntheticProblem, weights: np.ndarray) -> Estimate
     return kl_divergence(noised, GaussianMixture([1.0], mean[None], variance))
 
 
+@study_cells(version=1, factors=("estimator", "t", "n"))
 def run_estimator_cell(spec: EstimatorSpec) -> list[Row]:
     """Fitted weight of the reference problem at one time, by each estimator on the same data."""
     problem = build_problem("paper_mixture_1d", None, None, spec.root_seed)
