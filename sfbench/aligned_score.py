@@ -67,6 +67,9 @@ class AlignedScore:
             raise ModelError(f"model is a {type(model).__name__}; a score model needs `dim` and `score(x, t)`")
         if np.ndim(scale) != 0 or not np.isfinite(scale) or float(scale) <= 0:
             raise ModelError(f"scale must be one finite positive number for all coordinates, got {scale!r}")
+        for name, value in (("process", process), ("own_process", own_process)):
+            if not isinstance(value, ForwardProcess | None) or (name == "process" and value is None):
+                raise ModelError(f"{name} must be a ForwardProcess such as OrnsteinUhlenbeck(), got {value!r}")
         offset = np.asarray(shift, dtype=np.float64)
         if offset.shape not in ((), (model.dim,)) or not np.all(np.isfinite(offset)):
             raise ModelError(f"shift must be a finite number or have shape ({model.dim},), got {shift!r}")

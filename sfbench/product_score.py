@@ -23,8 +23,12 @@ class ProductScore:
     copies: int
 
     def __post_init__(self) -> None:
-        if self.copies < 1:
-            raise ModelError(f"copies must be at least 1, got {self.copies!r}")
+        if isinstance(self.copies, bool) or not isinstance(self.copies, int | np.integer) or self.copies < 1:
+            raise ModelError(f"copies must be an integer of at least 1, got {self.copies!r}")
+        if hasattr(self.factor, "diffuse") or not isinstance(self.factor, ScoreModel):
+            raise ModelError(
+                f"factor must be a score model such as AnalyticScore(law, process), got a {type(self.factor).__name__}"
+            )
 
     @property
     def dim(self) -> int:

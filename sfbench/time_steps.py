@@ -84,6 +84,8 @@ def time_steps(
     GridError
         For no steps, ``t_min <= 0``, an empty window, or an unknown spacing.
     """
+    if not isinstance(process, ForwardProcess):
+        raise GridError(f"process must be a ForwardProcess such as OrnsteinUhlenbeck(), got {process!r}")
     top = process.horizon if t_max is None else float(t_max)
     low = _SMALLEST_SHARE * process.horizon if t_min is None else float(t_min)
     if isinstance(n_steps, bool) or not isinstance(n_steps, int | np.integer) or n_steps < 1:

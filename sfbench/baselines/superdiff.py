@@ -21,6 +21,7 @@ import numpy as np
 
 from .._typing import Float64Array, SeedLike
 from ..errors import SfbenchError
+from ..sampling.api import as_fused, check_count
 from ..sampling.guard import CountedScore, Herd
 from ..sampling.result import Diagnostics, SampleResult
 from ..scores import FusedScore
@@ -56,12 +57,16 @@ def superdiff(
     Raises
     ------
     SfbenchError
-        For an unknown rule.
+        For an unknown rule, or a number of points or bound that is not positive.
     DivergenceError
         If trajectories leave every bound.
     """
     if rule not in ("or", "and"):
         raise SfbenchError(f"unknown rule {rule!r}; use 'or' or 'and'")
+    fused = as_fused(fused)
+    check_count(n, fused.dim, 8 * (4 + 2 * len(fused.models)))
+    if not (np.isfinite(largest) and largest > 0):
+        raise SfbenchError(f"largest must be finite and positive, got {largest!r}")
     process = fused.process
     if not isinstance(steps, TimeSteps):
         steps = time_steps(process, steps)

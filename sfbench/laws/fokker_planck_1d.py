@@ -18,9 +18,9 @@ import numpy as np
 from scipy.linalg import solve_banded
 
 from .._typing import Float64Array
-from ..errors import GridError, ModelError, NotFiniteError
+from ..errors import GridError, ModelError, NotFiniteError, ProcessMismatchError
 from ..processes import ForwardProcess
-from ..scores import FusedScore, ScoreModel
+from ..scores import ScoreModel, process_of
 from ..time_steps import TimeSteps, time_steps
 from .grid_density import GridDensity
 
@@ -46,7 +46,7 @@ def fokker_planck_1d(
     score : ScoreModel
         With ``dim`` 1.
     process : ForwardProcess, optional
-        Needed unless ``score`` is a :class:`FusedScore`.
+        Needed unless the score says its own.
     n_cells : int
         Cells of the fine grid.
     steps : TimeSteps or int
@@ -77,8 +77,7 @@ def fokker_planck_1d(
         raise ModelError(
             f"fokker_planck_1d needs a score on the line, got dim {score.dim}; see fused_law for embeddings"
         )
-    if n_cells < 16:
-        raise GridError(f"n_cells must be at least 16, got {n_cells!r}")
+    check_cells(n_cells)
     if not isinstance(steps, TimeSteps):
         steps = time_steps(process, steps, t_min=t_min, t_max=t_max)
     edges = _adapted_edges(score, process, n_cells, steps)
@@ -96,12 +95,23 @@ def fokker_planck_1d(
     return GridDensity(edges, fine, in_space + in_time, method, log_error)
 
 
+def check_cells(n_cells: int) -> None:
+    """Refuse grids that are not of at least 16 cells."""
+    if isinstance(n_cells, bool) or not isinstance(n_cells, int | np.integer) or n_cells < 16:
+        raise GridError(f"n_cells must be an integer of at least 16, got {n_cells!r}")
+
+
 def known_process(score: ScoreModel, process: ForwardProcess | None) -> ForwardProcess:
-    """The process given, or that of a fused score."""
+    """The process given, or that of the score; both must agree."""
+    if hasattr(score, "diffuse"):
+        raise ModelError(f"a {type(score).__name__} is a law without time; pass AnalyticScore(law, process)")
+    own = process_of(score)
+    if process is not None and own is not None and process != own:
+        raise ProcessMismatchError(f"the score belongs to {own!r} but process={process!r} was given; leave it out")
     if process is not None:
         return process
-    if isinstance(score, FusedScore):
-        return score.process
+    if own is not None:
+        return own
     raise ModelError(f"a {type(score).__name__} does not say its forward process; pass process=...")
 
 

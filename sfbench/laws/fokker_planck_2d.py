@@ -22,7 +22,7 @@ from ..errors import GridError, ModelError, NotFiniteError
 from ..processes import ForwardProcess
 from ..scores import FusedScore, ScoreModel
 from ..time_steps import TimeSteps, time_steps
-from .fokker_planck_1d import bernoulli, fokker_planck_1d, known_process
+from .fokker_planck_1d import bernoulli, check_cells, fokker_planck_1d, known_process
 from .grid_density import GridDensity
 
 _LEAKAGE = 1e-8
@@ -130,8 +130,7 @@ def fokker_planck_2d(
     process = known_process(score, process)
     if score.dim != 2:
         raise ModelError(f"fokker_planck_2d needs a score on the plane, got dim {score.dim}")
-    if n_cells < 16:
-        raise GridError(f"n_cells must be at least 16, got {n_cells!r}")
+    check_cells(n_cells)
     if not isinstance(steps, TimeSteps):
         steps = time_steps(process, steps, t_min=t_min, t_max=t_max)
     box = _find_box(score, process, steps)

@@ -79,7 +79,11 @@ def mode_mass_error(x: ArrayLike, mixture: GaussianMixture, *, log_weights: Arra
     A point counts for every component by its posterior responsibility, whose mean under the mixture is exactly the
     component's weight, so there is no assignment bias however much the modes overlap.
     """
+    if not isinstance(mixture, GaussianMixture):
+        raise SfbenchError(f"mode masses are those of a GaussianMixture, got a {type(mixture).__name__}")
     points, w = weighted_points(x, log_weights)
+    if points.shape[1] != mixture.dim:
+        raise SfbenchError(f"the sample lives in {points.shape[1]} dimensions, the mixture in {mixture.dim}")
     joints = np.stack(_joints(points, mixture), axis=1)
     joints -= joints.max(axis=1, keepdims=True)
     resp = np.exp(joints)
@@ -136,13 +140,15 @@ def _total_variation(
     points, w = weighted_points(x, log_weights)
     if points.shape[1] != 1:
         raise SfbenchError(f"this total variation is for samples on the line, got dimension {points.shape[1]}")
+    if not hasattr(law, "log_prob") or getattr(law, "dim", 1) != 1:
+        raise SfbenchError(f"law must be a law on the line with `log_prob`, got {law!r}")
     values = points[:, 0]
     effective = 1.0 / float(w @ w)
     if method not in ("histogram", "kde"):
         raise SfbenchError(f"unknown method {method!r}; use 'histogram' or 'kde'")
-    count = max(8, round(effective ** (1.0 / 3.0))) if n_bins is None else int(n_bins)
-    if count < 2:
-        raise SfbenchError(f"n_bins must be at least 2, got {n_bins!r}")
+    count = max(8, round(effective ** (1.0 / 3.0))) if n_bins is None else n_bins
+    if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 2:
+        raise SfbenchError(f"n_bins must be an integer of at least 2, got {n_bins!r}")
     grid, cumulative = _cdf(values, law)
     if method == "histogram":
         edges = np.interp(np.linspace(0.0, 1.0, count + 1)[1:-1], cumulative / cumulative[-1], grid)

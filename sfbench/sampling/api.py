@@ -1,5 +1,6 @@
 """The verb :func:`sample` and the three samplers."""
 
+import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -92,13 +93,14 @@ def sample(
     """
     fused = as_fused(source, process)
     chosen = as_sampler(sampler)
-    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
-        raise SfbenchError(f"n must be an integer of at least 1, got {n!r}")
+    if str(dtype) not in ("float64", "float32") and dtype not in (np.float64, np.float32, float):
+        raise SfbenchError(f"dtype must be float64 or float32, got {dtype!r}")
     kind = np.dtype(dtype)
-    if kind not in (np.dtype(np.float64), np.dtype(np.float32)):
-        raise SfbenchError(f"dtype must be float64 or float32, got {kind}")
-    if not 0.0 <= max_lost < 1.0:
-        raise SfbenchError(f"max_lost must lie in [0, 1), got {max_lost!r}")
+    check_count(n, fused.dim, kind.itemsize * (6 + 2 * len(fused.models)))
+    if not isinstance(max_lost, int | float) or not 0.0 <= max_lost < 1.0:
+        raise SfbenchError(f"max_lost must be a number in [0, 1), got {max_lost!r}")
+    if callback is not None and not callable(callback):
+        raise SfbenchError(f"callback must be a function of (step, t, x, log_weights), got {callback!r}")
     if not isinstance(steps, TimeSteps):
         steps = time_steps(fused.process, chosen.n_steps if steps is None else steps)
     generator = np.random.default_rng(rng)
@@ -110,6 +112,19 @@ def sample(
         if isinstance(chosen, CorrectedSampler)
         else _sample_unweighted(request, chosen)
     )
+
+
+def check_count(n: int, dim: int, bytes_each: int) -> None:
+    """Refuse a number of points that is not a positive integer, or whose arrays exceed the machine's memory."""
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
+        raise SfbenchError(f"n must be an integer of at least 1, got {n!r}")
+    needed = int(n) * dim * bytes_each
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else needed
+    if needed > there:
+        raise SfbenchError(
+            f"{n} points in dimension {dim} need about {needed / 2**30:.3g} GiB and this machine has "
+            f"{there / 2**30:.3g}; sample in several runs with seeds of their own"
+        )
 
 
 def as_fused(source: Any, process: ForwardProcess | None = None) -> FusedScore:

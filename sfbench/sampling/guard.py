@@ -47,6 +47,8 @@ class CountedScore:
         s = np.asarray(self.model.score(x, t))
         if s.shape != x.shape:
             raise ModelError(f"{self.name} returned shape {s.shape} for points of shape {x.shape}")
+        if s.dtype.kind != "f":
+            raise ModelError(f"{self.name} returned dtype {s.dtype}; a score must be real and floating")
         return s if s.dtype == x.dtype else s.astype(x.dtype)
 
     def blame(self, s: FloatArray, x: FloatArray, t: float) -> None:

@@ -48,7 +48,7 @@ class PathRatios:
 
     def log_partition(self, weights: ArrayLike) -> Estimate:
         """``log Z_{t_min}(w) - log Z_T(w)`` at any weights, with the standard error of importance sampling."""
-        logs = self.log_ratios @ np.asarray(weights, np.float64)
+        logs = self._combined(weights)
         top = logs.max()
         mean = float(np.exp(logs - top).mean())
         relative = float(np.exp(logs - top).std(ddof=1) / np.sqrt(len(logs)) / mean)
@@ -56,7 +56,13 @@ class PathRatios:
 
     def effective_share(self, weights: ArrayLike) -> float:
         """Effective share of the paths at any weights, in (0, 1]."""
-        return effective_size(self.log_ratios @ np.asarray(weights, np.float64))
+        return effective_size(self._combined(weights))
+
+    def _combined(self, weights: ArrayLike) -> Float64Array:
+        w = np.asarray(weights, np.float64)
+        if w.shape != self.base.shape or not np.all(np.isfinite(w)):
+            raise SfbenchError(f"weights must be {len(self.base)} finite numbers, one per model, got {w.tolist()!r}")
+        return np.asarray(self.log_ratios @ w)
 
 
 @final
@@ -90,6 +96,10 @@ def path_ratios(fused: FusedScore, n: int = 4000, *, steps: TimeSteps | int = 12
 
     Costs ``steps`` evaluations of every model on n points, whatever their weights.
     """
+    if not isinstance(fused, FusedScore):
+        raise SfbenchError(f"fused must be a FusedScore, got a {type(fused).__name__}")
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 2:
+        raise SfbenchError(f"n must be an integer of at least 2, got {n!r}")
     process, k = fused.process, len(fused.models)
     if not isinstance(steps, TimeSteps):
         steps = time_steps(process, steps)
@@ -150,7 +160,7 @@ def fit_from_scores(
     """
     m = np.asarray(expected_log_densities, np.float64)
     k = len(models)
-    if m.shape != (k,) or not np.all(np.isfinite(m)):
+    if k == 0 or m.shape != (k,) or not np.all(np.isfinite(m)):
         raise SfbenchError(f"expected_log_densities must be {k} finite numbers, one per model, got {m!r}")
     weights = np.full(k, 1.0 / k)
     for round_number in range(1, max_rounds + 1):

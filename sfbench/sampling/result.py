@@ -9,6 +9,7 @@ import numpy as np
 from synthetic import Estimate
 
 from .._typing import Float64Array, FloatArray, SeedLike
+from ..errors import NotFiniteError, SfbenchError
 from .resampling import effective_size, systematic
 
 
@@ -102,11 +103,18 @@ class SampleResult:
         kept = self.log_weights > -np.inf
         values = np.asarray(function(self.x[kept]), dtype=np.float64)
         w = self.weights[kept]
+        if values.shape != w.shape:
+            raise SfbenchError(f"function must return one number per point, shape {w.shape}, got {values.shape}")
+        if not np.all(np.isfinite(values)):
+            row = int(np.argmin(np.isfinite(values)))
+            raise NotFiniteError(f"function returned {values[row]} at the point {self.x[kept][row].tolist()[:8]}")
         mean = float(w @ values)
         return Estimate(mean, float(np.sqrt(np.sum(w**2 * (values - mean) ** 2))), int(kept.sum()), "weighted mean")
 
     def resampled(self, n: int | None = None, *, rng: SeedLike = None) -> FloatArray:
         """Equally weighted points (n, d) drawn from the weighted ones by systematic resampling, in random order."""
+        if n is not None and (isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1):
+            raise SfbenchError(f"n must be an integer of at least 1, got {n!r}")
         generator = np.random.default_rng(rng)
         chosen = systematic(self.weights, generator, n)
         drawn: FloatArray = self.x[generator.permutation(chosen)]

@@ -105,8 +105,10 @@ class CorrectedSampler:
         scheme(self.resampling)
         if self.noise not in ("auto", "independent", "lattice"):
             raise SfbenchError(f"unknown noise {self.noise!r}; use 'auto', 'independent' or 'lattice'")
-        if not 0.0 <= self.threshold <= 1.0:
-            raise SfbenchError(f"threshold must lie in [0, 1], got {self.threshold!r}")
+        if self.moves is not None and not isinstance(self.moves, LangevinMoves):
+            raise SfbenchError(f"moves must be LangevinMoves(...) or None, got {self.moves!r}")
+        if not isinstance(self.threshold, int | float) or not 0.0 <= self.threshold <= 1.0:
+            raise SfbenchError(f"threshold must be a number that lies in [0, 1], got {self.threshold!r}")
         if not isinstance(self.integrator, AffineIntegrator) or self.integrator.law == Exponential(1, False).law:
             raise SfbenchError(
                 f"the corrected sampler needs a stochastic one-evaluation integrator, got {self.integrator!r}; "

@@ -42,7 +42,7 @@ def test_log_partition_and_its_standard_error(problem):
     runs = [sample(fused, 1000, "corrected", steps=64, rng=seed).diagnostics.log_partition for seed in range(20)]
     values = np.array([run.value for run in runs])
     stated = np.mean([run.stderr for run in runs])
-    assert abs(values.mean() - truth) < 3 * values.std() / np.sqrt(20) + 0.02
+    assert abs(values.mean() - truth) < 3 * values.std() / np.sqrt(20) + 0.03  # 64 steps
     assert 0.6 * stated < values.std(ddof=1) * 1.5
     assert values.std(ddof=1) < 1.5 * stated
 

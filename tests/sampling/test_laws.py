@@ -83,7 +83,7 @@ def test_fokker_planck_refuses():
     with pytest.raises(ModelError, match="dim 3"):
         fokker_planck_1d(FusedScore(problem.auxiliaries, (0.5, 0.5), process=OU))
     with pytest.raises(ModelError, match="process"):
-        fokker_planck_1d(AnalyticScore(GaussianMixture([1.0], [[0.0]], 1.0), OU))
+        fokker_planck_1d(ScoreOnly(AnalyticScore(GaussianMixture([1.0], [[0.0]], 1.0), OU)))
     with pytest.raises(GridError):
         GridDensity(np.array([0.0, 1.0, 0.5]), np.ones(2), 0.0, "test")
 

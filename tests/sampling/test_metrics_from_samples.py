@@ -71,7 +71,7 @@ def test_w1_error_covers_repetitions():
     assert values.std(ddof=1) == pytest.approx(np.mean([d.stderr for d in draws]), rel=0.5)
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(0, 1000))
 def test_exact_transport_agrees_with_the_line_and_the_program(seed):
     rng = np.random.default_rng(seed)

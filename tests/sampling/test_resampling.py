@@ -9,6 +9,7 @@ from sfbench.sampling.resampling import SCHEMES, effective_size, normalised, sch
 weights_lists = st.lists(st.floats(0.0, 1.0), min_size=1, max_size=30).filter(lambda w: sum(w) > 1e-3)
 
 
+@settings(deadline=None)
 @given(weights_lists, st.sampled_from(sorted(SCHEMES)), st.integers(0, 10_000))
 def test_offspring_are_n_and_near_expectation(raw, name, seed):
     w = np.array(raw) / np.sum(raw)
