@@ -54,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("results/solver_speed"))
     parser.add_argument("--solver", action="append", help="only these solvers (repeatable); auto and cvxpy always run")
+    parser.add_argument("--k", action="append", type=int, choices=DIMS, help="only these dimensions (repeatable)")
     parser.add_argument("--part", action="append", choices=PARTS, help="only these parts (repeatable)")
     args = parser.parse_args(argv)
     if args.seed < 0:
@@ -66,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):
-        records = run(quick=args.quick, seed=args.seed, only=args.solver, parts=args.part or PARTS)
+        records = run(quick=args.quick, seed=args.seed, only=args.solver, parts=args.part or PARTS, dims=args.k or DIMS)
     header = {"kind": "header", "seed": args.seed, "quick": args.quick, **_versions()}
     lines = "".join(json.dumps(record) + "\n" for record in [header, *records])
     _write(args.out / "solver_speed.jsonl", lines.encode())
@@ -76,14 +77,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def run(*, quick: bool, seed: int, only: Sequence[str] | None = None, parts: Sequence[str] = PARTS) -> list[Record]:
+def run(
+    *,
+    quick: bool,
+    seed: int,
+    only: Sequence[str] | None = None,
+    parts: Sequence[str] = PARTS,
+    dims: Sequence[int] = DIMS,
+) -> list[Record]:
     """All measurements, as records with a `kind`: cell, overhead, many, published_way."""
     from solvers import available_solvers
 
     names = [n for n in available_solvers() if not only or n in only or n in ("auto", REFERENCE)]
     records: list[Record] = []
     for family, solvers in (("general", names), ("correlated", [n for n in names if n in CONTENDERS])):
-        for k, rank in itertools.product(DIMS if family in parts else (), RANKS):
+        for k, rank in itertools.product(dims if family in parts else (), RANKS):
             if quick and k > 100:
                 continue
             cell = measure_cell(solvers, family, k, rank, seed, quick)
@@ -91,7 +99,7 @@ def run(*, quick: bool, seed: int, only: Sequence[str] | None = None, parts: Seq
             over = auto_over_fastest(cell, family, k, rank)
             print(f"{family}, k = {k}, {rank} rank: auto over the fastest {over:.2f}", file=sys.stderr)
     if "overhead" in parts:
-        records.append(measure_overhead(seed))
+        records.append(measure_overhead(seed, quick))
     if "many" in parts:
         records.append(measure_many(seed, quick))
     if "published_way" in parts:

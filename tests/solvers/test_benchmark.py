@@ -11,12 +11,14 @@ from solvers import SimplexQP
 from synthetic import make_problem
 
 
+OPTIONS = ["--quick", "--k", "2", "--k", "8", "--solver", "active_set", "--solver", "piqp"]
+
+
 def test_benchmark_writes_records_and_figures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(solver_speed, "DIMS", (2, 8))
     monkeypatch.setattr(published_way, "run", lambda **_: _FAKE)
-    assert solver_speed.main(["--quick", "--solver", "active_set", "--solver", "piqp", "--out", str(tmp_path)]) == 0
+    assert solver_speed.main([*OPTIONS, "--out", str(tmp_path)]) == 0
     records = [json.loads(line) for line in (tmp_path / "solver_speed.jsonl").read_text().splitlines()]
     assert records[0]["kind"] == "header"
     cells = [r for r in records if r["kind"] == "cell"]
