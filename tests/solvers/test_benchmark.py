@@ -10,7 +10,6 @@ from benchmarks import published_way, solver_speed
 from solvers import SimplexQP
 from synthetic import make_problem
 
-
 OPTIONS = ["--quick", "--k", "2", "--k", "8", "--solver", "active_set", "--solver", "piqp"]
 
 
