@@ -121,7 +121,12 @@ def fokker_planck_2d(
     score, process, steps, t_min, t_max
         As on the line.
     n_cells : int
-        Cells per axis.
+        Cells per axis, rounded up to an even number.
+
+    Returns
+    -------
+    PlanarDensity
+        Its ``error`` adds the change made by halving the cells per axis and that by the extrapolation in time.
 
     Notes
     -----
@@ -131,6 +136,7 @@ def fokker_planck_2d(
     if score.dim != 2:
         raise ModelError(f"fokker_planck_2d needs a score on the plane, got dim {score.dim}")
     check_cells(n_cells)
+    n_cells += n_cells % 2  # cells are merged in pairs for the error
     if not isinstance(steps, TimeSteps):
         steps = time_steps(process, steps, t_min=t_min, t_max=t_max)
     box = _find_box(score, process, steps)
@@ -142,9 +148,9 @@ def fokker_planck_2d(
     fine /= fine.sum() * cell
     half = tuple(np.linspace(low, high, n_cells // 2 + 1) for low, high in box)
     coarse = _evolve(score, process, half, steps)[0]
-    even = 2 * (n_cells // 2)
-    merged = single[:even, :even].reshape(even // 2, 2, even // 2, 2).mean(axis=(1, 3))
-    in_space = 0.5 * float(np.abs(merged - coarse).sum()) * 4.0 * cell / 3.0 if even == n_cells else 0.0
+    merged = single.reshape(n_cells // 2, 2, n_cells // 2, 2).mean(axis=(1, 3))
+    # The whole change: a third of it, right at second order, fell short of the true error on coarse grids by half.
+    in_space = 0.5 * float(np.abs(merged - coarse).sum()) * 4.0 * cell
     in_time = (0.5 * float(np.abs(fine - double).sum()) * cell) ** 2
     return PlanarDensity(
         axes[0], axes[1], fine, in_space + in_time, f"Fokker-Planck, {n_cells}^2 cells, {len(steps)} steps"

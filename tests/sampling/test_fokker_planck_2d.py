@@ -4,6 +4,7 @@ import pytest
 from sfbench.errors import ModelError
 from sfbench.laws import GridDensity, PlanarDensity, fokker_planck_1d, fokker_planck_2d, fused_law
 from sfbench.processes import OrnsteinUhlenbeck
+from sfbench.product_score import ProductScore
 from sfbench.sampling import sample
 from sfbench.scores import AnalyticScore, FusedScore
 from synthetic import GaussianMixture, IntractableError, make_problem
@@ -44,6 +45,18 @@ def test_independent_coordinates_factorise():
     reference = fokker_planck_1d(FusedScore(line, (0.5, 0.5), process=OU), n_cells=800, steps=100)
     assert exact.total_variation(reference).value < 0.03
     assert np.abs(exact.cdf(exact.edges) - reference.cdf(exact.edges)).max() < 0.01
+
+
+def test_the_stated_error_covers_the_true_one():
+    """Two independent copies of a pair on the line, whose law is known far better than the plane's."""
+    line = make_problem("paper_mixture_1d", scale=6.0).auxiliaries
+    one = fokker_planck_1d(FusedScore(line, (0.5, 0.5), process=OU), t_min=1e-2, n_cells=1500, steps=120)
+    copies = [ProductScore(AnalyticScore(law, OU), 2) for law in line]
+    for n_cells in (47, 64):  # odd numbers are rounded up
+        plane = fokker_planck_2d(FusedScore(copies, (0.5, 0.5), process=OU), t_min=1e-2, n_cells=n_cells, steps=40)
+        masses = np.outer(np.diff(one.cdf(plane.x_edges)), np.diff(one.cdf(plane.y_edges)))
+        true = 0.5 * (np.abs(plane.density * plane.cell - masses).sum() + 1.0 - masses.sum())
+        assert true < plane.error < 4.0 * true
 
 
 def test_fused_law_reduces_embedded_problems():
