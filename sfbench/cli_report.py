@@ -31,6 +31,7 @@ def report_command(
     if not any(table.rows for table in tables):
         raise StudyError(f"{str(path)!r} holds no results yet; go on with: sfbench study resume {folder}")
     summaries = [summarise(table) for table in tables if table.rows]
+    summaries.sort(key=lambda summary: (not summary.bounds, -len(summary.metrics)))  # the fullest study comes first
     page = out or path.parent / "report.html"
     if not page.parent.is_dir():
         raise ValueError(f"--out: no folder {str(page.parent)!r}")

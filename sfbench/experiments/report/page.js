@@ -18,7 +18,8 @@
     if (value === null || value === undefined) return "–";
     if (Number.isInteger(value) && Math.abs(value) < 1e7) return String(value);
     const size = Math.abs(value);
-    return size >= 1e-3 && size < 1e5 ? String(Number(value.toPrecision(4))) : value.toExponential(3);
+    return size >= 1e-3 && size < 1e5 ? String(Number(value.toPrecision(4)))
+      : value.toExponential(3).replace(/\.?0+e/, "e");
   };
   const study = () => data.studies[state.study];
   const others = () => Object.keys(study().factors).filter((f) => f !== state.axis);
@@ -229,7 +230,10 @@
   const setUpProvenance = () => {
     const parts = [];
     for (const [name, value] of Object.entries(data.provenance)) {
-      parts.push(element("h3", name), element("pre", JSON.stringify(value, null, 1), { tabindex: "0" }));
+      const box = element("details");
+      box.append(element("summary", name), element("pre", JSON.stringify(value, null, 1), { tabindex: "0" }));
+      box.open = name === "results";
+      parts.push(box);
     }
     byId("provenance").replaceChildren(...parts);
   };
