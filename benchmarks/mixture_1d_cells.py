@@ -167,7 +167,7 @@ def run_cell(cell: Cell) -> dict[str, Any]:
         warnings.simplefilter("ignore", TrustWarning)  # recorded per row
         record = {"spec": _spec(cell)} | _methods(cell)
     write_json(path, record)
-    return record
+    return json.loads(path.read_text())  # type: ignore[no-any-return]  # as a resumed run reads it, to the byte
 
 
 def _spec(cell: Cell) -> dict[str, Any]:
