@@ -68,33 +68,46 @@ def overhead(scale: Scale) -> list[Row]:
         with tempfile.TemporaryDirectory() as place:
             run_study(study, place, QUIET)
 
-    cpu, wall = [], []
+    times: dict[str, list[tuple[float, float]]] = {"bare": [], "engine": []}
     with threadpool_limits(1):
         run_sweep.records(groups[0])
-        for _ in range(scale.repeats):
-            (bare_cpu, bare_wall), (engine_cpu, engine_wall) = _timed(bare), _timed(engine)
-            cpu.append(engine_cpu / bare_cpu - 1)
-            wall.append(engine_wall / bare_wall - 1)
-    note = f"{len(study.keys)} cells in {len(groups)} passes, bare {bare_cpu:.1f} CPU s; {_range(cpu)}"
+        for _ in range(scale.repeats + 1):
+            times["bare"].append(_timed(bare))
+            times["engine"].append(_timed(engine))
+    # other work on the machine only ever adds: the least of several interleaved runs says most about the code
+    (bare_cpu, bare_wall), (engine_cpu, engine_wall) = (np.min(times[name], axis=0) for name in ("bare", "engine"))
+    each = [e[0] / b[0] - 1 for b, e in zip(times["bare"], times["engine"], strict=True)]
+    cpu, wall = float(engine_cpu / bare_cpu - 1), float(engine_wall / bare_wall - 1)
+    note = f"{len(study.keys)} cells in {len(groups)} passes, bare {bare_cpu:.1f} CPU s; pairs: {_range(each)}"
     return [
-        row("engine over bare sweep, CPU - 1", float(np.median(cpu)), "< 0.10", bool(np.median(cpu) < 0.1), note),
-        row("engine over bare sweep, wall - 1", float(np.median(wall)), "reported", True, _range(wall)),
+        row("engine over bare sweep, least CPU - 1", cpu, "< 0.10", cpu < 0.1, note),
+        row("engine over bare sweep, least wall - 1", wall, "reported", True),
     ]
 
 
 def speedup(scale: Scale) -> list[Row]:
-    """One process over two on cells of 60 ms of CPU time, start of the workers included."""
-    ratios = []
+    """One process over two on cells of 60 ms of CPU time, workers started before; joblib alone is the ceiling."""
+    from joblib import Parallel, delayed
+
+    ratios, ceilings = [], []
+    two = RunSettings(2, progress=False)
+    with tempfile.TemporaryDirectory() as place:
+        run_study(make_study("warm", run_busy, [BusySpec(seed, 0.2) for seed in range(10)]), place, two)
     for repeat in range(scale.repeats):
-        study = make_study("busy", run_busy, [BusySpec(seed + 1000 * repeat, 0.06) for seed in range(scale.busy_cells)])
+        specs = [BusySpec(seed + 1000 * repeat, 0.06) for seed in range(scale.busy_cells)]
+        study = make_study("busy", run_busy, specs)
         times = []
-        for jobs in (1, 2):
+        for settings in (QUIET, two):
             with tempfile.TemporaryDirectory() as place:
-                times.append(_timed(partial(run_study, study, place, RunSettings(jobs, progress=False)))[1])
+                times.append(_timed(partial(run_study, study, place, settings))[1])
+        bare = _timed(partial(Parallel(n_jobs=2, batch_size=1), [delayed(run_busy)(spec) for spec in specs]))[1]
         ratios.append(times[0] / times[1])
+        ceilings.append(times[0] / bare)
     value = float(np.median(ratios))
+    note = f"{scale.busy_cells} cells; {_range(ratios)}"
     return [
-        row("speed-up of 2 processes", value, ">= 1.6", value >= 1.6, f"{scale.busy_cells} cells; {_range(ratios)}")
+        row("speed-up of 2 processes", value, ">= 1.6", value >= 1.6, note),
+        row("speed-up of bare joblib, 2 processes", float(np.median(ceilings)), "reported", True, _range(ceilings)),
     ]
 
 

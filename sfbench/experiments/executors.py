@@ -63,10 +63,10 @@ class InProcess:
         """Run in this process with one BLAS thread, as every worker does."""
         from threadpoolctl import threadpool_limits
 
-        for batch in plan:
-            with threadpool_limits(1):
+        with threadpool_limits(1):
+            for batch in plan:
                 outcome = run_batch(study.function, batch.index, _groups(study, batch), place="here")
-            yield Finished(batch, outcome)
+                yield Finished(batch, outcome)
 
 
 @final

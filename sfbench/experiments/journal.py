@@ -114,7 +114,6 @@ class Journal:
                     connection.execute(f"PRAGMA user_version={STORE_SCHEMA}")
                     for table in TABLES:
                         connection.execute(table.create)
-                    connection.execute("CREATE INDEX cell_function ON cell (function, version)")
                     connection.execute("COMMIT")
                 finally:
                     connection.close()

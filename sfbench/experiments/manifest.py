@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..files import provenance, write_json
+from ..files import write_json
 from .journal import Journal
+from .worker import process_provenance
 
 
 def now() -> str:
@@ -29,7 +30,7 @@ def new_run(settings: dict[str, Any]) -> dict[str, Any]:
         "pid": os.getpid(),
         "argv": list(sys.argv),
         "settings": settings,
-        **provenance(),
+        **process_provenance(),
     }
 
 

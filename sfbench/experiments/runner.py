@@ -71,10 +71,14 @@ def run_study(
     StudyError, StoreError, SchedulerError, OutputError
     """
     path = store_path(folder)
-    outcome = finish_study(study, path, settings)
-    with Journal(path) as journal:
-        stored = journal.cells(study.keys)
-    return [decode_record(stored[key].record) if key in stored else None for key in study.keys], outcome
+    run = _Run(study, path, settings or RunSettings(), keep=True)
+    outcome = run.execute()
+    others = [key for i, key in enumerate(study.keys) if i not in run.computed]
+    if others:
+        with Journal(path) as journal:
+            run.computed |= {run.position[key]: cell.record for key, cell in journal.cells(others).items()}
+    records = (run.computed.get(i) for i in range(len(study.keys)))
+    return [None if text is None else decode_record(text) for text in records], outcome
 
 
 def finish_study(study: Study[Any, Any], path: Path, settings: RunSettings | None = None) -> Outcome:
@@ -85,8 +89,9 @@ def finish_study(study: Study[Any, Any], path: Path, settings: RunSettings | Non
 class _Run:
     """State of one run."""
 
-    def __init__(self, study: Study[Any, Any], path: Path, settings: RunSettings) -> None:
-        self.study, self.path, self.settings = study, path, settings
+    def __init__(self, study: Study[Any, Any], path: Path, settings: RunSettings, *, keep: bool = False) -> None:
+        self.study, self.path, self.settings, self.keep = study, path, settings, keep
+        self.computed: dict[int, str] = {}
         self.started = time.monotonic()
         self.stopped = ""
         self.plan: BatchPlan | None = None
@@ -217,6 +222,8 @@ class _Run:
             environment=outcome.environment,
         )
         good = {c.position for c in outcome.cells if c.record is not None}
+        if self.keep:
+            self.computed |= {c.position: c.record for c in outcome.cells if c.record is not None}
         new = len(good - self.seen_done)
         self.seen_done |= good
         self.failed_now -= good

@@ -86,9 +86,15 @@ _OWN_FILES = {__file__, CellFunction.records.__code__.co_filename}
 
 
 @functools.cache
+def process_provenance() -> dict[str, Any]:
+    """Versions, BLAS kernels and source revision of this process, asked for once."""
+    return provenance()
+
+
+@functools.cache
 def environment() -> tuple[str, str]:
     """Identity and description of this process's libraries and BLAS kernel."""
-    known = provenance()
+    known = process_provenance()
     text = json.dumps({name: known[name] for name in _ENVIRONMENT}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest(), text
 
