@@ -106,7 +106,7 @@ def average_checkpoints(models: Sequence[NetworkScore], weights: ArrayLike) -> N
         if {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in states[0].items()}:
             raise ModelError(f"networks 0 and {i} have parameters of other names or shapes; they cannot be averaged")
     merged = {
-        key: sum(float(wi) * state[key].double() for wi, state in zip(w, states, strict=True)).to(value.dtype)  # type: ignore[union-attr]
+        key: sum(float(wi) * state[key].double() for wi, state in zip(w, states, strict=True)).to(value.dtype)
         if value.is_floating_point()
         else value
         for key, value in states[0].items()

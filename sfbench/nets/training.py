@@ -198,14 +198,14 @@ class _Run:
         self.network = deepcopy(network).to(device).train()
         self.average = deepcopy(self.network).eval().requires_grad_(False)
         self.best: dict[str, Tensor] = {k: v.clone() for k, v in self.average.state_dict().items()}
-        self.trainable = [p for p in self.network.parameters() if p.requires_grad]
+        self.trainable: list[Tensor] = [p for p in self.network.parameters() if p.requires_grad]
         if not self.trainable:
             raise TrainingError("the network has no parameter that requires a gradient")
         self.optimiser = torch.optim.AdamW(
             self.trainable, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
         # Lists made once: walking the modules at every step costs as much as a small network's forward pass.
-        self.averaged = [
+        self.averaged: list[Tensor] = [
             a for a, p in zip(self.average.parameters(), self.network.parameters(), strict=True) if p.requires_grad
         ]
         self.generator = torch.Generator().manual_seed(seed)
