@@ -1,0 +1,29 @@
+"""The example of docs/studies.md, as a new user types it into an empty folder."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "studies.md"
+
+
+def test_the_example_runs_in_an_empty_folder(tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n# (\w+\.py)\n(.*?)```", DOCS.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert [name for name, _ in blocks] == ["rates_cells.py", "rates.py"]
+    for name, code in blocks:
+        (tmp_path / name).write_text(code.replace("range(20)", "range(2)").replace("n_jobs=2", "n_jobs=1"))
+    environment = {**os.environ, "PYTHONPATH": str(DOCS.parents[1])}
+
+    def run(*command: str) -> str:
+        done = subprocess.run(
+            [sys.executable, *command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "12 of 12 cells (0 from the store)" in run("rates.py")
+    assert "12 of 12 cells (12 from the store)" in run("-m", "sfbench.cli", "study", "resume", "results/rates")
+    run("-m", "sfbench.cli", "report", "results/rates")
+    assert (tmp_path / "results" / "rates" / "report.html").stat().st_size > 1_000_000
