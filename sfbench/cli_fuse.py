@@ -114,5 +114,6 @@ def _print(record: dict[str, Any]) -> None:
             lines.append([label, f"not known: {entry['unavailable']}"])
     if "certificate" in record:
         lines.append(["certificate", f"not known: {record['certificate']['unavailable']}"])
-    lines += [["warning", text] for text in record["warnings"]]
     print_table("Against the truth", ["quantity", "value"], lines)
+    for text in record["warnings"]:  # sentences, too long for a column
+        print(f"warning: {text}")

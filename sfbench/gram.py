@@ -93,8 +93,8 @@ class ScoreGram:
             raise GramError(f"G must be (k, k) and b (k,), got {G.shape} and {b.shape}")
         if not (np.all(np.isfinite(G)) and np.all(np.isfinite(b))) or (self.c is not None and not np.isfinite(self.c)):
             raise GramError("G, b and c must be finite; a model returned NaN or an infinity")
-        if self.n < 0:
-            raise GramError(f"n must be at least 0, got {self.n}")
+        if isinstance(self.n, bool) or not isinstance(self.n, int | np.integer) or self.n < 0:
+            raise GramError(f"n must be an integer of at least 0, got {self.n!r}")
         object.__setattr__(self, "G", G)
         object.__setattr__(self, "b", b)
         for array in (G, b):
@@ -106,6 +106,8 @@ class ScoreGram:
         return len(self.b)
 
     def __add__(self, other: "ScoreGram") -> "ScoreGram":
+        if not isinstance(other, ScoreGram):
+            return NotImplemented
         if self.k != other.k or self.objective != other.objective:
             raise GramError(
                 f"cannot merge statistics of different objectives: k={self.k} [{self.objective}] and "
@@ -129,15 +131,21 @@ class ScoreGram:
         return SimplexQP(2.0 * self.G, -2.0 * self.b, self.c or 0.0)
 
     def value(self, weights: ArrayLike) -> float:
-        """``J(w)``; up to the unknown constant if c is None."""
-        w = np.asarray(weights, dtype=np.float64)
+        """``J(w)`` at weights (k,); up to the unknown constant if c is None."""
+        w = self._vector(weights)
         return float(w @ self.G @ w - 2.0 * self.b @ w + (self.c or 0.0))
 
     def excess(self, weights: ArrayLike, reference: ArrayLike) -> float:
         """``J(w) - J(w_ref)`` without cancellation: ``(w - w_ref)'G(w - w_ref) + gradient . (w - w_ref)``."""
-        ref = np.asarray(reference, dtype=np.float64)
-        step = np.asarray(weights, dtype=np.float64) - ref
+        ref = self._vector(reference)
+        step = self._vector(weights) - ref
         return float(step @ self.G @ step + 2.0 * (self.G @ ref - self.b) @ step)
+
+    def _vector(self, weights: ArrayLike) -> Float64Array:
+        w = np.asarray(weights, dtype=np.float64)
+        if w.shape != (self.k,):
+            raise GramError(f"weights must have shape ({self.k},), got {w.shape}")
+        return w
 
     def condition_number(self) -> float:
         """Condition number of G on the tangent space of the simplex; infinite when auxiliaries are collinear."""
@@ -148,6 +156,10 @@ class ScoreGram:
         """Number of independent directions in which the auxiliaries differ."""
         values = self._tangent_spectrum()
         return int(np.sum(values > tolerance * values[-1])) if values.size and values[-1] > 0 else 0
+
+    def __repr__(self) -> str:
+        kept = "" if self.contributions is None else f", contributions of {len(self.contributions.counts)} rows"
+        return f"ScoreGram(k={self.k}, n={self.n}, c={self.c!r}, {self.objective!r}{kept})"
 
     def _tangent_spectrum(self) -> Float64Array:
         basis = tangent_basis(self.k)

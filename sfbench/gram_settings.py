@@ -1,4 +1,9 @@
-"""What defines a score-matching objective and its estimate from data."""
+r"""What defines a score-matching objective and its estimate from data.
+
+    J(w) = int omega(t) E||s_w(x_t) - s*(x_t)||^2 dt,     x_t = alpha_t x_0 + sigma_t z:
+
+the process (alpha, sigma), the window and its quadrature, the weighting omega, and how s* enters (the estimator).
+"""
 
 import hashlib
 from dataclasses import dataclass
@@ -37,6 +42,11 @@ class GramSettings:
     noise : {"reduced", "ambient"}
         Whether the noise of a reduced problem is drawn in its own coordinates (the same law, and far cheaper) or as
         vectors of R^d, which gives the same numbers as ``reduce=False`` to rounding.
+
+    Raises
+    ------
+    GramError
+        For an unknown estimator, noise or dtype, fewer than one noise vector, or a grid that is none.
     """
 
     process: ForwardProcess
@@ -51,10 +61,14 @@ class GramSettings:
     def __post_init__(self) -> None:
         if self.estimator not in ESTIMATORS:
             raise GramError(f"unknown estimator {self.estimator!r}; use one of {', '.join(ESTIMATORS)}")
-        if self.n_noise < 1:
-            raise GramError(f"n_noise must be at least 1, got {self.n_noise!r}")
+        if not isinstance(self.grid, TimeGrid):
+            raise GramError(f"grid must be a TimeGrid such as time_grid(1e-3, 5.0), got {self.grid!r}")
+        if isinstance(self.n_noise, bool) or not isinstance(self.n_noise, int | np.integer) or self.n_noise < 1:
+            raise GramError(f"n_noise must be at least 1, and an integer; got {self.n_noise!r}")
         if np.dtype(self.dtype) not in (np.float32, np.float64):
             raise GramError(f"dtype must be float32 or float64, got {self.dtype!r}")
+        if self.noise not in ("reduced", "ambient"):
+            raise GramError(f"noise must be 'reduced' or 'ambient', got {self.noise!r}")
 
     def describe(self) -> str:
         """The objective in words: grams with equal descriptions may be merged."""

@@ -107,7 +107,10 @@ def data_source(
 
 def as_data(x: ArrayLike) -> FloatArray:
     """Return target data as a finite (n, d) array with n >= 1, float32 or float64."""
-    data = np.asarray(x)
+    try:
+        data = np.asarray(x)
+    except ValueError as error:
+        raise GramError(f"data must have shape (n, d), rows of one length: {error}") from None
     if data.ndim != 2:
         hint = "; use x[:, None] for 1-D data" if data.ndim == 1 else ""
         raise GramError(f"data must have shape (n, d), got {data.shape}{hint}")

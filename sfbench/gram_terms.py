@@ -1,4 +1,9 @@
-"""Time-integrated contributions of a chunk of data and noise to the Gram matrix and the linear term."""
+r"""Time-integrated contributions of a chunk of data and noise to the Gram matrix and the linear term.
+
+    g = sum_t omega_t <S_i, S_j>,   b = sum_t omega_t <S_i, target - s_0>,   S_i = s_i - s_0 at alpha x_0 + sigma z,
+
+one (k - 1, k - 1) and one (k - 1,) term per row of the chunk; :mod:`sfbench.statistics` lists the targets.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -20,6 +20,8 @@ from synthetic import GaussianMixture
 from ._typing import Float64Array, SeedLike
 from .errors import GridError
 
+_REAL = int | float | np.integer | np.floating
+
 
 class ForwardProcess(ABC):
     """Interface of a linear forward SDE with isotropic noise."""
@@ -104,7 +106,8 @@ class VariancePreserving(ForwardProcess):
     beta_max: float = 20.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.beta_min <= self.beta_max < np.inf:
+        numbers = isinstance(self.beta_min, _REAL) and isinstance(self.beta_max, _REAL)
+        if not (numbers and 0 < self.beta_min <= self.beta_max < np.inf):
             raise GridError(f"need 0 < beta_min <= beta_max < inf, got {self.beta_min!r}, {self.beta_max!r}")
 
     @property
@@ -154,7 +157,7 @@ class VarianceExploding(ForwardProcess):
     base: float
 
     def __init__(self, sigma: float = 25.0) -> None:
-        if not 1 < sigma < np.inf:
+        if not (isinstance(sigma, _REAL) and 1 < sigma < np.inf):
             raise GridError(f"sigma must be finite and greater than 1, got {sigma!r}")
         object.__setattr__(self, "base", float(sigma))
 

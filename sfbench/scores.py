@@ -78,6 +78,11 @@ class FusedScore:
         Simplex weights. Models of weight zero are not evaluated.
     process : ForwardProcess
         The process that all models share.
+
+    Raises
+    ------
+    ModelError, ProcessMismatchError
+        For weights off the simplex or of another length, or models that cannot be averaged.
     """
 
     models: tuple[ScoreModel, ...]
@@ -95,7 +100,10 @@ class FusedScore:
         if w.shape != (len(scores),):
             raise ModelError(f"weights must have shape ({len(scores)},) for {len(scores)} models, got {w.shape}")
         if not np.all(np.isfinite(w)) or np.any(w < 0) or abs(float(w.sum()) - 1.0) > 1e-8:
-            raise ModelError(f"weights must be non-negative, finite and sum to 1; got {w.tolist()}")
+            raise ModelError(
+                f"weights must be non-negative, finite and sum to 1; got {w.tolist()}, of sum {float(w.sum()):.9g} "
+                "(divide weights by their sum)"
+            )
         object.__setattr__(self, "models", scores)
         object.__setattr__(self, "weights", w)
         object.__setattr__(self, "process", process)

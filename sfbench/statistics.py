@@ -89,7 +89,7 @@ def score_gram(
     """
     data = as_data(x)
     source = data_source(models, data, settings, np.random.default_rng(rng))
-    return _accumulate(source, settings, [len(data)], keep)[0]
+    return _accumulate(source, settings, [len(data)], _checked_keep(keep))[0]
 
 
 def prefix_grams(
@@ -100,7 +100,25 @@ def prefix_grams(
     *,
     rng: SeedLike = None,
 ) -> list[ScoreGram]:
-    """Statistics of the first ``sizes[0] < sizes[1] < ...`` samples, for the price of one pass over the last."""
+    """Statistics of the first ``sizes[0] < sizes[1] < ...`` samples, for the price of one pass over the last.
+
+    Parameters
+    ----------
+    models, x, settings, rng
+        As in :func:`score_gram`.
+    sizes : sequence of int
+        Strictly increasing numbers of leading rows of x.
+
+    Returns
+    -------
+    list of ScoreGram
+        One per size; prefixes share samples, so they are dependent.
+
+    Raises
+    ------
+    GramError
+        For sizes that do not increase, or exceed the data; otherwise as :func:`score_gram`.
+    """
     data = as_data(x)
     if sizes and sizes[-1] > len(data):
         raise GramError(f"sizes ask for {sizes[-1]} samples, data hold {len(data)}")
@@ -121,8 +139,32 @@ def simulated_grams(
 
     Equal in law to :func:`prefix_grams` on ``target.sample(sizes[-1])``, at a cost that does not depend on d for
     problems with a shared complement or isotropic mixtures.
+
+    Parameters
+    ----------
+    auxiliaries : sequence of GaussianMixture or EmbeddedMixture
+        The k laws to fuse.
+    target : Law
+        Where samples come from.
+    settings : GramSettings
+    sizes : sequence of int
+        Strictly increasing sample sizes.
+    keep : int
+        As in :func:`score_gram`; only the last of the statistics carries its contributions.
+    rng : Generator, int or None
+        Samples and noise.
+
+    Returns
+    -------
+    list of ScoreGram
+        One per size.
+
+    Raises
+    ------
+    GramError
+        For sizes that do not increase, a negative ``keep``, or ``n_noise > 1``.
     """
-    checked = _checked_sizes(sizes)
+    checked, keep = _checked_sizes(sizes), _checked_keep(keep)
     generator = np.random.default_rng(rng)
     reduction = reduce_laws(auxiliaries, target) if settings.reduce else None
     source: DataSource | LawSource
@@ -132,6 +174,12 @@ def simulated_grams(
     else:
         source = LawSource(reduction, checked[-1], settings, generator)
     return _accumulate(source, settings, checked, keep)
+
+
+def _checked_keep(keep: int) -> int:
+    if keep < 0:
+        raise GramError(f"keep must be at least 0 rows, got {keep!r}")
+    return keep
 
 
 def _checked_sizes(sizes: Sequence[int]) -> list[int]:

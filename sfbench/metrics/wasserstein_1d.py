@@ -23,6 +23,11 @@ def wasserstein_1d(p: ArrayLike | GaussianMixture, q: ArrayLike | GaussianMixtur
     Estimate
         For samples, the distance between the empirical laws; it has a bias of order ``n^{-1/2}`` as an estimate of the
         distance between the laws behind them.
+
+    Raises
+    ------
+    ModelError
+        For a law and a sample, a law not on the line, or a sample that is empty, not finite or not of shape (n,).
     """
     if isinstance(p, GaussianMixture) and isinstance(q, GaussianMixture):
         return _between_laws(p, q)
@@ -30,7 +35,10 @@ def wasserstein_1d(p: ArrayLike | GaussianMixture, q: ArrayLike | GaussianMixtur
         raise ModelError("give two laws or two samples; draw from the law first (law.sample(n, rng=...))")
     samples = []
     for name, value in (("p", p), ("q", q)):
-        x = np.asarray(value, dtype=np.float64)
+        try:
+            x = np.asarray(value, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise ModelError(f"{name} must be a sample of real numbers: {error}") from None
         if x.ndim == 2 and x.shape[1] == 1:
             x = x[:, 0]
         if x.ndim != 1 or x.size == 0 or not np.all(np.isfinite(x)):

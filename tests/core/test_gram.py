@@ -168,3 +168,14 @@ def test_unequal_batches_are_weighted() -> None:
     kept = Contributions(np.zeros((3000, 1, 1)), means[:, None], counts)
     assert kept.n == counts.sum()
     assert kept.variances()[1][0] == pytest.approx(4.0, rel=5 * np.sqrt(2 / 3000))
+
+
+def test_vectors_of_another_length_and_other_summands_are_refused() -> None:
+    gram = ScoreGram(np.eye(2), np.zeros(2), None, 3)
+    with pytest.raises(GramError, match=r"weights must have shape \(2,\), got \(3,\)"):
+        gram.value([0.2, 0.3, 0.5])
+    with pytest.raises(TypeError, match="unsupported operand"):
+        gram + 1  # type: ignore[operator]
+    with pytest.raises(GramError, match="n must be an integer"):
+        ScoreGram(np.eye(2), np.zeros(2), None, 1.5)  # type: ignore[arg-type]
+    assert repr(gram) == "ScoreGram(k=2, n=3, c=None, '')"

@@ -393,6 +393,8 @@ def test_bad_settings_are_refused(reference: SyntheticProblem) -> None:
     for options, message in (
         ({"estimator": "stien"}, "unknown estimator 'stien'"),
         ({"n_noise": 0}, "n_noise must be at least 1"),
+        ({"n_noise": 1.5}, "n_noise must be at least 1, and an integer; got 1.5"),
+        ({"noise": "ambiant"}, "'reduced' or 'ambient', got 'ambiant'"),
         ({"dtype": np.int64}, "float32 or float64"),
     ):
         with pytest.raises(GramError, match=message):
