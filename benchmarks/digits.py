@@ -17,6 +17,8 @@ auxiliaries' class laws are nearly one law, so the last two terms nearly cancel.
 cells and pictures are cached: a run that was stopped goes on where it was.
 """
 
+import argparse
+import json
 import sys
 import time
 from pathlib import Path
@@ -45,16 +47,19 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=1, help="worker processes")
     parser.add_argument("--device", default="cpu", help="torch device of the networks")
     parser.add_argument("--out", default=None, help="folder for checkpoints, tables and figures")
+    parser.add_argument("--collect", action="store_true", help="tables and figures of the finished cells, no computing")
     args = parser.parse_args(argv)
     if args.seed < 0 or args.jobs < 1:
         parser.error("--seed must be at least 0 and --jobs at least 1")
     study = QUICK if args.quick else STUDIES[args.data]
     try:
-        pools, judge = pools_and_judge(study, args.seed)
+        pools, _ = pools_and_judge(study, args.seed)
         folder = prepare_folder(args.out or f"results/digits_{'quick' if args.quick else args.data}")
     except (OutputError, DataUnavailable) as error:
         parser.error(str(error))
     started = time.perf_counter()
+    if args.collect:
+        return _report(folder, _finished(folder), study, args, started)
     _, _, held_out = train_auxiliaries(study, pools, folder, seed=args.seed, device=args.device, progress=True)
     window = find_window(str(folder), held_out, args.device, args.seed)
     write_json(folder / "window.json", window)
@@ -62,6 +67,22 @@ def main(argv: list[str] | None = None) -> int:
         Cell(n, draw, args.seed, study, str(folder), args.device) for draw in range(study.draws) for n in study.sizes
     ]
     records = run_cells(run_cell, cells, n_jobs=args.jobs, title="draws of the target")
+    return _report(folder, records, study, args, started)
+
+
+def _finished(folder: Path) -> list[Row]:
+    """Records of the cells that are done."""
+    paths = sorted((folder / "cells").glob("*.json"))
+    if not paths:
+        raise SystemExit(f"python -m benchmarks.digits: no finished cell in {str(folder)!r}")
+    return [json.loads(path.read_text()) for path in paths]
+
+
+def _report(folder: Path, records: list[Row], study: Study, args: argparse.Namespace, started: float) -> int:
+    """Tables and figures of these cells."""
+    window = json.loads((folder / "window.json").read_text())
+    _, judge = pools_and_judge(study, args.seed)
+    share = f"{len(records)} of {study.draws * len(study.sizes)}"
     rows = [{"n": r["spec"]["n"], "draw": r["spec"]["draw"], **row} for r in records for row in r["rows"]]
     write_rows(folder, "methods", rows)
     kept = ("weights", "low", "high", "geometric_share", "arithmetic_share", "seconds")
@@ -69,9 +90,10 @@ def main(argv: list[str] | None = None) -> int:
     write_rows(folder, "weights", fits)
     summary = summarise(rows, fits) | {"judge": {"true_rate": judge.true_rate, "false_rate": judge.false_rate}}
     summary["window"] = [window["t_min"], window["t_max"], window["chosen"]]
-    record = {"summary": summary, "quick": args.quick, "seconds": time.perf_counter() - started}
+    record = {"cells": share, "summary": summary, "quick": args.quick, "seconds": time.perf_counter() - started}
     write_json(folder / "summary.json", record | provenance(args.seed))
     draw_figure(folder, study)
+    print(f"{share} cells")
     print(as_text(summary))
     print(f"{record['seconds']:.0f} s; tables and figures in {folder}")
     return 0

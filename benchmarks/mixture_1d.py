@@ -9,6 +9,8 @@ chosen and stopped on a quarter of the data, averaged weights). Distances are in
 Everything is cached: a run that was stopped goes on where it was. Tables are CSV and JSON lines, figures PNG and PDF.
 """
 
+import argparse
+import json
 import sys
 import time
 from functools import partial
@@ -36,6 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=1, help="worker processes")
     parser.add_argument("--device", default="cpu", help="torch device of the networks")
     parser.add_argument("--out", default=None, help="folder for checkpoints, tables and figures")
+    parser.add_argument("--collect", action="store_true", help="tables and figures of the finished cells, no computing")
     args = parser.parse_args(argv)
     if args.seed < 0 or args.jobs < 1:
         parser.error("--seed must be at least 0 and --jobs at least 1")
@@ -45,32 +48,45 @@ def main(argv: list[str] | None = None) -> int:
     except OutputError as error:
         parser.error(str(error))
     started = time.perf_counter()
+    if args.collect:
+        return _report(folder, _finished(folder), scale, args, started)
     train = partial(_train, scale=scale, folder=str(folder), seed=args.seed, device=args.device)
-    trained = run_cells(train, [0, 1], n_jobs=min(args.jobs, 2), title="auxiliaries")
+    write_rows(folder, "auxiliaries", run_cells(train, [0, 1], n_jobs=min(args.jobs, 2), title="auxiliaries"))
     window = find_window(str(folder), args.seed, args.device)
     write_json(folder / "window.json", window)
     cells = [
         Cell(n, draw, args.seed, scale, str(folder), args.device) for draw in range(scale.seeds) for n in scale.sizes
     ]
     records = run_cells(run_cell, cells, n_jobs=args.jobs, title="draws of the target")
+    specs = [(n, draw) for n in scale.sizes if n in (256, 1024) for draw in range(min(scale.seeds, 3))]
+    published = partial(_published, scale=scale, folder=str(folder), seed=args.seed, device=args.device)
+    write_rows(folder, "published_way", run_cells(published, specs, n_jobs=1, title="published way"))
+    return _report(folder, records, scale, args, started)
+
+
+def _finished(folder: Path) -> list[Row]:
+    """Records of the cells that are done."""
+    paths = sorted((folder / "cells").glob("*.json"))
+    if not paths:
+        raise SystemExit(f"python -m benchmarks.mixture_1d: no finished cell in {str(folder)!r}")
+    return [json.loads(path.read_text()) for path in paths]
+
+
+def _report(folder: Path, records: list[Row], scale: Scale, args: argparse.Namespace, started: float) -> int:
+    """Tables and figures of these cells."""
+    window = json.loads((folder / "window.json").read_text())
+    published = read_rows(folder, "published_way") if (folder / "published_way.jsonl").exists() else []
     rows = [{"n": r["spec"]["n"], "draw": r["spec"]["draw"], **row} for r in records for row in r["rows"]]
     write_rows(folder, "methods", rows)
-    fits = [
-        {"n": r["spec"]["n"], "draw": r["spec"]["draw"], **{k: r[k] for k in ("weight", "low", "high", "cpu_s")}}
-        for r in records
-    ]
+    kept = ("weight", "low", "high", "cpu_s")
+    fits = [{"n": r["spec"]["n"], "draw": r["spec"]["draw"], **{k: r[k] for k in kept}} for r in records]
     write_rows(folder, "weights", fits)
-    sizes = [n for n in scale.sizes if n in (256, 1024)]
-    specs = [(n, draw) for n in sizes for draw in range(min(scale.seeds, 3))]
-    published = run_cells(
-        partial(_published, scale=scale, folder=str(folder), seed=args.seed, device=args.device), specs, n_jobs=1,
-        title="published way",
-    )  # fmt: skip
-    write_rows(folder, "published_way", published)
     summary = summarise(rows, fits, published, window)
-    record = {"auxiliaries": trained, "summary": summary, "quick": args.quick, "seconds": time.perf_counter() - started}
+    share = f"{len(records)} of {scale.seeds * len(scale.sizes)}"
+    record = {"cells": share, "summary": summary, "quick": args.quick, "seconds": time.perf_counter() - started}
     write_json(folder / "summary.json", record | provenance(args.seed))
     draw_figure(folder)
+    print(f"{share} cells")
     print(as_text(summary))
     print(f"{record['seconds']:.0f} s; tables and figures in {folder}")
     return 0
@@ -148,8 +164,6 @@ def as_text(summary: Row) -> str:
 
 def draw_figure(folder: Path) -> None:
     """Distances against n, and fitted weights with their intervals, from the written files."""
-    import json
-
     from matplotlib.figure import Figure
 
     rows, fits = read_rows(folder, "methods"), read_rows(folder, "weights")
