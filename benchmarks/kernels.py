@@ -9,7 +9,6 @@ Contenders run in turn, A B A B ..., in CPU time; the ratio of minima is reporte
 Read ratios, never seconds.
 """
 
-import argparse
 import sys
 import time
 import tracemalloc
@@ -28,7 +27,7 @@ from sfbench.statistics import GramSettings, score_gram, simulated_grams
 from solvers import solve_many
 from synthetic import GaussianMixture, make_problem
 
-from .study import Row, write_rows
+from .study import OneLineParser, Row, write_rows
 
 SHAPES = ((100_000, 2, 4), (100_000, 64, 16), (10_000, 784, 32))
 _FLOOR_CHUNKS = (512, 2048, 8192)
@@ -236,7 +235,7 @@ def sweep_rows(seeds: int) -> list[Row]:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the kernels benchmark and print its table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.kernels", description=(__doc__ or "").split("\n")[0])
+    parser = OneLineParser(prog="python -m benchmarks.kernels", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="fewer repeats and seeds")
     parser.add_argument("--out", default="results/kernels", help="folder for the table")
     args = parser.parse_args(argv)

@@ -88,7 +88,13 @@ class ErrorTerms:
 
 
 def check(observed: Estimate | float, bound: Bound, *, z: float = 5.0) -> BoundCheck:
-    """Compare an observation with a bound, allowing z standard errors of a Monte Carlo observation."""
+    """Compare an observation with a bound, allowing z standard errors of a Monte Carlo observation.
+
+    Raises
+    ------
+    GramError, NotFiniteError
+        For a negative z, or an observation that is not finite.
+    """
     if not z >= 0:  # also if it is NaN
         raise GramError(f"z must be at least 0 standard errors, got {z!r}")
     estimate = observed if isinstance(observed, Estimate) else Estimate(float(observed))
@@ -105,6 +111,11 @@ def prior_mismatch(target: Law, process: ForwardProcess, t_max: float) -> Bound:
     (exact for a Gaussian), and ``E KL(N(alpha x_0, sigma^2 I) || prior)``, a second moment, for a pool.
 
     **Assumptions**: the target is a mixture, or a pool of rank at most 2.
+
+    Raises
+    ------
+    GridError, GramError
+        For a final time that is not positive and finite, or a target beyond the assumptions.
     """
     if not 0 < t_max < np.inf:
         raise GridError(f"t_max must be positive and finite, got {t_max!r}")
@@ -164,6 +175,18 @@ def instance_certificate(objective: float, mismatch: Bound) -> Bound:
 
     **Guarantee**: upper, for any weights, score models and target. **Assumptions**: J(w) is the ``girsanov``-weighted
     objective with the target's true score on [delta, T], Novikov's condition, exact solution of the reverse SDE.
+
+    Parameters
+    ----------
+    objective : float
+        J(w), with its constant c: ``population.value(weights)`` of :func:`sfbench.population_gram`.
+    mismatch : Bound
+        :func:`prior_mismatch` at T.
+
+    Raises
+    ------
+    GramError
+        If J(w) is negative or not finite.
     """
     if not np.isfinite(objective) or objective < -1e-9:
         raise GramError(f"J(w) must be a finite non-negative number (with its constant c), got {objective!r}")
@@ -189,6 +212,20 @@ def slow_rate(moments: Contributions, n: int, delta: float = 0.05) -> Bound:
 
     **Guarantee**: upper with probability ``1 - delta``, any target (the slow rate ``n^{-1/2}``, TV ``n^{-1/4}``).
     **Assumptions**: i.i.d. samples with finite fourth moments of scores; variances from an independent stream.
+
+    Parameters
+    ----------
+    moments : Contributions
+        Per-sample terms of an independent stream: ``score_gram(..., keep=n).contributions``.
+    n : int
+        Sample size of the fit.
+    delta : float
+        Probability with which the bound may fail.
+
+    Raises
+    ------
+    GramError
+        For ``n < 1``, delta outside (0, 1), or fewer than two rows of moments.
     """
     _check_n_delta(n, delta)
     _check_moments(moments)
@@ -206,6 +243,22 @@ def fast_rate(population: ScoreGram, moments: Contributions, n: int, weights: Ar
 
     **Guarantee**: asymptotic and tight (the fast rate ``n^{-1}``, TV ``n^{-1/2}``), for the mean of the excess.
     **Assumptions**: w* interior, G positive definite on the tangent space, i.i.d. samples.
+
+    Parameters
+    ----------
+    population : ScoreGram
+        Population statistics: their G.
+    moments : Contributions
+        Per-sample terms of an independent stream, for S.
+    n : int
+        Sample size of the fit.
+    weights : array_like, shape (k,)
+        The population optimum w*.
+
+    Raises
+    ------
+    GramError
+        For an optimum on the boundary or off the simplex, ``n < 1``, or fewer than two rows of moments.
     """
     _check_n_delta(n, 0.5)
     _check_moments(moments)
@@ -223,7 +276,24 @@ def fast_rate(population: ScoreGram, moments: Contributions, n: int, weights: Ar
 def error_terms(
     population: ScoreGram, weights: ArrayLike, optimum: ArrayLike, gap: float, mismatch: Bound
 ) -> ErrorTerms:
-    """Separate the error of a run into its terms; the excess is that of the weights over the population optimum."""
+    """Separate the error of a run into its terms; the excess is that of the weights over the population optimum.
+
+    Parameters
+    ----------
+    population : ScoreGram
+        Population statistics with their constant c.
+    weights, optimum : array_like, shape (k,)
+        Fitted weights and population optimum.
+    gap : float
+        Certified duality gap of the fit.
+    mismatch : Bound
+        :func:`prior_mismatch` at T.
+
+    Raises
+    ------
+    GramError
+        If c is not known.
+    """
     if population.c is None:
         raise GramError("error terms need the constant c of the objective: a target whose own score is known")
     best = max(population.value(optimum), 0.0)
