@@ -37,7 +37,7 @@ from .sampling_experiments import (
 )
 from .sampling_experiments import vertices as vertices_experiment
 from .sampling_figures import draw_figures
-from .study import write_rows
+from .study import read_rows, write_rows
 
 EXPERIMENTS: dict[str, Callable[[Scale, int], list[Row]]] = {
     "laws": laws_and_samplers,
@@ -64,6 +64,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="fewer seeds and sizes: about a minute")
     parser.add_argument("--seed", type=int, default=1, help="root seed")
     parser.add_argument("--jobs", type=int, default=2, help="worker processes")
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=[*EXPERIMENTS, "cost"],
+        help="run this alone, the rest is in --out; repeat",
+    )
     parser.add_argument("--out", default="results/sampling_error", help="folder for tables and figures")
     args = parser.parse_args(argv)
     if args.seed < 0 or args.jobs < 1:
@@ -76,15 +82,27 @@ def main(argv: list[str] | None = None) -> int:
     started = time.perf_counter()
     from joblib import Parallel, delayed, parallel_config
 
-    rows: dict[str, list[Row]] = {"cost": cost(scale, args.seed)}  # alone: nothing beside it disturbs the ratio
+    wanted = args.only or [*EXPERIMENTS, "cost"]
+    rows: dict[str, list[Row]] = {}
+    if "cost" in wanted:  # alone: nothing beside it disturbs the ratio
+        rows["cost"] = cost(scale, args.seed)
+    names = [name for name in EXPERIMENTS if name in wanted]
     with parallel_config(backend="loky", inner_max_num_threads=1) if args.jobs > 1 else parallel_config():
         found = Parallel(n_jobs=args.jobs, batch_size=1)(
-            delayed(run_experiment)(name, scale, args.seed) for name in EXPERIMENTS
+            delayed(run_experiment)(name, scale, args.seed) for name in names
         )
-    rows |= dict(zip(EXPERIMENTS, found, strict=True))
-    rows["summary"] = summary(rows["laws"])
+    rows |= dict(zip(names, found, strict=True))
     for name, table in rows.items():
-        write_rows(folder, name, table)
+        write_rows(folder, name, [row | {"scale": "quick" if args.quick else "full"} for row in table])
+    missing = [name for name in (*EXPERIMENTS, "cost") if not (folder / f"{name}.jsonl").exists()]
+    if missing:
+        print(f"tables in {folder}; claims and figures wait for {', '.join(missing)}")
+        return 0
+    rows = {name: read_rows(folder, name) for name in (*EXPERIMENTS, "cost")}
+    if len({row["scale"] for table in rows.values() for row in table}) > 1:
+        parser.error(f"{str(folder)!r} holds tables of quick and of full runs; give --out another folder")
+    rows["summary"] = summary(rows["laws"])
+    write_rows(folder, "summary", rows["summary"])
     claims: list[dict[str, Any]] = evaluate_claims(rows)
     record = {"claims": claims, "quick": args.quick, "seconds": time.perf_counter() - started}
     write_json(folder / "claims.json", record | provenance(args.seed))

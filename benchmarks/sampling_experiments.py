@@ -90,13 +90,13 @@ QUICK = Scale(
     2,
     100_000,
     (1, 8),
-    (1, 64),
+    (1, 16),
     4,
     (24, 32, 320),
     ("EM, uniform", "EM", "exponential 2M", "DPM-Solver++(2M)"),
     1500,
     512,
-    5,
+    4,
     True,
 )
 
@@ -123,7 +123,7 @@ def laws_and_samplers(scale: Scale, seed: int) -> list[Row]:
     """Exact TV between fused law and barycenter, every method's TV to both, mode mass on x > 0."""
     problem = reference_problem()
     rows: list[Row] = []
-    superdiff_steps = 256 if scale.quick else 512
+    superdiff_steps = 200 if scale.quick else 512
     for w in WEIGHTS:
         fused, pool = fused_score(problem, w), LogLinearPool(problem.auxiliaries, w)
         exact = fokker_planck_1d(fused, n_cells=scale.cells)
