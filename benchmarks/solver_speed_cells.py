@@ -51,7 +51,8 @@ def measure_cell(names: Sequence[str], family: str, k: int, rank: str, seed: int
     # The second family at other seeds than the rules of "auto" were set on.
     first = 1000 * seed + (0 if family == "general" else 500)
     problems = [SimplexQP(*make_qp(k, rank, first + i, family)) for i in range(1 if k >= 500 else 3)]
-    repeats = 2 if k >= 2000 else 5 if k >= 500 or quick else 40 if k <= 20 else 9
+    repeats = 5 if k >= 500 or quick else 40 if k <= 20 else 9
+    slow = 2e-2 if k < 500 else 0.5
     order = [name for name in names if k <= LARGEST.get(name, (k, ""))[0]]
     best = {name: [np.inf] * len(problems) for name in order}
     gaps = dict.fromkeys(order, 0.0)
@@ -64,7 +65,7 @@ def measure_cell(names: Sequence[str], family: str, k: int, rank: str, seed: int
         for index in rng.permutation(len(order)):
             name = order[index]
             # Slow calls need no more repeats to be told from fast ones.
-            if (2e-2 if repeat > 2 else 2.0 if repeat > 1 else np.inf) < best[name][0] < np.inf:
+            if (slow if repeat > 2 else 2.0 if repeat > 1 else np.inf) < best[name][0] < np.inf:
                 continue
             # A few fast calls in a row: the first finds the caches full of the solver before it.
             for i, problem in [*enumerate(problems)] * (5 if best[name][0] < 1e-3 else 1):
