@@ -43,7 +43,10 @@ def likelihood_fit(
     """
     laws = [law for law in auxiliaries if isinstance(law, GaussianMixture | EmbeddedMixture)]
     if len(laws) < len(auxiliaries):
-        raise ModelError("objective 'likelihood' needs auxiliaries with densities (laws); use 'score_matching'")
+        raise ModelError(
+            "objective 'likelihood' needs auxiliaries with densities (laws); use 'score_matching', or "
+            "sfbench.sampling.fit_from_scores"
+        )
     if laws[0].dim != x.shape[1]:
         raise ModelError(f"models live in {laws[0].dim} dimensions, data in {x.shape[1]}")
     subspace = common_subspace(laws)

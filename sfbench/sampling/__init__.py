@@ -8,6 +8,7 @@ and its result names the one it holds.
 from .api import sample
 from .errors import DivergenceError, DivergenceWarning, TrustWarning
 from .integrators import AdaptiveFlow, EulerMaruyama, Exponential, Heun, Integrator, PredictorCorrector
+from .path_likelihood import PathRatios, ScoreLikelihoodFit, fit_from_scores, path_ratios
 from .result import Diagnostics, SampleResult
 from .samplers import CorrectedSampler, FlowSampler, FusedSampler, known_integrators
 
@@ -23,9 +24,13 @@ __all__ = [
     "FusedSampler",
     "Heun",
     "Integrator",
+    "PathRatios",
     "PredictorCorrector",
     "SampleResult",
+    "ScoreLikelihoodFit",
     "TrustWarning",
+    "fit_from_scores",
     "known_integrators",
+    "path_ratios",
     "sample",
 ]
