@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import published_way, solver_speed
+from benchmarks import published_way, solver_speed, window_bias
 from solvers import SimplexQP
 from synthetic import make_problem
 
@@ -78,3 +78,14 @@ def test_both_ways_of_the_comparison_share_one_objective() -> None:
     assert estimate.gradient(w) @ along == pytest.approx(slope, abs=0.005)
     assert objective.minibatch_gradient(w, rng) @ along == pytest.approx(slope, abs=0.03)
     assert estimate.hessian(w) @ along @ along == pytest.approx(exact.hessian(w) @ along @ along, rel=0.01)
+
+
+def test_window_bias_study_tells_the_cases_apart(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = [(name, target, models, sizes[:1], *rest) for name, target, models, sizes, *rest in window_bias.cases()]
+    monkeypatch.setattr(window_bias, "cases", lambda: few)
+    assert window_bias.main(["--draws", "2"]) == 0
+    assert "warned 2 of 2" in capsys.readouterr().out
+    monkeypatch.setattr(window_bias, "cases", lambda: [(*case[:-1], not case[-1]) for case in few])
+    assert window_bias.main(["--draws", "2"]) == 1
