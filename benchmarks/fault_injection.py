@@ -37,7 +37,7 @@ def start(folder: Path, *options: str, limit: Callable[[], None] | None = None) 
     )  # fmt: skip
 
 
-def finish(process: subprocess.Popen[str], timeout: float = 600.0) -> tuple[int, str, str]:
+def finish(process: subprocess.Popen[str], timeout: float = 1800.0) -> tuple[int, str, str]:
     """Exit code and output of a study that is left alone."""
     out, err = process.communicate(timeout=timeout)
     return process.returncode, out, err
@@ -60,7 +60,7 @@ def count_cells(folder: Path) -> int:
         return 0
 
 
-def wait_for_cells(folder: Path, more_than: int, process: subprocess.Popen[str], timeout: float = 300.0) -> None:
+def wait_for_cells(folder: Path, more_than: int, process: subprocess.Popen[str], timeout: float = 1800.0) -> None:
     """Wait until more results are committed than there were, or the study ends."""
     deadline = time.monotonic() + timeout
     while count_cells(folder) <= more_than and process.poll() is None:
@@ -109,7 +109,7 @@ def kill_at_random(
             wait_for_cells(folder, before, process)
             time.sleep(float(rng.exponential(0.3)))
         else:
-            time.sleep(float(rng.uniform(0.0, 4.0)))
+            time.sleep(float(rng.uniform(0.0, 3.0)))
         in_mid_run += process.poll() is None
         kill_group(process)
         progress.append(count_cells(folder) - before)

@@ -1,6 +1,7 @@
 r"""Injecting faults into studies: ``python -m benchmarks.faults``.
 
-1. ``kills``: SIGKILL at 100 random moments, half of them from the start of the process on, half after new results;
+1. ``kills``, ``kills_two``: SIGKILL at 100 random moments in all, with one worker and with two; half of them from the
+   start of the process on, half after new results;
 2. ``writers``: 2, 3 and 4 processes on one store;
 3. ``signals``: Ctrl-C and SIGTERM with 1 and 2 workers;
 4. ``bits``: a bit flipped in each of 200 random places, with the seal and without;
@@ -17,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import final
 
@@ -83,20 +85,17 @@ def row(fault: str, seen: str, right: bool) -> Row:
     return {"fault": fault, "seen": seen, "right": right}
 
 
-def kills(bench: Bench) -> list[Row]:
-    """SIGKILL at random moments, one worker and two."""
-    rows = []
-    for jobs in (1, 2):
-        n = bench.scale.kills // 2
-        found = kill_at_random(
-            bench.folder / f"kills{jobs}", kills=n, cells=bench.scale.cells, least_ms=bench.scale.least_ms, jobs=jobs,
-            rng=bench.rng,
-        )  # fmt: skip
-        moved = sum(kept > 0 for kept in found.progress)
-        seen = f"{found.in_mid_run} in mid-run, {moved} after new results, none lost any: {min(found.progress) >= 0}"
-        right = found.digest == bench.reference and min(found.progress) >= 0
-        rows.append(row(f"{n} kills at random moments, {jobs} worker(s)", seen, right))
-    return rows
+def kills(bench: Bench, jobs: int = 1) -> list[Row]:
+    """SIGKILL at random moments."""
+    n = bench.scale.kills // 2
+    found = kill_at_random(
+        bench.folder / f"kills{jobs}", kills=n, cells=bench.scale.cells, least_ms=bench.scale.least_ms, jobs=jobs,
+        rng=bench.rng,
+    )  # fmt: skip
+    moved = sum(kept > 0 for kept in found.progress)
+    seen = f"{found.in_mid_run} in mid-run, {moved} after new results, none lost any: {min(found.progress) >= 0}"
+    right = found.digest == bench.reference and min(found.progress) >= 0
+    return [row(f"{n} kills at random moments, {jobs} worker(s)", seen, right)]
 
 
 def writers(bench: Bench) -> list[Row]:
@@ -203,6 +202,7 @@ PARTS: dict[str, Callable[[Bench], list[Row]]] = {
     "signals": signals,
     "dask": dask,
     "kills": kills,
+    "kills_two": partial(kills, jobs=2),
 }
 
 
@@ -220,7 +220,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         folder = prepare_folder(args.out)
         with tempfile.TemporaryDirectory() as place:
-            wanted = "kills" in args.part
+            wanted = {"kills", "kills_two"} & set(args.part)
             cells = scale.cells if wanted else 2
             reference = uninterrupted(Path(place) / "reference", cells, scale.least_ms, n_jobs=2)
             bench = Bench(scale, Path(place), reference, np.random.default_rng(args.seed))

@@ -29,6 +29,7 @@ from .subspace import Mixture, Subspace, common_subspace
 PartitionMethod = Literal["auto", "closed form", "quadrature", "envelope"]
 _ENVELOPE_DRAWS = 200_000
 _SMALLEST_ACCEPTANCE = 1e-3
+_LARGEST_LOG_MASS = 2.0  # of a product envelope that still leaves less variance than the arithmetic mixture
 _BLOCK = 1 << 20  # numbers proposed at a time
 _ROUNDING = 1e-6  # by how much a ratio may exceed its bound for numerical reasons
 
@@ -120,6 +121,13 @@ class LogLinearPool:
                 return Envelope(cells, cells.log_mass, -np.inf)
             return Envelope(arithmetic_mixture(self._cores, self._exponents), 0.0, -np.inf)
 
+    @cached_property
+    def _proposal(self) -> Envelope:
+        """What points are proposed from: the envelope, or the arithmetic mixture where that has less mass."""
+        if self.envelope.log_mass <= 0.0:
+            return self.envelope
+        return Envelope(arithmetic_mixture(self._cores, self._exponents), 0.0, -np.inf)
+
     def as_mixture(self) -> Mixture | None:
         """The pool itself as a mixture when that is exact: one active law, or Gaussians only; else None."""
         if len(self._active) == 1:
@@ -187,24 +195,25 @@ class LogLinearPool:
         return self.envelope.log_mass + self.envelope.log_floor, min(0.0, self.envelope.log_mass)
 
     def _log_partition_by_envelope(self, n: int, rng: np.random.Generator) -> Estimate:
-        ratio = np.exp(np.concatenate([self._log_ratio(y) for y in self._proposals(n, rng)]))
+        # The ratio to the product envelope is bounded below too: less variance, until its mass is a multiple of Z.
+        source = self.envelope if self.envelope.log_mass <= _LARGEST_LOG_MASS else self._proposal
+        ratio = np.exp(np.concatenate([self._log_ratio(y, source) for y in self._proposals(n, source, rng)]))
         mean, error = float(ratio.mean()), float(ratio.std(ddof=1) / np.sqrt(n))
         if mean < _SMALLEST_ACCEPTANCE:
             raise EffectiveSampleSizeError(
                 f"log Z rests on an acceptance rate of {mean:.2g}: these laws have almost no overlap in d = {self.dim}"
             )
-        return Estimate(self.envelope.log_mass + float(np.log(mean)), error / mean, n, "envelope")
+        return Estimate(source.log_mass + float(np.log(mean)), error / mean, n, "envelope")
 
-    def _proposals(self, n: int, rng: np.random.Generator) -> Iterator[Float64Array]:
+    def _proposals(self, n: int, source: Envelope, rng: np.random.Generator) -> Iterator[Float64Array]:
         """Draws from the envelope, n in all, in blocks of bounded size."""
         rows = max(_BLOCK // self._cores[0].dim, 1)
         for start in range(0, n, rows):
-            yield self.envelope.mixture.sample(min(rows, n - start), rng=rng)
+            yield source.mixture.sample(min(rows, n - start), rng=rng)
 
-    def _log_ratio(self, y: Float64Array) -> Float64Array:
-        """Log of pool over envelope at core points, between ``log_floor`` and 0."""
-        envelope = self.envelope
-        ratio = np.asarray(self._pooled(y) - envelope.log_mass - envelope.mixture.log_prob(y), dtype=np.float64)
+    def _log_ratio(self, y: Float64Array, source: Envelope) -> Float64Array:
+        """Log of pool over proposal at core points, at most 0."""
+        ratio = np.asarray(self._pooled(y) - source.log_bound(y), dtype=np.float64)
         if ratio.size and ratio.max() > _ROUNDING:
             raise IntractableError(f"the envelope of {self!r} is exceeded by a factor {np.exp(ratio.max()):.6g}")
         return ratio
@@ -255,8 +264,8 @@ class LogLinearPool:
         found, proposed = 0, 0
         while found < count:
             batch = int(np.clip(1.2 * (count - found) * (proposed + 1) / (found + 1) + 64, 64, 200_000))
-            for y in self._proposals(batch, rng):
-                keep = y[np.log(rng.random(len(y))) < self._log_ratio(y)]
+            for y in self._proposals(batch, self._proposal, rng):
+                keep = y[np.log(rng.random(len(y))) < self._log_ratio(y, self._proposal)]
                 accepted.append(keep)
                 found, proposed = found + len(keep), proposed + len(y)
             if proposed > 20 / _SMALLEST_ACCEPTANCE and found < _SMALLEST_ACCEPTANCE * proposed:

@@ -4,8 +4,10 @@ For exponents ``0 < w_i <= 1``, subadditivity of ``a -> a^w`` gives, with ``c_ij
 
     prod_i p_i^{w_i} = prod_i (sum_j c_ij N_ij)^{w_i}  <=  sum over tuples (j_1..j_k) of  prod_i (c_ij_i N_ij_i)^{w_i},
 
-a Gaussian mixture with known mass ``M``: the precision of a tuple is ``sum_i w_i S_ij_i^{-1}``. The ratio pool/envelope
-lies in ``[prod_i m_i^{w_i - 1}, 1]`` (power means), so rejection from the envelope draws exact i.i.d. samples with an
+a Gaussian mixture with known mass ``M``: the precision of a tuple is ``sum_i w_i S_ij_i^{-1}``. Its density needs no
+sum over tuples: the sum of products is the product of sums ``prod_i sum_j (c_ij N_ij)^{w_i}``, each of which is a
+mixture with the components of p_i and their covariances divided by w_i. The ratio pool/envelope lies in
+``[prod_i m_i^{w_i - 1}, 1]`` (power means), so rejection from the envelope draws exact i.i.d. samples with an
 acceptance rate bounded below whatever the dimension and separation, and ``log Z`` lies between
 ``log M + sum_i (w_i - 1) log m_i`` and ``log M``. A pool of Gaussians is its own envelope.
 """
@@ -32,11 +34,22 @@ _MOST_TUPLES = 1 << 12  # beyond, evaluating the envelope costs more than its ac
 @final
 @dataclass(frozen=True, eq=False)
 class Envelope:
-    """``exp(log_mass) * mixture`` bounds the pool from above; log(pool/envelope) is at least ``log_floor``."""
+    """``exp(log_mass) * mixture`` bounds the pool from above; log(pool/envelope) is at least ``log_floor``.
+
+    ``factors``, if given, are mixtures whose product times ``exp(log_scale)`` is the same function, and cheaper.
+    """
 
     mixture: GaussianMixture | GridLaw
     log_mass: float
     log_floor: float
+    factors: tuple[GaussianMixture, ...] = ()
+    log_scale: float = 0.0
+
+    def log_bound(self, y: Float64Array) -> Float64Array:
+        """Log of the bound at points (n, r), shape (n,)."""
+        if not self.factors:
+            return np.asarray(self.log_mass + self.mixture.log_prob(y), dtype=np.float64)
+        return np.asarray(self.log_scale + sum(factor.log_prob(y) for factor in self.factors), dtype=np.float64)
 
 
 def product_envelope(mixtures: Sequence[GaussianMixture], weights: Float64Array) -> Envelope:
@@ -71,9 +84,25 @@ def product_envelope(mixtures: Sequence[GaussianMixture], weights: Float64Array)
             log_c += w * (np.log(p.weights) - 0.5 * p.spectrum.log_det())[index[:, i]]
     log_mass = float(scipy.special.logsumexp(log_c))
     counts = np.array([len(a) for a in alive], dtype=np.float64)
-    return Envelope(
-        GaussianMixture(_normalised(log_c), mean, spectrum), log_mass, float(((weights - 1.0) * np.log(counts)).sum())
+    factors, log_scales = zip(
+        *(_tempered(p, float(w), a) for p, w, a in zip(mixtures, weights, alive, strict=True)), strict=True
     )
+    return Envelope(
+        GaussianMixture(_normalised(log_c), mean, spectrum),
+        log_mass,
+        float(((weights - 1.0) * np.log(counts)).sum()),
+        factors,
+        float(sum(log_scales)),
+    )
+
+
+def _tempered(mixture: GaussianMixture, power: float, alive: np.ndarray) -> tuple[GaussianMixture, float]:
+    """``sum_j (c_j N_j)^power`` over the given components, as a mixture and the log of its mass."""
+    spectrum, d = mixture.spectrum.subset(alive), mixture.dim
+    log_c = power * np.log(mixture.weights[alive]) - 0.5 * d * np.log(power)
+    log_c += 0.5 * (1.0 - power) * (spectrum.log_det() + d * np.log(2 * np.pi))
+    wide = Spectrum(spectrum.values / power, d, spectrum.basis)
+    return GaussianMixture(_normalised(log_c), mixture.means[alive], wide), float(scipy.special.logsumexp(log_c))
 
 
 def _normalised(log_c: Float64Array) -> Float64Array:

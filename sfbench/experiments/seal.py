@@ -5,7 +5,6 @@ rest, a small file beside it therefore holds the hash of the whole file; a write
 The same file is the lock that writers take in turn (``flock``), so that a seal is never made of a changing file.
 """
 
-import fcntl
 import hashlib
 import os
 import time
@@ -50,6 +49,8 @@ class Seal:
         OutputError
             If the file cannot be made; names the path.
         """
+        import fcntl  # of POSIX alone; reading a store works without
+
         try:
             handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:

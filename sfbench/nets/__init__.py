@@ -8,10 +8,11 @@ torch; importing this package does.
 from .adapter import NetworkDivergence, NetworkScore
 from .checkpoint import CheckpointError, checkpoint_summary, load_checkpoint, save_checkpoint
 from .lora import fine_tune, fine_tune_lora
+from .losses import denoising_loss
 from .networks import ScoreMLP, ScoreUNet, build_network
 from .parameterisation import Parameterisation, from_score, to_score
 from .settings import DivergedError, TrainingError, TrainingSettings
-from .training import TrainingResult, denoising_loss, train_score_network
+from .training import TrainingResult, train_score_network
 from .windows import WindowReport, inspect_windows
 
 __all__ = [

@@ -26,16 +26,15 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from .._typing import Float64Array, SeedLike
+from .._typing import SeedLike
 from ..errors import ModelError, NotFiniteError
 from ..processes import ForwardProcess
 from .adapter import NetworkScore
 from .checkpoint import CheckpointError, describe_process, load_tensors, read_files, save_checkpoint, write_files
-from .networks import coefficients
-from .parameterisation import Parameterisation, check_parameterisation, to_noise
+from .losses import Batch, TimeTable, loss_per_point, losses_of, noised, validation_batch
+from .parameterisation import Parameterisation, check_parameterisation
+from .progress import TrainingBar
 from .settings import DivergedError, TrainingError, TrainingSettings
-
-_TABLE = 4097
 
 
 @final
@@ -136,24 +135,6 @@ def train_score_network(
     return result
 
 
-def denoising_loss(
-    score: NetworkScore, x: ArrayLike, *, t_min: float = 1e-4, n_draws: int = 8, rng: SeedLike = 0
-) -> tuple[float, float]:
-    """Denoising loss per coordinate of a trained network on points x (m, d), and its standard error over points.
-
-    Uses the training loss with antithetic noise at times spread evenly in log SNR.
-    """
-    points = torch.from_numpy(np.array(x, dtype=np.float32))
-    if points.ndim != 2 or points.shape[1] != score.dim or not len(points):
-        raise TrainingError(f"x must have shape (m, {score.dim}) with m >= 1, got {tuple(points.shape)}")
-    seed = int(np.random.default_rng(rng).integers(0, 2**62))
-    batch = _validation_batch(points, score.process, t_min, n_draws, seed)
-    losses = _losses(score.module, batch, score.parameterisation, score.device, score.batch).reshape(-1, len(points))
-    per_point = losses.mean(dim=0)
-    spread = float(per_point.std()) / math.sqrt(len(points)) if len(points) > 1 else math.nan
-    return float(per_point.mean()), spread
-
-
 # ---------------------------------------------------------------------- state of a run
 @dataclass
 class _Progress:
@@ -166,18 +147,6 @@ class _Progress:
     reason: str = ""
     window: list[float] = field(default_factory=list)
     history: list[tuple[int, float, float]] = field(default_factory=list)
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class _Batch:
-    """Noised points (n, d), their noise, times (n,) and coefficients (n, 1)."""
-
-    x: Tensor
-    z: Tensor
-    t: Tensor
-    alpha: Tensor
-    sigma: Tensor
 
 
 class _Run:
@@ -209,14 +178,14 @@ class _Run:
             a for a, p in zip(self.average.parameters(), self.network.parameters(), strict=True) if p.requires_grad
         ]
         self.generator = torch.Generator().manual_seed(seed)
-        self.times = _TimeTable(process, settings.t_min)
+        self.times = TimeTable(process, settings.t_min)
         self.progress = _Progress()
-        self.validation: _Batch | None = None
+        self.validation: Batch | None = None
 
     def fix_validation(self, points: Tensor, seed: int) -> None:
         """Draw times and noise of the validation set, once."""
         s = self.settings
-        self.validation = _validation_batch(points, self.process, s.t_min, s.validation_draws, seed)
+        self.validation = validation_batch(points, self.process, s.t_min, s.validation_draws, seed)
 
     def take_step(self) -> float:
         """One optimiser step; returns the loss."""
@@ -228,9 +197,9 @@ class _Run:
         rows = torch.randint(len(self.train), (s.batch,), generator=self.generator)
         z = torch.randn((s.batch, self.train.shape[1]), generator=self.generator)
         t = self.times.stratified(s.batch, self.generator)
-        batch = _noised(self.train[rows], z, t, self.process)
+        batch = noised(self.train[rows], z, t, self.process)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=s.precision == "bfloat16"):
-            losses = _loss(self.network, batch, self.parameterisation, self.device)
+            losses = loss_per_point(self.network, batch, self.parameterisation, self.device)
         if s.weighting == "min_snr":
             snr = (batch.alpha / batch.sigma)[:, 0] ** 2
             losses = losses * (snr.clamp(max=5.0) / snr).to(losses)
@@ -253,7 +222,7 @@ class _Run:
     def validate(self) -> float:
         """Loss of the averaged weights on the fixed validation set; remembers the best."""
         assert self.validation is not None
-        loss = float(_losses(self.average, self.validation, self.parameterisation, self.device).mean())
+        loss = float(losses_of(self.average, self.validation, self.parameterisation, self.device).mean())
         if not math.isfinite(loss):
             raise DivergedError(f"validation loss {loss:g} at step {self.progress.step}")
         p = self.progress
@@ -320,7 +289,7 @@ def _loop(
     on_step: Callable[[int, float], None] | None,
 ) -> None:
     s, p = run.settings, run.progress
-    with _Bar(s.steps, p.step, progress) as bar:
+    with TrainingBar(s.steps, p.step, progress) as bar:
         while not p.reason:
             try:
                 loss = run.take_step()
@@ -351,69 +320,7 @@ def _last_good(run: _Run, folder: Path | None) -> str:
     return f"the last good state stays in {str(folder / 'state')!r}; {advice}"
 
 
-# ---------------------------------------------------------------------- losses, times, data
-def _loss(network: nn.Module, batch: _Batch, parameterisation: Parameterisation, device: torch.device) -> Tensor:
-    """Squared error of the predicted noise per point, averaged over coordinates, (n,)."""
-    x, z = batch.x.to(device), batch.z.to(device)
-    output = network(x, batch.t)
-    if output.shape != x.shape:
-        raise ModelError(f"the network returned shape {tuple(output.shape)} for points of shape {tuple(x.shape)}")
-    alpha, sigma = batch.alpha.to(x), batch.sigma.to(x)
-    noise = to_noise(output.to(x.dtype), x, alpha, sigma, parameterisation)
-    out: Tensor = ((noise - z) ** 2).mean(dim=1)
-    return out
-
-
-def _losses(
-    network: nn.Module, batch: _Batch, parameterisation: Parameterisation, device: torch.device, rows: int = 1024
-) -> Tensor:
-    """Losses of all points in float64, a part at a time, without gradients."""
-    parts = []
-    dtype = next((p.dtype for p in network.parameters()), torch.float32)
-    with torch.no_grad():
-        for i in range(0, len(batch.t), rows):
-            cut = slice(i, i + rows)
-            piece = _Batch(
-                batch.x[cut].to(dtype), batch.z[cut].to(dtype), batch.t[cut], batch.alpha[cut], batch.sigma[cut]
-            )
-            parts.append(_loss(network, piece, parameterisation, device).to("cpu", torch.float64))
-    return torch.cat(parts)
-
-
-def _noised(x0: Tensor, z: Tensor, t: Tensor, process: ForwardProcess) -> _Batch:
-    alpha, sigma = (v[:, None] for v in coefficients(process, t))
-    return _Batch((alpha * x0 + sigma * z).to(x0.dtype), z, t, alpha, sigma)
-
-
-class _TimeTable:
-    """Times uniform in log SNR on [t_min horizon, horizon], by a table of the schedule."""
-
-    def __init__(self, process: ForwardProcess, t_min: float) -> None:
-        self.log_t = np.linspace(math.log(t_min * process.horizon), math.log(process.horizon), _TABLE)
-        self.log_snr = process.log_snr(np.exp(self.log_t))
-
-    def at(self, shares: Float64Array) -> Tensor:
-        """Times (n,) at shares (n,) of the way from the largest log SNR to the smallest."""
-        top, low = float(self.log_snr[0]), float(self.log_snr[-1])
-        wanted = top + shares * (low - top)
-        return torch.from_numpy(np.exp(np.interp(-wanted, -self.log_snr, self.log_t)))
-
-    def stratified(self, n: int, generator: torch.Generator) -> Tensor:
-        """One time in each of n equal strata, so that no batch misses a noise level."""
-        offset = torch.rand(n, generator=generator, dtype=torch.float64)
-        return self.at(((torch.arange(n) + offset) / n).numpy())
-
-
-def _validation_batch(points: Tensor, process: ForwardProcess, t_min: float, draws: int, seed: int) -> _Batch:
-    """Every point ``2 draws`` times: antithetic noise, times stratified over the whole set and shuffled."""
-    generator = torch.Generator().manual_seed(seed)
-    n = len(points) * draws
-    t = _TimeTable(process, t_min).stratified(n, generator)[torch.randperm(n, generator=generator)]
-    z = torch.randn((n, points.shape[1]), generator=generator, dtype=torch.float32)
-    repeated = points.repeat(2 * draws, 1)
-    return _noised(repeated, torch.cat([z, -z]), torch.cat([t, t]), process)
-
-
+# ---------------------------------------------------------------------- data and identity
 def _split(
     x: ArrayLike, validation: ArrayLike | None, settings: TrainingSettings, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
@@ -467,31 +374,3 @@ def _identity(
         "parameterisation": parameterisation,
         "seed": seed,
     }
-
-
-class _Bar:
-    """A progress bar with losses, or nothing."""
-
-    def __init__(self, total: int, start: int, enabled: bool) -> None:
-        self.bar: Any = None
-        if enabled:
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-            columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            self.bar = Progress(*columns, TextColumn("{task.fields[losses]}"))
-            self.task = self.bar.add_task("training", total=total, completed=start, losses="")
-
-    def __enter__(self) -> "_Bar":
-        if self.bar is not None:
-            self.bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.bar is not None:
-            self.bar.stop()
-
-    def show(self, p: _Progress) -> None:
-        """Update counts and losses."""
-        if self.bar is not None:
-            text = f"loss {p.history[-1][1]:.4f}, validation {p.history[-1][2]:.4f}" if p.history else ""
-            self.bar.update(self.task, completed=p.step, losses=text)

@@ -104,11 +104,11 @@ def _is_running(pid: int) -> bool:
 def test_dask_over_tcp_with_a_worker_killed_in_mid_run(tmp_path: Path) -> None:
     with dask_cluster(3) as (address, workers):
         assert address.startswith("tcp://127.0.0.1:")
-        process = start(tmp_path, "--cells", str(CELLS), "--least-ms", "30", "--scheduler", address)
+        process = start(tmp_path, "--cells", str(CELLS), "--least-ms", "20", "--scheduler", address)
         wait_for_cells(tmp_path, 0, process)
         kill_workers(workers[:1])
         at_kill = count_cells(tmp_path)
         status, out, err = finish(process)
     assert status == 0, (out, err)
     assert at_kill < CELLS
-    assert store_digest(tmp_path) == uninterrupted(tmp_path / "alone", CELLS, 30.0, n_jobs=2)
+    assert store_digest(tmp_path) == uninterrupted(tmp_path / "alone", CELLS, 20.0, n_jobs=2)

@@ -201,6 +201,16 @@ def test_gaussians_without_a_product_are_not_mistaken_for_their_arithmetic_mixtu
     assert law.log_partition().method == "envelope"
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("k", [1, 2, 4])
+def test_the_envelope_factorises(layout: str, k: int) -> None:
+    """The sum over all tuples, which its mass comes from, is the product of k sums, which it is evaluated by."""
+    law = pool(k, layout=layout, m=3, d=4)
+    x = 2 * law.envelope.mixture.sample(50, rng=np.random.default_rng(0))
+    over_tuples = law.envelope.log_mass + law.envelope.mixture.log_prob(x)
+    np.testing.assert_allclose(law.envelope.log_bound(x), over_tuples, rtol=1e-10, atol=1e-10)
+
+
 @pytest.mark.parametrize("k", [70, 100])
 def test_pool_of_more_gaussians_than_array_axes(k: int) -> None:
     law = pool(k, m=1, layout="diagonal", d=3)

@@ -193,9 +193,11 @@ def test_an_envelope_that_is_exceeded_stops_the_sampler(fault: str, monkeypatch:
         monkeypatch.setattr(product_envelope, "_MOST_TUPLES", 0)
         around(GridLaw, "log_prob", lambda out, *_: out - 0.5)(monkeypatch)
     else:
-        around(log_linear_pool, "product_envelope", lambda out, *_: replace(out, log_mass=out.log_mass - 1.5))(
-            monkeypatch
-        )
+        around(
+            log_linear_pool,
+            "product_envelope",
+            lambda out, *_: replace(out, log_mass=out.log_mass - 1.5, log_scale=out.log_scale - 1.5),
+        )(monkeypatch)
     law = pool(3, layout="isotropic", m=2, d=1)
     for use in (lambda: law.sample(1000, rng=0), lambda: law.log_partition("envelope", n=1000)):
         with pytest.raises(IntractableError, match="is exceeded by a factor"):
