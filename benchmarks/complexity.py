@@ -26,7 +26,15 @@ from sfbench.statistics import ESTIMATORS
 from solvers import available_solvers
 from synthetic import EffectiveSampleSizeError, SyntheticError, known_problems, make_problem
 
-from .complexity_cells import ESTIMATOR_TIMES, CellSpec, EstimatorSpec, run_cell, run_estimator_cell, window_rows
+from .complexity_cells import (
+    ESTIMATOR_TIMES,
+    CellSpec,
+    EstimatorSpec,
+    build_problem,
+    run_cell,
+    run_estimator_cell,
+    window_rows,
+)
 from .complexity_claims import evaluate_claims, print_report
 from .complexity_plots import draw_figures
 from .study import (
@@ -51,7 +59,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--solver", nargs="+", default=["active_set", "piqp", "cvxpy", "torch"], help="backends compared"
     )
     parser.add_argument("--estimator", default="antithetic", choices=ESTIMATORS)
-    parser.add_argument("--n", default="64:65536", help="sample sizes, octaves A:B or a list A,B,C")
+    parser.add_argument("--n", default="64:65536", help="sample sizes, octaves from A up to B as A:B, or a list A,B,C")
     parser.add_argument("--d", default="4,16,128,1024", help="dimensions of the d study")
     parser.add_argument("--k", default="2,4,8,16", help="numbers of auxiliaries of the k study")
     parser.add_argument("--seeds", type=int, default=50, help="independent data draws")
@@ -99,7 +107,7 @@ def _sizes(text: str) -> list[int]:
         raise ValueError(f"--n takes A:B or a list of whole numbers, got {text!r}") from None
     if not 1 <= low <= high:
         raise ValueError(f"--n A:B needs 1 <= A <= B, got {text!r}")
-    return [low * 2**i for i in range(int(np.log2(high / low)) + 1)]
+    return sorted({*(low * 2**i for i in range(int(np.log2(high / low)) + 1)), high})
 
 
 def build_specs(args: argparse.Namespace) -> list[CellSpec]:
@@ -133,6 +141,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         folder = prepare_folder(args.out)
         specs = build_specs(args)
+        for d, k in {(spec.d, spec.k) for spec in specs}:  # a family may refuse a pair: before, not after, computing
+            build_problem(args.problem, d, k, args.seed)
         # another problem, estimator or seed is another study of the same folder; other sizes are another grid
         name = f"{args.problem}, {args.estimator}, seed {args.seed}{', quick' if args.quick else ''}"
         settings = run_settings(args)

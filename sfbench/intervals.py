@@ -13,11 +13,12 @@ The estimator minimises ``w'G_n w - 2 b_n'w`` over the simplex; per-sample gradi
 **Guarantee**: asymptotic in n. **Assumptions**: i.i.d. samples, finite fourth moments of scores.
 """
 
+import math
 from typing import Literal, get_args
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy.special import ndtr, stdtrit
 
 from solvers import solve_many
 
@@ -26,7 +27,7 @@ from .errors import GramError
 from .gram import Contributions, ScoreGram
 
 IntervalMethod = Literal["sandwich", "bootstrap"]
-_SIGNIFICANT = float(ndtr(3.0))  # three standard errors, for many samples
+_SIGNIFICANT = 0.5 * math.erfc(-3.0 / math.sqrt(2.0))  # three standard errors, for many samples
 
 
 def confidence_interval(
@@ -81,7 +82,7 @@ def _sandwich(gram: ScoreGram, weights: Float64Array, kept: Contributions, level
     spread = gradient_covariance(kept, weights)
     gradient = 2.0 * (gram.G @ weights - gram.b)
     degrees = len(kept.counts) - 1
-    free = _free_face(weights, gradient, spread / n, float(stdtrit(degrees, _SIGNIFICANT)))
+    free = _free_face(weights, gradient, spread / n, float(scipy.special.stdtrit(degrees, _SIGNIFICANT)))
     size = int(free.sum())
     low_high = np.zeros((gram.k, 2))
     if size < 2:
@@ -92,7 +93,7 @@ def _sandwich(gram: ScoreGram, weights: Float64Array, kept: Contributions, level
     inverse = np.linalg.pinv(basis.T @ (2.0 * gram.G) @ basis, rcond=1e-13, hermitian=True)
     centre = weights - basis @ (inverse @ (basis.T @ gradient))
     covariance = basis @ inverse @ (basis.T @ spread @ basis) @ inverse @ basis.T / n
-    half = float(stdtrit(degrees, 0.5 + level / 2)) * np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    half = float(scipy.special.stdtrit(degrees, 0.5 + level / 2)) * np.sqrt(np.maximum(np.diag(covariance), 0.0))
     low_high[:, 0], low_high[:, 1] = centre - half, centre + half
     return np.clip(low_high, 0.0, 1.0)
 

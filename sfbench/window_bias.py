@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-from scipy.special import fdtrc
+import scipy
 
 from solvers import solve
 
@@ -105,4 +105,4 @@ def window_bias(early: ScoreGram, late: ScoreGram, weights: Float64Array) -> Win
         return None
     statistic = rows * float(np.sum((residual + slope @ step) ** 2))
     ratio = statistic * (rows - degrees) / (degrees * (rows - 1))
-    return WindowBias(by_half[0], by_half[1], float(fdtrc(degrees, rows - degrees, ratio)))
+    return WindowBias(by_half[0], by_half[1], float(scipy.special.fdtrc(degrees, rows - degrees, ratio)))

@@ -22,11 +22,10 @@ whitened form. Extra memory is a few megabytes whatever n. Components of weight 
 """
 
 from dataclasses import dataclass
-from functools import cached_property
-from typing import final
+from functools import cache, cached_property
+from typing import Any, final
 
 import numpy as np
-from scipy.linalg.blas import dgemm, sgemm
 
 from ._covariance import Spectrum
 from ._typing import Float64Array, FloatArray, IntArray
@@ -40,7 +39,6 @@ _SMALLEST_LOG = {np.dtype(np.float64): -600.0, np.dtype(np.float32): -60.0}
 # Numbers (and their inverses) up to here keep the product form within the range of its dtype.
 _RANGE = {np.dtype(np.float64): LARGEST, np.dtype(np.float32): 1e18}
 _SMALL_DIM = 8
-_GEMM = {np.dtype(np.float64): dgemm, np.dtype(np.float32): sgemm}
 _CHUNK_BYTES = 1 << 19  # of the log joints of one chunk, and of its points: both stay in the second-level cache
 _COPY_BYTES = 1 << 23  # of the points of one chunk, at most
 
@@ -61,11 +59,19 @@ class _Prepared:
     means_sq: float  # max_j |mu_j|^2
 
 
+@cache
+def _gemm(dtype: np.dtype[np.floating]) -> Any:
+    """BLAS matrix product. Importing scipy.linalg takes a third of the time of `import sfbench`: at first use."""
+    from scipy.linalg import blas
+
+    return blas.dgemm if dtype == np.float64 else blas.sgemm
+
+
 def _add_product(out: FloatArray, a: FloatArray, b: FloatArray) -> None:
     """``out += a @ b`` in place, without a temporary; out is C-contiguous, a and b are contiguous in either order."""
     left, right = b.T, a.T  # BLAS sees the transposed product, in Fortran order
     flip_left, flip_right = not left.flags.f_contiguous, not right.flags.f_contiguous
-    _GEMM[out.dtype](
+    _gemm(out.dtype)(
         1.0,
         left.T if flip_left else left,
         right.T if flip_right else right,

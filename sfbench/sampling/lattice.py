@@ -22,7 +22,7 @@ from itertools import pairwise
 from typing import final
 
 import numpy as np
-from scipy.special import ndtri
+import scipy
 
 from .._typing import Float64Array, FloatArray
 
@@ -69,7 +69,7 @@ def lattice_table(size: int) -> Float64Array:
     n_shifts = -(-_CELLS // size)
     cells = np.tile((np.arange(size) * _generator(size)) % size, 2)
     shifts = (np.arange(n_shifts) + 0.5) / n_shifts
-    quantiles = ndtri((np.arange(size) + shifts[:, None]) / size)
+    quantiles = scipy.special.ndtri((np.arange(size) + shifts[:, None]) / size)
     quantiles /= quantiles.std()
     table: Float64Array = quantiles[:, cells]
     table.setflags(write=False)
