@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from solvers import SimplexSolver, SolverResult, resolve_solver, solve, tangent_spectrum
 from synthetic import DiffusableLaw
 
+from ._random import as_generator
 from ._typing import Float64Array, SeedLike
 from .diagnostics import fit_warnings
 from .errors import GramError, InexactError
@@ -225,7 +226,7 @@ def _statistics(
     keep, grid, half = _rows_kept(len(auxiliaries)), settings.grid, len(settings.grid) // 2
     if not half:
         return score_gram(auxiliaries, x, settings, keep=keep, rng=rng), None
-    generator = np.random.default_rng(rng)
+    generator = as_generator(rng)
     early, late = (
         score_gram(
             auxiliaries, x, replace(settings, grid=TimeGrid(grid.nodes[part], grid.weights[part])), keep=keep, rng=noise

@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike
 
 from solvers import solve_many
 
+from ._random import as_generator
 from ._typing import Float64Array, SeedLike
 from .errors import GramError
 from .gram import Contributions, ScoreGram
@@ -65,7 +66,7 @@ def confidence_interval(
         return np.tile([0.0, 1.0], (gram.k, 1))
     if method == "sandwich":
         return _sandwich(gram, fitted, kept, float(level))
-    return _bootstrap(kept, float(level), int(n_resamples), np.random.default_rng(rng))
+    return _bootstrap(kept, float(level), int(n_resamples), as_generator(rng))
 
 
 def gradient_covariance(kept: Contributions, weights: Float64Array) -> Float64Array:

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 
 from synthetic import GaussianMixture
 
+from ._random import as_generator
 from ._typing import Float64Array, SeedLike
 from .errors import GridError
 
@@ -62,7 +63,7 @@ class ForwardProcess(ABC):
 
     def perturb(self, x0: Float64Array, t: float, *, rng: SeedLike = None) -> tuple[Float64Array, Float64Array]:
         """Draw ``x_t = alpha_t x_0 + sigma_t z`` and return it with the standard normal z, both (n, d)."""
-        z = np.random.default_rng(rng).standard_normal(x0.shape)
+        z = as_generator(rng).standard_normal(x0.shape)
         return np.asarray(self.alpha(t) * x0 + self.sigma(t) * z), z
 
 

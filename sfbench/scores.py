@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from synthetic import DiffusableLaw
 
 from ._typing import Float64Array, FloatArray
-from .errors import ModelError, ProcessMismatchError
+from .errors import GridError, ModelError, ProcessMismatchError
 from .processes import ForwardProcess
 
 
@@ -53,7 +53,9 @@ class AnalyticScore:
         return self.law.dim
 
     def marginal(self, t: float) -> DiffusableLaw:
-        """The noised law at time t."""
+        """The noised law at time t >= 0."""
+        if not 0.0 <= t < np.inf:
+            raise GridError(f"t must be finite and at least 0, got {t!r}")
         return self.law.diffuse(float(self.process.alpha(t)), float(self.process.sigma(t)))
 
     def score(self, x: FloatArray, t: float) -> FloatArray:

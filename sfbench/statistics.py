@@ -26,6 +26,7 @@ from numpy.typing import ArrayLike
 from synthetic import DiffusableLaw, EmbeddedMixture, GaussianMixture, Law
 from synthetic.reduction import ReducedLaw, reduce_laws
 
+from ._random import as_generator
 from ._typing import SeedLike
 from .affine_gram import AffineScores, PairMoments, are_gaussian, node_statistics
 from .errors import GramError
@@ -88,7 +89,7 @@ def score_gram(
     with the reduced dimension in place of d for mixtures.
     """
     data = as_data(x)
-    source = data_source(models, data, settings, np.random.default_rng(rng))
+    source = data_source(models, data, settings, as_generator(rng))
     return _accumulate(source, settings, [len(data)], _checked_keep(keep))[0]
 
 
@@ -122,7 +123,7 @@ def prefix_grams(
     data = as_data(x)
     if sizes and sizes[-1] > len(data):
         raise GramError(f"sizes ask for {sizes[-1]} samples, data hold {len(data)}")
-    source = data_source(models, data, settings, np.random.default_rng(rng))
+    source = data_source(models, data, settings, as_generator(rng))
     return _accumulate(source, settings, _checked_sizes(sizes), 0)
 
 
@@ -165,7 +166,7 @@ def simulated_grams(
         For sizes that do not increase, a negative ``keep``, or ``n_noise > 1``.
     """
     checked, keep = _checked_sizes(sizes), _checked_keep(keep)
-    generator = np.random.default_rng(rng)
+    generator = as_generator(rng)
     reduction = reduce_laws(auxiliaries, target) if settings.reduce else None
     source: DataSource | LawSource
     if reduction is None or reduction.target is None:

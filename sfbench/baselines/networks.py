@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._random import as_generator
 from .._typing import FloatArray, SeedLike
 from ..errors import ModelError
 from ..gram import ScoreGram
@@ -135,7 +136,7 @@ def sample_mixture(
         Draws from one model, for example through :func:`sfbench.sample`.
     rng : Generator, SeedSequence, int or None
     """
-    generator = np.random.default_rng(rng)
+    generator = as_generator(rng)
     w = np.asarray(weights, np.float64)
     if w.shape != (len(models),) or np.any(w < 0) or abs(float(w.sum()) - 1.0) > 1e-8:
         raise ModelError(f"weights must be one non-negative number per model and sum to 1; got {w.tolist()}")

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 
 from solvers import SolverResult, solve
 
+from .._random import as_generator
 from .._typing import Float64Array, SeedLike
 from ..errors import GramError
 from ..grids import TimeGrid
@@ -119,6 +120,6 @@ def published_fusion(
     objective = DenoisingObjective(
         as_score_models(models, process), data, process, grid.nodes, importance / importance.sum(), batch
     )
-    seed = int(np.random.default_rng(rng).integers(0, 2**31))
+    seed = int(as_generator(rng).integers(0, 2**31))
     steps = max(1, epochs * len(data) // batch)
     return solve(objective, "torch", max_iter=steps, rng=seed, optimizer=optimizer, lr=learning_rate)

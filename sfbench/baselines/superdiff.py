@@ -19,6 +19,7 @@ from typing import Literal
 
 import numpy as np
 
+from .._random import as_generator
 from .._typing import Float64Array, SeedLike
 from ..errors import SfbenchError
 from ..sampling.api import as_fused, check_count
@@ -70,7 +71,7 @@ def superdiff(
     process = fused.process
     if not isinstance(steps, TimeSteps):
         steps = time_steps(process, steps)
-    generator = np.random.default_rng(rng)
+    generator = as_generator(rng)
     support = np.flatnonzero(fused.weights)
     models = [CountedScore(fused.models[i], f"models[{i}]") for i in support]
     log_w = np.log(fused.weights[support])

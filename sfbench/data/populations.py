@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._random import as_generator
 from .._typing import SeedLike
 from .errors import PopulationError
 
@@ -60,7 +61,7 @@ def make_populations(
             raise PopulationError(f"mixes[{i}] must have non-negative shares that sum to one, got {dict(mix)}")
     counts = [class_counts(mix, size) for mix, size in zip(mixes, sizes, strict=True)]
     _check_supply(labels, mixes, counts, sizes, disjoint)
-    generator = np.random.default_rng(rng)
+    generator = as_generator(rng)
     order = {label: generator.permutation(np.flatnonzero(labels == label)) for mix in mixes for label in mix}
     used = dict.fromkeys(order, 0)
     populations = []

@@ -20,6 +20,7 @@ from typing import Any, final
 
 import numpy as np
 
+from .._random import as_generator
 from .._typing import SeedLike
 from ..errors import GramError, NotFiniteError
 from ..gram import ScoreGram
@@ -47,7 +48,7 @@ def stream_gram(models: Sequence[Any], batches: Iterable[Any], settings: GramSet
         One stream of noise for all batches: the result is that of :func:`sfbench.score_gram` on all rows at once, to
         rounding, however they are cut.
     """
-    generator = _OneFamily(np.random.default_rng(rng))
+    generator = _OneFamily(as_generator(rng))
     total: ScoreGram | None = None
     for batch in batches:
         data = batch[0] if isinstance(batch, tuple | list) and not np.isscalar(batch[0]) else batch

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from synthetic import Estimate
 
+from .._random import as_generator
 from .._typing import Float64Array, FloatArray, SeedLike
 from ..errors import GridError
 
@@ -96,7 +97,7 @@ class GridDensity:
 
     def sample(self, n: int, *, rng: SeedLike = None) -> Float64Array:
         """Draws (n, 1), uniform within cells."""
-        generator = np.random.default_rng(rng)
+        generator = as_generator(rng)
         cumulative = np.concatenate([[0.0], np.cumsum(self.masses)])
         return np.interp(generator.random(n), cumulative / cumulative[-1], self.edges)[:, None]
 

@@ -19,6 +19,7 @@ from typing import Literal, final
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._random import as_generator
 from .._typing import Float64Array, SeedLike
 from ..errors import ModelError, NotFiniteError, SfbenchError
 from ..processes import ForwardProcess
@@ -90,7 +91,7 @@ def ode_log_density(
         raise SfbenchError(f"n_probes must be at least 2 for a standard error, got {n_probes!r}")
     if not isinstance(steps, TimeSteps):
         steps = time_steps(process, steps)
-    generator = np.random.default_rng(rng)
+    generator = as_generator(rng)
     parts = [
         _integrate(score, process, points[i : i + _CHUNK], steps, None if exact else n_probes, generator)
         for i in range(0, len(points), _CHUNK)

@@ -18,6 +18,7 @@ from scipy.spatial.distance import cdist
 
 from synthetic import Estimate
 
+from .._random import as_generator
 from .._typing import Float64Array, SeedLike
 from ..errors import SfbenchError
 from .from_samples import weighted_points
@@ -51,7 +52,7 @@ def sliced_wasserstein1(
     a, v, b, w = _pair(x, y, x_log_weights, y_log_weights)
     if n_directions < 1:
         raise SfbenchError(f"n_directions must be at least 1, got {n_directions!r}")
-    directions = np.random.default_rng(rng).standard_normal((n_directions, a.shape[1]))
+    directions = as_generator(rng).standard_normal((n_directions, a.shape[1]))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     values, fx, fy = np.empty(n_directions), np.zeros(len(a)), np.zeros(len(b))
     for i, u in enumerate(directions):

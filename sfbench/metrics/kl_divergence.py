@@ -14,6 +14,7 @@ import numpy as np
 from synthetic import EffectiveSampleSizeError, Estimate, GaussianMixture, IntractableError, Law
 from synthetic.quadrature import cover
 
+from .._random import as_generator
 from .._typing import Float64Array, SeedLike
 from ..errors import NotFiniteError
 from .density_ratio import DensityRatios, checked_draws, density_ratios
@@ -60,7 +61,7 @@ def kl_divergence(p: Law, q: Law, *, method: Method = "auto", n: int = 20_000, r
             return _on_grid(p, q)
         if method == "quadrature":
             raise IntractableError(f"quadrature needs intrinsic rank at most 2, got {p.dim}; use 'monte carlo'")
-    return _by_sampling(p, q, n, np.random.default_rng(rng))
+    return _by_sampling(p, q, n, as_generator(rng))
 
 
 def _between_gaussians(p: GaussianMixture, q: GaussianMixture) -> float:

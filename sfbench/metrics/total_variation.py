@@ -21,6 +21,7 @@ import scipy  # submodules load on first use
 from synthetic import Estimate, GaussianMixture, IntractableError, Law
 from synthetic.quadrature import cover
 
+from .._random import as_generator
 from .._typing import Float64Array, SeedLike
 from .density_ratio import checked_draws, density_ratios
 from .reduction import (
@@ -84,7 +85,7 @@ def total_variation(p: Law, q: Law, *, method: Method = "auto", n: int = 20_000,
             return _by_panels(p, q) if p.dim == 1 else _on_grid(p, q)
         if method == "quadrature":
             raise IntractableError(f"quadrature needs intrinsic rank at most 2, got {p.dim}; use 'monte carlo'")
-    return _by_sampling(p, q, n, np.random.default_rng(rng))
+    return _by_sampling(p, q, n, as_generator(rng))
 
 
 def _between_gaussians(p: Law, q: Law) -> Estimate | None:

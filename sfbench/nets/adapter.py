@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .._random import as_generator
 from .._typing import FloatArray, SeedLike
 from ..errors import ModelError, NotFiniteError
 from ..processes import ForwardProcess
@@ -130,7 +131,7 @@ class NetworkDivergence:
             raise ModelError(f"n_probes must be at least 1, or None for the exact divergence; got {n_probes!r}")
         object.__setattr__(self, "network", network)
         object.__setattr__(self, "n_probes", n_probes)
-        object.__setattr__(self, "rng", np.random.default_rng(rng))
+        object.__setattr__(self, "rng", as_generator(rng))
 
     @property
     def dim(self) -> int:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from .._random import as_generator
 from .._typing import Float64Array, SeedLike
 from ..errors import ModelError
 from ..processes import ForwardProcess
@@ -33,7 +34,7 @@ def denoising_loss(
     points = torch.from_numpy(np.array(x, dtype=np.float32))
     if points.ndim != 2 or points.shape[1] != score.dim or not len(points):
         raise TrainingError(f"x must have shape (m, {score.dim}) with m >= 1, got {tuple(points.shape)}")
-    seed = int(np.random.default_rng(rng).integers(0, 2**62))
+    seed = int(as_generator(rng).integers(0, 2**62))
     batch = validation_batch(points, score.process, t_min, n_draws, seed)
     losses = losses_of(score.module, batch, score.parameterisation, score.device, score.batch).reshape(-1, len(points))
     per_point = losses.mean(dim=0)

@@ -26,6 +26,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from .._random import as_generator
 from .._typing import SeedLike
 from ..errors import ModelError, NotFiniteError
 from ..processes import ForwardProcess
@@ -111,7 +112,7 @@ def train_score_network(
     """
     settings = TrainingSettings() if settings is None else settings
     check_parameterisation(parameterisation)
-    generator = np.random.default_rng(rng)
+    generator = as_generator(rng)
     train, held_out = _split(x, validation, settings, generator)
     seed, validation_seed = (int(v) for v in generator.integers(0, 2**62, 2))
     for name in ("dim", "process"):

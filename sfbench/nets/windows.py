@@ -20,6 +20,7 @@ from typing import final
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._random import as_generator
 from .._typing import Float64Array, SeedLike
 from ..errors import GramError
 from ..grids import TimeGrid
@@ -151,7 +152,7 @@ def inspect_windows(
         raise GramError(f"tolerance must be positive, got {tolerance!r}")
     shape = (len(grid), k)
     difference, error, noise = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-    generator = np.random.default_rng(rng)
+    generator = as_generator(rng)
     for i, data in enumerate(held_out):
         seed = int(generator.integers(0, 2**62))
         order = [i, *(j for j in range(k) if j != i)]  # differences are kept relative to the first model

@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike
 
 from synthetic import DiffusableLaw, Estimate
 
+from .._random import as_generator
 from .._typing import Float64Array, FloatArray, SeedLike
 from ..errors import ModelError, ProcessMismatchError, SfbenchError
 from ..processes import ForwardProcess
@@ -103,7 +104,7 @@ def sample(
         raise SfbenchError(f"callback must be a function of (step, t, x, log_weights), got {callback!r}")
     if not isinstance(steps, TimeSteps):
         steps = time_steps(fused.process, chosen.n_steps if steps is None else steps)
-    generator = np.random.default_rng(rng)
+    generator = as_generator(rng)
     np.empty(_LARGE_BLOCK, dtype=np.uint8)  # see there
     order = tracked(range(len(steps)), label="sampling", total=len(steps), enabled=progress)
     request = _Request(fused, int(n), kind, steps, order, max_lost, callback, generator)

@@ -28,6 +28,7 @@ from numpy.typing import ArrayLike
 from solvers import LogPartitionObjective, solve
 from synthetic import Estimate
 
+from .._random import as_generator
 from .._typing import Float64Array, FloatArray, SeedLike
 from ..errors import SfbenchError
 from ..processes import ForwardProcess
@@ -103,7 +104,7 @@ def path_ratios(fused: FusedScore, n: int = 4000, *, steps: TimeSteps | int = 12
     process, k = fused.process, len(fused.models)
     if not isinstance(steps, TimeSteps):
         steps = time_steps(process, steps)
-    generator = np.random.default_rng(rng)
+    generator = as_generator(rng)
     models = [CountedScore(model, f"models[{i}]") for i, model in enumerate(fused.models)]
     integrator, times = Exponential(2), steps.times
     x: FloatArray = process.prior_std(float(times[0])) * generator.standard_normal((n, fused.dim))

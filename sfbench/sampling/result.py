@@ -8,6 +8,7 @@ import numpy as np
 
 from synthetic import Estimate
 
+from .._random import as_generator
 from .._typing import Float64Array, FloatArray, SeedLike
 from ..errors import NotFiniteError, SfbenchError
 from .resampling import effective_size, systematic
@@ -115,7 +116,7 @@ class SampleResult:
         """Equally weighted points (n, d) drawn from the weighted ones by systematic resampling, in random order."""
         if n is not None and (isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1):
             raise SfbenchError(f"n must be an integer of at least 1, got {n!r}")
-        generator = np.random.default_rng(rng)
+        generator = as_generator(rng)
         chosen = systematic(self.weights, generator, n)
         drawn: FloatArray = self.x[generator.permutation(chosen)]
         return drawn

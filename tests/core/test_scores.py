@@ -145,3 +145,19 @@ def test_bad_models_are_refused(ou: sfbench.OrnsteinUhlenbeck) -> None:
         FusedScore([line, plane], [0.5, 0.5], process=ou)
     with pytest.raises(ModelError, match=r"models\[1\] is a float"):
         FusedScore([line, 3.0], [0.5, 0.5], process=ou)
+
+
+@pytest.mark.parametrize("t", [-1.0, np.nan, np.inf])
+def test_a_time_that_is_none_is_refused(t: float) -> None:
+    model = AnalyticScore(GaussianMixture([1.0], [[0.0]], 1.0), sfbench.OrnsteinUhlenbeck())
+    with pytest.raises(sfbench.SfbenchError, match="t must be finite"):
+        model.score(np.zeros((1, 1)), t)
+
+
+@pytest.mark.parametrize("rng", ["seed", -1, 0.5])
+def test_what_is_no_generator_is_refused(rng: object) -> None:
+    law = GaussianMixture([1.0], [[0.0]], 1.0)
+    with pytest.raises(sfbench.SfbenchError, match="rng must be a Generator"):
+        sfbench.fuse([law, law], np.zeros((8, 1)), process=sfbench.OrnsteinUhlenbeck(), rng=rng)  # type: ignore[arg-type]
+    with pytest.raises(sfbench.SfbenchError, match="rng must be a Generator"):
+        sfbench.OrnsteinUhlenbeck().perturb(np.zeros((1, 1)), 0.1, rng=rng)  # type: ignore[arg-type]
