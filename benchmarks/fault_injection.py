@@ -53,11 +53,15 @@ def kill_group(process: subprocess.Popen[str], number: signal.Signals = signal.S
 
 def count_cells(folder: Path) -> int:
     """Committed results, seen from outside; 0 if there is no store yet."""
-    try:
-        with closing(sqlite3.connect(f"{store_path(folder).as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
-            return int(connection.execute("SELECT COUNT(*) FROM cell").fetchone()[0])
-    except sqlite3.Error:
+    if not store_path(folder).exists():
         return 0
+    for mode in ("ro", "rw"):  # a writer killed within a commit leaves what only a writer can roll back
+        with (
+            suppress(sqlite3.Error),
+            closing(sqlite3.connect(f"{store_path(folder).as_uri()}?mode={mode}", uri=True, timeout=5)) as connection,
+        ):
+            return int(connection.execute("SELECT COUNT(*) FROM cell").fetchone()[0])
+    return 0
 
 
 def wait_for_cells(folder: Path, more_than: int, process: subprocess.Popen[str], timeout: float = 1800.0) -> None:
