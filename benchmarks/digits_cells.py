@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from sfbench import FusedScore, fuse, sample, time_grid
-from sfbench._typing import Float64Array
+from sfbench._typing import Float64Array, FloatArray
 from sfbench.baselines.networks import average_checkpoints, fine_tuned_nearest, from_scratch, nearest, sample_mixture
 from sfbench.data import make_populations
 from sfbench.files import prepare_folder, write_atomically, write_json
@@ -117,7 +117,7 @@ class _Methods:
     def judge_points(
         self,
         name: str,
-        points: Float64Array,
+        points: FloatArray,
         score: ScoreModel | None,
         log_weights: Float64Array | None = None,
         note: str = "",

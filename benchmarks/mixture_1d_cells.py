@@ -13,7 +13,7 @@ from typing import Any, final
 import numpy as np
 
 from sfbench import FusedScore, GramSettings, ScoreGram, fuse, population_weights, sample, score_gram, time_grid
-from sfbench._typing import Float64Array
+from sfbench._typing import Float64Array, FloatArray
 from sfbench.baselines.networks import average_checkpoints, fine_tuned_nearest, from_scratch, nearest, sample_mixture
 from sfbench.baselines.published_fusion import published_fusion
 from sfbench.files import prepare_folder, write_json
@@ -196,8 +196,8 @@ def _methods(cell: Cell) -> dict[str, Any]:
     record: dict[str, Any] = {"weight": float(result.weights[0]), "low": float(low), "high": float(high)}
     rows = []
 
-    def judge(name: str, points: Float64Array, log_weights: Float64Array | None = None, note: str = "") -> None:
-        rows.append({"method": name, "note": note} | _scores(points, log_weights, x))
+    def judge(name: str, points: FloatArray, log_weights: Float64Array | None = None, note: str = "") -> None:
+        rows.append({"method": name, "note": note} | _scores(np.asarray(points, dtype=np.float64), log_weights, x))
 
     judge("fused", draw(result.score, scale.points, streams))
     exact = FusedScore(problem().auxiliaries, result.weights, process=PROCESS)
@@ -249,7 +249,8 @@ def _equal_weights(points: Float64Array, log_weights: Float64Array) -> Float64Ar
     order = np.argsort(points[:, 0])
     cumulative = np.cumsum(np.exp(log_weights[order]))
     levels = (np.arange(len(points)) + 0.5) / len(points) * cumulative[-1]
-    return points[order][np.minimum(np.searchsorted(cumulative, levels), len(points) - 1)]
+    drawn: Float64Array = points[order][np.minimum(np.searchsorted(cumulative, levels), len(points) - 1)]
+    return drawn
 
 
 @lru_cache(maxsize=1)

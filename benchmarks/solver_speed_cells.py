@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from time import perf_counter, process_time
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -100,7 +100,8 @@ def measure_overhead(seed: int, quick: bool) -> Record:
     """``solve`` at k = 8 against raw calls of the libraries that "auto" may choose there, over five problems."""
     from solvers import SimplexQP, available_solvers, solve
 
-    libraries = [name for name in ("piqp", "daqp") if name in available_solvers()]
+    raw: tuple[Literal["piqp", "daqp"], ...] = ("piqp", "daqp")
+    libraries = [name for name in raw if name in available_solvers()]
     times: dict[str, list[float]] = {}
     for i in range(5):
         P, q = make_qp(8, "full", 1000 * seed + i)
