@@ -110,9 +110,9 @@ def measure_overhead(seed: int, quick: bool) -> Record:
             "auto": partial(solve, problem),
             "auto_and_construction": partial(_construct_and_solve, P, q),
         }
-        for name in libraries:
-            calls[f"raw_{name}"] = raw_call(name, P, q)
-            calls[f"solve_{name}"] = partial(solve, problem, name)
+        for library in libraries:
+            calls[f"raw_{library}"] = raw_call(library, P, q)
+            calls[f"solve_{library}"] = partial(solve, problem, library)
         for name, seconds in _interleaved(calls, rounds=5 if quick else 60, number=50).items():
             times.setdefault(name, []).append(seconds)
     return {"kind": "overhead", "k": 8, "chosen": solve(problem).solver, "libraries": libraries, "seconds": times}
