@@ -21,6 +21,9 @@ from solvers import SimplexQP
 from ._typing import Float64Array
 from .errors import GramError
 
+_SYMMETRY = 1e-8  # largest |G - G'| over max |G|: rounding of float32 products passes, a wrong matrix does not
+_SIMPLEX = 1e-6  # largest distance of the sum of weights from 1
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -93,6 +96,9 @@ class ScoreGram:
             raise GramError(f"G must be (k, k) and b (k,), got {G.shape} and {b.shape}")
         if not (np.all(np.isfinite(G)) and np.all(np.isfinite(b))) or (self.c is not None and not np.isfinite(self.c)):
             raise GramError("G, b and c must be finite; a model returned NaN or an infinity")
+        skew = float(np.abs(G - G.T).max()) if G.size else 0.0
+        if skew > _SYMMETRY * max(float(np.abs(G).max(initial=0.0)), np.finfo(np.float64).tiny):
+            raise GramError(f"G must be symmetric, its largest |G - G'| is {skew:.3g}; pass (G + G') / 2")
         if isinstance(self.n, bool) or not isinstance(self.n, int | np.integer) or self.n < 0:
             raise GramError(f"n must be an integer of at least 0, got {self.n!r}")
         object.__setattr__(self, "G", G)
@@ -145,6 +151,8 @@ class ScoreGram:
         w = np.asarray(weights, dtype=np.float64)
         if w.shape != (self.k,):
             raise GramError(f"weights must have shape ({self.k},), got {w.shape}")
+        if not abs(float(w.sum()) - 1.0) <= _SIMPLEX:  # the difference basis holds on sum w = 1 only; NaN fails too
+            raise GramError(f"weights must be finite and sum to 1, their sum is {float(w.sum()):.9g}")
         return w
 
     def condition_number(self) -> float:

@@ -179,3 +179,17 @@ def test_vectors_of_another_length_and_other_summands_are_refused() -> None:
     with pytest.raises(GramError, match="n must be an integer"):
         ScoreGram(np.eye(2), np.zeros(2), None, 1.5)  # type: ignore[arg-type]
     assert repr(gram) == "ScoreGram(k=2, n=3, c=None, '')"
+
+
+def test_an_asymmetric_gram_is_refused() -> None:
+    with pytest.raises(GramError, match="symmetric"):
+        ScoreGram(np.array([[0.0, 0.0], [1.0, 1.0]]), np.zeros(2), None, 5)
+
+
+@pytest.mark.parametrize("weights", [[0.5, 0.6], [np.nan, 1.0], [np.inf, -np.inf], [0.0, 0.0]])
+def test_weights_off_the_simplex_have_no_value(weights: list[float]) -> None:
+    gram = ScoreGram(np.diag([0.0, 1.0]), np.zeros(2), 0.0, 5)
+    with np.errstate(invalid="ignore"), pytest.raises(GramError, match="sum to 1"):
+        gram.value(weights)
+    with np.errstate(invalid="ignore"), pytest.raises(GramError, match="sum to 1"):
+        gram.excess(weights, [0.5, 0.5])
