@@ -54,7 +54,7 @@ class AnalyticScore:
 
     def marginal(self, t: float) -> DiffusableLaw:
         """The noised law at time t >= 0."""
-        if not 0.0 <= t < np.inf:
+        if not np.isreal(t) or not 0.0 <= t < np.inf:
             raise GridError(f"t must be finite and at least 0, got {t!r}")
         return self.law.diffuse(float(self.process.alpha(t)), float(self.process.sigma(t)))
 

