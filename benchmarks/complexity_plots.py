@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from sfbench.files import write_atomically
-
 from .complexity_claims import first_solver, spread, table
+from .figures import draw
 from .study import Row, loglog_slope, read_rows
 
 # Okabe-Ito colours: distinguishable with every common colour vision.
@@ -19,40 +18,24 @@ _STYLES = {"dsm": (ORANGE, "s"), "antithetic": (BLUE, "o"), "stein": (GREEN, "^"
 
 def draw_figures(folder: Path) -> list[Path]:
     """Draw every figure that the rows in a folder allow, as PNG and PDF; return the PNG paths."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
-    rows = read_rows(folder, "cells")
-    style = {
-        "font.size": 9,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "grid.alpha": 0.25,
-    }
-    drawn = []
-    with plt.rc_context(rc=style):  # type: ignore[arg-type,unused-ignore]  # keys are checked at run time
-        figures = {"1_samples": _against(rows, "n", "samples n"), "4_estimators": _estimators(folder)}
-        if any(row["study"] == "d" for row in rows):
-            figures["2_dimension"] = _against(rows, "d", "dimension d")
-            figures["3_auxiliaries"] = _against(rows, "k", "auxiliaries k")
-        figures["5_solvers"] = _solvers(rows)
-        for stale in folder.glob("[1-5]_*.p[nd][gf]"):  # of an earlier study in the same folder
-            if stale.stem not in figures:
-                stale.unlink()
-        for name, figure in sorted(figures.items()):
-            for kind in ("png", "pdf"):
-                path = folder / f"{name}.{kind}"
-
-                def save(f: Any, figure: Any = figure, kind: str = kind) -> None:
-                    figure.savefig(f, format=kind, dpi=150, bbox_inches="tight")
-
-                write_atomically(path, save, binary=True)
-            drawn.append(folder / f"{name}.png")
-            plt.close(figure)
+    drawn = draw(folder, lambda: _figures(folder))
+    for stale in folder.glob("[1-5]_*.p[nd][gf]"):  # of an earlier study in the same folder
+        if stale.with_suffix(".png") not in drawn:
+            stale.unlink()
     return drawn
+
+
+def _figures(folder: Path) -> dict[str, Any]:
+    rows = read_rows(folder, "cells")
+    figures = {
+        "1_samples": _against(rows, "n", "samples n"),
+        "4_estimators": _estimators(folder),
+        "5_solvers": _solvers(rows),
+    }
+    if any(row["study"] == "d" for row in rows):
+        figures["2_dimension"] = _against(rows, "d", "dimension d")
+        figures["3_auxiliaries"] = _against(rows, "k", "auxiliaries k")
+    return figures
 
 
 def _band(axis: Any, x: list[float], values: np.ndarray, colour: str, label: str) -> None:

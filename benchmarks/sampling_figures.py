@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sfbench.files import write_atomically
-
+from .figures import draw
 from .sampling_claims import slope
 from .study import Row, read_rows
 
@@ -18,38 +17,17 @@ MARKERS = "os^Dv<>P"
 
 def draw_figures(folder: Path) -> list[Path]:
     """Draw every figure from the rows in a folder, as PNG and PDF; return the PNG paths."""
-    import matplotlib as mpl
+    return draw(folder, lambda: _figures(folder))
 
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
 
-    style = {
-        "font.size": 9,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "grid.alpha": 0.25,
+def _figures(folder: Path) -> dict[str, Any]:
+    return {
+        "0_densities": _densities(read_rows(folder, "densities")),
+        "1_laws": _laws(read_rows(folder, "laws")),
+        "2_integrators": _integrators(read_rows(folder, "orders"), read_rows(folder, "evaluations")),
+        "3_certificate": _certificate(read_rows(folder, "certificate")),
+        "4_dimension": _dimension(read_rows(folder, "embedded"), read_rows(folder, "products")),
     }
-    drawn = []
-    with plt.rc_context(rc=style):  # type: ignore[arg-type,unused-ignore]  # keys are checked at run time
-        figures = {
-            "0_densities": _densities(read_rows(folder, "densities")),
-            "1_laws": _laws(read_rows(folder, "laws")),
-            "2_integrators": _integrators(read_rows(folder, "orders"), read_rows(folder, "evaluations")),
-            "3_certificate": _certificate(read_rows(folder, "certificate")),
-            "4_dimension": _dimension(read_rows(folder, "embedded"), read_rows(folder, "products")),
-        }
-        for name, figure in figures.items():
-            for kind in ("png", "pdf"):
-                path = folder / f"{name}.{kind}"
-                write_atomically(path, _saver(figure, kind), binary=True)
-            drawn.append(folder / f"{name}.png")
-            plt.close(figure)
-    return drawn
-
-
-def _saver(figure: Any, kind: str) -> Any:
-    return lambda f: figure.savefig(f, format=kind, dpi=150)
 
 
 def _densities(rows: list[Row]) -> Any:

@@ -65,7 +65,8 @@ def test_a_stream_gives_what_one_pass_in_memory_gives(x: np.ndarray, models: str
 
 
 def test_a_stream_takes_a_torch_loader(x: np.ndarray) -> None:
-    torch = pytest.importorskip("torch")
+    import torch
+
     data = torch.utils.data.TensorDataset(torch.from_numpy(x))
     loader = torch.utils.data.DataLoader(data, batch_size=512)
     assert_same(stream_gram(build()[0], loader, SETTINGS, rng=3), score_gram(build()[0], x, SETTINGS, rng=3))

@@ -176,7 +176,6 @@ def test_two_runs_in_one_process_share_a_store(tmp_path: Path) -> None:
 
 
 def test_an_unreachable_scheduler_is_one_line_and_touches_nothing(tmp_path: Path) -> None:
-    pytest.importorskip("distributed")
     with pytest.raises(SchedulerError, match=r"cannot reach the scheduler 'tcp://127.0.0.1:9'"):
         run_study(small_study(1), tmp_path / "x", replace(QUIET, scheduler="tcp://127.0.0.1:9"))
     with pytest.raises(SchedulerError, match="cannot reach the scheduler 'nonsense'"):

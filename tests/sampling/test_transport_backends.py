@@ -24,7 +24,6 @@ def without_pot(monkeypatch):
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("options", [{}, {"order": 2}, {"clip": 1.5}], ids=["W1", "W2", "clipped"])
 def test_network_simplex_and_linear_program_agree(seed, options, monkeypatch):
-    pytest.importorskip("ot")
     points, weights = clouds(seed)
     by_pot = wasserstein(**points, **weights, **options)
     assert "POT" in by_pot.method
@@ -38,7 +37,6 @@ def test_network_simplex_and_linear_program_agree(seed, options, monkeypatch):
 
 @pytest.mark.parametrize("order", [1, 2])
 def test_both_agree_with_the_monotone_coupling(order, monkeypatch):
-    pytest.importorskip("ot")
     rng = np.random.default_rng(5)
     x, y, logs = rng.standard_normal((40, 1)), rng.standard_normal((25, 1)) - 1.0, rng.standard_normal(40)
     found = [wasserstein(x, y, order=order, x_log_weights=logs).value]
