@@ -13,7 +13,7 @@ from sfbench.grids import time_grid
 from sfbench.metrics import kl_divergence, total_variation
 from sfbench.population import population_gram
 from sfbench.statistics import ESTIMATORS, Estimator, GramSettings, score_gram, simulated_grams
-from solvers import solve
+from solvers import SolverResult, solve
 from synthetic import Estimate, GaussianMixture, IntractableError, Law, SyntheticProblem, make_problem
 
 from .study import Row, cell_rng, study_cells
@@ -102,7 +102,7 @@ def truth(name: str, d: int | None, k: int | None, root_seed: int, estimator: Es
 
 # ---------------------------------------------------------------------- cells
 @study_cells(
-    version=1, factors=("study", "problem", "estimator", "solver", "n", "d", "k"), volatile=("solve_s", "gram_cpu_s")
+    version=2, factors=("study", "problem", "estimator", "solver", "n", "d", "k"), volatile=("solve_s", "gram_cpu_s")
 )
 def run_cell(spec: CellSpec) -> list[Row]:
     """Fit weights to every prefix of one data draw and compare them with the truth; one row per size and solver."""
@@ -116,14 +116,14 @@ def run_cell(spec: CellSpec) -> list[Row]:
     for gram in grams:
         baseline: np.ndarray | None = None
         for name in spec.solvers:
-            answer = solve(gram.to_qp(), name)
+            answer, solve_s = _timed_solve(gram, name)
             baseline = answer.weights if baseline is None else baseline
             row = {
                 "study": spec.study, "problem": spec.problem, "d": problem.dim, "k": problem.k, "n": gram.n,
                 "seed": spec.seed, "estimator": spec.estimator, "solver": name,
                 "weights": answer.weights.tolist(), "optimum": exact.weights.tolist(),
                 "excess": max(exact.population.excess(answer.weights, exact.weights), 0.0),
-                "gap": answer.gap, "scale": answer.scale, "solve_s": answer.build_s + answer.solve_s,
+                "gap": answer.gap, "scale": answer.scale, "solve_s": solve_s,
                 "distance": float(np.abs(answer.weights - baseline).max()), "gram_cpu_s": gram_cpu_s,
                 "rounded_gap": _gap(gram, np.round(answer.weights, 2)),
             }  # fmt: skip
@@ -131,6 +131,16 @@ def run_cell(spec: CellSpec) -> list[Row]:
                 row |= _compare(exact, answer.weights, gram.n, answer.gap)
             rows.append(row)
     return rows
+
+
+def _timed_solve(gram: ScoreGram, name: str) -> tuple[SolverResult, float]:
+    """An answer and its least seconds within 20 ms: the first call after a heavy backend finds cold caches."""
+    problem, spent, least = gram.to_qp(), 0.0, np.inf
+    while spent < 0.02:
+        answer = solve(problem, name)
+        seconds = answer.build_s + answer.solve_s
+        spent, least = spent + max(seconds, 1e-3), min(least, seconds)
+    return answer, float(least)
 
 
 def _gap(gram: ScoreGram, weights: np.ndarray) -> float:

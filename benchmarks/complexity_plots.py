@@ -1,6 +1,5 @@
 """Figures of the complexity study, drawn from its files alone: ``python -m benchmarks.complexity_plots DIR``."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .complexity_claims import first_solver, spread, table
-from .figures import draw
+from .figures import draw, redraw
 from .study import Row, loglog_slope, read_rows
 
 # Okabe-Ito colours: distinguishable with every common colour vision.
@@ -147,20 +146,5 @@ def _solvers(rows: list[Row]) -> Any:
     return figure
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Draw the figures of a finished study again."""
-    arguments = sys.argv[1:] if argv is None else argv
-    if len(arguments) != 1:
-        print("usage: python -m benchmarks.complexity_plots DIR", file=sys.stderr)
-        return 2
-    try:
-        for path in draw_figures(Path(arguments[0])):
-            print(path)
-    except (OSError, ValueError) as error:
-        print(f"benchmarks.complexity_plots: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(redraw("benchmarks.complexity_plots", draw_figures))

@@ -1,5 +1,6 @@
 """How the studies draw: one style, each figure written as PNG and PDF without half-written files."""
 
+import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -32,3 +33,17 @@ def draw(folder: Path, figures: Callable[[], Mapping[str, Any]]) -> list[Path]:
             drawn.append(folder / f"{name}.png")
             plt.close(figure)
     return drawn
+
+
+def redraw(module: str, draw_figures: Callable[[Path], list[Path]]) -> int:
+    """Draw the figures of a finished study again: ``python -m MODULE DIR``."""
+    if len(sys.argv) != 2:
+        print(f"usage: python -m {module} DIR", file=sys.stderr)
+        return 2
+    try:
+        for path in draw_figures(Path(sys.argv[1])):
+            print(path)
+    except (OSError, ValueError) as error:
+        print(f"{module}: {error}", file=sys.stderr)
+        return 2
+    return 0

@@ -1,12 +1,11 @@
 """Figures of the sampling study, drawn from its files alone: ``python -m benchmarks.sampling_figures DIR``."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .figures import draw
+from .figures import draw, redraw
 from .sampling_claims import slope
 from .study import Row, read_rows
 
@@ -168,4 +167,4 @@ def _dimension(rank_rows: list[Row], product_rows: list[Row]) -> Any:
 
 
 if __name__ == "__main__":
-    draw_figures(Path(sys.argv[1]))
+    raise SystemExit(redraw("benchmarks.sampling_figures", draw_figures))
