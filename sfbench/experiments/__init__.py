@@ -16,6 +16,7 @@ from .errors import (
     StoreError,
     StudyError,
 )
+from .inputs import in_study_folder, study_folder
 from .journal import Journal
 from .outcome import Outcome, RunSettings, complete_records, store_path
 from .repair import repair, verify
@@ -36,10 +37,12 @@ __all__ = [
     "StudyError",
     "cell_rng",
     "complete_records",
+    "in_study_folder",
     "make_study",
     "repair",
     "run_study",
     "store_path",
     "study_cells",
+    "study_folder",
     "verify",
 ]

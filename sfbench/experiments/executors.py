@@ -57,6 +57,7 @@ def _groups(study: Study[Any, Any], batch: Batch) -> list[list[tuple[int, Any]]]
 class InProcess:
     """One batch after the other, here."""
 
+    folder: str
     n_jobs: int = 1
 
     def run(self, study: Study[Any, Any], plan: BatchPlan, *, one_at_a_time: bool = False) -> Iterator[Finished | Died]:
@@ -65,7 +66,9 @@ class InProcess:
 
         with threadpool_limits(1):
             for batch in plan:
-                outcome = run_batch(study.function, batch.index, _groups(study, batch), place="here")
+                outcome = run_batch(
+                    study.function, batch.index, _groups(study, batch), place="here", folder=self.folder
+                )
                 yield Finished(batch, outcome)
 
 
@@ -74,6 +77,7 @@ class InProcess:
 class Processes:
     """Worker processes of this machine, through joblib."""
 
+    folder: str
     n_jobs: int
 
     def run(self, study: Study[Any, Any], plan: BatchPlan, *, one_at_a_time: bool = False) -> Iterator[Finished | Died]:
@@ -86,7 +90,8 @@ class Processes:
             def feed(out: dict[int, Batch] = out) -> Iterator[Any]:
                 for batch in plan:
                     out[batch.index] = batch
-                    yield delayed(run_batch)(study.function, batch.index, _groups(study, batch), place="process")
+                    groups = _groups(study, batch)
+                    yield delayed(run_batch)(study.function, batch.index, groups, place="process", folder=self.folder)
 
             ahead = 1 if one_at_a_time else 2 * self.n_jobs
             with parallel_config(backend="loky", inner_max_num_threads=1):
@@ -115,6 +120,7 @@ class DaskCluster:
     """The workers of a Dask cluster. Dask itself moves the batches of a lost worker to another."""
 
     client: Any
+    folder: str
     n_jobs: int
 
     def run(self, study: Study[Any, Any], plan: BatchPlan, *, one_at_a_time: bool = False) -> Iterator[Finished | Died]:
@@ -128,8 +134,9 @@ class DaskCluster:
         def top_up() -> None:
             while len(out) < ahead and (batch := next(batches, None)) is not None:
                 future = self.client.submit(
-                    run_batch, study.function, batch.index, _groups(study, batch), place="cluster", pure=False
-                )
+                    run_batch, study.function, batch.index, _groups(study, batch), place="cluster",
+                    folder=self.folder, pure=False,
+                )  # fmt: skip
                 out[future] = batch
                 arrivals.add(future)
 
@@ -149,7 +156,7 @@ class DaskCluster:
 
 
 @contextmanager
-def open_executor(n_jobs: int, scheduler: str | None) -> Iterator[Executor]:
+def open_executor(n_jobs: int, scheduler: str | None, folder: str) -> Iterator[Executor]:
     """The executor for a number of jobs and a scheduler.
 
     Parameters
@@ -159,6 +166,8 @@ def open_executor(n_jobs: int, scheduler: str | None) -> Iterator[Executor]:
     scheduler : str or None
         None for this machine without Dask, ``"local"`` for a Dask cluster started here, else the address of a running
         scheduler, ``tcp://host:port``.
+    folder : str
+        Of the study, for cells that read files there.
 
     Raises
     ------
@@ -168,7 +177,7 @@ def open_executor(n_jobs: int, scheduler: str | None) -> Iterator[Executor]:
         If Dask is missing; says what to install.
     """
     if scheduler is None:
-        yield InProcess() if n_jobs == 1 else Processes(n_jobs)
+        yield InProcess(folder) if n_jobs == 1 else Processes(folder, n_jobs)
         return
     try:
         from distributed import Client, LocalCluster
@@ -182,7 +191,7 @@ def open_executor(n_jobs: int, scheduler: str | None) -> Iterator[Executor]:
         else:
             address = scheduler
         client = stack.enter_context(_connected(Client, address, scheduler))
-        yield DaskCluster(client, _count_workers(client, scheduler))
+        yield DaskCluster(client, folder, _count_workers(client, scheduler))
 
 
 def _connected(client: Callable[..., Any], address: Any, scheduler: str) -> Any:

@@ -105,7 +105,7 @@ class _Run:
     def execute(self) -> Outcome:
         settings, study = self.settings, self.study
         with (
-            open_executor(settings.n_jobs, settings.scheduler) as executor,
+            open_executor(settings.n_jobs, settings.scheduler, str(self.path.resolve().parent)) as executor,
             open_for_writing(self.path) as journal,
             self._signals(),
         ):

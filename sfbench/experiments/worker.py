@@ -16,6 +16,7 @@ from ..files import provenance
 from .canonical import encode_record
 from .cells import CellFunction
 from .errors import StudyError
+from .inputs import in_study_folder
 
 _ENVIRONMENT = ("versions", "python", "machine", "blas")
 
@@ -48,14 +49,16 @@ def run_batch(
     groups: Sequence[Sequence[tuple[int, Any]]],
     *,
     place: Literal["here", "process", "cluster"],
+    folder: str,
 ) -> BatchOutcome:
-    """Compute groups of (position, spec); never raises for what a cell does."""
+    """Compute groups of (position, spec) of the study in ``folder``; never raises for what a cell does."""
     if place != "here":
         _settle_in(place == "process")
     started = time.perf_counter()
     outcomes: list[CellOutcome] = []
-    for group in groups:
-        outcomes += _run_group(function, group)
+    with in_study_folder(folder):
+        for group in groups:
+            outcomes += _run_group(function, group)
     return BatchOutcome(index, tuple(outcomes), environment(), time.perf_counter() - started)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sfbench.experiments import Study, cell_rng, make_study, study_cells
+from sfbench.experiments import Study, cell_rng, make_study, study_cells, study_folder
 
 
 @dataclass(frozen=True)
@@ -50,3 +50,9 @@ def plain_function(spec: Spec) -> float:
 def small_study(seeds: int = 10, behaviour: str = "", name: str = "rates", **settings: Any) -> Study[Any, Any]:
     specs = [Spec(n, seed, solver, behaviour) for solver in ("a", "b") for n in (16, 64, 256) for seed in range(seeds)]
     return make_study(name, run_cell, specs)
+
+
+@study_cells(version=1)
+def read_input(spec: Spec) -> str:
+    """What a file of the study's folder says."""
+    return (study_folder() / f"input_{spec.seed}.txt").read_text()

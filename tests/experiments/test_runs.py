@@ -18,13 +18,15 @@ from sfbench.experiments import (
     SchedulerError,
     StudyError,
     complete_records,
+    in_study_folder,
     make_study,
     run_study,
     store_path,
 )
 from sfbench.experiments.compare import digest
+from sfbench.experiments.resume import resume
 
-from .example_cells import Spec, run_cell, run_group, small_study
+from .example_cells import Spec, read_input, run_cell, run_group, small_study
 
 QUIET = RunSettings(progress=False)
 
@@ -209,3 +211,25 @@ def test_the_manifest_says_what_ran(tmp_path: Path) -> None:
     (environment,) = manifest["environments"].values()
     assert environment["blas"]
     assert {pool["num_threads"] for pool in environment["blas"]} == {1}
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_cells_find_the_files_of_their_study_and_a_resume_finds_them_too(tmp_path: Path, jobs: int) -> None:
+    study = make_study("inputs", read_input, [Spec(1, seed) for seed in range(2)])
+    (tmp_path / "input_0.txt").write_text("zero")
+    settings = RunSettings(n_jobs=jobs, progress=False, max_retries=0)
+    records, outcome = run_study(study, tmp_path, settings)
+    assert records == ["zero", None]
+    assert outcome.failed == 1
+    (tmp_path / "input_1.txt").write_text("one")
+    [resumed] = resume(tmp_path / "journal.sqlite", replace(settings, retry_failed=True))
+    assert resumed.complete
+    assert run_study(study, tmp_path, settings)[0] == ["zero", "one"]
+
+
+def test_a_cell_that_reads_files_needs_a_folder_when_it_is_called_directly(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="in_study_folder"):
+        read_input(Spec(1, 0))
+    (tmp_path / "input_0.txt").write_text("zero")
+    with in_study_folder(tmp_path):
+        assert read_input(Spec(1, 0)) == "zero"
