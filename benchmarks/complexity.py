@@ -43,6 +43,7 @@ from .study import (
     add_engine_arguments,
     run_cells,
     run_settings,
+    time_left,
     write_rows,
 )
 
@@ -137,7 +138,7 @@ def build_specs(args: argparse.Namespace) -> list[CellSpec]:
 def main(argv: list[str] | None = None) -> int:
     """Run the study; exit code 1 if a claim fails, 2 for bad arguments."""
     args = parse_arguments(argv)
-    started = time.perf_counter()
+    started, began = time.perf_counter(), time.monotonic()
     try:
         folder = prepare_folder(args.out)
         specs = build_specs(args)
@@ -150,6 +151,7 @@ def main(argv: list[str] | None = None) -> int:
         repeats = range(ESTIMATOR_DRAWS * args.seeds)
         estimator_specs = [EstimatorSpec(t, seed, args.seed) for t in ESTIMATOR_TIMES for seed in repeats]
         name = f"estimators, seed {args.seed}"
+        settings = time_left(settings, began)
         estimators = run_cells(run_estimator_cell, estimator_specs, title=name, folder=folder, settings=settings)
         rows = [row for record in records for row in record]
         write_rows(folder, "cells", rows)

@@ -10,6 +10,7 @@ import csv
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -41,6 +42,7 @@ __all__ = [
     "run_cells",
     "run_settings",
     "study_cells",
+    "time_left",
     "write_rows",
 ]
 
@@ -79,6 +81,13 @@ def run_settings(args: argparse.Namespace) -> RunSettings:
         n_jobs=args.jobs, scheduler=args.scheduler, time_limit=args.time_limit, resume=args.resume,
         retry_failed=args.retry_failed, on_conflict=args.grid,
     )  # fmt: skip
+
+
+def time_left(settings: RunSettings, started: float) -> RunSettings:
+    """Settings of the next of several studies in one command that was started at ``started`` (``time.monotonic``)."""
+    if settings.time_limit is None:
+        return settings
+    return replace(settings, time_limit=max(settings.time_limit - (time.monotonic() - started), 1e-3))
 
 
 def run_cells(

@@ -5,7 +5,7 @@ import copy
 import pytest
 
 from benchmarks.sampling_claims import evaluate_claims, slope, summary
-from benchmarks.sampling_experiments import EXPECTED_ORDERS
+from benchmarks.sampling_integrator_cells import EXPECTED_ORDERS
 
 
 def laws():
