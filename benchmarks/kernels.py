@@ -6,7 +6,8 @@ r"""Speed and memory of the numerical kernels as ratios in one process: ``python
 3. the sweep of 8 n x 5 d x 4 k x 50 seeds = 8,000 cells.
 
 Contenders run in turn, A B A B ..., in CPU time; the ratio of minima is reported with the spread of the paired ratios.
-Read ratios, never seconds.
+Read ratios, never seconds. Ratios must be taken in one process and nothing but times is measured, so this benchmark
+does not run on the study engine.
 """
 
 import sys

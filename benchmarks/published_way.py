@@ -16,18 +16,24 @@ every way ("samples" is the excess of the training minimiser), so ways can only 
 
 CPU times are for this mixture, whose scores cost next to nothing: the price of the steps themselves. Where the scores
 are networks, their evaluations count: 100 a sample and model for the published way, 32 for each pair of the pass.
+
+Each draw of the data is one cell of a study, so that every ratio of times is taken within one process.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from time import process_time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .study import Row, run_cells, study_cells
 
 if TYPE_CHECKING:
     from solvers import SimplexQP, SolverResult
@@ -104,43 +110,101 @@ class DenoisingObjective:
         return 0.5 * float(np.mean(residual**2)), scores @ (sigma * residual) / len(x)
 
 
-def run(*, seed: int, quick: bool) -> dict[str, Any]:
-    """Fit in every way on the same data, over several draws; CPU seconds and excess objectives, one per draw."""
+@final
+@dataclass(frozen=True)
+class Size:
+    """How much work to do."""
+
+    draws: int
+    n: int
+    epochs: int
+
+
+FULL, QUICK = Size(draws=12, n=4096, epochs=100), Size(draws=2, n=4096, epochs=20)
+_BATCH = 64
+
+
+@final
+@dataclass(frozen=True)
+class DrawSpec:
+    """One draw of the data, on which all ways are timed in one process."""
+
+    draw: int
+    n: int
+    epochs: int
+    root_seed: int
+
+
+@study_cells(version=1, factors=("way",), replicate="draw", volatile=("cpu_s",))
+def run_draw(spec: DrawSpec) -> list[Row]:
+    """Fit in every way on the same data: CPU seconds and excess objectives, one row a way."""
+    from solvers import solve
+
+    problem, population, floor = _reference()
+    x = problem.target.sample(spec.n, rng=np.random.default_rng([spec.root_seed, spec.draw]))
+    training = gram_qp(problem, x, np.random.default_rng([spec.root_seed, spec.draw, 2]), 64)
+    best = solve(training, tol=1e-12)
+    rows: list[Row] = [{"draw": spec.draw, "way": "samples", "population": population.value(best.weights) - floor}]
+    for way, fit in _ways(spec, problem, x).items():
+        began = process_time()
+        weights = fit().weights
+        seconds = process_time() - began
+        excess = {"population": population.value(weights) - floor, "training": training.value(weights) - best.value}
+        rows.append({"draw": spec.draw, "way": way, "cpu_s": seconds, **excess})
+    return rows
+
+
+@functools.lru_cache(maxsize=1)
+def _reference() -> tuple[SyntheticProblem, SimplexQP, float]:
+    """The problem, its population objective and the least value of that; also makes a process ready to be timed."""
     from solvers import SimplexQP, solve
     from synthetic import make_problem
 
     problem = make_problem("paper_mixture_1d", space="raw", scale=6.0, target="mixture")
     target, *auxiliaries = (_flatten(p) for p in (problem.target, *problem.auxiliaries))
-    n, epochs, batch = 4096, 20 if quick else 100, 64
     population = SimplexQP(*_population_qp(target, auxiliaries))
-    floor = solve(population, tol=1e-12).value
+    x = problem.target.sample(256, rng=np.random.default_rng(0))  # the first calls import torch and fill caches
+    solve(DenoisingObjective(tuple(auxiliaries), x[:, 0], _BATCH), "torch", max_iter=2)
+    _one_pass(problem, x, np.random.default_rng(0), 1)
+    return problem, population, solve(population, tol=1e-12).value
+
+
+def _ways(spec: DrawSpec, problem: SyntheticProblem, x: Vector) -> dict[str, Callable[[], SolverResult]]:
+    from solvers import solve
+
+    ways: dict[str, Callable[[], SolverResult]] = {
+        f"gram_qp_{pairs}": partial(_one_pass, problem, x, np.random.default_rng([spec.root_seed, spec.draw, 1]), pairs)
+        for pairs in PAIRS
+    }
+    objective = DenoisingObjective(tuple(_flatten(p) for p in problem.auxiliaries), x[:, 0], _BATCH)
+    for way, lr, average in PUBLISHED:
+        ways[way] = partial(
+            solve, objective, "torch", max_iter=spec.epochs * spec.n // _BATCH, rng=spec.draw,
+            optimizer=way.split("_")[0], lr=lr, average=average,
+        )  # fmt: skip
+    return ways
+
+
+def run(*, seed: int, quick: bool, folder: Path | None = None) -> dict[str, Any]:
+    """Fit in every way on the same data, over several draws; CPU seconds and excess objectives, one per draw.
+
+    Draws run one after the other, because they are timed; those that ``folder`` holds are not computed again.
+    """
+    size = QUICK if quick else FULL
+    specs = [DrawSpec(draw, size.n, size.epochs, seed) for draw in range(size.draws)]
+    title = f"published way, seed {seed}{', quick' if quick else ''}"
+    records = run_cells(run_draw, specs, title=title, folder=folder)
     excess: dict[str, dict[str, list[float]]] = {"population": {}, "training": {}}
     cpu: dict[str, list[float]] = {}
-    for draw in range(2 if quick else 12):
-        x = problem.target.sample(n, rng=np.random.default_rng([seed, draw]))
-        objective = DenoisingObjective(tuple(auxiliaries), x[:, 0], batch)
-        ways: dict[str, Callable[[], SolverResult]] = {
-            f"gram_qp_{pairs}": partial(_one_pass, problem, x, np.random.default_rng([seed, draw, 1]), pairs)
-            for pairs in PAIRS
-        }
-        for way, lr, average in PUBLISHED:
-            ways[way] = partial(
-                solve, objective, "torch", max_iter=epochs * n // batch, rng=draw,
-                optimizer=way.split("_")[0], lr=lr, average=average,
-            )  # fmt: skip
-        if draw == 0:  # the first calls import torch and fill caches
-            solve(objective, "torch", max_iter=2)
-            _one_pass(problem, x, np.random.default_rng(0), 1)
-        training = gram_qp(problem, x, np.random.default_rng([seed, draw, 2]), 64)
-        best = solve(training, tol=1e-12)
-        excess["population"].setdefault("samples", []).append(population.value(best.weights) - floor)
-        for way, fit in ways.items():
-            began = process_time()
-            weights = fit().weights
-            cpu.setdefault(way, []).append(process_time() - began)
-            excess["population"].setdefault(way, []).append(population.value(weights) - floor)
-            excess["training"].setdefault(way, []).append(training.value(weights) - best.value)
-    return {"kind": "published_way", "n": n, "epochs": epochs, "optimum": floor, "excess": excess, "cpu": cpu}
+    for row in (row for record in records for row in record):
+        excess["population"].setdefault(row["way"], []).append(row["population"])
+        if "training" in row:
+            excess["training"].setdefault(row["way"], []).append(row["training"])
+            cpu.setdefault(row["way"], []).append(row["cpu_s"])
+    return {
+        "kind": "published_way", "n": size.n, "epochs": size.epochs, "optimum": _reference()[2], "excess": excess,
+        "cpu": cpu,
+    }  # fmt: skip
 
 
 def report(record: dict[str, Any]) -> list[str]:

@@ -5,7 +5,9 @@
 Problems are Gram matrices in general position, ``P = A A' / rank``, ``q = -A y / rank`` with ``y = A'w + noise / 2``
 and w uniform on the simplex, at full rank (2k columns) and half rank (k/2). Every time is the minimum over repeats of
 one call of ``solve``, certificate and tie-break included, one process, one thread, solvers interleaved in random order:
-read ratios, never seconds.
+read ratios, never seconds. Ratios must be taken in one process, so these parts do not run on the study engine; a long
+run is cut by ``--part`` and ``--k`` instead. The part "published_way" has results besides times and does: its draws are
+kept in ``journal.sqlite`` of the output folder.
 
 The rules by which "auto" chooses were set on the family above at seed 0, so they are judged on problems they have not
 seen as well: other seeds of a second family, "correlated", whose columns decay like a power law and whose auxiliaries
@@ -27,6 +29,8 @@ from pathlib import Path
 
 import numpy as np
 
+from sfbench.errors import SfbenchError
+
 from . import published_way
 from .solver_speed_cells import (
     CONTENDERS,
@@ -39,6 +43,7 @@ from .solver_speed_cells import (
     measure_many,
     measure_overhead,
 )
+from .study import IncompleteStudyError
 
 PARTS = ("general", "correlated", "overhead", "many", "published_way")
 _TITLES = {
@@ -66,8 +71,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(1):
-        records = run(quick=args.quick, seed=args.seed, only=args.solver, parts=args.part or PARTS, dims=args.k or DIMS)
+    try:
+        with threadpool_limits(1):
+            records = run(
+                quick=args.quick, seed=args.seed, only=args.solver, parts=args.part or PARTS, dims=args.k or DIMS,
+                folder=args.out,
+            )  # fmt: skip
+    except IncompleteStudyError as error:
+        print(f"solver_speed: {error}", file=sys.stderr)
+        return error.exit_code
+    except SfbenchError as error:
+        print(f"solver_speed: {error}", file=sys.stderr)
+        return 2
     header = {"kind": "header", "seed": args.seed, "quick": args.quick, **_versions()}
     lines = "".join(json.dumps(record) + "\n" for record in [header, *records])
     _write(args.out / "solver_speed.jsonl", lines.encode())
@@ -84,6 +99,7 @@ def run(
     only: Sequence[str] | None = None,
     parts: Sequence[str] = PARTS,
     dims: Sequence[int] = DIMS,
+    folder: Path | None = None,
 ) -> list[Record]:
     """All measurements, as records with a `kind`: cell, overhead, many, published_way."""
     from solvers import available_solvers
@@ -103,7 +119,7 @@ def run(
     if "many" in parts:
         records.append(measure_many(seed, quick))
     if "published_way" in parts:
-        records.append(published_way.run(seed=seed, quick=quick))
+        records.append(published_way.run(seed=seed, quick=quick, folder=folder))
     return records
 
 

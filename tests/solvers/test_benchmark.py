@@ -1,6 +1,7 @@
 """The benchmark runs, writes what it says, and its published-way comparison is about the same objective."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,12 +81,32 @@ def test_both_ways_of_the_comparison_share_one_objective() -> None:
     assert estimate.hessian(w) @ along @ along == pytest.approx(exact.hessian(w) @ along @ along, rel=0.01)
 
 
+def test_published_way_resumes_and_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(published_way, "QUICK", published_way.Size(draws=2, n=128, epochs=2))
+    record = published_way.run(seed=0, quick=True, folder=tmp_path)
+    assert set(record["excess"]["population"]) == {"samples", *record["cpu"]}
+    assert all(len(values) == 2 for values in record["cpu"].values())
+    assert all(min(values) > -1e-12 for values in record["excess"]["training"].values())
+    monkeypatch.setattr(published_way, "_ways", None)  # finished draws are not computed again
+    assert published_way.run(seed=0, quick=True, folder=tmp_path) == record
+    assert len(published_way.report(record)) == 2 + len(record["cpu"]) + 1 + len(published_way.PUBLISHED)
+
+
 def test_window_bias_study_tells_the_cases_apart(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    few = [(name, target, models, sizes[:1], *rest) for name, target, models, sizes, *rest in window_bias.cases()]
-    monkeypatch.setattr(window_bias, "cases", lambda: few)
-    assert window_bias.main(["--draws", "2"]) == 0
+    few = {name: replace(case, sizes=case.sizes[:1]) for name, case in window_bias.CASES.items()}
+    monkeypatch.setattr(window_bias, "CASES", few)
+    options = ["--draws", "2", "--jobs", "1", "--out", str(tmp_path)]
+    assert window_bias.main([*options, "--time-limit", "1e-9"]) == 3
+    assert "go on with the same command" in capsys.readouterr().err
+    assert window_bias.main(options) == 0
     assert "warned 2 of 2" in capsys.readouterr().out
-    monkeypatch.setattr(window_bias, "cases", lambda: [(*case[:-1], not case[-1]) for case in few])
-    assert window_bias.main(["--draws", "2"]) == 1
+    rows = [json.loads(line) for line in (tmp_path / "window_bias.jsonl").read_text().splitlines()]
+    assert len(rows) == 2 * len(few)
+    assert all(row["verdict_holds"] for row in rows)
+    monkeypatch.setattr(
+        window_bias, "CASES", {name: replace(case, biased=not case.biased) for name, case in few.items()}
+    )
+    monkeypatch.setattr("benchmarks.window_bias_cells.target_and_models", None)  # finished cells are not computed again
+    assert window_bias.main(options) == 1
