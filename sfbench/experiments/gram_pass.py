@@ -131,7 +131,7 @@ def map_reduce_gram(
         Returns the models and the :class:`GramSettings`; a function at the top of a module, because workers import it
         and its name is part of every shard's key.
     path : path
-        A ``.npy`` array (n, d) or a ``.parquet`` table of numbers.
+        A ``.npy`` array (n, d), a ``.parquet`` table of numbers, or a folder ``.zarr`` that is a zarr array (n, d).
     folder : path
         Of the study; finished shards are kept there and not computed again.
     shard_rows : int

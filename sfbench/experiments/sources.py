@@ -1,4 +1,4 @@
-"""Data on disk that is read piece by piece: ``.npy`` arrays and Parquet tables."""
+"""Data on disk that is read piece by piece: ``.npy`` arrays, Parquet tables and zarr stores."""
 
 import hashlib
 import os
@@ -13,6 +13,7 @@ from .._typing import FloatArray
 from .errors import StudyError
 
 _EDGE = 1 << 20
+_CHUNK_EDGE = 1 << 12
 
 
 class DataSource(Protocol):
@@ -110,35 +111,99 @@ class ParquetSource:
         return np.concatenate(parts) if parts else np.empty((0, self.d))
 
 
-_KINDS: dict[str, type[NpySource] | type[ParquetSource]] = {".npy": NpySource, ".parquet": ParquetSource}
+@final
+@dataclass(frozen=True)
+class ZarrSource:
+    """A two-dimensional array in a zarr store that is a folder; chunks of whole rows are read fastest."""
+
+    path: Path
+
+    def _open(self) -> Any:
+        try:
+            import zarr
+        except ImportError:
+            raise ImportError("zarr stores need zarr: pip install 'sfbench[zarr]'") from None
+        try:
+            array: Any = zarr.open_array(str(self.path), mode="r")
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            reason = str(error).strip() or type(error).__name__
+            raise StudyError(f"cannot read {str(self.path)!r} as a zarr array: {reason}") from None
+        if array.ndim != 2 or array.dtype.kind not in "fiu":
+            raise StudyError(f"{str(self.path)!r} must hold a real (n, d) array, got {array.dtype} {array.shape}")
+        return array
+
+    @property
+    def n(self) -> int:
+        """Number of rows; refuses a store that lacks chunks, which zarr would read as if they had been written."""
+        array = self._open()
+        if (missing := array.nchunks - array.nchunks_initialized) > 0:
+            raise StudyError(
+                f"{missing} of {array.nchunks} chunks of {str(self.path)!r} are missing and would be read as "
+                f"{array.fill_value}; copy the store again, or write it with write_empty_chunks if that is its data"
+            )
+        return int(array.shape[0])
+
+    @property
+    def d(self) -> int:
+        """Number of columns."""
+        return int(self._open().shape[1])
+
+    def rows(self, start: int, stop: int) -> FloatArray:
+        """Rows ``start`` to ``stop``; only the chunks that hold them are read."""
+        array = self._open()
+        try:
+            return np.array(array[start:stop])
+        except (OSError, ValueError, RuntimeError) as error:  # of the file system, the codecs, the buffers' sizes
+            raise StudyError(f"cannot read rows {start} to {stop} of {str(self.path)!r}: {error}") from None
+
+
+_KINDS: dict[str, type[NpySource] | type[ParquetSource] | type[ZarrSource]] = {
+    ".npy": NpySource,
+    ".parquet": ParquetSource,
+    ".zarr": ZarrSource,
+}
 
 
 def open_source(path: str | os.PathLike[str]) -> DataSource:
-    """The source for a file, by its suffix.
+    """The source for a file or a zarr folder, by its suffix.
 
     Raises
     ------
     StudyError
-        For a missing file or an unknown suffix.
+        For missing data or an unknown suffix.
     """
     path = Path(path)
     if path.suffix not in _KINDS:
         raise StudyError(f"cannot read {str(path)!r}: the suffix must be one of {', '.join(_KINDS)}")
-    if not path.is_file():
-        raise StudyError(f"no data at {str(path)!r}")
+    is_store = path.suffix == ".zarr"
+    if not (path.is_dir() if is_store else path.is_file()):
+        raise StudyError(f"no data at {str(path)!r}{', which must be a folder' if is_store and path.exists() else ''}")
     return _KINDS[path.suffix](path)
 
 
 def fingerprint(path: str | os.PathLike[str]) -> str:
-    """Identity of a file's content without reading all of it: size, time of change, first and last MiB."""
+    """Identity of data without reading all of it: sizes, times of change, first and last bytes.
+
+    Of a file, the first and last MiB; of a folder, the first and last 4 KiB of every file in it, with the files' names.
+    """
     path = Path(path)
-    stat = path.stat()
-    hashed = hashlib.sha256(f"{stat.st_size} {stat.st_mtime_ns}".encode())
-    with path.open("rb") as f:
-        hashed.update(f.read(_EDGE))
-        f.seek(max(0, stat.st_size - _EDGE))
-        hashed.update(f.read(_EDGE))
+    hashed = hashlib.sha256()
+    if not path.is_dir():
+        _add_file(hashed, path, _EDGE)
+        return hashed.hexdigest()
+    for member in sorted(found for found in path.rglob("*") if found.is_file()):
+        hashed.update(f"{member.relative_to(path).as_posix()}\0".encode())
+        _add_file(hashed, member, _CHUNK_EDGE)
     return hashed.hexdigest()
+
+
+def _add_file(hashed: Any, path: Path, edge: int) -> None:
+    stat = path.stat()
+    hashed.update(f"{stat.st_size} {stat.st_mtime_ns}".encode())
+    with path.open("rb") as f:
+        hashed.update(f.read(edge))
+        f.seek(max(0, stat.st_size - edge))
+        hashed.update(f.read(edge))
 
 
 def pieces(source: DataSource, rows: int) -> Iterator[FloatArray]:
