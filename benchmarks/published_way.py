@@ -135,7 +135,7 @@ class DrawSpec:
     root_seed: int
 
 
-@study_cells(version=1, factors=("way",), replicate="draw", volatile=("cpu_s",))
+@study_cells(version=1, factors=("way",), replicate="draw", volatile=("cpu_s",), alone=True)
 def run_draw(spec: DrawSpec) -> list[Row]:
     """Fit in every way on the same data: CPU seconds and excess objectives, one row a way."""
     from solvers import solve
@@ -188,7 +188,7 @@ def _ways(spec: DrawSpec, problem: SyntheticProblem, x: Vector) -> dict[str, Cal
 def run(*, seed: int, quick: bool, folder: Path | None = None) -> dict[str, Any]:
     """Fit in every way on the same data, over several draws; CPU seconds and excess objectives, one per draw.
 
-    Draws run one after the other, because they are timed; those that ``folder`` holds are not computed again.
+    Draws that ``folder`` holds are not computed again.
     """
     size = QUICK if quick else FULL
     specs = [DrawSpec(draw, size.n, size.epochs, seed) for draw in range(size.draws)]

@@ -301,7 +301,7 @@ class CostSpec:
     seed: int
 
 
-@study_cells(version=1, factors=("d",), volatile=("ratio", "fused_cpu_s", "corrected_cpu_s", "cost_holds"))
+@study_cells(version=1, factors=("d",), volatile=("ratio", "fused_cpu_s", "corrected_cpu_s", "cost_holds"), alone=True)
 def run_cost_cell(spec: CostSpec) -> Row:
     """CPU time of the corrected over the fused sampler at equal particles, steps and integrator, interleaved."""
     problem = (

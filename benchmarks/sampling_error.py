@@ -16,7 +16,6 @@ claims with negative controls as ``claims.json``. Exit status 1 if a claim fails
 import argparse
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +58,6 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 def run_experiment(name: str, args: argparse.Namespace, folder: Path, settings: RunSettings) -> None:
     """Compute what is missing of an experiment and write its table."""
     experiment = EXPERIMENTS[name]
-    if experiment.alone:
-        settings = replace(settings, n_jobs=1, scheduler=None)
     scale = "quick" if args.quick else "full"
     records = run_cells(
         experiment.run_cell,

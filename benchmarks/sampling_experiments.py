@@ -137,15 +137,14 @@ def _cost(scale: Scale, seed: int) -> list[line.CostSpec]:
 @final
 @dataclass(frozen=True, eq=False)
 class Experiment:
-    """A cell function, its grid for a scale and a seed, and whether its cells must run alone, one after the other."""
+    """A cell function and its grid for a scale and a seed."""
 
     run_cell: CellFunction[Any, Any]
     grid: Callable[[Scale, int], Sequence[Any]]
-    alone: bool = False
 
 
 EXPERIMENTS = {
-    "cost": Experiment(line.run_cost_cell, _cost, alone=True),  # first, while no worker process is there yet
+    "cost": Experiment(line.run_cost_cell, _cost),  # first, while no worker process is there yet
     "laws": Experiment(line.run_law_cell, _laws),
     "products": Experiment(dimension.run_product_cell, _products),
     "evaluations": Experiment(integrators.run_evaluation_cell, _evaluations),

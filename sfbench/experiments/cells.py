@@ -55,6 +55,8 @@ class CellFunction(Generic[Spec, Record]):
         Columns that say which experiment a row belongs to, in the order in which a report offers them.
     replicate : str
         The column that numbers independent repetitions.
+    alone : bool
+        Cells are timed: whatever the settings of a run, they are computed here, one after the other.
     """
 
     function: Callable[..., Any]
@@ -65,6 +67,7 @@ class CellFunction(Generic[Spec, Record]):
     volatile: tuple[str, ...] = ()
     factors: tuple[str, ...] = ()
     replicate: str = "seed"
+    alone: bool = False
     name: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -88,7 +91,7 @@ class CellFunction(Generic[Spec, Record]):
         if getattr(importlib.import_module(module), qualname, None) is self:
             return load_cell_function, (self.name,)
         state = (self.function, self.version, self.dtype, self.schema, self.group)
-        return CellFunction, (*state, self.volatile, self.factors, self.replicate)
+        return CellFunction, (*state, self.volatile, self.factors, self.replicate, self.alone)
 
     def records(self, specs: Sequence[Spec]) -> list[Record]:
         """Records of specs that belong together."""

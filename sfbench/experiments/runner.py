@@ -104,8 +104,9 @@ class _Run:
     # -------------------------------------------------------------- the whole
     def execute(self) -> Outcome:
         settings, study = self.settings, self.study
+        where = (1, None) if study.function.alone else (settings.n_jobs, settings.scheduler)
         with (
-            open_executor(settings.n_jobs, settings.scheduler, str(self.path.resolve().parent)) as executor,
+            open_executor(*where, str(self.path.resolve().parent)) as executor,
             open_for_writing(self.path) as journal,
             self._signals(),
         ):

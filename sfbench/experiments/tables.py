@@ -30,12 +30,18 @@ class StudyTable:
         Cells of the grid.
     missing : list of dict
         Specs of cells without a result.
+    seconds : dict
+        What each cell took, by the value of its column ``cell``; a shared pass counts in equal parts.
+    spec_fields : tuple of str
+        Columns that repeat the specs.
     """
 
     study: StoredStudy
     rows: list[Row]
     total: int
     missing: list[Row]
+    seconds: dict[str, float]
+    spec_fields: tuple[str, ...]
 
     def caption(self) -> str:
         """How complete the table is, in words; belongs under every figure drawn from it."""
@@ -113,7 +119,8 @@ def load_table(journal: Journal, name: str, version: str | None = None) -> Study
             for record in _as_rows(decode_record(cell.record))
         ]
     missing = [json.loads(text) for text in grid if text not in found]
-    return StudyTable(study, rows, len(grid), missing)
+    seconds = {cell.key[:16]: cell.seconds for cell in found.values()}
+    return StudyTable(study, rows, len(grid), missing, seconds, tuple(json.loads(next(iter(grid), "{}"))))
 
 
 def _as_rows(record: Any) -> list[Row]:

@@ -64,6 +64,30 @@ def test_a_summary_counts_what_is_missing_and_averages_nothing_unseen(folder: Pa
         assert point["metrics"]["tv"][3] == len(values)
 
 
+def test_seconds_of_cells_are_counted_once_by_factors_that_are_one_in_each(folder: Path, tmp_path: Path) -> None:
+    with Journal(store_path(folder)) as journal:
+        table, stored = load_table(journal, "rates"), journal.cells_of("tests.experiments.example_cells:run_cell")
+    cells = summarise(table).cells
+    assert [cell["factors"] for cell in cells] == [{"solver": s, "n": n} for s in "ab" for n in (16, 64, 256)]
+    assert sum(cell["cells"] for cell in cells) == len(stored) == 108
+    assert sum(cell["sum"] for cell in cells) == pytest.approx(sum(cell.seconds for cell in stored), rel=1e-12)
+    assert max(cell["largest"] for cell in cells) == max(cell.seconds for cell in stored)
+    # rows of one cell that differ in a factor do not multiply its seconds
+    halves = [{**row, "solver": name} for row in table.rows for name in "ab"]
+    split = summarise(replace(table, rows=halves)).cells
+    assert [cell["factors"] for cell in split] == [{"n": n} for n in (16, 64, 256)]
+    assert sum(cell["sum"] for cell in split) == pytest.approx(sum(cell["sum"] for cell in cells), rel=1e-12)
+
+
+def test_fields_of_specs_are_no_results_even_if_no_cell_is_missing(tmp_path: Path) -> None:
+    study = make_study("plain", CellFunction(run_cell.function, factors=("solver",)), small_study(3).specs)
+    run_study(study, tmp_path, QUIET)
+    with Journal(store_path(tmp_path)) as journal:
+        summary = summarise(load_table(journal, "plain"))
+    assert not summary.missing
+    assert summary.metrics == ["tv", "kl", "bound"]
+
+
 def test_slopes_use_complete_repetitions_and_say_how_many(folder: Path) -> None:
     with Journal(store_path(folder)) as journal:
         summary = summarise(load_table(journal, "rates"))
@@ -134,6 +158,7 @@ _TAIL = """<script>addEventListener("load", () => setTimeout(() => {
     y: figure.layout.yaxis.title.text, kind: figure.layout.yaxis.type, caption: byId("caption").textContent,
     slopes: byId("slopes").querySelectorAll("tbody tr").length, bounds: byId("bounds").innerText,
     costs: byId("costs").querySelectorAll("tbody tr").length,
+    cells: [...byId("cells").querySelectorAll("tbody tr")].map((row) => Number(row.children[2].textContent)),
     missing: byId("missing").querySelectorAll("tbody tr").length,
     numbers: byId("numbers").querySelectorAll("tbody tr").length,
     paper: getComputedStyle(document.body).backgroundColor,
@@ -190,6 +215,11 @@ def test_the_page_works_in_a_browser_without_a_network(folder: Path) -> None:
     assert "108 of 120 cells, 12 missing (6 points drawn as crosses lack some)" in start["caption"]
     assert (start["slopes"], start["missing"], start["numbers"], start["costs"]) == (6, 12, 6, 2)
     assert "kl_holds" in start["bounds"]
+    everything, *by_factor = start["cells"]  # all, two solvers, three n
+    assert everything == sum(by_factor[:2]) == sum(by_factor[2:]) == 108
+    assert len(by_factor) == 5
+    everything, only_solver, *by_n = filtered["cells"]
+    assert everything == only_solver == sum(by_n) == by_factor[1]
     assert (filtered["lines"], filtered["slopes"], filtered["numbers"]) == (["b"], 3, 3)
     assert (changed["y"], changed["kind"]) == ("kl", "linear")
     assert changed["paper"] != start["paper"]

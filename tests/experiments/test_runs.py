@@ -26,7 +26,7 @@ from sfbench.experiments import (
 from sfbench.experiments.compare import digest
 from sfbench.experiments.resume import resume
 
-from .example_cells import Spec, read_input, run_cell, run_group, small_study
+from .example_cells import Spec, read_input, run_alone, run_cell, run_group, small_study
 
 QUIET = RunSettings(progress=False)
 
@@ -140,6 +140,15 @@ def test_a_cell_that_kills_its_worker_is_found_and_the_others_finish(
     assert "worker process died" in failures[study.keys[-1]][0]
     monkeypatch.setenv("SFBENCH_TEST_SPARE", "1")
     assert run_study(study, tmp_path, replace(QUIET, retry_failed=True))[1].complete
+
+
+def test_timed_cells_stay_in_this_process(tmp_path: Path) -> None:
+    specs = [Spec(n, 0) for n in range(1, 4)]
+    records, _ = run_study(make_study("timed", run_alone, specs), tmp_path, replace(QUIET, n_jobs=2))
+    assert records == [os.getpid()] * 3
+    anywhere = CellFunction(run_alone.function)
+    records, _ = run_study(make_study("any", anywhere, specs), tmp_path / "other", replace(QUIET, n_jobs=2))
+    assert os.getpid() not in records
 
 
 def test_cells_of_a_group_share_a_call_and_a_failing_group_is_taken_apart(tmp_path: Path) -> None:

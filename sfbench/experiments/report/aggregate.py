@@ -35,6 +35,9 @@ class Summary:
         and 90 % quantiles; checks and violations of each bound; mean, largest and summed cost.
     slopes : list of dict
         For each axis, metric and combination of the other factors.
+    cells : list of dict
+        What the engine measured: for each combination of those factors that are one within every cell, ``factors``,
+        ``cells``, and their summed and largest seconds.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Summary:
     points: list[dict[str, Any]]
     slopes: list[dict[str, Any]]
     left_out: dict[str, int]
+    cells: list[dict[str, Any]]
 
 
 def summarise(table: StudyTable) -> Summary:
@@ -69,8 +73,7 @@ def summarise(table: StudyTable) -> Summary:
     rest = [c for c in columns if c not in factors and c not in hidden and c != "study"]
     bounds = [c for c in rest if c.endswith("_holds") and _all(rows, c, lambda v: isinstance(v, bool))]
     costs = [c for c in rest if c.endswith("_s") and _all(rows, c, _is_number)]
-    spec_fields = set(table.missing[0]) if table.missing else set()
-    metrics = [c for c in rest if c not in bounds + costs and c not in spec_fields and _all(rows, c, _is_number)]
+    metrics = [c for c in rest if c not in (*bounds, *costs, *table.spec_fields) and _all(rows, c, _is_number)]
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         groups.setdefault(tuple(row.get(f) for f in factors), []).append(row)
@@ -84,7 +87,7 @@ def summarise(table: StudyTable) -> Summary:
     left_out = {m: n for m in metrics if (n := sum(row.get(m) is None for row in rows))}
     return Summary(
         table.study.name, rows[0][VERSION_COLUMN] if rows else table.study.version, table.caption(), table.total,
-        table.missing, values, axes, metrics, bounds, costs, points, slopes, left_out,
+        table.missing, values, axes, metrics, bounds, costs, points, slopes, left_out, _cells(table, factors),
     )  # fmt: skip
 
 
@@ -128,6 +131,22 @@ def _point(
         if times:
             point["costs"][name] = [len(times), math.fsum(times), max(times)]
     return point
+
+
+def _cells(table: StudyTable, factors: Sequence[str]) -> list[dict[str, Any]]:
+    """Seconds of whole cells by the factors that have one value in each of them."""
+    members: dict[str, list[Row]] = {}
+    for row in table.rows:
+        members.setdefault(row["cell"], []).append(row)
+    whole = [f for f in factors if all(len({row.get(f) for row in rows}) == 1 for rows in members.values())]
+    groups: dict[tuple[Any, ...], list[float]] = {}
+    for cell, rows in members.items():
+        groups.setdefault(tuple(rows[0].get(f) for f in whole), []).append(table.seconds[cell])
+    return [
+        {"factors": dict(zip(whole, key, strict=True)), "cells": len(times), "sum": math.fsum(times),
+         "largest": max(times)}
+        for key, times in sorted(groups.items(), key=lambda item: tuple(_sortable(v) for v in item[0]))
+    ]  # fmt: skip
 
 
 def _could_be(spec: Row, factors: dict[str, Any]) -> bool:

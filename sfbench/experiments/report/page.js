@@ -219,7 +219,19 @@
     table(byId("costs"), "seconds", ["time", "of", "results", "mean", "largest", "sum"],
       by("costs", (a, b) => [a[0] + b[0], a[1] + b[1], Math.max(a[2], b[2])],
         ([n, sum, most]) => [String(n), number(sum / n), number(most), number(sum)]),
-      "This study records no times.");
+      "The cells of this study record no times of their own.");
+    const spent = s.cells.filter((c) => passes(c.factors));
+    const total = (label, value, chosen) => {
+      const n = chosen.reduce((a, c) => a + c.cells, 0);
+      const sum = chosen.reduce((a, c) => a + c.sum, 0);
+      return [label, value, String(n), number(sum / n), number(Math.max(...chosen.map((c) => c.largest))), number(sum)];
+    };
+    const rows = Object.keys(spent[0]?.factors ?? {}).filter((f) => s.factors[f].length > 1).flatMap((f) =>
+      s.factors[f].map((v) => [v, spent.filter((c) => c.factors[f] === v)]).filter(([, chosen]) => chosen.length)
+        .map(([v, chosen]) => total(f, String(v), chosen)));
+    table(byId("cells"), "seconds of whole cells, measured by the engine, by each factor",
+      ["factor", "value", "cells", "mean", "largest", "sum"],
+      spent.length ? [total("all", "", spent), ...rows] : [], "No cell passes the filters.");
     const fields = s.missing.length ? Object.keys(s.missing[0]) : [];
     const shown = s.missing.slice(0, 200);
     table(byId("missing"),
