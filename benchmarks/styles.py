@@ -1,0 +1,146 @@
+r"""When does fusion help against fine-tuning? ``python -m benchmarks.styles [--quick] [--data digits | clothes]``.
+
+Three auxiliaries share a part of their images with the target's style; the rest are in three foreign styles (digits:
+handwriting fonts; clothes: other kinds of clothes). From level to level that part shrinks, down to none, and at last to
+foreign images with shuffled pixels, which have nothing to do with the target. Against n images of the target stand
+fusion, fine-tuning of the nearest auxiliary, their combination (fine-tuning of the average of the parameters at the
+fitted weights), uniform weights, and training from scratch. Judge: the denoising loss on held-out target images, as
+nats of the bound on the KL divergence (:mod:`benchmarks.styles_cells`). The heat map shows its difference between
+fusion and fine-tuning, by n and by the measured distance of the nearest auxiliary from the target.
+
+Two controls decide the exit status: with auxiliaries of the target's own law fusion must not lose to fine-tuning at the
+smallest n, and with shuffled pixels it must lose at the largest.
+
+``--quick`` takes the 8 x 8 digits that scikit-learn ships, with slanted and broadened ones as foreign styles. All
+results lie in the store of the output folder: a run that was stopped goes on where it was.
+"""
+
+import argparse
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from sfbench.errors import SfbenchError
+from sfbench.files import prepare_folder, provenance, write_json
+
+from .networks import add_device_argument, references, train_all, use_device
+from .study import (
+    IncompleteStudyError,
+    OneLineParser,
+    Row,
+    RunSettings,
+    add_engine_arguments,
+    run_cells,
+    run_settings,
+    time_left,
+    write_rows,
+)
+from .styles_cells import (
+    DistanceSpec,
+    DrawSpec,
+    NetworkSpec,
+    ScratchSpec,
+    Study,
+    measure_distance,
+    run_draw,
+    run_scratch,
+    train_network,
+)
+from .styles_data import Level, write_images
+from .styles_report import as_text, compare, controls, draw_figures
+
+LEVELS = (
+    Level("same law", 1.0), Level("90 % foreign", 0.1), Level("98 % foreign", 0.02), Level("foreign", 0.0),
+    Level("foreign, shuffled", 0.0, shuffled=True),
+)  # fmt: skip
+DIGITS = Study(
+    setting="digits", images_sha256="", side=14, width=192, k=3, auxiliary_n=4000, base_steps=3000,
+    auxiliary_steps=4000, reference_steps=8000, tuning_steps=600, scratch_steps=2000, batch=64, levels=LEVELS,
+    sizes=(16, 64, 256, 1024), draws=4, held_out=1000,
+)  # fmt: skip
+STUDIES = {"digits": DIGITS, "clothes": replace(DIGITS, setting="clothes")}
+QUICK = Study(
+    setting="digits8", images_sha256="", side=8, width=64, k=2, auxiliary_n=360, base_steps=300, auxiliary_steps=300,
+    reference_steps=400, tuning_steps=75, scratch_steps=150, batch=32, levels=(LEVELS[0], LEVELS[1], LEVELS[4]),
+    sizes=(16, 128), draws=3, held_out=300,
+)  # fmt: skip
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train, measure, run all cells, write tables and figures; exit status 1 if a control fails."""
+    parser = OneLineParser(prog="python -m benchmarks.styles", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="8 x 8 digits, small networks: under a minute")
+    parser.add_argument("--data", choices=list(STUDIES), default="digits", help="setting of the full study")
+    parser.add_argument("--seed", type=int, default=0, help="root seed")
+    parser.add_argument("--out", default=None, help="folder for networks, tables and figures")
+    add_device_argument(parser)
+    add_engine_arguments(parser)
+    args = parser.parse_args(argv)
+    if args.seed < 0 or args.jobs < 1:
+        parser.error("--seed must be at least 0 and --jobs at least 1")
+    study = replace(QUICK if args.quick else STUDIES[args.data], seed=args.seed)
+    started = time.monotonic()
+    try:
+        use_device(args.device)
+        folder = prepare_folder(args.out or f"results/styles_{'quick' if args.quick else args.data}")
+        sha256 = write_images(folder, study.setting, study.side, study.held_out, study.seed)
+        compute(replace(study, images_sha256=sha256), folder, run_settings(args), started)
+        verdict = _report(folder, args, started)
+    except IncompleteStudyError as error:
+        print(f"benchmarks.styles: {error}", file=sys.stderr)
+        return error.exit_code
+    except (SfbenchError, OSError, ImportError) as error:
+        print(f"benchmarks.styles: {error}", file=sys.stderr)
+        return 2
+    return 0 if verdict else 1
+
+
+def compute(study: Study, folder: Path, settings: RunSettings, started: float) -> None:
+    """Everything that is missing in the store, then the tables ``networks``, ``distances`` and ``methods``."""
+
+    def left() -> RunSettings:
+        return time_left(settings, started)
+
+    first = [NetworkSpec(study, "base"), NetworkSpec(study, "reference")]
+    trained = train_all(train_network, first, title="styles: base", folder=folder, settings=left())
+    base, best = references(trained)
+    specs = [NetworkSpec(study, "auxiliary", level, i, base) for level in study.levels for i in range(study.k)]
+    tuned = train_all(train_network, specs, title="styles: auxiliaries", folder=folder, settings=left())
+    write_rows(folder, "networks", trained + tuned)
+    refs = references(tuned)
+    sets = {level: refs[study.k * i : study.k * (i + 1)] for i, level in enumerate(study.levels)}
+    far = [DistanceSpec(study, level, sets[level], best) for level in study.levels]
+    distances: list[Row] = run_cells(
+        measure_distance, far, title="styles: distances", folder=folder, settings=left()
+    )  # fmt: skip
+    write_rows(folder, "distances", [row | {"nats_per_loss": study.nats} for row in distances])
+    scratch = [ScratchSpec(study, n, draw) for draw in range(study.draws) for n in study.sizes]
+    alone: list[Row] = run_cells(
+        run_scratch, scratch, title="styles: from scratch", folder=folder, settings=left()
+    )  # fmt: skip
+    draws = [
+        DrawSpec(study, level, n, draw, sets[level])
+        for draw in range(study.draws)
+        for level in study.levels
+        for n in study.sizes
+    ]
+    found: list[list[Row]] = run_cells(run_draw, draws, title="styles: draws", folder=folder, settings=left())
+    write_rows(folder, "methods", [row for rows in found for row in rows] + alone)
+
+
+def _report(folder: Path, args: argparse.Namespace, started: float) -> bool:
+    """Comparison, controls, figures; whether the controls hold."""
+    comparison = compare(folder)
+    write_rows(folder, "comparison", comparison)
+    checks = controls(comparison)
+    record = {"controls": checks, "arguments": vars(args), "seconds": time.monotonic() - started}
+    write_json(folder / "summary.json", record | provenance(args.seed))
+    draw_figures(folder)
+    print(as_text(folder, comparison, checks))
+    print(f"{record['seconds']:.0f} s; tables and figures in {folder}")
+    return all(bool(check["holds"]) for check in checks)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

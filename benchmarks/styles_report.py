@@ -1,0 +1,201 @@
+"""What the style study shows: fusion against fine-tuning in nats, controls, tables and figures, from its files alone.
+
+``python -m benchmarks.styles_report DIR`` draws the figures again.
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .figures import draw, redraw
+from .study import Row, read_rows
+
+ORDER = ("fused", "parameter average", "nearest auxiliary", "fine-tuned", "fused, fine-tuned", "from scratch")
+COLOURS = {
+    "fused": "#0072B2", "fine-tuned": "#D55E00", "fused, fine-tuned": "#009E73", "nearest auxiliary": "#777777",
+    "from scratch": "#000000",
+}  # fmt: skip
+CONFIDENCE = 0.95
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Mean, and half the width of Student's 95 % interval (infinite for one value)."""
+    from scipy.stats import t
+
+    if len(values) < 2:
+        return float(np.mean(values)), math.inf
+    half = t.ppf(0.5 + CONFIDENCE / 2, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
+    return float(np.mean(values)), float(half)
+
+
+def losses(rows: Sequence[Row], style: str, n: int, method: str) -> list[float]:
+    """Losses over draws, in their order; training from scratch knows no style."""
+    wanted = "" if method == "from scratch" else style
+    found = [r for r in rows if (r["style"], r["n"], r["method"]) == (wanted, n, method)]
+    return [float(r["loss"]) for r in sorted(found, key=lambda r: int(r["draw"]))]
+
+
+def compare(folder: Path) -> list[Row]:
+    """One row for each level and n: excesses over the reference in nats, and paired differences with intervals."""
+    rows, distances = read_rows(folder, "methods"), read_rows(folder, "distances")
+    table: list[Row] = []
+    for level in distances:
+        scale, floor = level["nats_per_loss"], level["reference_loss"]
+        for n in sorted({row["n"] for row in rows}):
+            found = {method: np.array(losses(rows, level["style"], n, method)) for method in ORDER}
+            row: Row = {"style": level["style"], "distance_nats": level["distance_nats"], "n": n}
+            row["draws"] = len(found["fused"])
+            for method, values in found.items():
+                row[method], row[f"{method} +-"] = _finite(interval((scale * (values - floor)).tolist()))
+            row["uniform weights"] = scale * (level["uniform_loss"] - floor)
+            row["best weights"] = scale * (level["best_loss"] - floor)
+            tuned = found["fine-tuned"]
+            for name, other in (("fused", "fused"), ("combined", "fused, fine-tuned"), ("scratch", "from scratch")):
+                difference = (scale * (found[other] - tuned)).tolist()
+                row[f"{name} - fine-tuned"], row[f"{name} - fine-tuned +-"] = _finite(interval(difference))
+            row["log ratio"] = float(np.mean(np.log(found["fused"] / tuned)))
+            table.append(row)
+    return table
+
+
+def _finite(pair: tuple[float, float]) -> tuple[float, float | None]:
+    return pair[0], pair[1] if math.isfinite(pair[1]) else None
+
+
+def controls(comparison: Sequence[Row]) -> list[Row]:
+    """Where the answer is known beforehand."""
+    sizes = sorted({row["n"] for row in comparison})
+    first, last = comparison[0], comparison[-1]
+    near = next(row for row in comparison if (row["style"], row["n"]) == (first["style"], sizes[0]))
+    far = next(row for row in comparison if (row["style"], row["n"]) == (last["style"], sizes[-1]))
+    checks = []
+    for row, claim, holds in (
+        (near, "fusion does not lose to fine-tuning", lambda d, half: d - half <= 0.0),
+        (far, "fusion loses to fine-tuning", lambda d, half: d - half > 0.0),
+    ):
+        d, half = row["fused - fine-tuned"], row["fused - fine-tuned +-"]
+        half = math.inf if half is None else half
+        checks.append(
+            {"claim": f"{claim} ({row['style']}, n = {row['n']})", "nats": d, "half_width": _finite((0.0, half))[1],
+             "holds": bool(holds(d, half))}
+        )  # fmt: skip
+    return checks
+
+
+def as_text(folder: Path, comparison: Sequence[Row], checks: Sequence[Row]) -> str:
+    """Tables for the terminal, and for documentation."""
+    rows = read_rows(folder, "methods")
+    sizes, styles = (list(dict.fromkeys(row[key] for row in comparison)) for key in ("n", "style"))
+    lines = ["excess over the reference network in nats, mean +- 95 % interval over draws"]
+    head = "".join(f"{f'n = {n}':>18s}" for n in sizes)
+    by = {(row["style"], row["n"]): row for row in comparison}
+    for style in styles:
+        lines.append(f"{style} (nearest auxiliary at {by[style, sizes[0]]['distance_nats']:.1f} nats)")
+        lines.append(f"  {'':22s}{head}")
+        for method in (*ORDER, "uniform weights", "best weights", "fused - fine-tuned", "combined - fine-tuned"):
+            cells = [_with_half(by[style, n], method) for n in sizes]
+            lines.append(f"  {method:22s}" + "".join(f"{cell:>18s}" for cell in cells))
+        for n in sizes:
+            fits = [r for r in rows if (r["style"], r["n"], r["method"]) == (style, n, "fused")]
+            mean, low, high = (np.mean([r[key] for r in fits], axis=0) for key in ("weights", "low", "high"))
+            shown = ", ".join(f"{w:.3f} [{a:.2f}, {b:.2f}]" for w, a, b in zip(mean, low, high, strict=True))
+            lines.append(f"  n = {n}: weights {shown} (means over draws of weights and of their 95 % intervals)")
+    for check in checks:
+        half = "" if check["half_width"] is None else f" +- {check['half_width']:.1f}"
+        lines.append(f"{'ok  ' if check['holds'] else 'FAIL'} {check['claim']}: {check['nats']:.1f}{half} nats")
+    return "\n".join(lines)
+
+
+def _with_half(row: Row, name: str) -> str:
+    half = row.get(f"{name} +-")
+    return f"{row[name]:.1f}" if half is None else f"{row[name]:.1f} +- {half:.1f}"
+
+
+def draw_figures(folder: Path) -> list[Path]:
+    """Draw the heat maps and the curves; return the PNG paths."""
+    return draw(folder, lambda: {"styles": _heat_maps(folder), "styles_curves": _curves(folder)})
+
+
+def _heat_maps(folder: Path) -> Any:
+    import matplotlib.pyplot as plt
+    from matplotlib.colors import SymLogNorm
+
+    comparison = read_rows(folder, "comparison")
+    styles = list(dict.fromkeys(row["style"] for row in sorted(comparison, key=lambda row: row["distance_nats"])))
+    sizes = sorted({row["n"] for row in comparison})
+    by = {(row["style"], row["n"]): row for row in comparison}
+    titles = {
+        "fused - fine-tuned": "fused against fine-tuned",
+        "combined - fine-tuned": "fused, then fine-tuned, against fine-tuned",
+    }
+    largest = max(abs(row[name]) for row in comparison for name in titles)
+    norm = SymLogNorm(1.0, vmin=-max(largest, 1.0), vmax=max(largest, 1.0), base=10)
+    figure, axes = plt.subplots(
+        1, 2, figsize=(2.6 + 1.45 * len(styles), 1.5 + 0.55 * len(sizes)), sharey=True, layout="constrained"
+    )
+    for axis, (name, title) in zip(axes, titles.items(), strict=True):
+        values = np.array([[by[style, n][name] for style in styles] for n in sizes])
+        mesh = axis.pcolormesh(values, cmap="RdBu_r", norm=norm, edgecolors="white", linewidth=1.0)
+        for i, n in enumerate(sizes):
+            for j, style in enumerate(styles):
+                value, half = by[style, n][name], by[style, n][f"{name} +-"]
+                sure = half is not None and abs(value) > half
+                dark = abs(norm(value) - 0.5) > 0.33
+                axis.text(
+                    j + 0.5, i + 0.5, f"{value:.1f}" + ("" if half is None else f"\n± {half:.1f}"), ha="center",
+                    va="center", fontsize=7, color="white" if dark else "black", weight="bold" if sure else "normal",
+                )  # fmt: skip
+        axis.set_xticks(
+            np.arange(len(styles)) + 0.5,
+            [f"{by[style, sizes[0]]['distance_nats']:.0f}\n{style.replace(', ', chr(10))}" for style in styles],
+            fontsize=7,
+        )
+        axis.set_yticks(np.arange(len(sizes)) + 0.5, [str(n) for n in sizes])
+        axis.set_title(title, fontsize=9)
+        axis.set_xlabel("distance of the nearest auxiliary (nats), and its data", fontsize=8)
+        axis.grid(visible=False)
+        for side in axis.spines.values():
+            side.set_visible(False)
+    axes[0].set_ylabel("n, images of the target")
+    bar = figure.colorbar(mesh, ax=axes, label="held-out difference (nats)\nblue: fusion is better", aspect=30)
+    bar.ax.tick_params(labelsize=7)
+    return figure
+
+
+def _curves(folder: Path) -> Any:
+    import matplotlib.pyplot as plt
+
+    comparison = read_rows(folder, "comparison")
+    styles = list(dict.fromkeys(row["style"] for row in comparison))
+    columns = min(3, len(styles))
+    lines = -(-len(styles) // columns)
+    figure, axes = plt.subplots(
+        lines, columns, figsize=(2.9 * columns, 2.4 * lines), sharex=True, sharey=True, squeeze=False,
+        layout="constrained",
+    )  # fmt: skip
+    for axis, style in zip(axes.flat, styles, strict=False):
+        own = [row for row in comparison if row["style"] == style]
+        sizes = [row["n"] for row in own]
+        for method, colour in COLOURS.items():
+            values, halves = [row[method] for row in own], [row[f"{method} +-"] or 0.0 for row in own]
+            axis.errorbar(sizes, values, yerr=halves, fmt="o-", ms=3, lw=1.2, color=colour, label=method)
+        axis.axhline(own[0]["uniform weights"], color=COLOURS["fused"], ls=":", lw=1, label="uniform weights")
+        axis.set(xscale="log", yscale="log")
+        axis.set_xticks(sizes, [str(n) for n in sizes])
+        axis.minorticks_off()
+        axis.set_title(f"{style}: {own[0]['distance_nats']:.0f} nats", fontsize=9)
+    for axis in list(axes.flat)[len(styles) :]:
+        axis.set_visible(False)
+    for axis in axes[-1]:
+        axis.set_xlabel("n")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("excess loss (nats)")
+    axes[0, 0].legend(fontsize=6, frameon=False)
+    return figure
+
+
+if __name__ == "__main__":
+    raise SystemExit(redraw("benchmarks.styles_report", draw_figures))
