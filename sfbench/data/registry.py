@@ -16,11 +16,12 @@ from typing import IO
 import numpy as np
 
 from ..files import prepare_folder, write_atomically
-from . import fonts, scanned
+from . import fonts, index_returns, mnist1d, photos, scanned, temperatures
 from .entry import Arrays, DataSet, Files, Items, Split, verify
 from .errors import DataError, DataUnavailable
 
-_REGISTRY = {entry.name: entry for module in (scanned, fonts) for entry in module.ENTRIES}
+_MODULES = (scanned, fonts, photos, index_returns, mnist1d, temperatures)
+_REGISTRY: dict[str, DataSet] = {entry.name: entry for module in _MODULES for entry in module.ENTRIES}
 
 
 def known_data() -> dict[str, DataSet]:
