@@ -1,12 +1,13 @@
-"""Cells of the digits study: all methods on one draw of the target data, cached as one JSON file and one picture."""
+"""Cells of the digits study (see :mod:`benchmarks.digits`): all methods on one draw of the target data, and what is the
+same for every draw, once."""
 
+import base64
 import dataclasses
-import json
 import warnings
+import zlib
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
-from time import perf_counter
+from time import process_time
 from typing import Any, final
 
 import numpy as np
@@ -16,196 +17,239 @@ from sfbench import FusedScore, fuse, sample, time_grid
 from sfbench._typing import Float64Array, FloatArray
 from sfbench.baselines.networks import average_checkpoints, fine_tuned_nearest, from_scratch, nearest, sample_mixture
 from sfbench.data import make_populations
-from sfbench.files import prepare_folder, write_atomically, write_json
 from sfbench.laws.likelihood import log_likelihood
-from sfbench.nets import NetworkScore, TrainingSettings, inspect_windows, load_checkpoint
+from sfbench.nets import NetworkScore, TrainingSettings, inspect_windows
 from sfbench.sampling import TrustWarning
 from sfbench.scores import ScoreModel
 from sfbench.time_steps import time_steps
 
 from .digits_judge import Judge, train_judge
-from .digits_models import NINE, PROCESS, SEVEN, SHARES, TARGET_SHARE, Pools, Study, dequantised, load_pools
+from .digits_models import (
+    NINE,
+    PROCESS,
+    SEVEN,
+    SHARES,
+    T_MIN,
+    TARGET_SHARE,
+    Evaluation,
+    Training,
+    dequantised,
+    load_pools,
+    populations,
+)
+from .networks import NetworkRef, device, load_network
+from .study import Row, study_cells
 
-T_MIN, N_NODES = 1e-3, 12
+N_NODES = 12
+_SHOWN = 16
+_MIX = {SEVEN: TARGET_SHARE, NINE: 1.0 - TARGET_SHARE}
 
 
 @final
 @dataclass(frozen=True)
-class Cell:
+class WindowSpec:
+    """Held-out data of the auxiliaries against the auxiliaries."""
+
+    training: Training
+    seed: int
+    networks: tuple[NetworkRef, ...]
+
+
+@final
+@dataclass(frozen=True)
+class FixedSpec:
+    """A method that no target data change: an auxiliary by its name, uniform weights, real digits."""
+
+    method: str
+    draw: int
+    seed: int
+    training: Training
+    evaluation: Evaluation
+    networks: tuple[NetworkRef, ...]
+
+
+@final
+@dataclass(frozen=True)
+class MethodsSpec:
     """One draw of the target data."""
 
     n: int
     draw: int
     seed: int
-    study: Study
-    folder: str
-    device: str
+    training: Training
+    evaluation: Evaluation
+    networks: tuple[NetworkRef, ...]
+    t_min: float
+    t_max: float
+
+
+def fixed_methods() -> list[str]:
+    """Names that :class:`FixedSpec` knows."""
+    return [*(f"auxiliary {i}" for i in range(len(SHARES))), "uniform weights", "real digits"]
 
 
 @lru_cache(maxsize=2)
-def pools_and_judge(study: Study, seed: int) -> tuple[Pools, Judge]:
-    """Data and judge, once per process."""
-    pools = load_pools(study, seed)
-    return pools, train_judge(pools, study.levels - 1, seed)
+def judge_of(data: str, levels: int, seed: int) -> Judge:
+    """The judge, once per process."""
+    return train_judge(load_pools(data, seed), levels - 1, seed)
 
 
-def auxiliaries(folder: str, device: str) -> list[NetworkScore]:
-    """The trained auxiliaries."""
-    return [
-        load_checkpoint(Path(folder) / f"auxiliary_{i}", process=PROCESS, device=device, batch=512)
-        for i in range(len(SHARES))
-    ]
+@lru_cache(maxsize=2)
+def target_sides(data: str, held_out: int, seed: int) -> tuple[Float64Array, Float64Array, np.ndarray]:
+    """Held-out target images (one set for all draws and methods), and the rest with its labels."""
+    pools = load_pools(data, seed)
+    rng = np.random.default_rng([seed, 900])
+    [(kept, _, index)] = make_populations(pools.target_x, pools.target_y, [_MIX], held_out, rng=rng)
+    rest = np.setdiff1d(np.arange(len(pools.target_y)), index)
+    return kept, pools.target_x[rest], pools.target_y[rest]
 
 
-def find_window(folder: str, held_out: list[Float64Array], device: str, seed: int) -> dict[str, Any]:
+@study_cells(version=1)
+def window_cell(spec: WindowSpec) -> Row:
     """Times at which the auxiliaries differ by more than they err, from their own held-out data."""
     grid = time_grid(T_MIN, PROCESS.horizon, N_NODES)
-    report = inspect_windows(auxiliaries(folder, device), held_out, process=PROCESS, grid=grid, n_noise=2, rng=seed)
-    nodes = [
-        {"t": float(t), "ratio": r.tolist(), "meaningful": bool(ok), "undecided": bool(u)}
-        for t, r, ok, u in zip(report.nodes, report.ratio, report.meaningful, report.undecided, strict=True)
-    ]
-    record: dict[str, Any] = {"nodes": nodes, "messages": report.messages(), "chosen": "the whole window"}
-    low, high = T_MIN, PROCESS.horizon
+    models = [load_network(ref, PROCESS) for ref in spec.networks]
+    held_out = populations(spec.training, spec.seed)[1]
+    report = inspect_windows(models, held_out, process=PROCESS, grid=grid, n_noise=2, rng=spec.seed)
+    low, high, chosen = T_MIN, PROCESS.horizon, "the whole window"
     if report.meaningful.any():
-        low, high = report.window()
-        record["chosen"] = "the longest run of meaningful nodes"
-    return record | {"t_min": float(low), "t_max": float(high)}
+        (low, high), chosen = report.window(), "the longest run of meaningful nodes"
+    return {
+        "t_min": float(low), "t_max": float(high), "chosen": chosen, "t": report.nodes, "ratio": report.ratio,
+        "meaningful": report.meaningful, "undecided": report.undecided, "messages": report.messages(),
+    }  # fmt: skip
 
 
-def run_cell(cell: Cell) -> dict[str, Any]:
-    """All methods on one draw of the target data; cached."""
-    stem = Path(cell.folder) / "cells" / f"n{cell.n}_draw{cell.draw}"
-    path = stem.with_suffix(".json")
-    spec = {k: v for k, v in dataclasses.asdict(cell).items() if k not in ("folder", "device")}
-    spec = json.loads(json.dumps(spec))
-    if path.exists():
-        stored: dict[str, Any] = json.loads(path.read_text())
-        if stored["spec"] == spec:
-            return stored
-    prepare_folder(path.parent)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", TrustWarning)  # recorded with the row
-        record, pictures = _Methods(cell).run()
-    write_atomically(stem.with_suffix(".npz"), lambda f: np.savez_compressed(f, **pictures), binary=True)  # type: ignore[arg-type]
-    write_json(path, {"spec": spec} | record)
-    return json.loads(path.read_text())  # type: ignore[no-any-return]  # as a resumed run reads it, to the byte
+class _Bench:
+    """What every method is drawn and judged with."""
 
-
-class _Methods:
-    """Everything that is done with one draw."""
-
-    def __init__(self, cell: Cell) -> None:
-        self.cell, self.study = cell, cell.study
-        self.pools, self.judge = pools_and_judge(cell.study, cell.seed)
-        mix = {SEVEN: TARGET_SHARE, NINE: 1.0 - TARGET_SHARE}
-        rng = np.random.default_rng([cell.seed, 1000, cell.draw, cell.n])
-        shown, held_out = make_populations(
-            self.pools.target_x, self.pools.target_y, [mix, mix], [cell.n, cell.study.held_out], rng=rng
-        )
-        self.x = dequantised(shown[0], cell.study, rng)
-        self.held_out = (held_out[0] + rng.random(held_out[0].shape))[: cell.study.likelihood_points]
-        self.rng = rng
-        self.steps = time_steps(PROCESS, cell.study.sampler_steps, t_min=T_MIN)
-        self.rows: list[dict[str, Any]] = []
-        self.pictures: dict[str, np.ndarray] = {}
+    def __init__(self, spec: FixedSpec | MethodsSpec, stream: list[int]) -> None:
+        self.training, self.evaluation, self.draw_number = spec.training, spec.evaluation, spec.draw
+        self.judge = judge_of(spec.training.data, spec.training.levels, spec.seed)
+        self.held_out, self.pool_x, self.pool_y = target_sides(spec.training.data, spec.evaluation.held_out, spec.seed)
+        noise = np.random.default_rng([spec.seed, 901]).random(self.held_out.shape)
+        self.held_out = (self.held_out + noise)[: spec.evaluation.likelihood_points]
+        self.models = [load_network(ref, PROCESS) for ref in spec.networks]
+        self.rng = np.random.default_rng([spec.seed, *stream])
+        self.steps = time_steps(PROCESS, spec.evaluation.sampler_steps, t_min=T_MIN)
 
     def draw(self, model: ScoreModel, count: int, rng: np.random.Generator) -> Float64Array:
         """Points of a model by the reverse SDE."""
         return np.asarray(sample(model, count, process=PROCESS, steps=self.steps, rng=rng).x)
 
-    def judge_points(
-        self,
-        name: str,
-        points: FloatArray,
-        score: ScoreModel | None,
-        log_weights: Float64Array | None = None,
-        note: str = "",
-    ) -> None:
-        """Add a row: share, FID, and bits per dimension where there is a flow."""
-        scaling, rng = self.study.scaling, self.rng
+    def sampled(self, model: ScoreModel) -> Float64Array:
+        """As many points as methods are judged by."""
+        return self.draw(model, self.evaluation.generated, self.rng)
+
+    def fused(self, weights: FloatArray, dtype: torch.dtype = torch.float32) -> FusedScore:
+        """Averaged score of the auxiliaries."""
+        return FusedScore([m.to(dtype=dtype) for m in self.models], weights, process=PROCESS)
+
+    def judged(self, method: str, points: FloatArray, log_weights: Float64Array | None = None) -> Row:
+        """Share of sevens and digit-FID; pictures for the first draw."""
+        scaling = self.training.scaling
         raw = points * scaling.scale + scaling.shift
         weights = None if log_weights is None else np.exp(log_weights)
         share = self.judge.share(raw, weights)
-        equal = raw if weights is None else raw[rng.choice(len(raw), len(raw), p=weights / weights.sum())]
-        row = {
-            "method": name, "note": note, "share": share.value, "share_stderr": share.stderr,
-            "fid": self.judge.frechet(equal),
+        equal = raw if weights is None else raw[self.rng.choice(len(raw), len(raw), p=weights / weights.sum())]
+        tiles = np.clip(np.floor(equal[:_SHOWN]), 0, self.training.levels - 1).astype(np.uint8)
+        return {
+            "method": method, "draw": self.draw_number, "share": share.value, "share_stderr": share.stderr,
+            "fid": self.judge.frechet(equal), "pixels": pack_pixels(tiles) if self.draw_number == 0 else None,
         }  # fmt: skip
-        if score is not None:
-            likelihood = log_likelihood(
-                score, self.held_out, scaling=scaling, process=PROCESS,
-                steps=time_steps(PROCESS, self.study.likelihood_steps, t_min=T_MIN), n_probes=2, rng=0,
-            )  # fmt: skip
-            row |= {"bits": likelihood.bits_per_dim.value, "bits_stderr": likelihood.bits_per_dim.stderr}
-        self.rows.append(row)
-        self.pictures[name] = np.clip(np.floor(equal[:24]), 0, self.study.levels - 1).astype(np.uint8)
 
-    def run(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """Rows of all methods, and pictures."""
-        cell, study, count = self.cell, self.study, self.study.generated
-        models = auxiliaries(cell.folder, cell.device)
-        precise = [model.to(dtype=torch.float64) for model in models]
-        window = json.loads((Path(cell.folder) / "window.json").read_text())
-        began = perf_counter()
-        result = fuse(
-            models, self.x, process=PROCESS, t_min=window["t_min"], t_max=window["t_max"], n_nodes=N_NODES,
-            n_noise=max(1, 128 // cell.n), rng=self.rng,
+    def bits(self, score: ScoreModel) -> Row:
+        """Bits per dimension of the held-out target images; the score must be float64 (differences of it are taken)."""
+        found = log_likelihood(
+            score, self.held_out, scaling=self.training.scaling, process=PROCESS,
+            steps=time_steps(PROCESS, self.evaluation.likelihood_steps, t_min=T_MIN), n_probes=2, rng=0,
         )  # fmt: skip
-        seconds = {"fit": perf_counter() - began}
-        w = result.weights
-        interval = result.confidence_interval(0.95)
+        return {"bits": found.bits_per_dim.value, "bits_stderr": found.bits_per_dim.stderr}
 
-        def fused64(weights: Float64Array) -> FusedScore:
-            return FusedScore(precise, weights, process=PROCESS)
 
-        self.judge_points("fused", self.draw(result.score, count, self.rng), fused64(w))
-        corrected = sample(result, count, "corrected", steps=self.steps, rng=self.rng)
-        note = "; ".join(corrected.diagnostics.messages)
-        self.judge_points("corrected", corrected.x, None, corrected.log_weights, note)
-        even = np.full(len(models), 1.0 / len(models))
-        uniform = FusedScore(models, even, process=PROCESS)
-        self.judge_points("uniform weights", self.draw(uniform, count, self.rng), fused64(even))
-        self.judge_points("arithmetic mixture", sample_mixture(models, w, count, self.draw, rng=self.rng), None)
-        merged = average_checkpoints(models, w)
-        self.judge_points("parameter average", self.draw(merged, count, self.rng), merged.to(dtype=torch.float64))
-        closest = nearest(result.gram)
-        self.judge_points(
-            "nearest auxiliary", self.draw(models[closest], count, self.rng), precise[closest], None, str(closest)
-        )
-        settings = TrainingSettings(
-            steps=study.target_steps, batch=min(study.batch, 4 * cell.n), learning_rate=1e-3, ema=0.99, t_min=T_MIN,
-            validation_share=0.2, validation_draws=max(4, 512 // cell.n), validate_every=50, patience=8,
-        )  # fmt: skip
-        began = perf_counter()
-        _, tuned = fine_tuned_nearest(
-            models, self.x, result.gram, dataclasses.replace(settings, learning_rate=2e-4), rng=cell.draw
-        )
-        seconds["fine-tuned"] = perf_counter() - began
-        self._trained("fine-tuned", tuned.score, tuned.best_step)
-        began = perf_counter()
-        candidates = [(study.network, dict(study.options))]
-        scratch = from_scratch(self.x, candidates, settings, process=PROCESS, seed=cell.draw, device=cell.device)
-        seconds["from scratch"] = perf_counter() - began
-        self._trained("from scratch", scratch.score, scratch.best_step)
-        real = make_populations(
-            self.pools.target_x, self.pools.target_y, [{SEVEN: TARGET_SHARE, NINE: 1 - TARGET_SHARE}],
-            min(count, int(1.2 * min(np.bincount(self.pools.target_y)[[SEVEN, NINE]]))), rng=self.rng,
-        )[0][0]  # fmt: skip
-        self.judge_points("real digits", study.scaling.apply(real + 0.5), None)
-        logits = np.log(np.array(SHARES) / (1 - np.array(SHARES)))
-        record = {
-            "weights": w.tolist(),
-            "low": interval[:, 0].tolist(),
-            "high": interval[:, 1].tolist(),
-            "geometric_share": float(1.0 / (1.0 + np.exp(-w @ logits))),
-            "arithmetic_share": float(w @ np.array(SHARES)),
-            "warnings": list(result.warnings),
-            "seconds": seconds,
-            "rows": self.rows,
-        }
-        return record, self.pictures
+def pack_pixels(tiles: np.ndarray) -> str:
+    """Small images (m, d) of bytes as text."""
+    return base64.b64encode(zlib.compress(tiles.tobytes(), 9)).decode()
 
-    def _trained(self, name: str, score: NetworkScore, best_step: int) -> None:
-        points = self.draw(dataclasses.replace(score, batch=512), self.study.generated, self.rng)
-        self.judge_points(name, points, score.to(dtype=torch.float64), None, f"best step {best_step}")
+
+def unpack_pixels(text: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The images (m, height, width) behind :func:`pack_pixels`."""
+    return np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8).reshape(-1, *shape)
+
+
+@study_cells(version=1, factors=("method",), replicate="draw")
+def fixed_cell(spec: FixedSpec) -> Row:
+    """A method that no target data change. The likelihood, which no draw changes either, is that of draw 0."""
+    bench = _Bench(spec, [2000, fixed_methods().index(spec.method), spec.draw])
+    if spec.method == "real digits":
+        most = int(min(np.bincount(bench.pool_y)[[SEVEN, NINE]] / [TARGET_SHARE, 1 - TARGET_SHARE]))
+        count = min(spec.evaluation.generated, most)
+        [(real, _, _)] = make_populations(bench.pool_x, bench.pool_y, [_MIX], count, rng=bench.rng)
+        return bench.judged(spec.method, spec.training.scaling.apply(real + 0.5))
+    if spec.method == "uniform weights":
+        weights = np.full(len(bench.models), 1.0 / len(bench.models))
+    else:
+        weights = np.eye(len(bench.models))[int(spec.method.removeprefix("auxiliary "))]
+    row = bench.judged(spec.method, bench.sampled(bench.fused(weights)))
+    return row | (bench.bits(bench.fused(weights, torch.float64)) if spec.draw == 0 else {})
+
+
+@study_cells(version=1, factors=("method", "n"), replicate="draw", volatile=("work_s",))
+def methods_cell(spec: MethodsSpec) -> list[Row]:
+    """All methods on one draw of the target data; ``work_s`` is CPU time of fitting or training."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TrustWarning)  # recorded with the row
+        return [{"n": spec.n} | row for row in _methods(spec)]
+
+
+def _methods(spec: MethodsSpec) -> list[Row]:
+    bench = _Bench(spec, [1000, spec.draw, spec.n])
+    models, rng, rows = bench.models, bench.rng, list[Row]()
+    [(shown, _, _)] = make_populations(bench.pool_x, bench.pool_y, [_MIX], spec.n, rng=rng)
+    x = dequantised(shown, spec.training, rng)
+    began = process_time()
+    result = fuse(
+        models, x, process=PROCESS, t_min=spec.t_min, t_max=spec.t_max, n_nodes=N_NODES,
+        n_noise=max(1, 128 // spec.n), rng=rng,
+    )  # fmt: skip
+    fit_s, w, interval = process_time() - began, result.weights, result.confidence_interval(0.95)
+    closest = nearest(result.gram)
+    fit: Row = {
+        "weights": w, "low": interval[:, 0], "high": interval[:, 1], "nearest": closest,
+        "geometric_share": pooled_share(w, np.array(SHARES)), "arithmetic_share": float(w @ np.array(SHARES)),
+        "note": "; ".join(result.warnings), "work_s": fit_s,
+    }  # fmt: skip
+    rows.append(bench.judged("fused", bench.sampled(result.score)) | bench.bits(bench.fused(w, torch.float64)) | fit)
+    corrected = sample(result, spec.evaluation.generated, "corrected", steps=bench.steps, rng=rng)
+    note = {"note": "; ".join(corrected.diagnostics.messages), "trusted": corrected.diagnostics.trustworthy}
+    rows.append(bench.judged("corrected", corrected.x, corrected.log_weights) | note)
+    mixture = sample_mixture(models, w, spec.evaluation.generated, bench.draw, rng=rng)
+    rows.append(bench.judged("arithmetic mixture", mixture))
+    merged = average_checkpoints(models, w)
+    rows.append(bench.judged("parameter average", bench.sampled(merged)) | bench.bits(merged.to(dtype=torch.float64)))
+
+    def trained(method: str, score: NetworkScore, best_step: int, seconds: float) -> None:
+        points = bench.sampled(dataclasses.replace(score, batch=512))
+        row = bench.judged(method, points) | bench.bits(score.to(dtype=torch.float64))
+        rows.append(row | {"note": f"best step {best_step}", "work_s": seconds})
+
+    settings = TrainingSettings(
+        steps=spec.evaluation.target_steps, batch=min(spec.training.batch, 4 * spec.n), learning_rate=2e-4, ema=0.99,
+        t_min=T_MIN, validation_share=0.2, validation_draws=max(4, 512 // spec.n), validate_every=50, patience=8,
+    )  # fmt: skip
+    began = process_time()
+    _, tuned = fine_tuned_nearest(models, x, result.gram, settings, rng=spec.draw)
+    trained("fine-tuned", tuned.score, tuned.best_step, process_time() - began)
+    began = process_time()
+    scratch = from_scratch(
+        x, [(spec.training.network, dict(spec.training.options))], dataclasses.replace(settings, learning_rate=1e-3),
+        process=PROCESS, seed=spec.draw, device=device(),
+    )  # fmt: skip
+    trained("from scratch", scratch.score, scratch.best_step, process_time() - began)
+    return rows
+
+
+def pooled_share(weights: Any, shares: Float64Array) -> float:
+    """Share of sevens of the pool if sevens and nines do not overlap and class laws are shared."""
+    logits = np.log(shares / (1.0 - shares))
+    return float(1.0 / (1.0 + np.exp(-np.asarray(weights) @ logits)))

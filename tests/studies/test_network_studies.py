@@ -1,54 +1,121 @@
 """The studies with networks, made tiny: they run, resume from what they wrote, and say what they must."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
 
 from benchmarks import digits, mixture_1d
 from benchmarks.digits_models import QUICK as DIGITS
-from benchmarks.mixture_1d_cells import Scale
+from benchmarks.mixture_1d_cells import Scale, Work
+from benchmarks.networks import NetworkRef, load_network
+from sfbench.experiments import Journal, StudyError, in_study_folder, store_path
+from sfbench.nets import CheckpointError
+from sfbench.processes import VariancePreserving
 
 
-@pytest.fixture
+TINY_DIGITS = replace(
+    DIGITS,
+    training=replace(DIGITS.training, base_steps=30, auxiliary_steps=5),
+    evaluation=replace(
+        DIGITS.evaluation, target_steps=5, generated=40, sampler_steps=5, likelihood_points=3, likelihood_steps=2
+    ),
+    sizes=(16,),
+    draws=1,
+)
+TINY_MIXTURE = Scale(100, Work(10, 10, 200, 8), (32, 256), 1, 1)
+
+
+@pytest.fixture(autouse=True)
 def tiny(monkeypatch):
-    study = replace(
-        DIGITS, base_steps=30, auxiliary_steps=5, target_steps=5, sizes=(16,), draws=2, generated=40,
-        sampler_steps=5, likelihood_points=3, likelihood_steps=2,
-    )  # fmt: skip
-    monkeypatch.setattr(digits, "QUICK", study)
-    monkeypatch.setattr(mixture_1d, "QUICK", Scale(100, 10, 10, 200, 8, (32, 256), 1, 1))
+    monkeypatch.setattr(digits, "QUICK", TINY_DIGITS)
+    monkeypatch.setattr(mixture_1d, "QUICK", TINY_MIXTURE)
 
 
-def test_digits_runs_and_resumes(tiny, tmp_path, capsys, monkeypatch):
-    assert digits.main(["--quick", "--out", str(tmp_path)]) == 0
-    said = capsys.readouterr().out
-    assert "by geometric pooling" in said
-    for name in ("methods.csv", "weights.csv", "summary.json", "window.json", "digits.png", "digits.pdf"):
+@pytest.fixture(scope="module")
+def mixture_run(tmp_path_factory):
+    """A finished tiny study; copy it before changing it."""
+    folder = tmp_path_factory.mktemp("mixture")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mixture_1d, "QUICK", TINY_MIXTURE)
+        assert mixture_1d.main(["--quick", "--out", str(folder)]) == 0
+    return folder
+
+
+def rows_of(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_digits_runs_resumes_and_grows(tmp_path, capsys):
+    run = ["--quick", "--out", str(tmp_path)]
+    assert digits.main(run) == 0
+    assert "predict sevens: pooling" in capsys.readouterr().out
+    for name in ("methods.csv", "fixed.csv", "networks.csv", "summary.json", "digits.png", "digits.pdf"):
         assert (tmp_path / name).stat().st_size > 0
-    rows = [json.loads(line) for line in (tmp_path / "methods.jsonl").read_text().splitlines()]
-    assert {row["method"] for row in rows} >= {"fused", "corrected", "from scratch", "fine-tuned", "real digits"}
-    real = [row["share"] for row in rows if row["method"] == "real digits"]
+    rows = rows_of(tmp_path / "methods.jsonl")
+    assert {row["method"] for row in rows} >= {"fused", "corrected", "from scratch", "fine-tuned"}
+    real = [row["share"] for row in rows_of(tmp_path / "fixed.jsonl") if row["method"] == "real digits"]
     assert all(abs(share - 0.6) < 0.05 for share in real)
-    before = (tmp_path / "methods.jsonl").read_bytes()
-    monkeypatch.setattr("benchmarks.digits_cells._Methods", None)  # finished cells must not be computed again
-    assert digits.main(["--quick", "--out", str(tmp_path)]) == 0
-    assert (tmp_path / "methods.jsonl").read_bytes() == before
+    with Journal(store_path(tmp_path)) as journal:
+        computed = {study.name: set(journal.grid(study.name).values()) for study in journal.studies()}
+    assert digits.main([*run, "--draws", "2"]) == 0
+    again = rows_of(tmp_path / "methods.jsonl")
+    assert [row for row in again if row["draw"] == 0] == rows  # kept, to the bit
+    assert {row["draw"] for row in again} == {0, 1}
+    with Journal(store_path(tmp_path)) as journal:
+        runs = journal.runs()
+        assert all(keys <= set(journal.grid(name).values()) for name, keys in computed.items())
+    assert all(run["outcome"] == "complete" for run in runs)
 
 
-def test_mixture_runs(tiny, tmp_path, capsys):
-    assert mixture_1d.main(["--quick", "--out", str(tmp_path)]) == 0
-    assert "from scratch over fused at n = 256" in capsys.readouterr().out
-    summary = json.loads((tmp_path / "summary.json").read_text())["summary"]
+def test_a_network_that_is_gone_is_trained_again_and_another_one_is_refused(mixture_run, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(mixture_run, folder)
+    weights = (folder / "auxiliary_1" / "weights.safetensors").read_bytes()
+    shutil.rmtree(folder / "auxiliary_1")
+    assert mixture_1d.main(["--quick", "--out", str(folder)]) == 0  # deterministic: the same network
+    assert (folder / "auxiliary_1" / "weights.safetensors").read_bytes() == weights
+    ref = NetworkRef("auxiliary_1", "0" * 64)
+    with in_study_folder(folder), pytest.raises(StudyError, match="is another one"):
+        load_network(ref, VariancePreserving())
+    with in_study_folder(tmp_path / "elsewhere"), pytest.raises(StudyError, match="is missing"):
+        load_network(ref, VariancePreserving())
+
+
+def test_a_network_of_another_process_is_refused(mixture_run):
+    found = rows_of(mixture_run / "auxiliaries.jsonl")[0]
+    ref = NetworkRef(found["name"], found["sha256"])
+    with in_study_folder(mixture_run), pytest.raises(CheckpointError, match="trained under"):
+        load_network(ref, VariancePreserving())
+
+
+def test_mixture_says_what_it_must(mixture_run):
+    summary = json.loads((mixture_run / "summary.json").read_text())["summary"]
+    assert set(summary["from scratch over fused"]) == {"32", "256"}
     assert 0.4 < summary["population weight (exact scores, fitted window)"] < 0.7
-    assert (tmp_path / "mixture_1d.png").stat().st_size > 0
+    assert (mixture_run / "mixture_1d.png").stat().st_size > 0
+
+
+@pytest.mark.parametrize("study", [digits, mixture_1d])
+def test_bad_arguments_are_one_line(study, tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("SFBENCH_DEVICE", raising=False)
+    out = tmp_path / "out"
+    assert study.main(["--quick", "--device", "nonsense", "--out", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "'nonsense'" in said
+    for bad in (["--seed", "-1"], ["--draws", "-2"], ["--jobs", "0"]):
+        with pytest.raises(SystemExit) as stop:
+            study.main(["--quick", "--out", str(out), *bad])
+        assert stop.value.code == 2
+    assert not out.exists()
 
 
 def test_missing_data_is_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("SFBENCH_DATA", str(tmp_path / "empty"))
-    with pytest.raises(SystemExit) as stop:
-        digits.main(["--out", str(tmp_path / "out")])
-    assert stop.value.code == 2
+    digits.load_pools.cache_clear()
+    assert digits.main(["--out", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert "sfbench data fetch mnist" in said
