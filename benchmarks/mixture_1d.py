@@ -98,8 +98,7 @@ def run_study_of_mixture(scale: Scale, folder: Path, seed: int, settings: RunSet
         for n, i in grid
         if n in _PUBLISHED_SIZES and i < _PUBLISHED_DRAWS
     ]
-    alone = replace(left(), n_jobs=1, scheduler=None)  # a ratio of times, taken in one process with nothing beside it
-    published: list[Row] = run(published_cell, published_specs, title=f"{name}: published way", settings=alone)
+    published: list[Row] = run(published_cell, published_specs, title=f"{name}: published way", settings=left())
     for table, found in (("methods", rows), ("published_way", published), ("auxiliaries", trained)):
         write_rows(folder, table, found)
     summary = summarise(rows, published, window)

@@ -289,7 +289,7 @@ def _reference() -> Float64Array:
     return np.interp(levels, cdf(law, grid), grid)[:, None]
 
 
-@study_cells(version=1, factors=("n",), replicate="draw", volatile=("cpu_ratio",))
+@study_cells(version=1, factors=("n",), replicate="draw", volatile=("cpu_ratio",), alone=True)
 def published_cell(spec: PublishedSpec) -> Row:
     """Stochastic gradients on softmax logits against one antithetic pass and one quadratic program."""
     models, grid = _models(spec.networks), time_grid(spec.t_min, spec.t_max, N_NODES)

@@ -14,7 +14,6 @@ from sfbench.experiments import Journal, StudyError, in_study_folder, store_path
 from sfbench.nets import CheckpointError
 from sfbench.processes import VariancePreserving
 
-
 TINY_DIGITS = replace(
     DIGITS,
     training=replace(DIGITS.training, base_steps=30, auxiliary_steps=5),
