@@ -18,8 +18,9 @@ results lie in the store of the output folder: a run that was stopped goes on wh
 import argparse
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import final
 
 from sfbench.errors import SfbenchError
 from sfbench.files import prepare_folder, provenance, write_json
@@ -41,7 +42,7 @@ from .styles_cells import (
     DrawSpec,
     NetworkSpec,
     ScratchSpec,
-    Study,
+    Setting,
     measure_distance,
     run_draw,
     run_scratch,
@@ -54,16 +55,30 @@ LEVELS = (
     Level("same law", 1.0), Level("90 % foreign", 0.1), Level("98 % foreign", 0.02), Level("foreign", 0.0),
     Level("foreign, shuffled", 0.0, shuffled=True),
 )  # fmt: skip
-DIGITS = Study(
-    setting="digits", images_sha256="", side=14, width=192, k=3, auxiliary_n=4000, base_steps=3000,
-    auxiliary_steps=4000, reference_steps=8000, tuning_steps=600, scratch_steps=2000, batch=64, levels=LEVELS,
-    sizes=(16, 64, 256, 1024), draws=4, held_out=1000,
+SETTING = Setting(
+    name="digits", images_sha256="", held_out=1000, side=14, width=192, k=3, auxiliary_n=4000, base_steps=3000,
+    auxiliary_steps=4000, reference_steps=8000, tuning_steps=600, scratch_steps=2000, batch=64, draw_size=1024,
 )  # fmt: skip
-STUDIES = {"digits": DIGITS, "clothes": replace(DIGITS, setting="clothes")}
+
+
+@final
+@dataclass(frozen=True)
+class Study:
+    """The grid: a setting, levels, numbers of target images, and draws of them."""
+
+    setting: Setting
+    levels: tuple[Level, ...] = LEVELS
+    sizes: tuple[int, ...] = (4, 16, 64, 256, 1024)
+    draws: int = 4
+
+
+STUDIES = {name: Study(replace(SETTING, name=name)) for name in ("digits", "clothes")}
 QUICK = Study(
-    setting="digits8", images_sha256="", side=8, width=64, k=2, auxiliary_n=360, base_steps=300, auxiliary_steps=300,
-    reference_steps=400, tuning_steps=75, scratch_steps=150, batch=32, levels=(LEVELS[0], LEVELS[1], LEVELS[4]),
-    sizes=(16, 128), draws=3, held_out=300,
+    Setting(
+        name="digits8", images_sha256="", held_out=300, side=8, width=64, k=2, auxiliary_n=360, base_steps=300,
+        auxiliary_steps=300, reference_steps=400, tuning_steps=75, scratch_steps=150, batch=32, draw_size=128,
+    ),
+    (LEVELS[0], LEVELS[1], LEVELS[4]), (16, 128), 3,
 )  # fmt: skip
 
 
@@ -79,13 +94,15 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.seed < 0 or args.jobs < 1:
         parser.error("--seed must be at least 0 and --jobs at least 1")
-    study = replace(QUICK if args.quick else STUDIES[args.data], seed=args.seed)
+    study = QUICK if args.quick else STUDIES[args.data]
     started = time.monotonic()
     try:
         use_device(args.device)
         folder = prepare_folder(args.out or f"results/styles_{'quick' if args.quick else args.data}")
-        sha256 = write_images(folder, study.setting, study.side, study.held_out, study.seed)
-        compute(replace(study, images_sha256=sha256), folder, run_settings(args), started)
+        chosen = replace(study.setting, seed=args.seed)
+        sha256 = write_images(folder, chosen.name, chosen.side, chosen.held_out, chosen.seed)
+        study = replace(study, setting=replace(chosen, images_sha256=sha256))
+        compute(study, folder, run_settings(args), started)
         verdict = _report(folder, args, started)
     except IncompleteStudyError as error:
         print(f"benchmarks.styles: {error}", file=sys.stderr)
@@ -102,25 +119,26 @@ def compute(study: Study, folder: Path, settings: RunSettings, started: float) -
     def left() -> RunSettings:
         return time_left(settings, started)
 
-    first = [NetworkSpec(study, "base"), NetworkSpec(study, "reference")]
+    setting = study.setting
+    first = [NetworkSpec(setting, "base"), NetworkSpec(setting, "reference")]
     trained = train_all(train_network, first, title="styles: base", folder=folder, settings=left())
     base, best = references(trained)
-    specs = [NetworkSpec(study, "auxiliary", level, i, base) for level in study.levels for i in range(study.k)]
+    specs = [NetworkSpec(setting, "auxiliary", level, i, base) for level in study.levels for i in range(setting.k)]
     tuned = train_all(train_network, specs, title="styles: auxiliaries", folder=folder, settings=left())
     write_rows(folder, "networks", trained + tuned)
     refs = references(tuned)
-    sets = {level: refs[study.k * i : study.k * (i + 1)] for i, level in enumerate(study.levels)}
-    far = [DistanceSpec(study, level, sets[level], best) for level in study.levels]
+    sets = {level: refs[setting.k * i : setting.k * (i + 1)] for i, level in enumerate(study.levels)}
+    far = [DistanceSpec(setting, level, sets[level], best) for level in study.levels]
     distances: list[Row] = run_cells(
         measure_distance, far, title="styles: distances", folder=folder, settings=left()
     )  # fmt: skip
-    write_rows(folder, "distances", [row | {"nats_per_loss": study.nats} for row in distances])
-    scratch = [ScratchSpec(study, n, draw) for draw in range(study.draws) for n in study.sizes]
+    write_rows(folder, "distances", [row | {"nats_per_loss": setting.nats} for row in distances])
+    scratch = [ScratchSpec(setting, n, draw) for draw in range(study.draws) for n in study.sizes]
     alone: list[Row] = run_cells(
         run_scratch, scratch, title="styles: from scratch", folder=folder, settings=left()
     )  # fmt: skip
     draws = [
-        DrawSpec(study, level, n, draw, sets[level])
+        DrawSpec(setting, level, n, draw, sets[level])
         for draw in range(study.draws)
         for level in study.levels
         for n in study.sizes

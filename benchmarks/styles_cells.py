@@ -5,7 +5,8 @@ equal for all methods, so differences have little noise. With loss L per coordin
 
     (L - L_0) d Lambda / 2,        Lambda = width of the window in log SNR,
 
-is the excess of ``1/2 int g^2 E |s - s*|^2 dt``: nats of the bound on the KL divergence between target and sampler. All networks are the same perceptron. The auxiliaries are fine-tunes of one base that saw foreign styles only.
+is the excess of ``1/2 int g^2 E |s - s*|^2 dt``: nats of the bound on the KL divergence between target and sampler. All
+networks are the same perceptron. The auxiliaries are fine-tunes of one base that saw foreign styles only.
 """
 
 from collections.abc import Sequence
@@ -35,11 +36,12 @@ WIDTH_LOG_SNR = float(PROCESS.log_snr(T_MIN) - PROCESS.log_snr(PROCESS.horizon))
 
 @final
 @dataclass(frozen=True)
-class Study:
-    """Everything that results depend on."""
+class Setting:
+    """What every result depends on; sizes, draws and levels may be added without computing anything twice."""
 
-    setting: str
+    name: str
     images_sha256: str
+    held_out: int
     side: int
     width: int
     k: int
@@ -50,10 +52,7 @@ class Study:
     tuning_steps: int
     scratch_steps: int
     batch: int
-    levels: tuple[Level, ...]
-    sizes: tuple[int, ...]
-    draws: int
-    held_out: int
+    draw_size: int
     seed: int = 0
 
     @property
@@ -62,7 +61,7 @@ class Study:
         return 0.5 * self.side**2 * WIDTH_LOG_SNR
 
     def images(self) -> Images:
-        """The images of this study, from its folder."""
+        """The images, from the folder of the setting."""
         return load_images(self.images_sha256)
 
 
@@ -86,9 +85,9 @@ def fused_network(models: Sequence[NetworkScore], weights: Float64Array) -> Netw
     return replace(models[0], module=WeightedNetwork([m.module for m in models], weights))
 
 
-def held_out_loss(study: Study, score: NetworkScore) -> tuple[float, float]:
+def held_out_loss(setting: Setting, score: NetworkScore) -> tuple[float, float]:
     """Denoising loss per coordinate on held-out target images, and its standard error over images."""
-    return denoising_loss(score, study.images().held_out, t_min=T_MIN, n_draws=2, rng=study.seed)
+    return denoising_loss(score, setting.images().held_out, t_min=T_MIN, n_draws=2, rng=setting.seed)
 
 
 # ---------------------------------------------------------------------- networks
@@ -97,7 +96,7 @@ def held_out_loss(study: Study, score: NetworkScore) -> tuple[float, float]:
 class NetworkSpec:
     """One network to train: on foreign styles, on the target's style, or an auxiliary, which starts from the base."""
 
-    study: Study
+    setting: Setting
     role: Literal["base", "reference", "auxiliary"]
     level: Level | None = None
     index: int = 0
@@ -107,29 +106,30 @@ class NetworkSpec:
 @study_cells(version=1, dtype="float32", volatile=("train_s",), factors=("role", "style"), replicate="index")
 def train_network(spec: NetworkSpec) -> Row:
     """Train one network into the study's folder."""
-    study, images = spec.study, spec.study.images()
-    options = {"dim": study.side**2, "width": study.width, "depth": 2}
-    network = build_network("mlp", options, process=PROCESS, seed=study.seed)
+    setting, images = spec.setting, spec.setting.images()
+    options = {"dim": setting.side**2, "width": setting.width, "depth": 2}
+    network = build_network("mlp", options, process=PROCESS, seed=setting.seed)
     if spec.role == "auxiliary":
         assert spec.level is not None
         assert spec.base is not None
-        name = f"auxiliary_{study.levels.index(spec.level)}_{spec.index}"
-        x = auxiliary_images(images, spec.level, spec.index, study.auxiliary_n, study.seed)
+        name = f"auxiliary_{spec.level.slug}_{spec.index}"
+        x = auxiliary_images(images, spec.level, spec.index, setting.auxiliary_n, setting.seed)
         network = load_network(spec.base, PROCESS).module
-        steps, rate = study.auxiliary_steps, 5e-4
+        steps, rate = setting.auxiliary_steps, 5e-4
     elif spec.role == "base":
-        name, x = "base", np.concatenate([pool[: study.auxiliary_n] for pool in images.foreign[: study.k]])
-        steps, rate = study.base_steps, 1e-3
+        name, x = "base", np.concatenate([pool[: setting.auxiliary_n] for pool in images.foreign[: setting.k]])
+        steps, rate = setting.base_steps, 1e-3
     else:
-        name, x, steps, rate = "reference", images.own, study.reference_steps, 1e-3
+        name, x, steps, rate = "reference", images.own, setting.reference_steps, 1e-3
     settings = TrainingSettings(
-        steps=steps, batch=study.batch, learning_rate=rate, ema=0.995, t_min=T_MIN,
-        validation_share=min(0.1, 500 / len(x)), validation_draws=4, validate_every=100, patience=8, checkpoint_every=500,
+        steps=steps, batch=setting.batch, learning_rate=rate, ema=0.995, t_min=T_MIN,
+        validation_share=min(0.1, 500 / len(x)), validation_draws=4, validate_every=100, patience=8,
+        checkpoint_every=500,
     )  # fmt: skip
     began = process_time()
     result = train_score_network(
         network, x, settings, process=PROCESS, folder=study_folder() / name, device=device(),
-        rng=np.random.default_rng([study.seed, 4, spec.index]),
+        rng=np.random.default_rng([setting.seed, 4, spec.index]),
     )  # fmt: skip
     ref = reference(name)
     return {
@@ -145,7 +145,7 @@ def train_network(spec: NetworkSpec) -> Row:
 class DistanceSpec:
     """The auxiliaries of one level, and the reference network."""
 
-    study: Study
+    setting: Setting
     level: Level
     auxiliaries: tuple[NetworkRef, ...]
     reference: NetworkRef
@@ -157,19 +157,19 @@ def measure_distance(spec: DistanceSpec) -> Row:
 
     The last is what fusion could reach with very many target images.
     """
-    study = spec.study
+    setting = spec.setting
     models = [load_network(ref, PROCESS) for ref in spec.auxiliaries]
-    floor, _ = held_out_loss(study, load_network(spec.reference, PROCESS))
-    losses = [held_out_loss(study, model)[0] for model in models]
-    best = fit(models, study.images().held_out, np.random.default_rng([study.seed, 5]))
+    floor, _ = held_out_loss(setting, load_network(spec.reference, PROCESS))
+    losses = [held_out_loss(setting, model)[0] for model in models]
+    best = fit(models, setting.images().held_out, np.random.default_rng([setting.seed, 5]))
     row: Row = {
         "style": spec.level.name, "own": spec.level.own, "shuffled": spec.level.shuffled, "draw": 0, "losses": losses,
-        "reference_loss": floor, "distance_nats": (min(losses) - floor) * study.nats,
+        "reference_loss": floor, "distance_nats": (min(losses) - floor) * setting.nats,
         "best_weights": best.weights.tolist(),
     }  # fmt: skip
     even = np.full(len(models), 1.0 / len(models))
     for name, weights in (("uniform", even), ("best", best.weights)):
-        row[f"{name}_loss"], _ = held_out_loss(study, fused_network(models, weights))
+        row[f"{name}_loss"], _ = held_out_loss(setting, fused_network(models, weights))
     return row
 
 
@@ -186,7 +186,7 @@ def fit(models: Sequence[NetworkScore], x: Float64Array, rng: np.random.Generato
 class DrawSpec:
     """All methods on n images of one draw of the target, with the auxiliaries of one level."""
 
-    study: Study
+    setting: Setting
     level: Level
     n: int
     draw: int
@@ -198,7 +198,7 @@ class DrawSpec:
 class ScratchSpec:
     """Training from scratch on n images of one draw of the target."""
 
-    study: Study
+    setting: Setting
     n: int
     draw: int
 
@@ -208,11 +208,11 @@ class ScratchSpec:
 )
 def run_draw(spec: DrawSpec) -> list[Row]:
     """Held-out losses of fusion, fine-tuning and their combination."""
-    study, n, draw = spec.study, spec.n, spec.draw
+    setting, n, draw = spec.setting, spec.n, spec.draw
     models = [load_network(ref, PROCESS) for ref in spec.auxiliaries]
-    x = shown_images(study.images(), n, draw, max(study.sizes))
+    x = shown_images(setting.images(), n, draw, setting.draw_size)
     began = process_time()
-    result = fit(models, x, np.random.default_rng([study.seed, 6, n, draw]))
+    result = fit(models, x, np.random.default_rng([setting.seed, 6, n, draw]))
     fit_s = process_time() - began
     interval = result.confidence_interval(LEVEL)
     closest = nearest(result.gram)
@@ -221,7 +221,7 @@ def run_draw(spec: DrawSpec) -> list[Row]:
     rows: list[Row] = []
 
     def judged(method: str, score: NetworkScore, **more: Any) -> None:
-        loss, _ = held_out_loss(study, score)
+        loss, _ = held_out_loss(setting, score)
         rows.append(common | {"method": method, "loss": loss} | more)
 
     judged(
@@ -232,7 +232,7 @@ def run_draw(spec: DrawSpec) -> list[Row]:
     judged("parameter average", merged)
     for method, start in (("fine-tuned", models[closest]), ("fused, fine-tuned", merged)):
         began = process_time()
-        tuned, best_step = fine_tuned(start, x, study, np.random.default_rng([study.seed, 7, n, draw]))
+        tuned, best_step = fine_tuned(start, x, setting, np.random.default_rng([setting.seed, 7, n, draw]))
         judged(method, tuned, best_step=best_step, tune_s=process_time() - began)
     return rows
 
@@ -240,27 +240,28 @@ def run_draw(spec: DrawSpec) -> list[Row]:
 @study_cells(version=1, dtype="float32", volatile=("tune_s",), factors=("method", "n"), replicate="draw")
 def run_scratch(spec: ScratchSpec) -> Row:
     """Held-out loss of a network trained on the target images alone."""
-    study = spec.study
-    x = shown_images(study.images(), spec.n, spec.draw, max(study.sizes))
-    options = {"dim": study.side**2, "width": study.width, "depth": 2}
+    setting = spec.setting
+    x = shown_images(setting.images(), spec.n, spec.draw, setting.draw_size)
+    options = {"dim": setting.side**2, "width": setting.width, "depth": 2}
     network = build_network("mlp", options, process=PROCESS, seed=spec.draw)
-    settings = replace(_tuning(study, spec.n), steps=study.scratch_steps, learning_rate=1e-3)
+    settings = replace(_tuning(setting, spec.n), steps=setting.scratch_steps, learning_rate=1e-3)
     began = process_time()
     result = train_score_network(
         network, x, settings, process=PROCESS, device=device(),
-        rng=np.random.default_rng([study.seed, 8, spec.n, spec.draw]),
+        rng=np.random.default_rng([setting.seed, 8, spec.n, spec.draw]),
     )  # fmt: skip
     return {
         "style": "", "n": spec.n, "draw": spec.draw, "method": "from scratch",
-        "loss": held_out_loss(study, result.score)[0], "best_step": result.best_step, "tune_s": process_time() - began,
+        "loss": held_out_loss(setting, result.score)[0], "best_step": result.best_step,
+        "tune_s": process_time() - began,
     }  # fmt: skip
 
 
 def fine_tuned(
-    start: NetworkScore, x: Float64Array, study: Study, rng: np.random.Generator
+    start: NetworkScore, x: Float64Array, setting: Setting, rng: np.random.Generator
 ) -> tuple[NetworkScore, int]:
     """Go on training on x; a fifth of it chooses between two rates, the steps, and leaving the network as it is."""
-    settings = _tuning(study, len(x))
+    settings = _tuning(setting, len(x))
     held = max(2, round(settings.validation_share * len(x)))
     order = rng.permutation(len(x))
     train, validation = x[order[held:]], x[order[:held]]
@@ -282,8 +283,8 @@ def fine_tuned(
 RATES = (1e-4, 1e-3)
 
 
-def _tuning(study: Study, n: int) -> TrainingSettings:
+def _tuning(setting: Setting, n: int) -> TrainingSettings:
     return TrainingSettings(
-        steps=study.tuning_steps, batch=min(study.batch, n), ema=0.98, t_min=T_MIN, validation_share=0.2,
+        steps=setting.tuning_steps, batch=min(setting.batch, n), ema=0.98, t_min=T_MIN, validation_share=0.2,
         validation_draws=max(4, 512 // n), validate_every=25, patience=4,
     )  # fmt: skip

@@ -40,6 +40,11 @@ class Level:
     own: float
     shuffled: bool = False
 
+    @property
+    def slug(self) -> str:
+        """Its name as part of a file name."""
+        return "_".join("".join(c if c.isalnum() else " " for c in self.name).split())
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -172,8 +177,8 @@ def _clothes(side: int, held_out: int, rng: np.random.Generator) -> Images:
     cut = len(shoes) * 2 // 3
     judged = _of(*load_data("fashion_mnist", "test"), SHOES, rng)[:held_out]
     foreign = [_of(x, y, classes, rng) for classes in (TOPS, LONG, BULKY)]
-    parts = [_scaled(v, 28, side, 255.0) for v in (shoes[:cut], shoes[cut:], judged, *foreign)]
-    return Images(*parts[:3], tuple(parts[3:]))
+    own, shown, held, *pools = (_scaled(v, 28, side, 255.0) for v in (shoes[:cut], shoes[cut:], judged, *foreign))
+    return Images(own, shown, held, tuple(pools))
 
 
 def _digits8(side: int, held_out: int, rng: np.random.Generator) -> Images:
