@@ -6,8 +6,6 @@ from typing import Annotated, Any
 import typer
 
 from .cli_common import Json, print_table
-from .data import DataError, DataUnavailable, fetch_data, known_data
-from .data.registry import find_files
 
 data_app = typer.Typer(
     help="Data sets: list them, or fetch one through its registry's own client.", no_args_is_help=True
@@ -17,6 +15,9 @@ data_app = typer.Typer(
 @data_app.command("list")
 def list_command(as_json: Json = False) -> None:
     """List the data sets and whether they are on this machine."""
+    from .data import DataError, DataUnavailable, known_data
+    from .data.places import find_files
+
     rows: list[dict[str, Any]] = []
     for name, entry in known_data().items():
         try:
@@ -46,5 +47,7 @@ def list_command(as_json: Json = False) -> None:
 @data_app.command("fetch")
 def fetch_command(name: Annotated[str, typer.Argument(help="data set")], as_json: Json = False) -> None:
     """Fetch a data set into the cache, verified; does nothing if it is here."""
+    from .data import fetch_data
+
     place = str(fetch_data(name))
     print(json.dumps({"name": name, "where": place}) if as_json else f"{name}: {place}")

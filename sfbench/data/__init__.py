@@ -3,8 +3,9 @@
 from .entry import DataSet, Items
 from .errors import DataError, DataUnavailable, PopulationError
 from .fetch import fetch_data
+from .places import cache_folder
 from .populations import make_populations
-from .registry import cache_folder, data_entry, known_data, load_data, load_items
+from .registry import data_entry, known_data, load_data, load_items
 
 __all__ = [
     "DataError",

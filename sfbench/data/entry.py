@@ -107,7 +107,9 @@ class DataSet:
     requires : tuple of Requirement
         Modules that decoding imports.
     slow : bool
-        Whether decoding takes long enough that `fetch_data` keeps its result in the cache.
+        Whether decoding takes long enough for its result to be kept in the cache.
+    version : int
+        Counts changes of a decoder without a sha256 of its arrays, so that kept ones of old are not used.
     """
 
     name: str
@@ -128,6 +130,7 @@ class DataSet:
     system: str | None = None
     requires: tuple[Requirement, ...] = ()
     slow: bool = False
+    version: int = 1
 
     @property
     def top(self) -> int:

@@ -21,7 +21,8 @@ from pathlib import Path
 from ..files import prepare_folder
 from .entry import WHOLE, Archive, Files, verify
 from .errors import DataError, DataUnavailable
-from .registry import cache_folder, data_entry, find_files, store
+from .places import cache_folder, find_files, store
+from .registry import data_entry
 
 _LARGEST_MEMBER = 1 << 28
 _TIMEOUT = 600.0

@@ -166,6 +166,7 @@ ENTRIES = (
         splits={"all": None},
         files={f"{name}.woff": font for name, (_, font) in _FONTS.items()},
         decode=_decode,
+        slow=True,
         groups=tuple(_FONTS),
         archives=tuple(
             Archive(

@@ -5,7 +5,8 @@ import os
 import pytest
 
 from sfbench.data import DataUnavailable, fetch_data, load_items
-from sfbench.data.registry import check_modules, data_entry, find_files
+from sfbench.data.places import check_modules, find_files
+from sfbench.data.registry import data_entry
 
 FETCHED_IN_CI = ("font_digits", "series", "temperatures", "alanine", "mnist_cnn")  # 2.5, 1, .2, 12 and 5 MB
 

@@ -17,7 +17,7 @@ from sfbench.data import DataError, DataUnavailable, data_entry, fetch_data, kno
 from sfbench.data import fetch as fetch_module
 from sfbench.data.entry import Archive
 from sfbench.data.idx import decode_idx, gunzip
-from sfbench.data.registry import find_files, store
+from sfbench.data.places import find_files, store
 
 
 @pytest.fixture(autouse=True)
