@@ -30,8 +30,17 @@ from sfbench.errors import SfbenchError
 from sfbench.experiments import RunSettings
 from sfbench.files import prepare_folder, provenance, write_json
 
-from .digits_cells import FixedSpec, MethodsSpec, WindowSpec, fixed_cell, fixed_methods, methods_cell, window_cell
-from .digits_models import QUICK, STUDIES, Study, TrainingSpec, load_pools, train_network, training_specs
+from .digits_cells import (
+    FixedSpec,
+    MethodsSpec,
+    WindowSpec,
+    fixed_cell,
+    fixed_methods,
+    judge_of,
+    methods_cell,
+    window_cell,
+)
+from .digits_models import QUICK, STUDIES, Study, Training, TrainingSpec, load_pools, train_network, training_specs
 from .digits_report import as_text, draw_figure, summarise
 from .figures import draw
 from .networks import add_device_argument, references, train_all, use_device
@@ -104,21 +113,30 @@ def run_study_of_digits(study: Study, folder: Path, seed: int, settings: RunSett
     ]
     records = run(methods_cell, specs_of_methods, title=f"{name}: methods", settings=left())
     rows = [row for record in records for row in record]
-    write_report(folder, rows, fixed, trained, window, data=training.data, seed=seed)
+    write_report(folder, rows, fixed, trained, window, training=training, seed=seed)
     print(f"{len(records)} draws, {time.monotonic() - began:.0f} s; tables and figures in {folder}")
     return 0
 
 
 def write_report(
-    folder: Path, methods: list[Row], fixed: list[Row], trained: list[Row], window: Row, *, data: str, seed: int
+    folder: Path,
+    methods: list[Row],
+    fixed: list[Row],
+    trained: list[Row],
+    window: Row,
+    *,
+    training: Training,
+    seed: int,
 ) -> None:
     """Tables, summary and figure of finished cells."""
-    summary = summarise(methods, fixed, window)
+    judge = judge_of(training.data, training.levels, seed)
+    rates = {"sevens called sevens": judge.true_rate, "nines called sevens": judge.false_rate}
+    summary = summarise(methods, fixed, window) | {"judge": rates | {"images": judge.n_confusion}}
     for name, rows in (("methods", methods), ("fixed", fixed)):
         write_rows(folder, name, [{k: v for k, v in row.items() if k != "pixels"} for row in rows])
     write_rows(folder, "networks", trained)
     write_json(folder / "summary.json", {"summary": summary, "window": window} | provenance(seed))
-    draw(folder, lambda: {"digits": draw_figure(methods, fixed, summary, data_entry(data).shape)})
+    draw(folder, lambda: {"digits": draw_figure(methods, fixed, summary, data_entry(training.data).shape)})
     print(as_text(summary))
 
 

@@ -83,7 +83,11 @@ def as_text(summary: Row) -> str:
     table = summary["mean and standard error over draws"]
     sizes = list(summary["fitted"])
     low, high, chosen = summary["window"]
-    lines = [f"fitted window t in [{low:.3g}, {high:.3g}] ({chosen})"]
+    rates = summary["judge"]
+    lines = [
+        f"fitted window t in [{low:.3g}, {high:.3g}] ({chosen})",
+        f"judge: {rates['sevens called sevens']:.4f} of sevens, {rates['nines called sevens']:.4f} of nines called seven",
+    ]
     for metric, title in METRICS.items():
         lines.append(f"{title}: mean (standard error over draws)")
         lines.append(f"  {'method':20s}" + "".join(f"{'n = ' + n:>16s}" for n in sizes))
