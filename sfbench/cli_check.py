@@ -1,14 +1,16 @@
 """``sfbench check``: fit named problems and hold every bound against the exact truth."""
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from synthetic import known_problems
 
-from .checks import CheckedBound, check_bounds
 from .cli_common import Json, build_problem, print_table
+
+if TYPE_CHECKING:
+    from .checks import CheckedBound
 
 
 def check_command(
@@ -20,6 +22,8 @@ def check_command(
     as_json: Json = False,
 ) -> None:
     """Fit each problem's weights and check every bound; exit code 1 if one that must hold is violated."""
+    from .checks import check_bounds
+
     if n < 1:
         raise ValueError(f"--n must be at least 1, got {n}")
     names = problem or list(known_problems())
@@ -43,7 +47,7 @@ def check_command(
         raise typer.Exit(1)
 
 
-def _record(row: CheckedBound) -> dict[str, Any]:
+def _record(row: "CheckedBound") -> dict[str, Any]:
     if row.check is None:
         return {"quantity": row.quantity, "unavailable": row.reason}
     observed, bound = row.check.observed, row.check.bound

@@ -1,15 +1,16 @@
-"""``sfbench report DIR``: an interactive page of a study's results, and figures for papers."""
+"""``sfbench report DIR``: an interactive page of a study's results, and figures for papers.
+
+The study engine is imported when the command runs, so that help does not wait for it.
+"""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .experiments import Journal, store_path
-from .experiments.compare import digest
-from .experiments.errors import StudyError
-from .experiments.report import draw_figures, summarise, write_page
-from .experiments.tables import StudyTable, load_table
+if TYPE_CHECKING:
+    from .experiments import Journal
+    from .experiments.tables import StudyTable
 
 
 def report_command(
@@ -21,6 +22,11 @@ def report_command(
     algorithm_version: Annotated[str | None, typer.Option(help="results of this version [default: the only]")] = None,
 ) -> None:
     """Write a self-contained page with figures, slopes, bounds, costs and provenance; missing cells are marked."""
+    from .experiments import Journal, store_path
+    from .experiments.errors import StudyError
+    from .experiments.report import draw_figures, summarise, write_page
+    from .experiments.tables import load_table
+
     if unknown := [kind for kind in figures or [] if kind not in ("pdf", "png", "svg")]:
         raise ValueError(f"--figures takes pdf, png or svg, got {unknown[0]!r}")
     path = store_path(folder)
@@ -42,7 +48,9 @@ def report_command(
         print(f"{len(drawn)} figures in {path.parent / 'figures'}")
 
 
-def _provenance(journal: Journal, tables: list[StudyTable]) -> dict[str, Any]:
+def _provenance(journal: "Journal", tables: "list[StudyTable]") -> dict[str, Any]:
+    from .experiments.compare import digest
+
     return {
         "results": {
             "store": journal.path.name,

@@ -2,6 +2,8 @@
 
 Folders are those that a study was told to write to (``--out``). Exit codes: 0 well, 1 cells failed or results differ,
 2 bad input, 3 out of time, 130 and 143 stopped by Ctrl-C or SIGTERM.
+
+The study engine is imported by the commands that use it, so that help does not wait for it.
 """
 
 import json
@@ -10,32 +12,20 @@ from typing import Annotated, Any
 
 import typer
 
-from .experiments import Journal, RunSettings, repair, store_path, verify
-from .experiments.compare import compare, digest
-from .experiments.errors import DamagedStoreError
-from .experiments.resume import resume, running_now, study_status
-from .experiments.tables import load_table, write_table
+from .cli_common import Json, print_table
 
 study_app = typer.Typer(help="Look after the results of a study.", no_args_is_help=True)
 Folder = Annotated[Path, typer.Argument(help="folder of the study, or its .sqlite file", show_default=False)]
 Names = Annotated[list[str] | None, typer.Option("--study", help="only this study of the store; repeat")]
-Json = Annotated[bool, typer.Option("--json", help="print one JSON document")]
 Version = Annotated[str | None, typer.Option(help="results of this algorithm version [default: the only one]")]
-
-
-def _print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*columns, title=title)
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
 
 
 @study_app.command()
 def status(folder: Folder, study: Names = None, as_json: Json = False) -> None:
     """Cells done, failed and missing, and who is at work."""
+    from .experiments import Journal, store_path
+    from .experiments.resume import running_now, study_status
+
     path = store_path(folder)
     with Journal(path) as journal:
         found, runs, alive = study_status(journal, study), journal.runs(), running_now(journal)
@@ -51,7 +41,7 @@ def status(folder: Folder, study: Names = None, as_json: Json = False) -> None:
         for s in found
     ]  # fmt: skip
     columns = ["study", "version", "cells", "done", "failed", "missing", "cell seconds", "other versions"]
-    _print_table(str(path), columns, rows)
+    print_table(str(path), columns, rows)
     for s in found:
         if s.last_error:
             print(f"{s.study}: the first failed cell says: {s.last_error}")
@@ -71,6 +61,9 @@ def resume_command(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="try cells again that failed")] = False,
 ) -> int:
     """Compute the missing cells; results that are there stay as they are."""
+    from .experiments import RunSettings, store_path
+    from .experiments.resume import resume
+
     settings = RunSettings(n_jobs=jobs, scheduler=scheduler, time_limit=time_limit, retry_failed=retry_failed)
     outcomes = resume(store_path(folder), settings, study)
     for outcome in outcomes:
@@ -87,6 +80,9 @@ def export(
     algorithm_version: Version = None,
 ) -> None:
     """Write the results as tables; missing cells are counted, never filled in."""
+    from .experiments import Journal, store_path
+    from .experiments.tables import load_table, write_table
+
     path = store_path(folder)
     with Journal(path) as journal:
         names = study or [s.name for s in journal.studies()]
@@ -103,6 +99,10 @@ def verify_command(
     as_json: Json = False,
 ) -> None:
     """Check every byte that can be checked; with --repair, save what is intact of a damaged store."""
+    from .experiments import Journal, repair, store_path, verify
+    from .experiments.compare import digest
+    from .experiments.errors import DamagedStoreError
+
     path = store_path(folder)
     try:
         checked = verify(path)
@@ -135,6 +135,9 @@ def diff(
     as_json: Json = False,
 ) -> int:
     """Compare the results of two runs cell by cell; exit code 1 if they differ."""
+    from .experiments import Journal, store_path
+    from .experiments.compare import compare
+
     if not (0.0 <= rtol < 1.0 and 0.0 <= atol < float("inf")):
         raise ValueError(f"--rtol must be in [0, 1) and --atol at least 0, got {rtol} and {atol}")
     with Journal(store_path(a)) as first, Journal(store_path(b)) as second:
@@ -154,7 +157,7 @@ def diff(
         for d in found
     ]  # fmt: skip
     columns = ["study", "versions", "equal", "differing", "only in A", "only in B", "largest relative differences"]
-    _print_table(f"A = {a}, B = {b}, rtol {rtol:g}, atol {atol:g}", columns, rows)
+    print_table(f"A = {a}, B = {b}, rtol {rtol:g}, atol {atol:g}", columns, rows)
     for d in found:
         if d.example:
             print(f"{d.study}: the first differing cell is {d.example}")
@@ -165,6 +168,8 @@ def diff(
 @study_app.command()
 def prune(folder: Folder, study: Names = None) -> None:
     """Remove results of algorithm versions other than the study's own."""
+    from .experiments import Journal, store_path
+
     with Journal(store_path(folder), "write") as journal:
         for name in study or [s.name for s in journal.studies()]:
             known = journal.study(name)
