@@ -11,11 +11,11 @@ from pathlib import Path
 import typer
 
 from solvers import available_solvers, describe_solver, known_solvers
-from synthetic import known_problems
+from synthetic import known_problems, problem_parameters
 
 from . import __version__, _sentinel
 from .cli_check import check_command
-from .cli_common import Json, print_table
+from .cli_common import Json, as_parameter, print_table
 from .cli_data import data_app
 from .cli_fuse import fuse_command
 from .cli_report import report_command
@@ -42,12 +42,17 @@ def solvers(as_json: Json = False) -> None:
 
 @app.command()
 def problems(as_json: Json = False) -> None:
-    """List the problem families."""
+    """List the problem families with their parameters, each at its default."""
     known = known_problems()
+    parameters = {name: problem_parameters(name) for name in known}
     if as_json:
-        print(json.dumps(known))
+        print(json.dumps({name: {"description": known[name], "parameters": parameters[name]} for name in known}))
         return
-    print_table("Problems", ["name", "description"], [[name, text] for name, text in known.items()])
+    rows = [
+        [name, " ".join(f"{key}={as_parameter(value)}" for key, value in parameters[name].items()), text]
+        for name, text in known.items()
+    ]
+    print_table("Problems, with what --param sets and its default", ["name", "parameters", "description"], rows)
 
 
 app.command("fuse")(fuse_command)

@@ -19,7 +19,7 @@ from .estimate import Estimate
 from .gaussian_mixture import GaussianMixture
 from .law import DiffusableLaw, Law
 from .log_linear_pool import LogLinearPool, arithmetic_mixture
-from .problems import SyntheticProblem, known_problems, make_problem
+from .problems import SyntheticProblem, known_problems, make_problem, problem_parameters
 from .subspace import Subspace, common_subspace
 
 __all__ = [
@@ -43,5 +43,6 @@ __all__ = [
     "common_subspace",
     "known_problems",
     "make_problem",
+    "problem_parameters",
 ]
 del _families

@@ -20,7 +20,8 @@ def as_finite(name: str, value: ArrayLike, *, keep_float32: bool = False) -> Flo
     """Return ``value`` as a real floating array, refusing NaN, infinities, huge values and non-numeric dtypes."""
     array = _as_array(name, value)
     if array.dtype.kind not in "fiub":
-        raise NotFiniteError(f"{name} must hold real numbers, got dtype {array.dtype}")
+        text = f", the text {array.item()!r}" if array.dtype.kind in "US" and array.ndim == 0 else ""
+        raise NotFiniteError(f"{name} must hold real numbers, got dtype {array.dtype}{text}")
     if not (keep_float32 and array.dtype == np.float32):
         with np.errstate(over="ignore"):  # of a longer float: reported below
             array = array.astype(np.float64, copy=False)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any, final
 
 from numpy.typing import ArrayLike
@@ -93,6 +94,19 @@ def known_problems() -> dict[str, str]:
     return {name: (function.__doc__ or "").strip().splitlines()[0] for name, function in sorted(_FAMILIES.items())}
 
 
+def problem_parameters(name: str) -> dict[str, Any]:
+    """Parameters of a problem family and their defaults; see :func:`make_problem`.
+
+    Raises
+    ------
+    UnknownNameError
+        For an unknown family; lists close matches.
+    """
+    if name not in _FAMILIES:
+        raise close_matches(name, _FAMILIES, "problem")
+    return {key: p.default for key, p in signature(_FAMILIES[name]).parameters.items() if key != "rng"}
+
+
 def make_problem(name: str, *, rng: SeedLike = 0, **params: Any) -> SyntheticProblem:
     """Build a named problem.
 
@@ -112,11 +126,8 @@ def make_problem(name: str, *, rng: SeedLike = 0, **params: Any) -> SyntheticPro
     SyntheticError
         For a parameter that the family does not take, or a bad value.
     """
-    if name not in _FAMILIES:
-        raise close_matches(name, _FAMILIES, "problem")
-    function = _FAMILIES[name]
-    accepted = [p for p in function.__code__.co_varnames[: function.__code__.co_kwonlyargcount] if p != "rng"]
+    accepted = problem_parameters(name)
     unknown = sorted(set(params) - set(accepted))
     if unknown:
         raise SyntheticError(f"problem {name!r} takes no parameter {unknown[0]!r}; it takes {', '.join(accepted)}")
-    return function(rng=as_generator(rng), **params)
+    return _FAMILIES[name](rng=as_generator(rng), **params)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -12,7 +13,8 @@ import numpy as np
 import pytest
 
 from sfbench import cli
-from synthetic import known_problems
+from sfbench.cli_common import parameters
+from synthetic import known_problems, make_problem, problem_parameters
 
 Capture = pytest.CaptureFixture[str]
 
@@ -46,10 +48,39 @@ def test_solvers(capsys: Capture) -> None:
 
 
 def test_problems(capsys: Capture) -> None:
-    assert as_json(capsys, "problems") == known_problems()
+    listed = as_json(capsys, "problems")
+    assert {name: about["description"] for name, about in listed.items()} == known_problems()
+    assert listed["paper_mixture_1d"]["parameters"] == {
+        "space": "raw", "scale": 1.0, "target": "mixture", "weights": [0.5, 0.5],
+    }  # fmt: skip
     _, out, _ = run(capsys, "problems")
     for name, sentence in known_problems().items():
-        assert any(name in line and sentence in line for line in out.splitlines())  # whole, though piped
+        line = next(line for line in out.splitlines() if name in line and sentence in line)  # whole, though piped
+        assert all(f" {key}=" in line for key in listed[name]["parameters"])
+
+
+@pytest.mark.parametrize("name", known_problems())
+def test_parameters_are_taken_as_they_are_printed(name: str, capsys: Capture) -> None:
+    _, out, _ = run(capsys, "problems")
+    line = next(line for line in out.splitlines() if f" {name} " in line)
+    cell = line.split("│")[2].strip()
+    pairs = re.split(r" (?=\w+=)", cell)
+    parsed = parameters(pairs)
+    assert list(parsed) == list(problem_parameters(name))
+    assert repr(make_problem(name, **parsed)) == repr(make_problem(name))
+
+
+def test_help_waits_for_nothing_heavy(tmp_path: Path) -> None:
+    program = (
+        "import sys; from sfbench.cli import main\n"
+        "for command in ([], ['study'], ['data'], ['report'], ['check']): assert main([*command, '--help']) == 0\n"
+        "heavy = {'sfbench.experiments', 'sfbench.data', 'joblib', 'sqlite3', 'torch', 'scipy.stats', 'matplotlib'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    for sentence in ("Look after the results of a study", "resume", "verify", "fetch", "--figures", "--solver"):
+        assert sentence in done.stdout
 
 
 def test_doctor(capsys: Capture) -> None:
@@ -187,12 +218,20 @@ BAD = [
     (["fuse", "--param", "k=100000000"], "k must be at most 10000"),
     (["fuse", "--param", "d=1"], "d must be at least k - 1 = 3, got 1"),
     (["fuse", "--param", "separation=NaN"], "separation is nan"),
-    (["fuse", "--param", "separation=wide"], "separation must hold real numbers"),
+    (["fuse", "--param", "separation=wide"], "separation must hold real numbers, got dtype <U4, the text 'wide'"),
     (["fuse", "--param", 'separation={"a": 1}'], "separation must hold real numbers"),
     (["fuse", "--param", "separation=[1, 2]"], "separation must be a number"),
     (["fuse", "--param", "weights=[0.5, 0.5]"], "weights must have length 4, got 2"),
     (["fuse", "--param", "weights=[0.5, 0.5, 0.5, 0.5]"], "weights sum to 2"),
     (["fuse", "--param", "weights=[[1], [2, 3]]"], "weights is ragged"),
+    (["fuse", "--problem", "paper_mixture_1d", "--param", "weights=[.5,.6]"], "weights sum to 1.1, not 1; divide them"),
+    (
+        ["fuse", "--param", "weights=[.5,"],
+        "--param weights takes a number, a word or a list such as [0.5, 0.5], got '[.5,'",
+    ),
+    (["fuse", "--param", "weights=[a, b]"], "--param weights takes a number, a word or a list"),
+    (["fuse", "--param", "separation="], "--param separation takes a number, a word or a list"),
+    (["fuse", "--param", "separation=-.5"], "separation must be finite and positive, got -0.5"),
     (["check", "--problem", "nothing"], "unknown problem 'nothing'"),
     (["check", "--n", "0"], "--n must be at least 1"),
     (["check", "--solver", "none"], "unknown solver 'none'"),
