@@ -86,7 +86,7 @@ def as_text(summary: Row) -> str:
     rates = summary["judge"]
     lines = [
         f"fitted window t in [{low:.3g}, {high:.3g}] ({chosen})",
-        f"judge: {rates['sevens called sevens']:.4f} of sevens, {rates['nines called sevens']:.4f} of nines called seven",
+        f"judge: {rates['sevens called sevens']:.4f} of sevens, {rates['nines called sevens']:.4f} of nines called 7",
     ]
     for metric, title in METRICS.items():
         lines.append(f"{title}: mean (standard error over draws)")

@@ -4,15 +4,21 @@ import json
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from benchmarks import digits, mixture_1d
+from benchmarks.digits_cells import pooled_share
 from benchmarks.digits_models import QUICK as DIGITS
+from benchmarks.digits_models import SHARES
 from benchmarks.mixture_1d_cells import Scale, Work
 from benchmarks.networks import NetworkRef, load_network
+from sfbench import FusedScore, OrnsteinUhlenbeck
 from sfbench.experiments import Journal, StudyError, in_study_folder, store_path
+from sfbench.laws import fokker_planck_1d
 from sfbench.nets import CheckpointError
 from sfbench.processes import VariancePreserving
+from synthetic import GaussianMixture, LogLinearPool
 
 TINY_DIGITS = replace(
     DIGITS,
@@ -119,3 +125,16 @@ def test_missing_data_is_one_line(tmp_path, monkeypatch, capsys):
     assert said.count("\n") == 1
     assert "sfbench data fetch mnist" in said
     assert not (tmp_path / "out").exists()
+
+
+def test_class_frequencies_pool_geometrically_where_classes_do_not_overlap():
+    """Two separated modes on the line stand for two classes; the fused law's share lies within .005 of the pool's."""
+    shares, weights = np.array(SHARES), np.array([0.19, 0.2, 0.35, 0.26])
+    laws = [GaussianMixture([1 - s, s], [[-4.0], [4.0]], [[[0.25]], [[0.25]]]) for s in shares]
+    predicted = pooled_share(weights, shares)
+    x = np.linspace(-8.0, 8.0, 16_001)
+    density = np.exp(LogLinearPool(laws, weights).log_prob(x[:, None]))
+    assert density[x > 0].sum() / density.sum() == pytest.approx(predicted, abs=1e-6)
+    assert abs(predicted - weights @ shares) > 0.01  # the arithmetic mixture has another share
+    fused = fokker_planck_1d(FusedScore(laws, weights, process=OrnsteinUhlenbeck()), n_cells=1000)
+    assert fused.mass(0.0, np.inf) == pytest.approx(predicted, abs=0.005)
