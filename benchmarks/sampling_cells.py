@@ -100,7 +100,7 @@ def two_laws(weights: Weights, n_cells: int) -> TwoLaws:
     fused, pool = fused_score(problem, weights), LogLinearPool(problem.auxiliaries, weights)
     exact = fokker_planck_1d(fused, n_cells=n_cells)
     gap = exact.total_variation(pool)
-    common = {"w_1": weights[0], "tv_laws": gap.value, "tv_laws_error": gap.stderr, "mass_pool": _right_mass(pool)}
+    common = {"tv_laws": gap.value, "tv_laws_error": gap.stderr, "mass_pool": _right_mass(pool)}
     common["mass_fused"] = exact.mass(0.0, np.inf)
     return TwoLaws(fused, exact, pool, common, pool.log_partition().value)
 
@@ -132,31 +132,33 @@ def _steps(spec: LawSpec) -> int:
 def run_law_cell(spec: LawSpec) -> Row:
     """A method's TV to both laws, mass on x > 0, and log Z where the method states it."""
     laws = two_laws(spec.weights, spec.n_cells)
-    row: Row = {**laws.common, "method": spec.method, "seed": spec.seed}
+    row: Row = {"w_1": spec.weights[0], "method": spec.method, "seed": spec.seed}
     if spec.method in EXACT:
         mixtures = [p for p in reference_problem().auxiliaries if isinstance(p, GaussianMixture)]
         law = EXACT[spec.method](mixtures, spec.weights)
         to_pool = float(0.5 * np.abs(_masses(law, laws.exact) - _masses(laws.pool, laws.exact)).sum())
-        return row | {"tv_fused": laws.exact.total_variation(law).value, "tv_pool": to_pool, "mass": _right_mass(law)}
+        row |= {"tv_pool": to_pool, "tv_fused": laws.exact.total_variation(law).value, "mass": _right_mass(law)}
+        return row | laws.common
     started = time.process_time()
     result = SAMPLED[spec.method](laws.fused, spec)
-    row["sample_cpu_s"] = time.process_time() - started
-    row |= _distances(result, laws.exact, laws.pool)
+    seconds = time.process_time() - started
+    row |= _distances(result, laws.exact, laws.pool) | laws.common
     if "log_z" in row:
         row["log_z_truth"] = laws.log_z
     if spec.method == "fused":
         row["fused_law_holds"] = follows_fused_law(row)
     if spec.method == "corrected":
         row |= {"barycenter_holds": reaches_barycenter(row), "log_z_holds": covers_log_z(row, laws.log_z)}
-    return row
+    return row | {"sample_cpu_s": seconds}
 
 
 def _distances(result: SampleResult, fused_law: GridDensity, pool: LogLinearPool) -> Row:
-    row: Row = {"mass": float(result.weights @ (result.x[:, 0] > 0))}
-    for name, law in (("fused", fused_law), ("pool", pool)):
+    row: Row = {}
+    for name, law in (("pool", pool), ("fused", fused_law)):
         estimate = total_variation_from_samples(result.x, law, log_weights=result.log_weights)
         row[f"tv_{name}"] = estimate.value
         row[f"floor_{name}"] = total_variation_floor(result.x, law, log_weights=result.log_weights)
+    row["mass"] = float(result.weights @ (result.x[:, 0] > 0))
     if result.diagnostics.log_partition is not None:
         row["log_z"] = result.diagnostics.log_partition.value
         row["log_z_error"] = result.diagnostics.log_partition.stderr

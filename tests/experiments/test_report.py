@@ -99,6 +99,14 @@ def test_slopes_use_complete_repetitions_and_say_how_many(folder: Path) -> None:
         assert 2 <= slope["seeds"] <= 20
 
 
+def test_a_short_axis_has_no_slope(folder: Path) -> None:
+    with Journal(store_path(folder)) as journal:
+        table = load_table(journal, "rates")
+    assert summarise(table).slopes
+    short = [{**row, "n": {16: 16, 64: 32, 256: 64}[row["n"]]} for row in table.rows]
+    assert not summarise(replace(table, rows=short)).slopes
+
+
 def test_slopes_find_an_exact_power_and_a_shuffled_one_not() -> None:
     x, rng = [16, 64, 256, 1024], np.random.default_rng(0)
     table = np.exp(rng.standard_normal((30, 1)) * 0.1) * np.array(x) ** -0.5

@@ -16,6 +16,7 @@ from .slopes import loglog_slope
 
 _MOST_VALUES = 64  # of a factor that was not declared
 _LEAST_POINTS = 3  # for a slope
+_LEAST_SPAN = 8.0  # of the axis: a power law says nothing about a probability between .2 and .8
 _RESAMPLES = 400
 
 
@@ -34,7 +35,7 @@ class Summary:
         ``factors``, ``seeds`` (repetitions with a result), ``missing`` cells, and for each metric its median and 10 %
         and 90 % quantiles; checks and violations of each bound; mean, largest and summed cost.
     slopes : list of dict
-        For each axis, metric and combination of the other factors.
+        For each axis over a factor of 8 or more, metric and combination of the other factors.
     cells : list of dict
         What the engine measured: for each combination of those factors that are one within every cell, ``factors``,
         ``cells``, and their summed and largest seconds.
@@ -172,7 +173,7 @@ def _slopes(rows: list[Row], factors: Sequence[str], axis: str, metric: str, rep
     for key, seeds in groups.items():
         xs = sorted({x for values in seeds.values() for x in values if x > 0})
         whole = [[values[x] for x in xs] for values in seeds.values() if values.keys() >= set(xs)]
-        if len(xs) < _LEAST_POINTS or len(whole) < 2:
+        if len(xs) < _LEAST_POINTS or xs[-1] < _LEAST_SPAN * xs[0] or len(whole) < 2:
             continue
         slope, low, high = loglog_slope(xs, np.array(whole), n_resamples=_RESAMPLES)
         if math.isfinite(slope):

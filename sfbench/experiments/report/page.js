@@ -195,7 +195,7 @@
       ["result", "of", "slope", "95 % interval", "repetitions", "left out, incomplete"],
       slopes.map((t) => [t.metric, label(t.factors, others()) || "all", number(t.slope),
         `[${number(t.low)}, ${number(t.high)}]`, String(t.seeds), [String(t.left_out), t.left_out ? "bad" : ""]]),
-      "A slope needs three points and two repetitions.");
+      "A slope needs three points over a factor of 8, and two repetitions.");
     const worded = names.filter((f) => s.factors[f].some((v) => typeof v !== "number"));
     const by = (kind, columns, row) => {
       const sums = new Map();
