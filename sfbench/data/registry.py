@@ -8,13 +8,13 @@ import difflib
 
 import numpy as np
 
-from . import alanine, fonts, index_returns, mnist1d, photos, scanned, temperatures
+from . import alanine, faces, fonts, index_returns, mnist1d, photos, qm9, scanned, temperatures
 from .decoded import keep, recall
 from .entry import Arrays, DataSet, Items, Split
 from .errors import DataError, DataUnavailable
 from .places import cache_folder, check_modules, find_files
 
-_MODULES = (scanned, fonts, photos, index_returns, mnist1d, temperatures, alanine)
+_MODULES = (scanned, fonts, photos, index_returns, mnist1d, temperatures, alanine, qm9, faces)
 _REGISTRY: dict[str, DataSet] = {entry.name: entry for module in _MODULES for entry in module.ENTRIES}
 
 
