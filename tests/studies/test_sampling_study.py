@@ -1,0 +1,87 @@
+"""The sampling study end to end, at a tiny size: it stops, resumes, reports, and refuses to mix runs."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks import sampling_error
+from benchmarks.sampling_cells import SAMPLED, VERTEX_SAMPLERS, LawSpec, run_law_cell
+from benchmarks.sampling_experiments import EXPERIMENTS, FULL, QUICK
+from benchmarks.study import read_rows
+from sfbench.cli import main as sfbench
+from sfbench.experiments.canonical import encode_spec
+
+TINY = replace(
+    QUICK, particles=640, seeds=1, superdiff_steps=20, vertex_particles=500, order_particles=50, many=2000,
+    budgets=(24,), copies=(1,), dims=(1, 16), weights_on_edge=1, n_cells=200, repeats=1,
+)  # fmt: skip
+CLAIMS = 13
+
+
+@pytest.mark.parametrize("scale", [FULL, QUICK, TINY])
+def test_grids_hold_each_cell_once_and_depend_on_the_seed(scale):
+    for name, experiment in EXPERIMENTS.items():
+        specs = list(experiment.grid(scale, 1))
+        texts = {encode_spec(spec) for spec in specs}
+        assert len(texts) == len(specs) > 0
+        others = {encode_spec(spec) for spec in experiment.grid(scale, 2)}
+        assert (texts == others) == (name == "certificate")  # which draws nothing
+
+
+def test_a_cell_depends_on_its_spec_alone():
+    specs = [LawSpec((0.2, 0.8), name, 640, 20, 200, seed) for name in SAMPLED for seed in (1, 2)]
+    forwards, backwards = [run_law_cell(s) for s in specs], [run_law_cell(s) for s in reversed(specs)][::-1]
+    for row in (*forwards, *backwards):
+        del row["sample_cpu_s"]
+    assert forwards == backwards
+    assert all(forwards[i]["tv_pool"] != forwards[i + 1]["tv_pool"] for i in range(0, len(specs), 2))
+    assert [set(row) & {"fused_law_holds", "barycenter_holds", "log_z_holds"} for row in forwards[:4:2]] == [
+        {"fused_law_holds"}, {"barycenter_holds", "log_z_holds"},
+    ]  # fmt: skip
+
+
+def test_a_stopped_study_goes_on_and_is_not_mixed(tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.setattr(sampling_error, "QUICK", TINY)
+    options = ["--quick", "--jobs", "1", "--out", str(tmp_path)]
+    assert sampling_error.main([*options, "--only", "laws", "--time-limit", "1e-9"]) == 3
+    assert "go on with the same command" in capsys.readouterr().err
+    assert not (tmp_path / "laws.jsonl").exists()
+    assert sampling_error.main([*options, "--only", "laws"]) == 0
+    assert "claims and figures wait for cost, products" in capsys.readouterr().out
+
+    code = sampling_error.main(options)
+    claims = json.loads((tmp_path / "claims.json").read_text())["claims"]
+    assert len(claims) == CLAIMS
+    assert code == (0 if all(claim["holds"] and claim["control_fails"] for claim in claims) else 1)
+    assert {path.stem for path in tmp_path.glob("*.png")} == {path.stem for path in tmp_path.glob("*.pdf")}
+    assert len(list(tmp_path.glob("*.png"))) == 5
+    assert len(read_rows(tmp_path, "laws")) == 3 * (len(SAMPLED) + 4)
+    assert len(read_rows(tmp_path, "vertices")) == 2 * len(VERTEX_SAMPLERS)
+
+    tables = {name: (tmp_path / f"{name}.jsonl").read_bytes() for name in EXPERIMENTS}
+    monkeypatch.setattr("benchmarks.sampling_cells.reference_problem", None)  # finished cells are not computed again
+    assert sampling_error.main(options) == code
+    assert tables == {name: (tmp_path / f"{name}.jsonl").read_bytes() for name in EXPERIMENTS}
+    monkeypatch.undo()
+
+    assert sfbench(["report", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert all(f"{name}, seed 1, quick (" in said for name in EXPERIMENTS)
+    monkeypatch.setattr(sampling_error, "QUICK", TINY)
+    assert sampling_error.main([*options, "--only", "densities", "--seed", "2"]) == 2
+    assert "tables of different runs (quick with seed 1, quick with seed 2)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["--seed", "-1"], "--seed must be at least 0"), (["--jobs", "0"], "--jobs"), (["--only", "x"], "invalid choice")],
+)
+def test_bad_arguments_are_one_line(arguments, message, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        sampling_error.main(arguments)
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
