@@ -57,7 +57,7 @@ LEVELS = (
 )  # fmt: skip
 SETTING = Setting(
     name="digits", images_sha256="", held_out=1000, side=14, width=192, k=3, auxiliary_n=4000, base_steps=3000,
-    auxiliary_steps=4000, reference_steps=8000, tuning_steps=600, scratch_steps=2000, batch=64, draw_size=1024,
+    auxiliary_steps=4000, reference_steps=8000, tuning_steps=400, scratch_steps=1000, batch=64, draw_size=1024,
 )  # fmt: skip
 
 
@@ -68,8 +68,8 @@ class Study:
 
     setting: Setting
     levels: tuple[Level, ...] = LEVELS
-    sizes: tuple[int, ...] = (4, 16, 64, 256, 1024)
-    draws: int = 4
+    sizes: tuple[int, ...] = (16, 64, 256, 1024)
+    draws: int = 3
 
 
 STUDIES = {name: Study(replace(SETTING, name=name)) for name in ("digits", "clothes")}
