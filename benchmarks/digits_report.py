@@ -50,6 +50,8 @@ def summarise(methods: list[Row], fixed: list[Row], window: Row) -> Row:
             "from shares as sampled": pooled_share(np.full(len(own), 1 / len(own)), np.clip(own, 1e-3, 1.0 - 1e-3)),
         },
         "window": [window["t_min"], window["t_max"], window["chosen"]],
+        "meaningful nodes": [sum(window["meaningful"]), len(window["meaningful"])],
+        "error over difference, worst auxiliary, by node": [max(ratios) for ratios in window["ratio"]],
     }
 
 
@@ -84,8 +86,11 @@ def as_text(summary: Row) -> str:
     sizes = list(summary["fitted"])
     low, high, chosen = summary["window"]
     rates = summary["judge"]
+    worst = summary["error over difference, worst auxiliary, by node"]
+    good, nodes = summary["meaningful nodes"]
     lines = [
         f"fitted window t in [{low:.3g}, {high:.3g}] ({chosen})",
+        f"{good} of {nodes} nodes are meaningful: error over difference {min(worst):.2f} to {max(worst):.2f}",
         f"judge: {rates['sevens called sevens']:.4f} of sevens, {rates['nines called sevens']:.4f} of nines called 7",
     ]
     for metric, title in METRICS.items():
