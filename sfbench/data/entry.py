@@ -119,7 +119,7 @@ class DataSet:
     shape: tuple[int, ...]
     splits: dict[str, str | None]
     files: dict[str, str]
-    decode: Callable[[Files, str], Arrays]
+    decode: Callable[[Files, str], Arrays] | None = None  # models have none
     kind: Kind = "images"
     levels: int | None = None
     classes: tuple[str, ...] = ()

@@ -8,13 +8,18 @@ import difflib
 
 import numpy as np
 
-from . import alanine, faces, fonts, index_returns, mnist1d, photos, qm9, scanned, temperatures
+from . import alanine, faces, fonts, index_returns, judges, mnist1d, photos, qm9, scanned, temperatures
 from .decoded import keep, recall
 from .entry import Arrays, DataSet, Items, Split
 from .errors import DataError, DataUnavailable
 from .places import cache_folder, check_modules, find_files
 
-_MODULES = (scanned, fonts, photos, index_returns, mnist1d, temperatures, alanine, qm9, faces)
+_MODULES = (
+    *(scanned, fonts, photos, faces),
+    *(index_returns, temperatures, mnist1d),
+    *(alanine, qm9),
+    judges,
+)
 _REGISTRY: dict[str, DataSet] = {entry.name: entry for module in _MODULES for entry in module.ENTRIES}
 
 
@@ -54,8 +59,8 @@ def load_data(name: str, split: Split | None = None) -> tuple[np.ndarray, np.nda
 def load_items(name: str, split: Split | None = None) -> Items:
     """As :func:`load_data`, with the group of every item (its writer, asset, photo, ...; see `DataSet.groups`)."""
     entry = data_entry(name)
-    if entry.kind == "model":
-        raise DataUnavailable(f"{name!r} is a model, it holds no items; {entry.description}")
+    if entry.decode is None:
+        raise DataUnavailable(f"{name!r} is a {entry.kind}, which holds no items: {entry.description}")
     chosen = next(iter(entry.splits)) if split is None and len(entry.splits) == 1 else split
     if chosen not in entry.splits:
         raise DataUnavailable(f"data set {name!r} has the splits {', '.join(entry.splits)}; got {split!r}")

