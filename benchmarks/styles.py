@@ -68,7 +68,7 @@ class Study:
 
     setting: Setting
     levels: tuple[Level, ...] = LEVELS
-    sizes: tuple[int, ...] = (16, 64, 256, 1024)
+    sizes: tuple[int, ...] = (16, 128, 1024)
     draws: int = 3
 
 

@@ -260,7 +260,7 @@ def run_scratch(spec: ScratchSpec) -> Row:
 def fine_tuned(
     start: NetworkScore, x: Float64Array, setting: Setting, rng: np.random.Generator
 ) -> tuple[NetworkScore, int]:
-    """Go on training on x; a fifth of it chooses between two rates, the steps, and leaving the network as it is."""
+    """Go on training on x; a fifth of it decides when to stop, and whether to leave the network as it is."""
     settings = _tuning(setting, len(x))
     held = max(2, round(settings.validation_share * len(x)))
     order = rng.permutation(len(x))
@@ -270,21 +270,15 @@ def fine_tuned(
     def loss(score: NetworkScore) -> float:
         return denoising_loss(score, validation, t_min=T_MIN, n_draws=settings.validation_draws, rng=seed)[0]
 
-    candidates = [(start, 0)]
-    for rate in RATES:
-        result = train_score_network(
-            start.module, train, replace(settings, learning_rate=rate), process=PROCESS, validation=validation,
-            device=start.device, rng=seed,
-        )  # fmt: skip
-        candidates.append((result.score, result.best_step))
-    return min(candidates, key=lambda candidate: loss(candidate[0]))
-
-
-RATES = (1e-4, 1e-3)
+    result = train_score_network(
+        start.module, train, settings, process=PROCESS, validation=validation, device=start.device, rng=seed
+    )
+    kept = loss(start) <= loss(result.score)
+    return (start, 0) if kept else (result.score, result.best_step)
 
 
 def _tuning(setting: Setting, n: int) -> TrainingSettings:
     return TrainingSettings(
-        steps=setting.tuning_steps, batch=min(setting.batch, n), ema=0.98, t_min=T_MIN, validation_share=0.2,
-        validation_draws=max(4, 512 // n), validate_every=25, patience=4,
+        steps=setting.tuning_steps, batch=min(setting.batch, n), learning_rate=5e-4, ema=0.98, t_min=T_MIN,
+        validation_share=0.2, validation_draws=max(4, 512 // n), validate_every=25, patience=4,
     )  # fmt: skip

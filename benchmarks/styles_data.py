@@ -8,6 +8,7 @@ with the same pixel values that have nothing to do with the target.
 """
 
 import hashlib
+import json
 import zipfile
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,9 +20,10 @@ import numpy as np
 from sfbench._typing import Float64Array
 from sfbench.data import data_entry, load_data, load_items
 from sfbench.experiments import StudyError, study_folder
-from sfbench.files import write_atomically
+from sfbench.files import write_atomically, write_json
 
-_FILE = "images.npz"
+_FILE, _RECIPE = "images.npz", "images.json"
+_VERSION = 1  # of what the functions below make of the data
 FONTS = (
     ("architects-daughter", "caveat", "gloria-hallelujah"),
     ("gochi-hand", "indie-flower", "kalam"),
@@ -60,6 +62,8 @@ class Images:
 def write_images(folder: Path, setting: str, side: int, held_out: int, seed: int) -> str:
     """Put the images of a setting, in an order fixed by the seed, into a study's folder; returns their sha256.
 
+    Those that are there already, of the same recipe and intact, are taken as they are.
+
     Parameters
     ----------
     folder : path
@@ -75,13 +79,28 @@ def write_images(folder: Path, setting: str, side: int, held_out: int, seed: int
     DataUnavailable
         If the data are not on this machine; says how to get them.
     """
+    recipe = {"name": setting, "side": side, "held_out": held_out, "seed": seed, "version": _VERSION}
+    if (known := _known(folder, recipe)) is not None:
+        return known
     makers = {"digits8": _digits8, "digits": _digits, "clothes": _clothes}
     images = makers[setting](side, held_out, np.random.default_rng([seed, 1]))
     arrays = {"own": images.own, "shown": images.shown, "held_out": images.held_out}
     arrays |= {f"foreign_{i}": pool for i, pool in enumerate(images.foreign)}
     kept = {name: array.astype(np.float32) for name, array in arrays.items()}
     write_atomically(folder / _FILE, lambda f: np.savez_compressed(f, **kept), binary=True)  # type: ignore[arg-type]
+    write_json(folder / _RECIPE, recipe | {"sha256": _digest(kept)})
     return _digest(kept)
+
+
+def _known(folder: Path, recipe: dict[str, Any]) -> str | None:
+    """The sha256 of the images in a folder, if they are of this recipe and intact."""
+    try:
+        found = json.loads((folder / _RECIPE).read_text(encoding="utf-8"))
+        sha256 = found.pop("sha256")
+        _load(str(folder / _FILE), sha256)
+    except (OSError, ValueError, KeyError, AttributeError):  # StudyError is a ValueError
+        return None
+    return str(sha256) if found == recipe else None
 
 
 def load_images(sha256: str) -> Images:

@@ -152,6 +152,9 @@ def test_draws_share_no_image():
 def test_images_are_known_by_content(tmp_path):
     sha256 = write_images(tmp_path, "digits8", 8, 50, 0)
     assert write_images(tmp_path, "digits8", 8, 50, 0) == sha256
+    assert write_images(tmp_path, "digits8", 8, 50, 1) != sha256
+    (tmp_path / "images.npz").write_bytes(b"damaged")
+    assert write_images(tmp_path, "digits8", 8, 50, 0) == sha256
     with in_study_folder(tmp_path):
         images = load_images(sha256)
         assert images.held_out.shape == (50, 64)
