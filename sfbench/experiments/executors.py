@@ -5,6 +5,7 @@ reported with the batches that may have been its own, and never ends the run.
 """
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
@@ -15,6 +16,8 @@ from .batches import Batch, BatchPlan
 from .cells import Study
 from .errors import SchedulerError
 from .worker import BatchOutcome, run_batch
+
+_POLL_S, _LOOK_S = 0.005, 1.0  # between looks for arrivals, and for workers
 
 
 @final
@@ -143,6 +146,8 @@ class DaskCluster:
         top_up()
         try:
             while out:
+                if not self._wait(arrivals, plan):
+                    return
                 future, result = next(arrivals)
                 batch = out.pop(future)
                 if isinstance(result, BatchOutcome):
@@ -153,6 +158,35 @@ class DaskCluster:
                 top_up()
         finally:
             self.client.cancel(list(out))
+
+    def _wait(self, arrivals: Any, plan: BatchPlan) -> bool:
+        """Wait for a batch; False if the run was stopped and the workers are gone, by the same signal or another.
+
+        Dask itself waits for ever for workers that do not come back.
+        """
+        seen = looked = time.monotonic()
+        while not arrivals.has_ready():
+            time.sleep(_POLL_S)
+            now = time.monotonic()
+            if now - looked < _LOOK_S:
+                continue
+            looked = now
+            if self._has_workers():
+                seen = now
+            elif plan.stopped():
+                return False
+            elif now - seen > _worker_timeout():
+                raise SchedulerError(
+                    f"the cluster lost all its workers {now - seen:.0f} s ago; results so far are kept: start workers "
+                    "again, then run the same command"
+                )
+        return True
+
+    def _has_workers(self) -> bool:
+        try:
+            return bool(self.client.nthreads())
+        except (OSError, TimeoutError):
+            return False
 
 
 @contextmanager
@@ -205,8 +239,12 @@ def _connected(client: Callable[..., Any], address: Any, scheduler: str) -> Any:
         ) from None
 
 
+def _worker_timeout() -> float:
+    return float(os.environ.get("SFBENCH_WORKER_TIMEOUT_S", "60"))
+
+
 def _count_workers(client: Any, scheduler: str) -> int:
-    timeout = float(os.environ.get("SFBENCH_WORKER_TIMEOUT_S", "60"))
+    timeout = _worker_timeout()
     try:
         client.wait_for_workers(1, timeout=timeout)
     except TimeoutError:

@@ -112,3 +112,30 @@ def test_dask_over_tcp_with_a_worker_killed_in_mid_run(tmp_path: Path) -> None:
     assert status == 0, (out, err)
     assert at_kill < CELLS
     assert store_digest(tmp_path) == uninterrupted(tmp_path / "alone", CELLS, 20.0, n_jobs=2)
+
+
+def test_a_cluster_without_workers_is_not_waited_for_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reference: str
+) -> None:
+    options = ("--cells", str(CELLS), "--least-ms", str(LEAST_MS))
+    with dask_cluster(2) as (address, workers):
+        process = start(tmp_path, *options, "--scheduler", address)
+        wait_for_cells(tmp_path, 0, process)
+        kill_workers(workers)
+        process.send_signal(signal.SIGTERM)  # as where one signal goes to everything that belongs together
+        status, out, err = finish(process, timeout=300)
+        assert status == 143, (out, err)
+        assert "stopped: terminated" in out
+    kept = count_cells(tmp_path)
+    assert 0 < kept < CELLS
+    monkeypatch.setenv("SFBENCH_WORKER_TIMEOUT_S", "20")
+    with dask_cluster(1) as (address, workers):
+        process = start(tmp_path, *options, "--scheduler", address)
+        wait_for_cells(tmp_path, kept, process)
+        kill_workers(workers)
+        status, out, err = finish(process, timeout=300)
+        assert status == 2, (out, err)
+        assert "the cluster lost all its workers" in err.splitlines()[-1]
+    with Journal(store_path(tmp_path)) as journal:
+        assert not journal.failures()  # no cell is to blame
+    assert uninterrupted(tmp_path, CELLS, LEAST_MS, n_jobs=1) == reference
