@@ -16,23 +16,32 @@ data_app = typer.Typer(
 def list_command(as_json: Json = False) -> None:
     """List the data sets and whether they are on this machine."""
     from .data import DataError, DataUnavailable, known_data
-    from .data.places import find_files
+    from .data.places import find_files, missing_module
 
     rows: list[dict[str, Any]] = []
     for name, entry in known_data().items():
         try:
             place, state = find_files(entry)[1], "here"
+            absent = missing_module(entry)
+            if absent is not None:
+                place, state = f"pip install {absent.install}", "needs a module"
         except DataUnavailable:
-            place, state = "" if not entry.archives else f"sfbench data fetch {name}", "missing"
+            place, state = f"sfbench data fetch {name}", "missing"
+            if not entry.archives and entry.installed is not None:
+                place = f"pip install {entry.installed[0]}"
         except DataError as error:
             place, state = str(error), "damaged"
         rows.append(
             {
                 "name": name,
+                "kind": entry.kind,
                 "state": state,
                 "where": place,
                 "description": entry.description,
                 "shape": list(entry.shape),
+                "splits": list(entry.splits),
+                "classes": list(entry.classes),
+                "groups": list(entry.groups),
                 "licence": entry.licence,
                 "redistributable": entry.redistributable,
             }
@@ -40,7 +49,7 @@ def list_command(as_json: Json = False) -> None:
     if as_json:
         print(json.dumps(rows))
         return
-    columns = ["name", "state", "where", "description", "licence"]
+    columns = ["name", "kind", "state", "where", "description", "licence"]
     print_table("Data sets", columns, [[str(row[key]) for key in columns] for row in rows])
 
 

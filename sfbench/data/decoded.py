@@ -15,10 +15,10 @@ import numpy as np
 
 from ..errors import OutputError
 from ..files import prepare_folder, write_atomically
-from .entry import DataSet, Items
+from .entry import DataSet, Items, Split
 
 
-def recall(entry: DataSet, split: str, folder: Path) -> Items | None:
+def recall(entry: DataSet, split: Split, folder: Path) -> Items | None:
     """Kept items, or None if there are none of this recipe; what is damaged is reported and computed anew."""
     path = folder / f"{split}.npz"
     if not path.is_file():
@@ -40,7 +40,7 @@ def recall(entry: DataSet, split: str, folder: Path) -> Items | None:
     return items if expected is None or items.digest == expected else None
 
 
-def keep(entry: DataSet, split: str, items: Items, folder: Path) -> None:
+def keep(entry: DataSet, split: Split, items: Items, folder: Path) -> None:
     """Keep items for the next time; where the cache cannot be written nothing is kept."""
     small = entry.levels is not None and entry.levels <= 255
     try:

@@ -117,7 +117,7 @@ class DataSet:
     licence: str
     redistributable: bool
     shape: tuple[int, ...]
-    splits: dict[str, str | None]
+    splits: dict[Split, str | None]
     files: dict[str, str]
     decode: Callable[[Files, str], Arrays] | None = None  # models have none
     kind: Kind = "images"

@@ -19,34 +19,50 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..files import prepare_folder
-from .entry import WHOLE, Archive, Files, verify
+from .entry import WHOLE, Archive, DataSet, Files, verify
 from .errors import DataError, DataUnavailable
-from .places import cache_folder, find_files, store
-from .registry import data_entry
+from .places import cache_folder, check_modules, find_files, store
+from .registry import data_entry, load_items
 
 _LARGEST_MEMBER = 1 << 28
 _TIMEOUT = 600.0
 _STALE = 3600.0
 
 
-def fetch_data(name: str) -> Path | str:
+def fetch_data(name: str, *, decode: bool = True) -> Path | str:
     """Fetch a data set into the cache unless it is here already; returns where it is.
+
+    Parameters
+    ----------
+    name : str
+    decode : bool
+        Whether to decode what is slow to decode (rendered, simulated) now, and keep it, rather than at the first load.
 
     Raises
     ------
     DataUnavailable
-        If its client is missing or fails; says which command failed and its last line.
+        If its client is missing or fails; says which command failed and its last line. Also if a module is missing
+        that decoding imports, with the files in the cache by then.
     DataError
         If what came has another sha256.
     """
     entry = data_entry(name)
+    place = _fetched_files(entry)
+    check_modules(entry)
+    if decode and entry.slow:
+        for split in entry.splits:
+            load_items(name, split)
+    return place
+
+
+def _fetched_files(entry: DataSet) -> Path | str:
     try:
         return find_files(entry)[1]
     except DataUnavailable:
         if not entry.archives:
             raise
     folder = prepare_folder(cache_folder())
-    with _lock(folder / f"{name}.lock"):
+    with _lock(folder / f"{entry.name}.lock"):
         files: Files = {}
         for archive in entry.archives:
             with tempfile.TemporaryDirectory(dir=folder) as scratch:

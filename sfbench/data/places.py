@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from ..files import prepare_folder, write_atomically
-from .entry import DataSet, Files, verify
+from .entry import DataSet, Files, Requirement, verify
 from .errors import DataUnavailable
 
 
@@ -56,12 +56,17 @@ def check_modules(entry: DataSet) -> None:
     DataUnavailable
         With the `pip install` line.
     """
-    absent = [r for r in entry.requires if find_spec(r.module) is None]
-    if absent:
+    absent = missing_module(entry)
+    if absent is not None:
         raise DataUnavailable(
-            f"data set {entry.name!r} needs the Python module {absent[0].module!r}, which is not installed: "
-            f"pip install {absent[0].install}"
+            f"data set {entry.name!r} needs the Python module {absent.module!r}, which is not installed: "
+            f"pip install {absent.install}"
         )
+
+
+def missing_module(entry: DataSet) -> Requirement | None:
+    """The first module that decoding imports and that is not installed; None if all are."""
+    return next((r for r in entry.requires if find_spec(r.module) is None), None)
 
 
 def _places(entry: DataSet) -> list[tuple[str, Path | None, dict[str, str]]]:

@@ -70,7 +70,7 @@ ENTRIES = (
     DataSet(
         name="qm9",
         description="fifteen properties of 130,820 small molecules (QM9); labels are compositions",
-        licence="CC BY 4.0 (QM9); package MIT",
+        licence="MIT (qm9pack); data of Ramakrishnan et al. 2014",
         redistributable=True,
         kind="table",
         shape=(len(_COLUMNS),),

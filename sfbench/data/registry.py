@@ -76,7 +76,7 @@ def load_items(name: str, split: Split | None = None) -> Items:
     return items
 
 
-def checked(entry: DataSet, split: str, arrays: Arrays) -> Items:
+def checked(entry: DataSet, split: Split, arrays: Arrays) -> Items:
     """Decoded arrays as :class:`Items`, refused if they are not what the entry promises."""
     items = np.ascontiguousarray(arrays[0], np.float64)
     labels, *groups = (np.ascontiguousarray(a, np.int64) for a in arrays[1:])

@@ -57,7 +57,7 @@ ENTRIES = (
     DataSet(
         name="temperatures",
         description="hourly temperatures (degrees Fahrenheit) of the days of 2010 in Seattle and San Francisco",
-        licence="public domain (NOAA); package MIT",
+        licence="MIT (vega_datasets)",
         redistributable=True,
         kind="series",
         shape=(24,),

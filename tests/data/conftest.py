@@ -25,9 +25,9 @@ def real_files():
     def get(name):
         entry = data_entry(name)
         try:
-            check_modules(entry)
             if os.environ.get("CI") and name in FETCHED_IN_CI:
-                fetch_data(name)
+                fetch_data(name, decode=False)
+            check_modules(entry)
             return find_files(entry)[0]
         except DataUnavailable as error:
             small = name in FETCHED_IN_CI or not entry.archives

