@@ -83,7 +83,7 @@ def _truth() -> tuple[LogLinearPool, float, np.ndarray]:
     return pool, pool.log_partition().value, _cell_masses(pool)
 
 
-@study_cells(version=1, factors=("method", "r"), volatile=("sample_cpu_s",))
+@study_cells(version=2, factors=("method", "r"), volatile=("sample_cpu_s",))
 def run_product_cell(spec: ProductSpec) -> Row:
     """Independent copies of the 1-D pair: where weighting stops working, and whether the diagnostics say so first."""
     started = time.process_time()
@@ -162,7 +162,8 @@ def _worst_correlation(x: np.ndarray, weights: np.ndarray) -> float:
     centred = x - weights @ x
     covariance = (weights[:, None] * centred).T @ centred
     deviation = np.sqrt(np.diag(covariance))
-    correlation = covariance / np.outer(deviation, deviation) - np.eye(x.shape[1])
+    correlation = covariance / np.outer(deviation, deviation)
+    np.fill_diagonal(correlation, 0.0)
     return float(np.abs(correlation).max())
 
 
