@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import final
 
 from sfbench.errors import SfbenchError
+from sfbench.experiments import Journal, StudyError, store_path
+from sfbench.experiments.tables import load_table
 from sfbench.files import prepare_folder, provenance, write_json
 
 from .networks import add_device_argument, references, train_all, use_device
@@ -38,6 +40,7 @@ from .study import (
     write_rows,
 )
 from .styles_cells import (
+    WIDTH_LOG_SNR,
     DistanceSpec,
     DrawSpec,
     NetworkSpec,
@@ -89,6 +92,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--data", choices=list(STUDIES), default="digits", help="setting of the full study")
     parser.add_argument("--seed", type=int, default=0, help="root seed")
     parser.add_argument("--out", default=None, help="folder for networks, tables and figures")
+    parser.add_argument("--collect", action="store_true", help="tables and figures of the finished cells, no computing")
     add_device_argument(parser)
     add_engine_arguments(parser)
     args = parser.parse_args(argv)
@@ -99,11 +103,13 @@ def main(argv: list[str] | None = None) -> int:
     try:
         use_device(args.device)
         folder = prepare_folder(args.out or f"results/styles_{'quick' if args.quick else args.data}")
+        if args.collect:
+            return 0 if _report(folder, args, started, collect(folder)) else 1
         chosen = replace(study.setting, seed=args.seed)
         sha256 = write_images(folder, chosen.name, chosen.side, chosen.held_out, chosen.seed)
         study = replace(study, setting=replace(chosen, images_sha256=sha256))
         compute(study, folder, run_settings(args), started)
-        verdict = _report(folder, args, started)
+        verdict = _report(folder, args, started, "all cells")
     except IncompleteStudyError as error:
         print(f"benchmarks.styles: {error}", file=sys.stderr)
         return error.exit_code
@@ -133,10 +139,6 @@ def compute(study: Study, folder: Path, settings: RunSettings, started: float) -
         measure_distance, far, title="styles: distances", folder=folder, settings=left()
     )  # fmt: skip
     write_rows(folder, "distances", [row | {"nats_per_loss": setting.nats} for row in distances])
-    scratch = [ScratchSpec(setting, n, draw) for draw in range(study.draws) for n in study.sizes]
-    alone: list[Row] = run_cells(
-        run_scratch, scratch, title="styles: from scratch", folder=folder, settings=left()
-    )  # fmt: skip
     draws = [
         DrawSpec(setting, level, n, draw, sets[level])
         for draw in range(study.draws)
@@ -144,17 +146,41 @@ def compute(study: Study, folder: Path, settings: RunSettings, started: float) -
         for n in study.sizes
     ]
     found: list[list[Row]] = run_cells(run_draw, draws, title="styles: draws", folder=folder, settings=left())
+    scratch = [ScratchSpec(setting, n, draw) for draw in range(study.draws) for n in study.sizes]
+    alone: list[Row] = run_cells(
+        run_scratch, scratch, title="styles: from scratch", folder=folder, settings=left()
+    )  # fmt: skip
     write_rows(folder, "methods", [row for rows in found for row in rows] + alone)
 
 
-def _report(folder: Path, args: argparse.Namespace, started: float) -> bool:
+def collect(folder: Path) -> str:
+    """The tables ``distances`` and ``methods`` of what the store holds; says how complete they are."""
+    tables = {}
+    with Journal(store_path(folder)) as journal:
+        known = {study.name for study in journal.studies()}
+        for name in ("distances", "draws", "from scratch"):
+            if f"styles: {name}" in known:
+                tables[name] = load_table(journal, f"styles: {name}")
+    if not all(name in tables and tables[name].rows for name in ("distances", "draws")):
+        raise StudyError(f"{str(folder)!r} holds no finished draw yet; run the study without --collect")
+    hidden = {"study", "cell", "setting", "level", "auxiliaries", "reference"}
+    rows = {name: [{k: v for k, v in r.items() if k not in hidden} for r in t.rows] for name, t in tables.items()}
+    first = tables["distances"].rows[0]["setting"]
+    nats = 0.5 * first["side"] ** 2 * WIDTH_LOG_SNR
+    write_rows(folder, "distances", [row | {"nats_per_loss": nats} for row in rows["distances"]])
+    write_rows(folder, "methods", rows["draws"] + rows.get("from scratch", []))
+    return "; ".join(f"{name}: {table.caption()}" for name, table in tables.items())
+
+
+def _report(folder: Path, args: argparse.Namespace, started: float, cells: str) -> bool:
     """Comparison, controls, figures; whether the controls hold."""
     comparison = compare(folder)
     write_rows(folder, "comparison", comparison)
     checks = controls(comparison)
-    record = {"controls": checks, "arguments": vars(args), "seconds": time.monotonic() - started}
+    record = {"cells": cells, "controls": checks, "arguments": vars(args), "seconds": time.monotonic() - started}
     write_json(folder / "summary.json", record | provenance(args.seed))
     draw_figures(folder)
+    print(cells)
     print(as_text(folder, comparison, checks))
     print(f"{record['seconds']:.0f} s; tables and figures in {folder}")
     return all(bool(check["holds"]) for check in checks)

@@ -1,6 +1,7 @@
 """The style study, made tiny: it runs, resumes, refuses, and its pieces are what they say."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -8,9 +9,10 @@ import pytest
 
 from benchmarks import styles, styles_cells
 from benchmarks.networks import NetworkRef
+from benchmarks.study import write_rows
 from benchmarks.styles_cells import PROCESS, NetworkSpec, WeightedNetwork, fused_network
 from benchmarks.styles_data import Images, Level, auxiliary_images, load_images, shown_images, write_images
-from benchmarks.styles_report import controls, interval
+from benchmarks.styles_report import as_text, compare, controls, draw_figures, interval
 from sfbench import FusedScore
 from sfbench.experiments import StudyError, in_study_folder
 from sfbench.nets import NetworkScore, build_network
@@ -71,6 +73,37 @@ def test_a_second_run_computes_nothing(finished, monkeypatch):
     monkeypatch.setattr(styles_cells, "fuse", None)
     assert run(folder) == code
     assert all((folder / name).read_bytes() == content for name, content in before.items())
+
+
+def test_finished_cells_can_be_collected(finished, tmp_path, capsys):
+    folder, code = finished
+    for name in ("journal.sqlite", "journal.seal"):
+        shutil.copy(folder / name, tmp_path)
+    assert run(tmp_path, "--collect") == code
+    assert "draws: 8 of 8 cells" in capsys.readouterr().out
+    assert rows_of(tmp_path, "comparison") == rows_of(folder, "comparison")
+    assert (tmp_path / "styles.png").stat().st_size > 0
+
+
+def test_tables_and_figures_of_part_of_the_grid(finished, tmp_path):
+    folder, _ = finished
+    write_rows(tmp_path, "distances", rows_of(folder, "distances"))
+    kept = [r for r in rows_of(folder, "methods") if r["method"] != "from scratch" and (r["draw"], r["n"]) != (1, 16)]
+    write_rows(tmp_path, "methods", [r for r in kept if (r["style"], r["n"]) != ("foreign, shuffled", 16)])
+    table = compare(tmp_path)
+    assert [(row["style"], row["n"], row["draws"]) for row in table] == [
+        ("same law", 8, 2), ("same law", 16, 1), ("foreign, shuffled", 8, 2),
+    ]  # fmt: skip
+    assert all(row["from scratch"] is None for row in table)
+    assert table[1]["fused +-"] is None
+    write_rows(tmp_path, "comparison", table)
+    assert all(path.exists() for path in draw_figures(tmp_path))
+    assert "-" in as_text(tmp_path, table, [])
+
+
+def test_nothing_to_collect_is_one_line(tmp_path, capsys):
+    assert run(tmp_path, "--collect") == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_the_report_command_reads_the_store(finished, capsys):
@@ -176,7 +209,7 @@ def test_a_network_of_other_content_is_refused(finished):
 
 
 def test_controls_need_an_interval():
-    row = {"style": "a", "n": 16, "fused - fine-tuned": 3.0, "fused - fine-tuned +-": 1.0}
+    row = {"style": "a", "own": 1.0, "shuffled": True, "n": 16, "fused - fine-tuned": 3.0, "fused - fine-tuned +-": 1.0}
     lost, tied = row, row | {"fused - fine-tuned +-": 4.0}
     assert [check["holds"] for check in controls([lost])] == [False, True]
     assert [check["holds"] for check in controls([tied])] == [True, False]
