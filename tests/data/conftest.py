@@ -8,7 +8,7 @@ from sfbench.data import DataUnavailable, fetch_data, load_items
 from sfbench.data.places import check_modules, find_files
 from sfbench.data.registry import data_entry
 
-FETCHED_IN_CI = ("font_digits", "series", "temperatures", "alanine", "faces", "mnist_cnn")  # 2.5, 1, .2, 12, 2.5, 5 MB
+FETCHED_IN_CI = ("series", "temperatures", "alanine", "faces", "mnist_cnn")  # 1, .2, 12, 2.3 and 5 MB
 
 
 @pytest.fixture

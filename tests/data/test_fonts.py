@@ -6,6 +6,7 @@ import matplotlib
 import numpy as np
 import pytest
 
+from sfbench.data import data_entry
 from sfbench.data.fonts import render_digits
 
 FOLDER = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
@@ -66,3 +67,13 @@ def test_fonts_differ_more_than_their_images_do(rendered):
     means = np.array([[images[(digits == d) & (groups == g)].mean(axis=0) for d in range(10)] for g in (0, 1)])
     within = np.mean([images[(digits == d) & (groups == 0)].var(axis=0).sum() / 20 for d in range(10)])
     assert ((means[0] - means[1]) ** 2).sum(axis=1).mean() > 5 * within
+
+
+def test_the_ten_fonts(real_files):
+    """Rendered anew and small: their files are verified, what FreeType makes of them is not pinned."""
+    fonts = real_files("font_digits")
+    images, _, groups = render_digits(fonts, 1, rng=0)
+    assert groups.tolist() == np.repeat(np.arange(10), 10).tolist()
+    assert [name.removesuffix(".woff") for name in fonts] == list(data_entry("font_digits").groups)
+    assert 25 < images.mean() < 42  # MNIST's mean level is 33
+    assert len(np.unique(images, axis=0)) == 100
