@@ -177,7 +177,8 @@ def _report(folder: Path, args: argparse.Namespace, started: float, cells: str) 
     comparison = compare(folder)
     write_rows(folder, "comparison", comparison)
     checks = controls(comparison)
-    record = {"cells": cells, "controls": checks, "arguments": vars(args), "seconds": time.monotonic() - started}
+    record = {"cells": cells, "controls": checks, "quick": args.quick, "data": args.data}
+    record |= {"seconds": time.monotonic() - started}
     write_json(folder / "summary.json", record | provenance(args.seed))
     draw_figures(folder)
     print(cells)
