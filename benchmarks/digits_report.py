@@ -139,6 +139,12 @@ def draw_figure(methods: list[Row], fixed: list[Row], summary: Row, shape: tuple
         axis.set(xscale="log", xlabel="n", title=title)
         axis.set_xticks(sizes, [str(n) for n in sizes])
         axis.minorticks_off()
+    others = [cell["bits"][0] for m in shown for cell in table[m].values() if "bits" in cell and m != "from scratch"]
+    margin = 0.1 * (max(others) - min(others))
+    axes[2].set_ylim(min(others) - margin, max(others) + margin)  # training from scratch is off the scale
+    scratch = [table["from scratch"][str(n)]["bits"][0] for n in sizes]
+    note = "from scratch: " + ", ".join(f"{value:.2f}" for value in scratch)
+    axes[2].text(0.5, 0.97, note, transform=axes[2].transAxes, ha="center", va="top", fontsize=7)
     axes[0].axhline(TARGET_SHARE, color="k", lw=0.8, ls="--")
     axes[1].set_yscale("log")
     handles = axes[0].get_legend_handles_labels()
