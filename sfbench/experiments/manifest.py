@@ -2,7 +2,6 @@
 
 import os
 import socket
-import sys
 import time
 import uuid
 from datetime import UTC, datetime
@@ -28,7 +27,6 @@ def new_run(settings: dict[str, Any]) -> dict[str, Any]:
         "outcome": "running",
         "host": socket.gethostname(),
         "pid": os.getpid(),
-        "argv": list(sys.argv),
         "settings": settings,
         **process_provenance(),
     }
