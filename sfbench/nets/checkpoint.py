@@ -9,12 +9,14 @@ A checkpoint is a folder
 Loading verifies the sums before a byte is interpreted, builds the network from a fixed list of architectures, compares
 every name, shape and type, and refuses NaN. There is no fallback to pickle. safetensors alone does not notice a flipped
 bit; the manifest does. It guards against accidents and half-copied files, not against someone who can rewrite it too:
-such a person can change the weights, but still not run code.
+such a person can change the weights, but still not run code. The state of a training run, which is replaced again and
+again, has the same form, but its files' names hold the beginning of their sums: a kill never leaves a mixture.
 """
 
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
@@ -129,18 +131,36 @@ def load_tensors(network: nn.Module, tensors: Mapping[str, Tensor], source: str)
 
 # ---------------------------------------------------------------------- files with a manifest
 def write_files(
-    folder: str | os.PathLike[str], tensors_name: str, tensors: Mapping[str, Tensor], json_name: str, record: Any
+    folder: str | os.PathLike[str],
+    tensors_name: str,
+    tensors: Mapping[str, Tensor],
+    json_name: str,
+    record: Any,
+    *,
+    replaceable: bool = False,
 ) -> Path:
-    """Write tensors and a JSON record, then a manifest with their sha256 sums, each atomically."""
+    """Write tensors and a JSON record, then a manifest with their sha256 sums, each atomically.
+
+    With ``replaceable`` the names of the files hold the beginning of their sums, so that new files never overwrite those
+    that the manifest names: a kill at any moment leaves the old set whole, or the new one. Older sets are removed last.
+    """
     from safetensors.torch import save
 
     path = prepare_folder(folder)
     blob = save({name: t.detach().to("cpu").contiguous().clone() for name, t in tensors.items()})
     text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False).encode()
-    files = {f"{tensors_name}.safetensors": blob, f"{json_name}.json": text}
-    for name, content in files.items():
+    sums = {}
+    for stem, suffix, content in ((tensors_name, ".safetensors", blob), (json_name, ".json", text)):
+        digest = hashlib.sha256(content).hexdigest()
+        name = f"{stem}-{digest[:16]}{suffix}" if replaceable else stem + suffix
         write_atomically(path / name, partial(_write, content), binary=True)
-    write_json(path / "manifest.json", {name: hashlib.sha256(c).hexdigest() for name, c in files.items()})
+        sums[name] = digest
+    write_json(path / "manifest.json", sums)
+    if replaceable:
+        for file in list(path.iterdir()):
+            ours = _is_named(file.name, tensors_name, ".safetensors") or _is_named(file.name, json_name, ".json")
+            if ours and file.name not in sums:
+                file.unlink(missing_ok=True)
     return path
 
 
@@ -148,19 +168,25 @@ def _write(content: bytes, f: IO[bytes]) -> None:
     f.write(content)
 
 
+def _is_named(name: str, stem: str, suffix: str) -> bool:
+    """Whether :func:`write_files` may have given a file this name."""
+    return re.fullmatch(rf"{re.escape(stem)}(-[0-9a-f]{{16}})?{re.escape(suffix)}", name) is not None
+
+
 def read_files(
     folder: str | os.PathLike[str], tensors_name: str, json_name: str
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what :func:`write_files` wrote, verifying the sums first."""
     path = Path(folder)
-    names = (f"{tensors_name}.safetensors", f"{json_name}.json")
-    for name in (*names, "manifest.json"):
-        if not (path / name).is_file():
-            hint = " (pickled checkpoints such as .pt, .pth and .ckpt are not read, because they can run code)"
-            raise CheckpointError(f"{str(path)!r} holds no {name}, so it is not a checkpoint of sfbench{hint}")
+    _require(path, "manifest.json")
     manifest = _json(path / "manifest.json")
+    names = [
+        next((name for name in manifest if _is_named(name, stem, suffix)), stem + suffix)
+        for stem, suffix in ((tensors_name, ".safetensors"), (json_name, ".json"))
+    ]
     contents = {}
     for name in names:
+        _require(path, name)
         if name.endswith(".json") and (path / name).stat().st_size > _LARGEST_CONFIG:
             raise CheckpointError(f"{str(path / name)!r} is larger than {_LARGEST_CONFIG} bytes")
         contents[name] = (path / name).read_bytes()
@@ -176,6 +202,12 @@ def read_files(
     except (SafetensorError, KeyError, ValueError) as error:
         raise CheckpointError(f"{str(path / names[0])!r} is not a valid safetensors file: {error}") from None
     return tensors, _json(path / names[1])
+
+
+def _require(path: Path, name: str) -> None:
+    if not (path / name).is_file():
+        hint = " (pickled checkpoints such as .pt, .pth and .ckpt are not read, because they can run code)"
+        raise CheckpointError(f"{str(path)!r} holds no {name}, so it is not a checkpoint of sfbench{hint}")
 
 
 def _json(path: Path) -> dict[str, Any]:

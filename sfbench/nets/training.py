@@ -250,7 +250,8 @@ class _Run:
         tensors["generator"] = self.generator.get_state()
         record = asdict(self.progress)
         record["best_loss"] = None if math.isinf(self.progress.best_loss) else self.progress.best_loss
-        write_files(folder, "tensors", tensors, "progress", {"identity": identity, "progress": record})
+        whole = {"identity": identity, "progress": record}
+        write_files(folder, "tensors", tensors, "progress", whole, replaceable=True)
 
     def restore(self, folder: Path, identity: dict[str, Any]) -> None:
         """Read what :meth:`save` wrote, if it belongs to this very run."""

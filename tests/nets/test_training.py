@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import math
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -70,6 +72,60 @@ def test_interrupted_run_resumes_to_the_same_bits(tmp_path):
     assert checkpoint_summary(tmp_path)["validation_loss"] == whole.best_loss
 
 
+def kept_names(folder):
+    return {path.name for path in (folder / "state").iterdir()}
+
+
+@pytest.mark.parametrize(("call", "count"), [("replace", 4), ("replace", 5), ("replace", 6), ("unlink", 1)])
+def test_a_kill_while_the_state_is_written_loses_no_state(tmp_path, monkeypatch, call, count):
+    """The second writing of the state is cut off before each of its renames, and before the old files are removed."""
+    calls, real = [], {"replace": os.replace, "unlink": Path.unlink}[call]
+
+    def cut(*args, **options):
+        calls.append(args)
+        if len(calls) == count:
+            raise KeyboardInterrupt
+        return real(*args, **options)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os if call == "replace" else Path, call, cut)
+        train(folder=tmp_path)
+    steps = []
+    resumed = train(folder=tmp_path, on_step=lambda step, loss: steps.append(step))
+    assert steps[0] == (41 if call == "unlink" else 21)
+    np.testing.assert_array_equal(weights_of(resumed.score), weights_of(train().score))
+    assert kept_names(tmp_path) == {"manifest.json", *json.loads((tmp_path / "state" / "manifest.json").read_text())}
+
+
+def test_states_of_the_older_layout_are_read_and_damage_is_found(tmp_path):
+    def stop(step, loss):
+        if step == 21:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(folder=tmp_path, on_step=stop)
+    state = tmp_path / "state"
+    sums = json.loads((state / "manifest.json").read_text())
+    for name in sums:
+        (state / name).rename(state / (name.split("-")[0] + Path(name).suffix))
+    older = {name.split("-")[0] + Path(name).suffix: value for name, value in sums.items()}
+    (state / "manifest.json").write_text(json.dumps(older))
+    steps = []
+    resumed = train(folder=tmp_path, on_step=lambda step, loss: steps.append(step))
+    assert steps[0] == 21
+    np.testing.assert_array_equal(weights_of(resumed.score), weights_of(train().score))
+    assert len(kept_names(tmp_path)) == 3
+    [tensors] = state.glob("tensors*")
+    blob = bytearray(tensors.read_bytes())
+    blob[-5] ^= 4
+    tensors.write_bytes(blob)
+    with pytest.raises(CheckpointError, match="damaged"):
+        train(folder=tmp_path)
+    tensors.unlink()
+    with pytest.raises(CheckpointError, match="holds no tensors"):
+        train(folder=tmp_path)
+
+
 def test_state_of_another_run_is_refused(tmp_path):
     train(folder=tmp_path)
     with pytest.raises(CheckpointError, match=r"another run \(different settings\)"):
@@ -88,8 +144,8 @@ def test_divergence_stops_says_the_step_and_keeps_the_last_good_state(tmp_path):
 
     with pytest.raises(DivergedError, match="at step 33; the last good state stays in"):
         train_score_network(Poisoned(), LAW.sample(99, rng=0), SHORT, process=OU, folder=tmp_path, rng=0)
-    progress = json.loads((tmp_path / "state" / "progress.json").read_text())
-    assert progress["progress"]["step"] == 20
+    [progress] = (tmp_path / "state").glob("progress*.json")
+    assert json.loads(progress.read_text())["progress"]["step"] == 20
     with pytest.raises(DivergedError, match="no folder was given"):
         train_score_network(Poisoned(), LAW.sample(99, rng=0), SHORT, process=OU, rng=0)
 
