@@ -167,8 +167,9 @@ def diff(
 
 @study_app.command()
 def prune(folder: Folder, study: Names = None) -> None:
-    """Remove results of algorithm versions other than the study's own."""
+    """Remove results of algorithm versions, record schemas and dtypes other than the study's own."""
     from .experiments import Journal, store_path
+    from .experiments.tables import stale_keys
 
     with Journal(store_path(folder), "write") as journal:
         for name in study or [s.name for s in journal.studies()]:
@@ -177,3 +178,6 @@ def prune(folder: Folder, study: Names = None) -> None:
                 if version != known.version:
                     n = journal.drop_versions(known.function, version)
                     print(f"{name}: removed {n} results of version {version}")
+            if stale := stale_keys(journal, known.function):
+                journal.drop_results(stale)
+                print(f"{name}: removed {len(stale)} results of version {known.version} with another schema or dtype")

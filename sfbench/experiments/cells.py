@@ -31,6 +31,12 @@ def cell_rng(spec: Any, purpose: str = "") -> np.random.Generator:
     return np.random.default_rng(np.frombuffer(hashlib.sha256(text.encode()).digest(), dtype=np.uint32))
 
 
+def cell_key(function: str, version: str, schema: int, dtype: str, spec_text: str) -> str:
+    """Key of a cell: the hash of everything that its record depends on."""
+    parts = (function, version, str(RECORD_SCHEMA), str(schema), dtype, spec_text)
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class CellFunction(Generic[Spec, Record]):
@@ -104,8 +110,7 @@ class CellFunction(Generic[Spec, Record]):
 
     def key(self, spec_text: str) -> str:
         """Key of the cell with this encoded spec."""
-        parts = (self.name, self.version, str(RECORD_SCHEMA), str(self.schema), self.dtype, spec_text)
-        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+        return cell_key(self.name, self.version, self.schema, self.dtype, spec_text)
 
 
 def study_cells(**settings: Any) -> Callable[[Callable[..., Any]], CellFunction[Any, Any]]:

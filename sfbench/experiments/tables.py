@@ -8,6 +8,7 @@ from typing import Any, Literal, final
 
 from ..files import prepare_folder, write_atomically
 from .canonical import decode_record
+from .cells import cell_key
 from .errors import MixedVersionsError, StudyError
 from .journal import Journal
 from .rows import StoredStudy
@@ -90,8 +91,13 @@ def load_table(journal: Journal, name: str, version: str | None = None) -> Study
     """
     study = journal.study(name)
     grid = journal.grid(name)
-    specs = set(grid)
-    cells = [cell for cell in journal.cells_of(study.function) if cell.spec in specs]
+    # of the study's own version, results of another schema or dtype are not the study's, as their keys tell
+    current = set(grid.values())
+    cells = [
+        cell
+        for cell in journal.cells_of(study.function)
+        if cell.spec in grid and (cell.version != study.version or cell.key in current)
+    ]
     counts: dict[str, int] = {}
     for cell in cells:
         counts[cell.version] = counts.get(cell.version, 0) + 1
@@ -107,6 +113,12 @@ def load_table(journal: Journal, name: str, version: str | None = None) -> Study
         raise StudyError(f"study {name!r} holds no results of algorithm version {version!r}; it holds {known}")
     chosen = version or next(iter(counts), study.version)
     found = {cell.spec: cell for cell in cells if cell.version == chosen}
+    if len(found) != counts.get(chosen, 0):
+        raise MixedVersionsError(
+            f"study {name!r} in {str(journal.path)!r} holds {counts[chosen]} results of algorithm version {chosen} for "
+            f"{len(found)} cells, of several schemas or dtypes; choose with --algorithm-version {study.version}, "
+            f"or remove the others with: sfbench study prune {journal.path.parent}"
+        )
     rows: list[Row] = []
     for text in grid:
         if (cell_or_none := found.get(text)) is None:
@@ -121,6 +133,24 @@ def load_table(journal: Journal, name: str, version: str | None = None) -> Study
     missing = [json.loads(text) for text in grid if text not in found]
     seconds = {cell.key[:16]: cell.seconds for cell in found.values()}
     return StudyTable(study, rows, len(grid), missing, seconds, tuple(json.loads(next(iter(grid), "{}"))))
+
+
+def stale_keys(journal: Journal, function: str) -> list[str]:
+    """Results of the versions in use whose schema or dtype no study has any more.
+
+    They can never be asked for again. Results outside a grid that was replaced can, and are not stale.
+    """
+    studies = [study for study in journal.studies() if study.function == function]
+    used = {(study.version, study.schema, study.dtype) for study in studies}
+    versions = {study.version for study in studies}
+    wanted = {key for study in studies for key in journal.grid(study.name).values()}
+    return [
+        cell.key
+        for cell in journal.cells_of(function)
+        if cell.version in versions
+        and cell.key not in wanted
+        and all(cell.key != cell_key(function, *kind, cell.spec) for kind in used)
+    ]
 
 
 def _as_rows(record: Any) -> list[Row]:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.fault_injection import flip_bits, limit_file_size, small_disk, start, uninterrupted
+from sfbench.cli import main
 from sfbench.errors import OutputError
 from sfbench.experiments import (
     CellFunction,
@@ -26,6 +27,7 @@ from sfbench.experiments import (
     store_path,
     verify,
 )
+from sfbench.experiments.canonical import encode_spec
 from sfbench.experiments.compare import compare, digest
 from sfbench.experiments.rows import CELL
 from sfbench.experiments.tables import load_table, require_one_version, write_table
@@ -175,6 +177,38 @@ def test_results_of_several_versions_never_meet_in_one_table(folder: Path) -> No
         assert len(load_table(journal, "rates", "1").rows) == 24
         with pytest.raises(StudyError, match="no results of algorithm version '7'; it holds 1, 2"):
             load_table(journal, "rates", "7")
+
+
+@pytest.mark.parametrize("bumped", [{"schema": 2}, {"dtype": "float32"}])
+def test_results_of_another_schema_or_dtype_never_meet_in_one_table(
+    folder: Path, bumped: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Although their algorithm version is the same."""
+    specs = small_study(4).specs
+    function = CellFunction(run_cell.function, **bumped)
+    run_study(make_study("rates", function, specs[:10]), folder, QUIET)
+    run_study(make_study("rates", function, specs[:8]), folder, replace(QUIET, on_conflict="replace"))
+    run_study(_of_version("2", 1), folder, replace(QUIET, on_conflict="replace"))
+    with Journal(store_path(folder)) as journal, pytest.raises(MixedVersionsError, match=r"9 results.* for 6 cells"):
+        load_table(journal, "rates", "1")  # which of them, nobody can tell any more
+    run_study(make_study("rates", function, specs), folder, replace(QUIET, time_limit=1e-9, on_conflict="replace"))
+    with Journal(store_path(folder)) as journal:
+        table = load_table(journal, "rates", "1")
+        assert {row["cell"] for row in table.rows} == {key[:16] for key in map(function.key, _texts(specs[:10]))}
+        assert table.caption() == "10 of 24 cells, 14 missing"
+        before = digest(journal)
+    run_study(make_study("rates", function, specs[:8]), folder, replace(QUIET, on_conflict="replace"))
+    assert main(["study", "prune", str(folder)]) == 0
+    assert "removed 24 results of version 1 with another schema or dtype" in capsys.readouterr().out
+    _, outcome = run_study(make_study("rates", function, specs), folder, replace(QUIET, time_limit=1e-9))
+    assert outcome.cached == 10  # those outside the smaller grid were kept
+    with Journal(store_path(folder)) as journal:
+        assert digest(journal) == before
+        assert len(journal.cells_of(run_cell.name)) == 10
+
+
+def _texts(specs: Any) -> list[str]:
+    return [encode_spec(spec) for spec in specs]
 
 
 def test_rows_of_several_versions_are_refused_wherever_they_come_from() -> None:
