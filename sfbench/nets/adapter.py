@@ -78,7 +78,7 @@ class NetworkScore:
         return replace(self, module=deepcopy(self.module).to(device=device, dtype=dtype))
 
     def score(self, x: FloatArray, t: float) -> FloatArray:
-        """Score at points x (n, d) and time t, shape (n, d), in the dtype of x."""
+        """Score at points x (n, d) and time t, shape (n, d), in the dtype of x (float64 if x holds integers)."""
         points = self._points(x)
         out = np.empty_like(points)
         device, dtype = self.device, self.dtype
@@ -100,6 +100,10 @@ class NetworkScore:
 
     def _points(self, x: FloatArray) -> FloatArray:
         points = np.ascontiguousarray(x)
+        if points.dtype.kind in "biu":  # scores take the dtype of the points, and integers would cut them
+            points = points.astype(np.float64)
+        if points.dtype.kind != "f":
+            raise ModelError(f"x must hold real numbers, got the dtype {points.dtype}")
         if points.ndim != 2 or points.shape[1] != self.dim:
             raise ModelError(f"x must have shape (n, {self.dim}), got {points.shape}")
         if not points.flags.writeable:  # torch warns about tensors over read-only memory

@@ -141,8 +141,8 @@ def write_files(
 ) -> Path:
     """Write tensors and a JSON record, then a manifest with their sha256 sums, each atomically.
 
-    With ``replaceable`` the names of the files hold the beginning of their sums, so that new files never overwrite those
-    that the manifest names: a kill at any moment leaves the old set whole, or the new one. Older sets are removed last.
+    With ``replaceable`` the names of the files hold the beginning of their sums, so that new files never overwrite
+    those that the manifest names: a kill at any moment leaves the old set whole, or the new one. Older ones go last.
     """
     from safetensors.torch import save
 
