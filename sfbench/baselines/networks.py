@@ -15,6 +15,7 @@ This module imports torch; the others of this package do not.
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,14 +53,16 @@ def from_scratch(
     seed : int
         Of initial weights, split, and noise.
     options
-        As for :func:`sfbench.nets.train_score_network`.
+        As for :func:`sfbench.nets.train_score_network`; candidate i keeps its own folder, ``candidate_i``, below
+        ``folder``.
     """
     if not candidates:
         raise ModelError("no candidate architecture given")
-    results = []
-    for name, arguments in candidates:
+    folder, results = options.pop("folder", None), []
+    for i, (name, arguments) in enumerate(candidates):
+        own = None if folder is None else Path(folder) / f"candidate_{i}"
         network = build_network(name, arguments, process=process, seed=seed)
-        results.append(train_score_network(network, x, settings, process=process, rng=seed, **options))
+        results.append(train_score_network(network, x, settings, process=process, folder=own, rng=seed, **options))
     return min(results, key=lambda result: result.best_loss)
 
 

@@ -1,7 +1,8 @@
 r"""Fine-tuning few weights: low-rank adapters through peft.
 
-Every linear layer ``W`` is replaced by ``W + (a / r) B A`` with A, B of rank r, and only A and B are trained. What
-comes back is a plain network: the product is merged into W, so checkpoints, fusion and samplers see no difference.
+Every linear layer and convolution ``W`` is replaced by ``W + (a / r) B A`` with A, B of rank r (of a convolution A has
+the kernel of W, and B is 1 x 1), and only A and B are trained. What comes back is a plain network: the product is
+merged into W, so checkpoints, fusion and samplers see no difference.
 """
 
 from copy import deepcopy
@@ -10,6 +11,8 @@ from typing import Any
 from numpy.typing import ArrayLike
 from torch import nn
 
+from .._random import as_generator
+from .._typing import SeedLike
 from ..errors import ModelError
 from .adapter import NetworkScore
 from .settings import TrainingSettings
@@ -31,9 +34,10 @@ def fine_tune_lora(
     *,
     rank: int = 4,
     alpha: float | None = None,
+    rng: SeedLike = None,
     **options: Any,
 ) -> TrainingResult:
-    """Train low-rank adapters of a network's linear (and 1 x 1 convolution) layers on other data and merge them.
+    """Train low-rank adapters of a network's linear layers and convolutions on other data and merge them.
 
     Parameters
     ----------
@@ -43,6 +47,8 @@ def fine_tune_lora(
         Rank of the adapters.
     alpha : float, optional
         Scale ``a``; twice the rank by default.
+    rng : Generator, SeedSequence, int or None
+        Of the first weights of the adapters, then of the training.
     options
         As for :func:`train_score_network`.
     """
@@ -59,13 +65,14 @@ def fine_tune_lora(
     import torch
 
     config = LoraConfig(r=rank, lora_alpha=2 * rank if alpha is None else alpha, target_modules=names)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    generator = as_generator(rng)
+    with torch.random.fork_rng(devices=[]):  # peft draws from torch's global generator
+        torch.manual_seed(int(generator.integers(2**62)))
         adapted = inject_adapter_in_model(config, base)
     options = {"process": score.process, "parameterisation": score.parameterisation, "device": score.device} | options
     if options.get("folder") is not None:
         raise ModelError("checkpoints of unmerged adapters are not supported; save_checkpoint(folder, result.score)")
-    result = train_score_network(adapted, x, settings, **options)
+    result = train_score_network(adapted, x, settings, rng=generator, **options)
     merged = _merge(result.score.module, score.module)
     final = NetworkScore(merged, score.dim, score.process, score.parameterisation, score.batch)
     return TrainingResult(

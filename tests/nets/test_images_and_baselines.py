@@ -17,11 +17,13 @@ from sfbench.baselines.networks import (
 )
 from sfbench.baselines.published_fusion import published_fusion
 from sfbench.nets import (
+    NetworkDivergence,
     NetworkScore,
     TrainingSettings,
     build_network,
     fine_tune_lora,
     load_checkpoint,
+    lora,
     save_checkpoint,
     train_score_network,
 )
@@ -115,3 +117,48 @@ def test_nearest_mixture_and_training_baselines():
     chosen, tuned = fine_tuned_nearest(networks(), x, gram, settings, rng=0)
     assert chosen == 1
     assert tuned.steps == 60
+
+
+def test_candidates_from_scratch_do_not_share_a_folder(tmp_path):
+    x = GaussianMixture([1.0], [[1.0]], 0.3).sample(40, rng=0)
+    candidates = [("mlp", {"dim": 1, "width": w, "depth": 1}) for w in (4, 16)]
+    best = from_scratch(x, candidates, TINY, process=OU, seed=1, folder=tmp_path)
+    assert best.best_loss == from_scratch(x, candidates, TINY, process=OU, seed=1).best_loss
+    widths = [load_checkpoint(tmp_path / f"candidate_{i}").module.inward.weight.shape[0] for i in range(2)]
+    assert widths == [4, 16]
+    again = from_scratch(x, candidates, TINY, process=OU, seed=1, folder=tmp_path)  # from the finished states
+    assert again.best_loss == best.best_loss
+
+
+def test_integer_points_have_the_scores_of_equal_floats():
+    [network] = networks(1)
+    whole = np.arange(-3, 4)[:, None]
+    floats = whole.astype(np.float64)
+    for points in (whole, whole.astype(np.int8)):
+        np.testing.assert_array_equal(network.score(points, 0.3), network.score(floats, 0.3))
+        found = NetworkDivergence(network, None).score_and_divergence(points, 0.3)
+        for a, b in zip(found, NetworkDivergence(network, None).score_and_divergence(floats, 0.3), strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert network.score(floats.astype(np.float32), 0.3).dtype == np.float32
+    with pytest.raises(ModelError, match="real numbers, got the dtype complex128"):
+        network.score(floats + 1j, 0.3)
+
+
+def test_adapters_start_from_rng(monkeypatch):
+    """The first weights of A differ between seeds (B starts at zero), and torch's global generator is left alone."""
+    starts = []
+
+    def keep(module, *args, **options):
+        named = module.named_parameters()
+        starts.append(torch.cat([p.detach().reshape(-1) for name, p in named if "lora_A" in name]))
+        return train_score_network(module, *args, **options)
+
+    monkeypatch.setattr(lora, "train_score_network", keep)
+    [network] = networks(1)
+    x = np.linspace(-1, 1, 20)[:, None]
+    state = torch.random.get_rng_state()
+    tuned = [fine_tune_lora(network, x, TINY, rank=1, rng=seed).score.score(x, 0.3) for seed in (1, 1, 2)]
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert torch.equal(starts[0], starts[1])
+    assert not torch.any(starts[0] == starts[2])
+    np.testing.assert_array_equal(tuned[0], tuned[1])
