@@ -109,13 +109,12 @@ def verify_command(
     except DamagedStoreError:
         if not mend:
             raise
-        saved = repair(path)
-        if saved is None:
-            raise
-        lost = "an unknown number of rows" if saved.lost is None else f"{saved.lost} damaged rows"
-        print(f"kept {str(saved.aside)!r}, saved {saved.kept} intact rows, left out {lost}")
-        print(f"go on with: sfbench study resume {folder}")
-        return
+        if (saved := repair(path)) is not None:
+            lost = "an unknown number of rows" if saved.lost is None else f"{saved.lost} damaged rows"
+            print(f"kept {str(saved.aside)!r}, saved {saved.kept} intact rows, left out {lost}")
+            print(f"go on with: sfbench study resume {folder}")
+            return
+        checked = verify(path)  # another process has mended it by now
     with Journal(path) as journal:
         number = digest(journal)
     if as_json:

@@ -52,34 +52,66 @@ def verify(path: Path) -> Verified:
 
 
 def repair(path: Path) -> Repaired | None:
-    """Set a damaged store aside and make a new one of its intact rows; None if nothing is wrong.
+    """Set a damaged store aside and make a new one of its intact rows; None if nothing is wrong (any more).
 
-    The damaged file is kept beside the store, for a person to look at.
+    The damaged file is kept beside the store, for a person to look at. All of it happens under the writers' lock, and
+    the new store takes the place of the old one when it is whole: others that found the same damage find it mended.
     """
-    try:
-        verify(path)
-    except DamagedStoreError:
-        pass
-    else:
+    if _is_intact(path):
         return None
     seal = Seal(path)
     with seal.locked() as handle:
+        if _is_intact(path):  # another process has mended it while this one waited
+            return None
+        fresh = path.with_name(f"{path.stem}.mended{path.suffix}")
+        _remove(fresh)  # of a repair that was killed
+        kept, seen = _copy_intact_rows(path, fresh)
         os.ftruncate(handle, 0)
         aside = _free_name(path)
-        os.replace(path, aside)
+        _name_also(path, aside)
         hot = path.with_name(path.name + "-journal")
         if hot.exists():
             os.replace(hot, aside.with_name(aside.name + "-journal"))
+        os.replace(fresh, path)
+        _remove(fresh)
+        seal.make(handle)
+    return Repaired(aside, kept, seen - kept if seen else None)
+
+
+def _is_intact(path: Path) -> bool:
+    try:
+        verify(path)
+    except DamagedStoreError:
+        return False
+    return True
+
+
+def _copy_intact_rows(damaged: Path, fresh: Path) -> tuple[int, int]:
+    """Make a store of the intact rows of another; numbers of rows kept and seen."""
     kept, seen = 0, 0
-    with Journal(path, "write") as fresh:
+    with Journal(fresh, "write") as journal:
         for table in TABLES:
             intact = []
-            for row in _readable_rows(aside, table):
+            for row in _readable_rows(damaged, table):
                 seen += 1
                 if table.is_intact(row):
                     intact.append(row)
-            kept += fresh.insert_signed(table, intact)
-    return Repaired(aside, kept, seen - kept if seen else None)
+            kept += journal.insert_signed(table, intact)
+    return kept, seen
+
+
+def _remove(store: Path) -> None:
+    """Remove a store with what lies beside it."""
+    for path in (store, Seal(store).path, store.with_name(store.name + "-journal")):
+        path.unlink(missing_ok=True)
+
+
+def _name_also(path: Path, aside: Path) -> None:
+    """Keep a file under another name, with no moment in which its first name is free where links exist."""
+    try:
+        os.link(path, aside)
+    except OSError:
+        os.replace(path, aside)
 
 
 def _free_name(path: Path) -> Path:

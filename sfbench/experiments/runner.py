@@ -39,12 +39,11 @@ def open_for_writing(path: Path, bar_say: Any = print) -> Journal:
         return Journal(path, "write")
     except DamagedStoreError as error:
         saved = repair(path)
-        if saved is None:
-            raise
-        bar_say(
-            f"warning: {str(error).split('; run:')[0]}; kept it as {saved.aside.name}, saved {saved.kept} intact rows; "
-            "what was lost is computed again"
-        )
+        if saved is not None:  # else another process has mended it by now
+            bar_say(
+                f"warning: {str(error).split('; run:')[0]}; kept it as {saved.aside.name}, saved {saved.kept} intact "
+                "rows; what was lost is computed again"
+            )
         return Journal(path, "write")
 
 

@@ -4,6 +4,7 @@ import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from sfbench.experiments import (
 from sfbench.experiments.canonical import encode_spec
 from sfbench.experiments.compare import compare, digest
 from sfbench.experiments.rows import CELL
+from sfbench.experiments.runner import open_for_writing
 from sfbench.experiments.tables import load_table, require_one_version, write_table
 
 from .example_cells import Spec, run_cell, small_study
@@ -106,6 +108,37 @@ def test_a_damaged_store_is_set_aside_and_what_is_lost_is_computed_again(folder:
     with Journal(path) as journal:
         assert digest(journal) == before
     assert repair(path) is None
+
+
+def test_of_two_processes_that_find_one_damage_one_mends_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other finds the store mended by the time that it holds the lock, and leaves it alone."""
+    path, others, found = store_path(folder), [], []
+
+    def verify_before_another_mends(place: Path) -> Any:
+        try:
+            return verify(place)
+        except DamagedStoreError:
+            found.append(place)
+            if len(found) == 1:
+                others.append(repair(place))
+            raise
+
+    def damage() -> None:
+        data = bytearray(path.read_bytes())
+        data[data.index(b'"tv":') + 7] ^= 1
+        path.write_bytes(data)
+
+    monkeypatch.setattr(import_module("sfbench.experiments.repair"), "verify", verify_before_another_mends)
+    damage()
+    assert repair(path) is None
+    damage()
+    found.clear()
+    with open_for_writing(path) as journal:
+        assert len(journal.cells_of(run_cell.name)) == 22
+    assert [other is not None and other.lost for other in others] == [1, 1]
+    assert len(list(folder.glob("journal.damaged-*.sqlite"))) == 2
+    assert {file.suffix for file in folder.glob("*mended*")} == set()
+    assert verify(path).sealed
 
 
 @pytest.mark.parametrize("content", [b"hello", b"SQLite format 3\0" + bytes(100), b"x" * 5000])
