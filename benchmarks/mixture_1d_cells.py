@@ -82,6 +82,11 @@ class TrainingSpec:
     steps: int
     seed: int
 
+    @property
+    def name(self) -> str:
+        """Folder of the network."""
+        return f"auxiliary_{self.auxiliary}"
+
 
 @final
 @dataclass(frozen=True)
@@ -143,7 +148,7 @@ def target() -> GaussianMixture:
 @study_cells(version=1, factors=("auxiliary",), volatile=("train_s",))
 def train_auxiliary(spec: TrainingSpec) -> Row:
     """Train an auxiliary into the folder of the study; the record holds its errors on data that chose nothing."""
-    i, name = spec.auxiliary, f"auxiliary_{spec.auxiliary}"
+    i, name = spec.auxiliary, spec.name
     rng = np.random.default_rng([spec.seed, 100 + i])
     x, held_out = law(i).sample(_AUXILIARY_POINTS, rng=rng), law(i).sample(_HELD_OUT, rng=rng)
     network = build_network("mlp", {"dim": 1, "width": 64, "depth": 2}, process=PROCESS, seed=spec.seed + i)

@@ -9,20 +9,32 @@ content and not on place, and a network that is missing or another one is refuse
 import argparse
 import hashlib
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar, final
+from typing import Any, Protocol, TypeVar, final
 
-from sfbench.experiments import RunSettings, StudyError, in_study_folder, study_folder
+from sfbench.experiments import RunSettings, StudyError, in_study_folder, make_study, store_path, study_folder
+from sfbench.experiments.runner import open_for_writing
 from sfbench.nets import NetworkScore, load_checkpoint
 from sfbench.processes import ForwardProcess
 
 from .study import Row, run_cells
 
-Spec = TypeVar("Spec")
 DEVICE_VARIABLE = "SFBENCH_DEVICE"
+
+
+class NamedSpec(Protocol):
+    """What a cell that trains a network is given."""
+
+    @property
+    def name(self) -> str:
+        """Folder of the network below that of the study."""
+
+
+Spec = TypeVar("Spec", bound=NamedSpec)
 
 
 @final
@@ -106,8 +118,14 @@ def train_all(
 ) -> list[Row]:
     """Run cells that train networks; their records hold ``name`` and ``sha256``.
 
-    A network whose record is in the store but whose file is gone is trained again.
+    A network whose record is in the store but whose file is gone is trained again. Without ``settings.resume`` all are,
+    from the first step: their checkpoints and training states are removed, unless the grid is refused.
     """
+    if not settings.resume:
+        with open_for_writing(store_path(folder)) as journal:
+            journal.register(make_study(title, train, specs), settings.on_conflict)
+        for spec in specs:
+            _remove_network(folder / spec.name)
     records: list[Any] = run_cells(train, specs, title=title, folder=folder, settings=settings)
     for spec, record in zip(specs, records, strict=True):
         with in_study_folder(folder):
@@ -120,6 +138,14 @@ def train_all(
                     "machine or version?); start with --no-resume, or in another folder"
                 )
     return records
+
+
+def _remove_network(folder: Path) -> None:
+    """Remove a checkpoint and its training state, and nothing else that lies there."""
+    for name in ("manifest.json", "config.json", "weights.safetensors"):
+        (folder / name).unlink(missing_ok=True)
+    if (folder / "state").is_dir():
+        shutil.rmtree(folder / "state")
 
 
 def references(records: Sequence[Row]) -> tuple[NetworkRef, ...]:

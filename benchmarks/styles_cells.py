@@ -102,6 +102,11 @@ class NetworkSpec:
     index: int = 0
     base: NetworkRef | None = None
 
+    @property
+    def name(self) -> str:
+        """Folder of the network."""
+        return self.role if self.level is None else f"{self.role}_{self.level.slug}_{self.index}"
+
 
 @study_cells(version=1, dtype="float32", volatile=("train_s",), factors=("role", "style"), replicate="index")
 def train_network(spec: NetworkSpec) -> Row:
@@ -112,15 +117,14 @@ def train_network(spec: NetworkSpec) -> Row:
     if spec.role == "auxiliary":
         assert spec.level is not None
         assert spec.base is not None
-        name = f"auxiliary_{spec.level.slug}_{spec.index}"
         x = auxiliary_images(images, spec.level, spec.index, setting.auxiliary_n, setting.seed)
         network = load_network(spec.base, PROCESS).module
         steps, rate = setting.auxiliary_steps, 5e-4
     elif spec.role == "base":
-        name, x = "base", np.concatenate([pool[: setting.auxiliary_n] for pool in images.foreign[: setting.k]])
+        x = np.concatenate([pool[: setting.auxiliary_n] for pool in images.foreign[: setting.k]])
         steps, rate = setting.base_steps, 1e-3
     else:
-        name, x, steps, rate = "reference", images.own, setting.reference_steps, 1e-3
+        x, steps, rate = images.own, setting.reference_steps, 1e-3
     settings = TrainingSettings(
         steps=steps, batch=setting.batch, learning_rate=rate, ema=0.995, t_min=T_MIN,
         validation_share=min(0.1, 500 / len(x)), validation_draws=4, validate_every=100, patience=8,
@@ -128,10 +132,10 @@ def train_network(spec: NetworkSpec) -> Row:
     )  # fmt: skip
     began = process_time()
     result = train_score_network(
-        network, x, settings, process=PROCESS, folder=study_folder() / name, device=device(),
+        network, x, settings, process=PROCESS, folder=study_folder() / spec.name, device=device(),
         rng=np.random.default_rng([setting.seed, 4, spec.index]),
     )  # fmt: skip
-    ref = reference(name)
+    ref = reference(spec.name)
     return {
         "role": spec.role, "style": "" if spec.level is None else spec.level.name, "index": spec.index,
         "name": ref.name, "sha256": ref.sha256, "n": len(x), "steps": result.steps, "best_step": result.best_step,

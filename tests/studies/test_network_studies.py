@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks import digits, mixture_1d
+from benchmarks import digits, mixture_1d, mixture_1d_cells
 from benchmarks.digits_cells import pooled_share
 from benchmarks.digits_models import QUICK as DIGITS
 from benchmarks.digits_models import SHARES
 from benchmarks.mixture_1d_cells import Scale, Work
-from benchmarks.networks import NetworkRef, load_network
+from benchmarks.networks import NetworkRef, load_network, train_all
 from sfbench import FusedScore, OrnsteinUhlenbeck
-from sfbench.experiments import Journal, StudyError, in_study_folder, store_path
+from sfbench.experiments import GridConflictError, Journal, RunSettings, StudyError, in_study_folder, store_path
 from sfbench.laws import fokker_planck_1d
 from sfbench.nets import CheckpointError
 from sfbench.processes import VariancePreserving
@@ -86,6 +86,35 @@ def test_a_network_that_is_gone_is_trained_again_and_another_one_is_refused(mixt
         load_network(ref, VariancePreserving())
     with in_study_folder(tmp_path / "elsewhere"), pytest.raises(StudyError, match="is missing"):
         load_network(ref, VariancePreserving())
+
+
+def test_no_resume_trains_from_the_first_step_and_a_refused_grid_removes_nothing(mixture_run, tmp_path, monkeypatch):
+    folder, steps, train = tmp_path / "run", [], mixture_1d_cells.train_score_network
+    shutil.copytree(mixture_run, folder)
+    manifests = [(folder / f"auxiliary_{i}" / "manifest.json").read_bytes() for i in range(2)]
+    [tensors] = (folder / "auxiliary_1" / "state").glob("*.safetensors")
+    tensors.write_bytes(b"damaged")  # a state that no run can go on from
+    (folder / "auxiliary_1" / "notes.txt").write_text("mine")
+
+    def counted(*args, **options):
+        return train(*args, on_step=lambda step, loss: steps.append(step), **options)
+
+    monkeypatch.setattr(mixture_1d_cells, "train_score_network", counted)
+
+    def train_again(auxiliary_steps):
+        specs = [mixture_1d_cells.TrainingSpec(i, auxiliary_steps, 0) for i in range(2)]
+        title, settings = "1-D mixture, seed 0: auxiliaries", RunSettings(resume=False)
+        return train_all(mixture_1d_cells.train_auxiliary, specs, title=title, folder=folder, settings=settings)
+
+    with pytest.raises(GridConflictError):
+        train_again(TINY_MIXTURE.auxiliary_steps + 1)
+    assert (folder / "auxiliary_0" / "manifest.json").read_bytes() == manifests[0]
+    assert tensors.exists()
+    assert steps == []
+    records = train_again(TINY_MIXTURE.auxiliary_steps)
+    assert steps == 2 * list(range(1, TINY_MIXTURE.auxiliary_steps + 1))
+    assert [(folder / r["name"] / "manifest.json").read_bytes() for r in records] == manifests
+    assert (folder / "auxiliary_1" / "notes.txt").read_text() == "mine"
 
 
 def test_a_network_of_another_process_is_refused(mixture_run):
