@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, final
@@ -60,13 +61,14 @@ def running_now(journal: Journal) -> list[dict[str, Any]]:
 
 
 def resume(path: Path, settings: RunSettings, names: list[str] | None = None) -> list[Outcome]:
-    """Compute what is missing of the studies of a store.
+    """Compute what is missing of the studies of a store; a time limit spans all of them.
 
     Raises
     ------
     StoreError
         If there is no store, or it holds no study.
     """
+    started = time.monotonic()
     if not path.is_file():
         raise StoreError(f"no store at {str(path)!r}; give the folder of a study, or run one first")
     if os.getcwd() not in sys.path:  # as `python -m` does
@@ -82,7 +84,10 @@ def resume(path: Path, settings: RunSettings, names: list[str] | None = None) ->
         raise StoreError(f"{str(path)!r} holds no study; run the study's own command")
     outcomes = []
     for study in studies:
-        outcome = finish_study(study, path, replace(settings, on_conflict="extend"))
+        limit = settings.time_limit
+        if limit is not None:  # what is left of it; settings refuse 0
+            limit = max(limit - (time.monotonic() - started), 1e-3)
+        outcome = finish_study(study, path, replace(settings, on_conflict="extend", time_limit=limit))
         outcomes.append(outcome)
         if outcome.stopped:
             break

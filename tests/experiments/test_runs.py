@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from sfbench.experiments import (
 )
 from sfbench.experiments.compare import digest
 from sfbench.experiments.resume import resume
+from sfbench.experiments.runner import finish_study
 
 from .example_cells import Spec, read_input, run_alone, run_cell, run_group, small_study
 
@@ -169,6 +171,26 @@ def test_a_time_limit_stops_cleanly_and_a_resume_goes_on(tmp_path: Path) -> None
     assert 0 < outcome.done < 60
     assert "sfbench study resume" in outcome.summary()
     assert run_study(study, tmp_path, replace(QUIET, n_jobs=2))[1].complete
+
+
+def test_a_time_limit_spans_all_studies_of_a_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "abc":
+        specs = [Spec(16, seed, name, "slow") for seed in range(12)]
+        run_study(make_study(name, run_cell, specs), tmp_path, replace(QUIET, time_limit=1e-9))
+    given = []
+
+    def finish_slowly(study: Any, path: Path, settings: RunSettings) -> Any:
+        given.append(settings.time_limit)
+        if study.name == "a":
+            settings = replace(settings, time_limit=None)  # its 12 cells of 50 ms take all the time there is
+        return finish_study(study, path, settings)
+
+    monkeypatch.setattr(import_module("sfbench.experiments.resume"), "finish_study", finish_slowly)
+    outcomes = resume(store_path(tmp_path), replace(QUIET, time_limit=0.5))
+    assert [outcome.stopped for outcome in outcomes] == ["", "time limit"]
+    assert outcomes[1].done < 12
+    assert given[0] <= 0.5
+    assert given[1] < 0.01
 
 
 def test_two_runs_in_one_process_share_a_store(tmp_path: Path) -> None:
