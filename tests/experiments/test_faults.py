@@ -2,11 +2,16 @@
 
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmarks import faults
 from benchmarks.fault_injection import (
     count_cells,
     dask_cluster,
@@ -139,3 +144,40 @@ def test_a_cluster_without_workers_is_not_waited_for_for_ever(
     with Journal(store_path(tmp_path)) as journal:
         assert not journal.failures()  # no cell is to blame
     assert uninterrupted(tmp_path, CELLS, LEAST_MS, n_jobs=1) == reference
+
+
+def test_a_fault_that_could_not_be_injected_is_not_called_survived(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No disk could be mounted; the run on Dask had ended before the workers were killed."""
+
+    @contextmanager
+    def no_disk(size: str) -> Iterator[None]:
+        yield None
+
+    @contextmanager
+    def no_cluster(workers: int) -> Iterator[tuple[str, list[Any]]]:
+        yield "tcp://127.0.0.1:9", []
+
+    def start_nothing(folder: Path, *options: str, limit: Any = None) -> Any:
+        return SimpleNamespace(returncode=2 if limit else 0, poll=lambda: 0)
+
+    fakes = {
+        "small_disk": no_disk,
+        "dask_cluster": no_cluster,
+        "start": start_nothing,
+        "finish": lambda process: (process.returncode, "", "one line\n"),
+        "wait_for_cells": lambda folder, more_than, process: None,
+        "count_cells": lambda folder: 399,
+        "store_digest": lambda folder: "the same",
+        "uninterrupted": lambda folder, cells, least_ms, **settings: "the same",
+    }
+    for name, fake in fakes.items():
+        monkeypatch.setattr(faults, name, fake)
+    assert faults.main(["--quick", "--part", "disks", "dask", "--out", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("right  file-size limit")
+    assert [line.partition("  ")[0] for line in lines[1:3]] == ["not tested", "not tested"]
+    assert "full disk" in lines[1]
+    assert "0 in mid-run" in lines[2]
+    assert lines[3] == "1 of 3 right, 2 not tested"
