@@ -15,16 +15,14 @@ a negative control that must fail (:mod:`benchmarks.complexity_claims`); figures
 """
 
 import argparse
-import sys
 import time
 
 import numpy as np
 
-from sfbench.errors import SfbenchError
 from sfbench.files import prepare_folder, provenance, write_json
 from sfbench.statistics import ESTIMATORS
 from solvers import available_solvers
-from synthetic import EffectiveSampleSizeError, SyntheticError, known_problems, make_problem
+from synthetic import SyntheticError, known_problems, make_problem
 
 from .complexity_cells import (
     ESTIMATOR_TIMES,
@@ -38,9 +36,9 @@ from .complexity_cells import (
 from .complexity_claims import evaluate_claims, print_report
 from .complexity_plots import draw_figures
 from .study import (
-    IncompleteStudyError,
     OneLineParser,
     add_engine_arguments,
+    one_line_errors,
     run_cells,
     run_settings,
     time_left,
@@ -135,44 +133,33 @@ def build_specs(args: argparse.Namespace) -> list[CellSpec]:
     return specs
 
 
+@one_line_errors
 def main(argv: list[str] | None = None) -> int:
     """Run the study; exit code 1 if a claim fails, 2 for bad arguments."""
     args = parse_arguments(argv)
     started = time.monotonic()
-    try:
-        folder = prepare_folder(args.out)
-        specs = build_specs(args)
-        for d, k in {(spec.d, spec.k) for spec in specs}:  # a family may refuse a pair: before, not after, computing
-            build_problem(args.problem, d, k, args.seed)
-        # another problem, estimator or seed is another study of the same folder; other sizes are another grid
-        name = f"{args.problem}, {args.estimator}, seed {args.seed}{', quick' if args.quick else ''}"
-        settings = run_settings(args)
-        records = run_cells(run_cell, specs, title=name, folder=folder, settings=settings)
-        repeats = range(ESTIMATOR_DRAWS * args.seeds)
-        estimator_specs = [EstimatorSpec(t, seed, args.seed) for t in ESTIMATOR_TIMES for seed in repeats]
-        name = f"estimators, seed {args.seed}"
-        settings = time_left(settings, started)
-        estimators = run_cells(run_estimator_cell, estimator_specs, title=name, folder=folder, settings=settings)
-        rows = [row for record in records for row in record]
-        write_rows(folder, "cells", rows)
-        write_rows(folder, "estimators", (row for record in estimators for row in record))
-        write_rows(folder, "windows", window_rows(args.seed))
-        claims = evaluate_claims(folder)
-        write_rows(folder, "claims", [claim.as_row() for claim in claims])
-        manifest = provenance(args.seed) | {"wall_s": time.monotonic() - started, "arguments": vars(args)}
-        write_json(folder / "manifest.json", manifest)
-        figures = draw_figures(folder)
-    except IncompleteStudyError as error:
-        print(f"benchmarks.complexity: {error}", file=sys.stderr)
-        return error.exit_code
-    except (SfbenchError, SyntheticError, EffectiveSampleSizeError, OSError, ImportError) as error:
-        print(f"benchmarks.complexity: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(
-            "benchmarks.complexity: interrupted; results so far are kept and no file is half-written", file=sys.stderr
-        )
-        return 130
+    folder = prepare_folder(args.out)
+    specs = build_specs(args)
+    for d, k in {(spec.d, spec.k) for spec in specs}:  # a family may refuse a pair: before, not after, computing
+        build_problem(args.problem, d, k, args.seed)
+    # another problem, estimator or seed is another study of the same folder; other sizes are another grid
+    name = f"{args.problem}, {args.estimator}, seed {args.seed}{', quick' if args.quick else ''}"
+    settings = run_settings(args)
+    records = run_cells(run_cell, specs, title=name, folder=folder, settings=settings)
+    repeats = range(ESTIMATOR_DRAWS * args.seeds)
+    estimator_specs = [EstimatorSpec(t, seed, args.seed) for t in ESTIMATOR_TIMES for seed in repeats]
+    name = f"estimators, seed {args.seed}"
+    settings = time_left(settings, started)
+    estimators = run_cells(run_estimator_cell, estimator_specs, title=name, folder=folder, settings=settings)
+    rows = [row for record in records for row in record]
+    write_rows(folder, "cells", rows)
+    write_rows(folder, "estimators", (row for record in estimators for row in record))
+    write_rows(folder, "windows", window_rows(args.seed))
+    claims = evaluate_claims(folder)
+    write_rows(folder, "claims", [claim.as_row() for claim in claims])
+    manifest = provenance(args.seed) | {"wall_s": time.monotonic() - started, "arguments": vars(args)}
+    write_json(folder / "manifest.json", manifest)
+    figures = draw_figures(folder)
     print_report(folder, claims)
     print(f"wrote {len(rows)} rows and {len(figures)} figures to {folder} in {time.monotonic() - started:.0f} s")
     return 0 if all(claim.holds for claim in claims) else 1

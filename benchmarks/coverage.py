@@ -5,18 +5,16 @@ problem. The last problem has its target at a vertex: coverage at the boundary i
 cells must lie in [.85, .95]; intervals a third as wide are the negative control.
 """
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 
-from sfbench.errors import SfbenchError
 from sfbench.files import prepare_folder, provenance, write_json
 
 from .coverage_cells import PROBLEMS, CoverageSpec, run_coverage_cell
-from .study import IncompleteStudyError, OneLineParser, Row, add_engine_arguments, run_cells, run_settings, write_rows
+from .study import OneLineParser, Row, add_engine_arguments, one_line_errors, run_cells, run_settings, write_rows
 
 SIZES = (256, 4096)
 REQUIRED = (0.85, 0.95)
@@ -39,6 +37,7 @@ def summarise(rows: list[Row]) -> Coverage:
     return Coverage(float(shares.mean()), float(shares.std(ddof=1) / np.sqrt(len(shares))), control)
 
 
+@one_line_errors
 def main(argv: list[str] | None = None) -> int:
     """Run the study; exit code 1 if an interior cell leaves its interval."""
     parser = OneLineParser(prog="python -m benchmarks.coverage", description=(__doc__ or "").split("\n")[0])
@@ -52,18 +51,11 @@ def main(argv: list[str] | None = None) -> int:
     specs = [
         CoverageSpec(problem, n, draw, args.seed) for problem in PROBLEMS for n in SIZES for draw in range(args.draws)
     ]
-    try:
-        folder: Path = prepare_folder(args.out)
-        records = run_cells(run_coverage_cell, specs, title="coverage", folder=folder, settings=run_settings(args))
-        rows = [row for record in records for row in record]
-        write_rows(folder, "coverage", rows)
-        write_json(folder / "manifest.json", provenance(args.seed))
-    except IncompleteStudyError as error:
-        print(f"benchmarks.coverage: {error}", file=sys.stderr)
-        return error.exit_code
-    except (SfbenchError, OSError, ImportError) as error:
-        print(f"benchmarks.coverage: {error}", file=sys.stderr)
-        return 2
+    folder: Path = prepare_folder(args.out)
+    records = run_cells(run_coverage_cell, specs, title="coverage", folder=folder, settings=run_settings(args))
+    rows = [row for record in records for row in record]
+    write_rows(folder, "coverage", rows)
+    write_json(folder / "manifest.json", provenance(args.seed))
     return 0 if _report(rows) else 1
 
 

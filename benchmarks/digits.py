@@ -26,7 +26,6 @@ from functools import partial
 from pathlib import Path
 
 from sfbench.data import data_entry
-from sfbench.errors import SfbenchError
 from sfbench.experiments import RunSettings
 from sfbench.files import prepare_folder, provenance, write_json
 
@@ -45,10 +44,10 @@ from .digits_report import as_text, draw_figure, summarise
 from .figures import draw
 from .networks import add_device_argument, references, train_all, use_device
 from .study import (
-    IncompleteStudyError,
     OneLineParser,
     Row,
     add_engine_arguments,
+    one_line_errors,
     run_cells,
     run_settings,
     time_left,
@@ -56,6 +55,7 @@ from .study import (
 )
 
 
+@one_line_errors
 def main(argv: list[str] | None = None) -> int:
     """Train, run all cells, write tables and figures."""
     parser = OneLineParser(prog="python -m benchmarks.digits", description=(__doc__ or "").split("\n")[0])
@@ -68,20 +68,13 @@ def main(argv: list[str] | None = None) -> int:
     add_engine_arguments(parser, jobs=1)
     args = parser.parse_args(argv)
     study = QUICK if args.quick else STUDIES[args.data]
-    study = replace(study, draws=args.draws or study.draws)
+    study = study if args.draws is None else replace(study, draws=args.draws)
     if args.seed < 0 or args.jobs < 1 or study.draws < 1:
         parser.error("--seed must be at least 0, --jobs and --draws at least 1")
-    try:
-        use_device(args.device)
-        load_pools(study.training.data, args.seed)  # data that are missing end the run before a folder is made
-        folder = prepare_folder(args.out or f"results/digits_{'quick' if args.quick else args.data}")
-        return run_study_of_digits(study, folder, args.seed, run_settings(args))
-    except IncompleteStudyError as error:
-        print(f"benchmarks.digits: {error}", file=sys.stderr)
-        return error.exit_code
-    except (SfbenchError, OSError, ImportError) as error:
-        print(f"benchmarks.digits: {error}", file=sys.stderr)
-        return 2
+    use_device(args.device)
+    load_pools(study.training.data, args.seed)  # data that are missing end the run before a folder is made
+    folder = prepare_folder(args.out or f"results/digits_{'quick' if args.quick else args.data}")
+    return run_study_of_digits(study, folder, args.seed, run_settings(args))
 
 
 def run_study_of_digits(study: Study, folder: Path, seed: int, settings: RunSettings) -> int:

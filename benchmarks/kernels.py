@@ -22,7 +22,6 @@ import numpy as np
 from sfbench import OrnsteinUhlenbeck
 from sfbench.errors import SfbenchError
 from sfbench.files import prepare_folder, provenance, write_json
-from sfbench.gram import ScoreGram
 from sfbench.grids import time_grid
 from sfbench.statistics import GramSettings, score_gram, simulated_grams
 from solvers import solve_many
@@ -185,10 +184,6 @@ def gram_rows(repeats: int) -> list[Row]:
         name = "streaming Gram / d-free Gram" + (", equal variances" if equal else "")
         rows.append({"what": name, "n": n, "d": d, "m": m, "value": value, "low": low, "high": high, "error": error})
     return rows
-
-
-def _draw(problem: Any, settings: GramSettings, sizes: list[int], d: int, seed: int) -> list[ScoreGram]:
-    return simulated_grams(problem.auxiliaries, problem.target, settings, sizes, rng=np.random.SeedSequence([d, seed]))
 
 
 def sweep_rows(seeds: int) -> list[Row]:

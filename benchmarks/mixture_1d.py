@@ -16,7 +16,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from sfbench.errors import SfbenchError
 from sfbench.experiments import RunSettings
 from sfbench.files import prepare_folder, provenance, write_json
 
@@ -37,10 +36,10 @@ from .mixture_1d_cells import (
 from .mixture_1d_report import as_text, draw_figure, summarise
 from .networks import add_device_argument, references, train_all, use_device
 from .study import (
-    IncompleteStudyError,
     OneLineParser,
     Row,
     add_engine_arguments,
+    one_line_errors,
     run_cells,
     run_settings,
     time_left,
@@ -50,6 +49,7 @@ from .study import (
 _PUBLISHED_SIZES, _PUBLISHED_DRAWS = (256, 1024), 3
 
 
+@one_line_errors
 def main(argv: list[str] | None = None) -> int:
     """Train, run all cells, write tables and figures."""
     parser = OneLineParser(prog="python -m benchmarks.mixture_1d", description=(__doc__ or "").split("\n")[0])
@@ -61,19 +61,12 @@ def main(argv: list[str] | None = None) -> int:
     add_engine_arguments(parser, jobs=1)
     args = parser.parse_args(argv)
     scale = QUICK if args.quick else FULL
-    scale = replace(scale, draws=args.draws or scale.draws)
+    scale = scale if args.draws is None else replace(scale, draws=args.draws)
     if args.seed < 0 or args.jobs < 1 or scale.draws < 1:
         parser.error("--seed must be at least 0, --jobs and --draws at least 1")
-    try:
-        use_device(args.device)
-        folder = prepare_folder(args.out or f"results/mixture_1d{'_quick' if args.quick else ''}")
-        return run_study_of_mixture(scale, folder, args.seed, run_settings(args))
-    except IncompleteStudyError as error:
-        print(f"benchmarks.mixture_1d: {error}", file=sys.stderr)
-        return error.exit_code
-    except (SfbenchError, OSError, ImportError) as error:
-        print(f"benchmarks.mixture_1d: {error}", file=sys.stderr)
-        return 2
+    use_device(args.device)
+    folder = prepare_folder(args.out or f"results/mixture_1d{'_quick' if args.quick else ''}")
+    return run_study_of_mixture(scale, folder, args.seed, run_settings(args))
 
 
 def run_study_of_mixture(scale: Scale, folder: Path, seed: int, settings: RunSettings) -> int:

@@ -26,11 +26,11 @@ from .sampling_claims import evaluate_claims, summary
 from .sampling_experiments import EXPERIMENTS, FULL, QUICK
 from .sampling_figures import draw_figures
 from .study import (
-    IncompleteStudyError,
     OneLineParser,
     Row,
     RunSettings,
     add_engine_arguments,
+    one_line_errors,
     read_rows,
     run_cells,
     run_settings,
@@ -86,31 +86,19 @@ def judge(folder: Path, args: argparse.Namespace, seconds: float) -> list[dict[s
     return claims
 
 
+@one_line_errors
 def main(argv: list[str] | None = None) -> int:
     """Run all experiments, write tables and figures, check the claims."""
     args = parse_arguments(argv)
     started = time.monotonic()
-    try:
-        folder = prepare_folder(args.out)
-        settings = run_settings(args)
-        for name in [name for name in EXPERIMENTS if name in (args.only or EXPERIMENTS)]:
-            run_experiment(name, args, folder, time_left(settings, started))
-        if missing := [name for name in EXPERIMENTS if not (folder / f"{name}.jsonl").exists()]:
-            print(f"tables in {folder}; claims and figures wait for {', '.join(missing)}")
-            return 0
-        claims = judge(folder, args, time.monotonic() - started)
-    except IncompleteStudyError as error:
-        print(f"benchmarks.sampling_error: {error}", file=sys.stderr)
-        return error.exit_code
-    except (SfbenchError, OSError, ImportError) as error:
-        print(f"benchmarks.sampling_error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(
-            "benchmarks.sampling_error: interrupted; results so far are kept and no file is half-written",
-            file=sys.stderr,
-        )
-        return 130
+    folder = prepare_folder(args.out)
+    settings = run_settings(args)
+    for name in [name for name in EXPERIMENTS if name in (args.only or EXPERIMENTS)]:
+        run_experiment(name, args, folder, time_left(settings, started))
+    if missing := [name for name in EXPERIMENTS if not (folder / f"{name}.jsonl").exists()]:
+        print(f"tables in {folder}; claims and figures wait for {', '.join(missing)}")
+        return 0
+    claims = judge(folder, args, time.monotonic() - started)
     for claim in claims:
         print(f"{'ok  ' if claim['holds'] else 'FAIL'} {claim['claim']}: {claim['measured']}")
         print(f"     control {'fails as it must' if claim['control_fails'] else 'PASSES: the check has no teeth'}")

@@ -7,13 +7,17 @@ running a stopped command again goes on where it was.
 
 import argparse
 import csv
+import functools
+import inspect
 import json
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
+from sfbench.errors import SfbenchError
 from sfbench.experiments import (
     IncompleteStudyError,
     RunSettings,
@@ -29,6 +33,7 @@ from sfbench.experiments.progress import ProgressBar
 from sfbench.experiments.report import loglog_slope
 from sfbench.experiments.tables import VERSION_COLUMN, require_one_version
 from sfbench.files import write_atomically
+from synthetic import EffectiveSampleSizeError, SyntheticError
 
 __all__ = [
     "IncompleteStudyError",
@@ -38,6 +43,7 @@ __all__ = [
     "add_engine_arguments",
     "cell_rng",
     "loglog_slope",
+    "one_line_errors",
     "read_rows",
     "run_cells",
     "run_settings",
@@ -49,6 +55,7 @@ __all__ = [
 Row = dict[str, Any]
 Spec = TypeVar("Spec")
 Record = TypeVar("Record")
+Arguments = ParamSpec("Arguments")
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -57,6 +64,30 @@ class OneLineParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Report bad arguments."""
         self.exit(2, f"{self.prog}: {message}\n")
+
+
+def one_line_errors(main: Callable[Arguments, int]) -> Callable[Arguments, int]:
+    """Decorate a study's ``main``: what stops it is one line on standard error, and an exit status.
+
+    Incomplete studies have a status of their own, Ctrl-C has 130, bad input and unwritable folders 2; anything else is
+    a bug and keeps its traceback.
+    """
+    name = Path(inspect.getfile(main)).stem
+
+    @functools.wraps(main)
+    def guarded(*args: Arguments.args, **kwargs: Arguments.kwargs) -> int:
+        try:
+            return main(*args, **kwargs)
+        except IncompleteStudyError as error:
+            reason, status = str(error), error.exit_code
+        except (SfbenchError, SyntheticError, EffectiveSampleSizeError, OSError, ImportError) as error:
+            reason, status = str(error), 2
+        except KeyboardInterrupt:
+            reason, status = "interrupted; results so far are kept and no file is half-written", 130
+        print(f"benchmarks.{name}: {reason}", file=sys.stderr)
+        return status
+
+    return guarded
 
 
 def add_engine_arguments(parser: argparse.ArgumentParser, *, jobs: int = 2) -> None:

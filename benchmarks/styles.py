@@ -16,24 +16,22 @@ results lie in the store of the output folder: a run that was stopped goes on wh
 """
 
 import argparse
-import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
-from sfbench.errors import SfbenchError
 from sfbench.experiments import Journal, StudyError, store_path
 from sfbench.experiments.tables import load_table
 from sfbench.files import prepare_folder, provenance, write_json
 
 from .networks import add_device_argument, references, train_all, use_device
 from .study import (
-    IncompleteStudyError,
     OneLineParser,
     Row,
     RunSettings,
     add_engine_arguments,
+    one_line_errors,
     run_cells,
     run_settings,
     time_left,
@@ -85,6 +83,7 @@ QUICK = Study(
 )  # fmt: skip
 
 
+@one_line_errors
 def main(argv: list[str] | None = None) -> int:
     """Train, measure, run all cells, write tables and figures; exit status 1 if a control fails."""
     parser = OneLineParser(prog="python -m benchmarks.styles", description=(__doc__ or "").split("\n")[0])
@@ -100,22 +99,15 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("--seed must be at least 0 and --jobs at least 1")
     study = QUICK if args.quick else STUDIES[args.data]
     started = time.monotonic()
-    try:
-        use_device(args.device)
-        folder = prepare_folder(args.out or f"results/styles_{'quick' if args.quick else args.data}")
-        if args.collect:
-            return 0 if _report(folder, args, started, collect(folder)) else 1
-        chosen = replace(study.setting, seed=args.seed)
-        sha256 = write_images(folder, chosen.name, chosen.side, chosen.held_out, chosen.seed)
-        study = replace(study, setting=replace(chosen, images_sha256=sha256))
-        compute(study, folder, run_settings(args), started)
-        verdict = _report(folder, args, started, "all cells")
-    except IncompleteStudyError as error:
-        print(f"benchmarks.styles: {error}", file=sys.stderr)
-        return error.exit_code
-    except (SfbenchError, OSError, ImportError) as error:
-        print(f"benchmarks.styles: {error}", file=sys.stderr)
-        return 2
+    use_device(args.device)
+    folder = prepare_folder(args.out or f"results/styles_{'quick' if args.quick else args.data}")
+    if args.collect:
+        return 0 if _report(folder, args, started, collect(folder)) else 1
+    chosen = replace(study.setting, seed=args.seed)
+    sha256 = write_images(folder, chosen.name, chosen.side, chosen.held_out, chosen.seed)
+    study = replace(study, setting=replace(chosen, images_sha256=sha256))
+    compute(study, folder, run_settings(args), started)
+    verdict = _report(folder, args, started, "all cells")
     return 0 if verdict else 1
 
 

@@ -4,18 +4,17 @@ No weights depend on the window for models around the target's score whose avera
 ``shifted_gaussians``; they do on ``paper_mixture_1d`` with a long window, and hardly with one near zero.
 """
 
-import sys
 from typing import Any
 
 import numpy as np
 
-from sfbench.errors import SfbenchError
 from sfbench.files import prepare_folder, provenance, write_json
 
-from .study import IncompleteStudyError, OneLineParser, Row, add_engine_arguments, run_cells, run_settings, write_rows
+from .study import OneLineParser, Row, add_engine_arguments, one_line_errors, run_cells, run_settings, write_rows
 from .window_bias_cells import CASES, WindowSpec, run_window_cell
 
 
+@one_line_errors
 def main(argv: list[str] | None = None) -> int:
     """Count warnings; exit code 1 if more than 1 % are false or fewer than 99 % of the true ones are given."""
     parser = OneLineParser(prog="python -m benchmarks.window_bias", description=(__doc__ or "").split(":")[0])
@@ -28,18 +27,11 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("--draws and --jobs must be at least 1, --seed at least 0")
     draws = range(args.seed, args.seed + args.draws)
     specs = [WindowSpec(name, n, draw) for name, case in CASES.items() for n in case.sizes for draw in draws]
-    try:
-        folder = prepare_folder(args.out)
-        title = f"window bias, first seed {args.seed}"
-        rows: list[Row] = run_cells(run_window_cell, specs, title=title, folder=folder, settings=run_settings(args))
-        write_rows(folder, "window_bias", rows)
-        write_json(folder / "manifest.json", provenance(args.seed))
-    except IncompleteStudyError as error:
-        print(f"benchmarks.window_bias: {error}", file=sys.stderr)
-        return error.exit_code
-    except (SfbenchError, OSError, ImportError) as error:
-        print(f"benchmarks.window_bias: {error}", file=sys.stderr)
-        return 2
+    folder = prepare_folder(args.out)
+    title = f"window bias, first seed {args.seed}"
+    rows: list[Row] = run_cells(run_window_cell, specs, title=title, folder=folder, settings=run_settings(args))
+    write_rows(folder, "window_bias", rows)
+    write_json(folder / "manifest.json", provenance(args.seed))
     return 0 if _report(rows, args.draws) else 1
 
 

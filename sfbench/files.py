@@ -38,18 +38,6 @@ def prepare_folder(folder: str | os.PathLike[str]) -> Path:
     return path
 
 
-def prepare_file(path: str | os.PathLike[str]) -> Path:
-    """Check that a file can be written later, before anything is computed; makes its folder.
-
-    Raises
-    ------
-    OutputError
-        If its folder cannot be written, or it is a folder or a device.
-    """
-    prepare_folder(Path(path).parent)
-    return _regular(path)
-
-
 def write_atomically(path: str | os.PathLike[str], write: Callable[[IO[Any]], object], *, binary: bool = False) -> None:
     """Write a file through a temporary one in the same folder and rename it: readers see the old content or the new.
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Any, final
 
 from ..files import prepare_folder, write_atomically
 from .canonical import decode_record
@@ -229,4 +229,3 @@ def _write_parquet(rows: Sequence[Row], path: Path) -> None:
 
 
 _WRITERS: dict[str, Any] = {"csv": _write_csv, "jsonl": _write_jsonl, "parquet": _write_parquet}
-Format = Literal["csv", "jsonl", "parquet"]
