@@ -5,9 +5,9 @@ import os
 import platform
 import secrets
 import shlex
+import stat
 import subprocess
 import sys
-import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator

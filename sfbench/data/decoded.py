@@ -34,7 +34,7 @@ def recall(entry: DataSet, split: Split, folder: Path) -> Items | None:
         with zipfile.ZipFile(stream) as members:
             size = sum(member.file_size for member in members.infolist())
         if size > _LARGEST:
-            raise DataError(f"it would decompress to {size} bytes, more than the {_LARGEST} that it may")  # noqa: TRY301
+            raise DataError(f"it would decompress to {size} bytes, more than the {_LARGEST} that it may")
         with np.load(stream, allow_pickle=False) as kept:
             if str(kept["recipe"]) != _recipe(entry):
                 return None

@@ -6,7 +6,6 @@ that ends with its process lets one process at a time fetch a data set; those th
 """
 
 import io
-import os
 import shutil
 import subprocess
 import sys

@@ -101,7 +101,7 @@ def test_waiting_is_said_and_ends(client, own_cache, monkeypatch):
     with (
         file_lock(own_cache / "fake.lock", 1.0, pytest.fail),
         pytest.warns(UserWarning, match="another process fetches 'fake'"),
-        pytest.raises(DataUnavailable, match="another process has held .*fetch 'fake' again"),
+        pytest.raises(DataUnavailable, match=r"another process has held .*fetch 'fake' again"),
     ):
         fetch_data("fake")
 
