@@ -1,5 +1,5 @@
 """The command line: ``sfbench ...`` and ``python -m sfbench ...``."""
 
-from .app import app, main
+from .app import main
 
-__all__ = ["app", "main"]
+__all__ = ["main"]

@@ -68,7 +68,7 @@ def doctor(as_json: Json = False) -> None:
     """Check the installation: versions, optional backends, BLAS, shadowed packages."""
     from ..files import provenance
 
-    checkout = (Path(__file__).resolve().parent.parent / "benchmarks").is_dir()
+    checkout = (Path(__file__).resolve().parents[2] / "benchmarks").is_dir()
     shadowed = _sentinel.shadowed((*_sentinel.OWN_PACKAGES, *(["benchmarks"] if checkout else [])))
     usable = set(available_solvers())
     missing = [name for name in known_solvers() if name not in usable]

@@ -165,10 +165,10 @@ def test_check_holds_every_bound_of_a_problem(capsys: Capture) -> None:
 def test_check_fails_where_a_bound_is_violated(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 
-    from sfbench import bounds
+    from sfbench.bounds import checks
 
-    honest = bounds.slow_rate
-    monkeypatch.setattr(bounds, "slow_rate", lambda *args: replace(honest(*args), value=1e-9))
+    honest = checks.slow_rate
+    monkeypatch.setattr(checks, "slow_rate", lambda *args: replace(honest(*args), value=1e-9))
     code, out, err = run(capsys, "check", "--problem", "shifted_gaussians", "--n", "50")
     assert code == 1
     assert err == ""

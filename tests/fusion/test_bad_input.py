@@ -51,7 +51,7 @@ def spoilt(value: float) -> np.ndarray:
         ({"t_min": "a"}, "t_min='a'"),
         ({"t_min": 6.0}, "need 0 < t_min <= t_max"),
         ({"t_max": np.inf}, "both finite"),
-        ({"n_nodes": 0}, "n_nodes must be at least 1"),
+        ({"n_nodes": 0}, "n_nodes must be an integer of at least 1"),
         ({"n_nodes": 2.5}, "n_nodes must be an integer of at least 1"),
         ({"n_nodes": True}, "an integer"),
         ({"n_nodes": 10**7}, "at most 4096"),
@@ -63,7 +63,7 @@ def spoilt(value: float) -> np.ndarray:
         ({"solver": "activ_set"}, "did you mean 'active_set'"),
         ({"tol": 0.0}, "tol must be positive"),
         ({"tol": np.nan}, "tol must be positive"),
-        ({"n_noise": 0}, "n_noise must be at least 1"),
+        ({"n_noise": 0}, "n_noise must be an integer of at least 1"),
         ({"objective": "x"}, "unknown objective 'x'"),
     ],
 )

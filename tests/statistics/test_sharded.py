@@ -233,9 +233,9 @@ def test_memory_does_not_grow_with_the_data(tmp_path: Path) -> None:
     del array
     program = (
         "import resource, numpy as np\n"
-        "from sfbench.experiments.gram_pass import stream_gram\n"
-        "from sfbench.experiments.sources import NpySource, pieces\n"
-        "from tests.experiments.example_models import build\n"
+        "from sfbench.statistics.sharded import stream_gram\n"
+        "from sfbench.statistics.files import NpySource, pieces\n"
+        "from tests.statistics.example_models import build\n"
         "from pathlib import Path\n"
         "models, settings = build(40)\n"
         "stream_gram(models, [np.zeros((20000, 40))], settings, rng=0)\n"

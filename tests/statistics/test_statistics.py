@@ -392,7 +392,7 @@ def test_bad_prefix_sizes_are_refused(sizes: list[int], reference: SyntheticProb
 def test_bad_settings_are_refused(reference: SyntheticProblem) -> None:
     for options, message in (
         ({"estimator": "stien"}, "unknown estimator 'stien'"),
-        ({"n_noise": 0}, "n_noise must be at least 1"),
+        ({"n_noise": 0}, "n_noise must be an integer of at least 1"),
         ({"n_noise": 1.5}, "n_noise must be an integer of at least 1, got 1.5"),
         ({"noise": "ambiant"}, "'reduced' or 'ambient', got 'ambiant'"),
         ({"dtype": np.int64}, "float32 or float64"),
