@@ -13,15 +13,15 @@ import numpy as np
 import scipy  # submodules load on first use
 from numpy.typing import ArrayLike
 
+from ._memory import refuse_huge
 from ._typing import Float64Array
-from ._validation import as_count, as_number, as_positive, as_simplex, refuse_huge
-from .embedded_mixture import EmbeddedMixture
+from ._validation import as_choice, as_count, as_number, as_positive, as_simplex
+from .embedded_mixture import EmbeddedMixture, Mixture
 from .errors import IntractableError, ShapeError, SyntheticError
 from .gaussian_mixture import GaussianMixture
 from .law import Law
 from .log_linear_pool import LogLinearPool
 from .problems import SyntheticProblem, family
-from .subspace import Mixture
 
 _CLOSED = "closed form"
 _MOST_AUXILIARIES = 10_000
@@ -103,10 +103,8 @@ def paper_mixture_1d(
     coordinates are then divided by ``scale``. ``target="barycenter"`` replaces the published target by the pool of the
     auxiliaries at ``weights``.
     """
-    if space not in ("raw", "aligned"):
-        raise SyntheticError(f"space must be 'raw' or 'aligned', got {space!r}")
-    if target not in ("mixture", "barycenter"):
-        raise SyntheticError(f"target must be 'mixture' or 'barycenter', got {target!r}")
+    as_choice("space", space, ("raw", "aligned"))
+    as_choice("target", target, ("mixture", "barycenter"))
     true = as_simplex(weights, 2)
     laws = [
         GaussianMixture([0.6, 0.4], [[-6.0], [6.0]], 0.64),
@@ -147,8 +145,7 @@ def embedded_mixture(
     rank, d, k, m = as_count("rank", rank), as_count("d", d), _auxiliary_count(k), as_count("m", m)
     if rank > 2:
         raise SyntheticError(f"rank must be 1 or 2 for exact quadrature, got {rank}; see random_mixtures")
-    if target not in ("mixture", "barycenter"):
-        raise SyntheticError(f"target must be 'mixture' or 'barycenter', got {target!r}")
+    as_choice("target", target, ("mixture", "barycenter"))
     true = _interior_weights(k, weights, rng)
     cores = [_random_mixture(m, rank, rng) for _ in range(k + 1)]
     frame = _frame(d, rank, rng, "rank")
@@ -205,8 +202,7 @@ def random_mixtures(
     and bounded Monte Carlo for total variation, with intervals.
     """
     k, d, m = _auxiliary_count(k), as_count("d", d), as_count("m", m)
-    if covariance not in ("isotropic", "diagonal", "full"):
-        raise SyntheticError(f"covariance must be 'isotropic', 'diagonal' or 'full', got {covariance!r}")
+    as_choice("covariance", covariance, ("isotropic", "diagonal", "full"))
     refuse_huge("the covariances" if covariance == "full" else "the means", k, m, d, d if covariance == "full" else 1)
     true = _interior_weights(k, weights, rng)
     auxiliaries = tuple(_random_mixture(m, d, rng, covariance, reach=4.0 / np.sqrt(d)) for _ in range(k))

@@ -9,10 +9,11 @@ from numpy.typing import ArrayLike
 
 from ._typing import Float64Array, SeedLike
 from ._validation import as_generator, close_matches
+from .embedded_mixture import Mixture
 from .errors import ShapeError, SyntheticError
 from .law import Law
 from .log_linear_pool import LogLinearPool
-from .subspace import Mixture, Subspace, common_subspace
+from .subspace import Subspace, common_subspace
 
 
 @final
@@ -60,7 +61,7 @@ class SyntheticProblem:
 
     def subspace(self) -> Subspace | None:
         """Where target and auxiliaries differ: the last core is the target's if the target is a mixture."""
-        return common_subspace((*self.auxiliaries, *pool_components(self.target)))
+        return common_subspace((*self.auxiliaries, self.target))
 
     def barycenter(self, weights: ArrayLike) -> Law:
         """The KL barycenter ``p_w``: a mixture when it is one exactly, else a pool."""
@@ -70,13 +71,6 @@ class SyntheticProblem:
     def __repr__(self) -> str:
         inner = ", ".join(f"{key}={value!r}" for key, value in self.params.items())
         return f"SyntheticProblem({self.name!r}, {inner})"
-
-
-def pool_components(law: Law) -> tuple[Mixture, ...]:
-    """The mixtures that a law is built from."""
-    if isinstance(law, LogLinearPool):
-        return law.components
-    return (law,)  # type: ignore[return-value]  # a SyntheticProblem's target is a mixture or a pool
 
 
 Family = Callable[..., SyntheticProblem]
@@ -102,7 +96,7 @@ def problem_parameters(name: str) -> dict[str, Any]:
     UnknownNameError
         For an unknown family; lists close matches.
     """
-    if name not in _FAMILIES:
+    if not isinstance(name, str) or name not in _FAMILIES:
         raise close_matches(name, _FAMILIES, "problem")
     return {key: p.default for key, p in signature(_FAMILIES[name]).parameters.items() if key != "rng"}
 

@@ -7,7 +7,7 @@ import numpy as np
 import scipy  # submodules load on first use
 
 from synthetic import EmbeddedMixture, GaussianMixture, Law, LogLinearPool, UnknownNameError, common_subspace
-from synthetic.subspace import Mixture
+from synthetic.embedded_mixture import Mixture
 
 from .._typing import Float64Array
 from ..errors import ModelError
