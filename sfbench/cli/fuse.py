@@ -14,8 +14,6 @@ from ..errors import GramError
 from ..fusion import fuse
 from ..metrics import kl_divergence, total_variation
 from ..processes import ForwardProcess
-from ..statistics.population import population_gram
-from ..times import time_grid
 from .common import PROCESSES, Json, build_problem, print_table, process_named
 
 _LABELS = {
@@ -83,13 +81,9 @@ def _certificate(
     """The certificate of the run where the problem's population statistics are known; else the reason."""
     final = process.horizon if t_max is None else t_max
     try:
-        population = population_gram(problem, process=process, grid=time_grid(t_min, final, 32))
-        mismatch = bounds.prior_mismatch(problem.target, process, final)
+        certificate = bounds.certificate(problem, weights, process=process, t_min=t_min, t_max=final)
     except (IntractableError, GramError) as error:
         return {"certificate": {"unavailable": str(error)}}
-    if population.c is None:
-        return {"certificate": {"unavailable": "the objective's constant is not known for this target"}}
-    certificate = bounds.instance_certificate(population.value(weights), mismatch)
     tv = bounds.total_variation_certificate(certificate)
     return {"certificate_kl_target_to_fused": certificate.value, "certificate_tv_target_to_fused": tv.value}
 
