@@ -20,7 +20,8 @@ from .estimate import Estimate
 from .gaussian_mixture import GaussianMixture
 from .law import ComposedLaw, DiffusableLaw, Law
 from .log_linear_pool import LogLinearPool, arithmetic_mixture
-from .problems import SyntheticProblem, known_problems, make_problem, problem_parameters
+from .problems import SyntheticProblem
+from .registry import family, known_problems, load_families, make_problem, problem_parameters
 from .subspace import Subspace, common_subspace
 
 __all__ = [
@@ -44,7 +45,9 @@ __all__ = [
     "UnknownNameError",
     "arithmetic_mixture",
     "common_subspace",
+    "family",
     "known_problems",
+    "load_families",
     "make_problem",
     "problem_parameters",
 ]
