@@ -8,11 +8,11 @@ from typing import Any, final
 import numpy as np
 
 from sfbench import OrnsteinUhlenbeck, bounds
-from sfbench.gram import Contributions, ScoreGram
-from sfbench.grids import time_grid
 from sfbench.metrics import kl_divergence, total_variation
-from sfbench.population import population_gram
-from sfbench.statistics import ESTIMATORS, Estimator, GramSettings, score_gram, simulated_grams
+from sfbench.statistics.gram import Contributions, ScoreGram
+from sfbench.statistics.passes import ESTIMATORS, Estimator, GramSettings, score_gram, simulated_grams
+from sfbench.statistics.population import population_gram
+from sfbench.times import time_grid
 from solvers import SolverResult, solve
 from synthetic import Estimate, GaussianMixture, IntractableError, Law, SyntheticProblem, make_problem
 

@@ -18,7 +18,7 @@ from sfbench.baselines.published_fusion import published_fusion
 from sfbench.experiments import study_folder
 from sfbench.metrics import wasserstein_1d
 from sfbench.metrics.from_samples import mode_mass_error, total_variation_floor, total_variation_from_samples
-from sfbench.metrics.reduction import cdf
+from sfbench.metrics.law_pairs import cdf
 from sfbench.nets import (
     NetworkScore,
     TrainingSettings,
@@ -30,7 +30,7 @@ from sfbench.nets import (
 from sfbench.processes import VarianceExploding
 from sfbench.sampling import TrustWarning
 from sfbench.scores import ScoreModel
-from sfbench.time_steps import time_steps
+from sfbench.times import time_steps
 from solvers import solve
 from synthetic import GaussianMixture, SyntheticProblem, make_problem
 

@@ -15,10 +15,8 @@ import numpy as np
 
 from sfbench.baselines import parameter_average, superdiff
 from sfbench.bounds import instance_certificate, prior_mismatch
-from sfbench.grids import time_grid
 from sfbench.laws import GridDensity, fokker_planck_1d
 from sfbench.metrics.from_samples import total_variation_floor, total_variation_from_samples
-from sfbench.population import population_gram
 from sfbench.processes import OrnsteinUhlenbeck
 from sfbench.sampling import (
     CorrectedSampler,
@@ -33,7 +31,8 @@ from sfbench.sampling import (
     sample,
 )
 from sfbench.scores import FusedScore
-from sfbench.time_steps import time_steps
+from sfbench.statistics.population import population_gram
+from sfbench.times import time_grid, time_steps
 from synthetic import GaussianMixture, LogLinearPool, SyntheticProblem, arithmetic_mixture, make_problem
 
 from .sampling_checks import (

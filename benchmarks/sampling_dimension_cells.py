@@ -8,13 +8,12 @@ from typing import final
 
 import numpy as np
 
-from sfbench.product_score import ProductScore
 from sfbench.sampling import CorrectedSampler, FusedSampler
 from sfbench.sampling.api import FEWEST_FOUNDERS
 from sfbench.sampling.moves import LangevinMoves
 from sfbench.sampling.particles import Blocks, Particles
 from sfbench.sampling.resampling import normalised, systematic
-from sfbench.scores import AnalyticScore, FusedScore
+from sfbench.scores import AnalyticScore, FusedScore, ProductScore
 from synthetic import EmbeddedMixture, GaussianMixture, LogLinearPool
 
 from .sampling_cells import PROCESS, reference_problem, run_quietly

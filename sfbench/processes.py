@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike
 
 from synthetic import GaussianMixture
 
-from ._random import as_generator
 from ._typing import Float64Array, SeedLike
+from ._validation import as_generator
 from .errors import GridError
 
 _REAL = int | float | np.integer | np.floating
@@ -61,6 +61,22 @@ class ForwardProcess(ABC):
         """``log(alpha_t^2 / sigma_t^2)``, strictly decreasing in t."""
         return np.asarray(2.0 * (np.log(self.alpha(t)) - np.log(self.sigma(t))))
 
+    def time_at(self, log_snr: ArrayLike) -> Float64Array:
+        """The times at which the log signal-to-noise ratio takes the given values: the inverse of :meth:`log_snr`.
+
+        Bisection in log t between ``1e-26`` and 4 times the horizon, where a process may end earlier (there its ratio
+        is not a number); processes with a closed form override it. Values out of reach give the end of that range.
+        """
+        wanted = np.asarray(log_snr, dtype=np.float64)
+        low = np.full(wanted.shape, np.log(self.horizon) - 60.0)
+        high = np.full(wanted.shape, np.log(self.horizon) + np.log(4.0))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            for _ in range(60):  # 62 units of log t over 2^60: below the spacing of floats
+                middle = 0.5 * (low + high)
+                earlier = self.log_snr(np.exp(middle)) > wanted  # NaN beyond the end: not earlier
+                low, high = np.where(earlier, middle, low), np.where(earlier, high, middle)
+        return np.asarray(np.exp(0.5 * (low + high)))
+
     def perturb(self, x0: Float64Array, t: float, *, rng: SeedLike = None) -> tuple[Float64Array, Float64Array]:
         """Draw ``x_t = alpha_t x_0 + sigma_t z`` and return it with the standard normal z, both (n, d)."""
         z = as_generator(rng).standard_normal(x0.shape)
@@ -84,6 +100,10 @@ class OrnsteinUhlenbeck(ForwardProcess):
     def sigma(self, t: ArrayLike) -> Float64Array:
         """``sqrt(1 - exp(-2t))``."""
         return np.sqrt(-np.expm1(-2.0 * np.asarray(t, dtype=np.float64)))
+
+    def time_at(self, log_snr: ArrayLike) -> Float64Array:
+        """``log(1 + exp(-log_snr)) / 2``."""
+        return np.asarray(0.5 * np.logaddexp(0.0, -np.asarray(log_snr, dtype=np.float64)))
 
     def f(self, t: ArrayLike) -> Float64Array:
         """``-1``."""
@@ -127,6 +147,12 @@ class VariancePreserving(ForwardProcess):
     def sigma(self, t: ArrayLike) -> Float64Array:
         """``sqrt(1 - alpha^2)``."""
         return np.sqrt(-np.expm1(-self._integral(t)))
+
+    def time_at(self, log_snr: ArrayLike) -> Float64Array:
+        """The positive root of ``beta_min t + (beta_max - beta_min) t^2 / 2 = log(1 + exp(-log_snr))``."""
+        integral = np.logaddexp(0.0, -np.asarray(log_snr, dtype=np.float64))
+        slope = self.beta_max - self.beta_min
+        return np.asarray(2.0 * integral / (self.beta_min + np.sqrt(self.beta_min**2 + 2.0 * slope * integral)))
 
     def _beta(self, t: ArrayLike) -> Float64Array:
         return np.asarray(self.beta_min + (self.beta_max - self.beta_min) * np.asarray(t, dtype=np.float64))
@@ -175,6 +201,11 @@ class VarianceExploding(ForwardProcess):
         """``sqrt((sigma^(2t) - 1) / (2 log sigma))``."""
         log_base = np.log(self.base)
         return np.asarray(np.sqrt(np.expm1(2.0 * log_base * np.asarray(t, dtype=np.float64)) / (2.0 * log_base)))
+
+    def time_at(self, log_snr: ArrayLike) -> Float64Array:
+        """``log(1 + 2 log(base) exp(-log_snr)) / (2 log base)``."""
+        rate = 2.0 * np.log(self.base)
+        return np.asarray(np.log1p(rate * np.exp(-np.asarray(log_snr, dtype=np.float64))) / rate)
 
     def f(self, t: ArrayLike) -> Float64Array:
         """``0``."""

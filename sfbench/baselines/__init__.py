@@ -9,7 +9,7 @@ SuperDiff OR, AND      composition by densities estimated on the fly: :func:`sup
 =====================  ==================================================================================
 """
 
-from .parameter_average import parameter_average
-from .superdiff import superdiff
+from .law_parameters import parameter_average
+from .superposition import superdiff
 
 __all__ = ["parameter_average", "superdiff"]

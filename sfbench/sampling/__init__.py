@@ -5,12 +5,17 @@ probability flow (another one), and the KL barycenter ``p_w`` (which needs weigh
 and its result names the one it holds.
 """
 
+from typing import TYPE_CHECKING
+
+from .._lazy import lazy_names
 from .api import sample
 from .errors import DivergenceError, DivergenceWarning, TrustWarning
 from .integrators import AdaptiveFlow, EulerMaruyama, Exponential, Heun, Integrator, PredictorCorrector
-from .path_likelihood import PathRatios, ScoreLikelihoodFit, fit_from_scores, path_ratios
 from .result import Diagnostics, SampleResult
 from .samplers import CorrectedSampler, FlowSampler, FusedSampler, known_integrators
+
+if TYPE_CHECKING:
+    from ..fusion.from_paths import PathRatios, ScoreLikelihoodFit, fit_from_scores, path_ratios
 
 __all__ = [
     "AdaptiveFlow",
@@ -34,3 +39,6 @@ __all__ = [
     "path_ratios",
     "sample",
 ]
+
+# Fitting stands above this package; the names stay reachable here.
+__getattr__, __dir__ = lazy_names(__name__, dict.fromkeys(__all__, "..fusion"))

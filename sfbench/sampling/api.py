@@ -11,12 +11,12 @@ from numpy.typing import DTypeLike
 
 from synthetic import DiffusableLaw, Estimate
 
-from .._random import as_generator
 from .._typing import Float64Array, FloatArray, SeedLike
+from .._validation import as_generator
 from ..errors import ModelError, ProcessMismatchError, SfbenchError
 from ..processes import ForwardProcess
 from ..scores import AnalyticScore, FusedScore, ScoreModel
-from ..time_steps import TimeSteps, time_steps
+from ..times import TimeSteps, time_steps
 from .corrected import Observer, ParticleRun, run_corrected
 from .errors import TrustWarning
 from .guard import CountedScore, Herd, tracked

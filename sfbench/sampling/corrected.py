@@ -29,7 +29,7 @@ from numpy.typing import DTypeLike
 
 from .._typing import Float64Array, FloatArray
 from ..scores import FusedScore
-from ..time_steps import TimeSteps
+from ..times import TimeSteps
 from .guard import CountedScore, Herd, all_finite
 from .integrators import AffineIntegrator
 from .lattice import LatticeNoise, islands

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from sfbench import cli
-from sfbench.cli_common import parameters
+from sfbench.cli.common import parameters
 from synthetic import known_problems, make_problem, problem_parameters
 
 Capture = pytest.CaptureFixture[str]
@@ -165,10 +165,10 @@ def test_check_holds_every_bound_of_a_problem(capsys: Capture) -> None:
 def test_check_fails_where_a_bound_is_violated(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 
-    from sfbench import bounds
+    from sfbench.bounds import checks
 
-    honest = bounds.slow_rate
-    monkeypatch.setattr(bounds, "slow_rate", lambda *args: replace(honest(*args), value=1e-9))
+    honest = checks.slow_rate
+    monkeypatch.setattr(checks, "slow_rate", lambda *args: replace(honest(*args), value=1e-9))
     code, out, err = run(capsys, "check", "--problem", "shifted_gaussians", "--n", "50")
     assert code == 1
     assert err == ""
@@ -283,7 +283,7 @@ def test_a_fault_of_the_program_is_one_line_too(capsys: Capture, monkeypatch: py
     def broken() -> Any:
         raise KeyError("lost")
 
-    monkeypatch.setattr("sfbench.cli.known_problems", broken)
+    monkeypatch.setattr("sfbench.cli.app.known_problems", broken)
     code, out, err = run(capsys, "problems")
     assert (code, out, err.count("\n")) == (70, "", 1)
     assert "internal error, please report it: KeyError: 'lost'" in err
@@ -299,7 +299,7 @@ def test_interruption_and_want_of_memory(
     def broken() -> Any:
         raise error
 
-    monkeypatch.setattr("sfbench.cli.known_problems", broken)
+    monkeypatch.setattr("sfbench.cli.app.known_problems", broken)
     found, _, err = run(capsys, "problems")
     assert found == code
     assert err.count("\n") == 1

@@ -9,8 +9,8 @@ from scipy.stats import multivariate_normal
 
 import sfbench
 from sfbench import bounds
-from sfbench.population import noised_pool
-from sfbench.statistics import ESTIMATORS, GramSettings
+from sfbench.statistics.passes import ESTIMATORS, GramSettings
+from sfbench.statistics.population import noised_pool
 from solvers import solve
 from synthetic import GaussianMixture, LogLinearPool, make_problem
 from synthetic.quadrature import cover

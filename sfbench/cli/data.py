@@ -1,0 +1,62 @@
+"""``sfbench data list | fetch NAME``: which data sets are here, and fetching one on request."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from .common import Json, print_table
+
+data_app = typer.Typer(
+    help="Data sets: list them, or fetch one through its registry's own client.", no_args_is_help=True
+)
+
+
+@data_app.command("list")
+def list_command(as_json: Json = False) -> None:
+    """List the data sets and whether they are on this machine."""
+    from ..data import DataError, DataUnavailable, known_data
+    from ..data.places import find_files, missing_module
+
+    rows: list[dict[str, Any]] = []
+    for name, entry in known_data().items():
+        try:
+            place, state = find_files(entry)[1], "here"
+            absent = missing_module(entry)
+            if absent is not None:
+                place, state = f"pip install {absent.install}", "needs a module"
+        except DataUnavailable:
+            place, state = f"sfbench data fetch {name}", "missing"
+            if not entry.archives and entry.installed is not None:
+                place = f"pip install {entry.installed[0]}"
+        except DataError as error:
+            place, state = str(error), "damaged"
+        rows.append(
+            {
+                "name": name,
+                "kind": entry.kind,
+                "state": state,
+                "where": place,
+                "description": entry.description,
+                "shape": list(entry.shape),
+                "splits": list(entry.splits),
+                "classes": list(entry.classes),
+                "groups": list(entry.groups),
+                "licence": entry.licence,
+                "redistributable": entry.redistributable,
+            }
+        )
+    if as_json:
+        print(json.dumps(rows))
+        return
+    columns = ["name", "kind", "state", "where", "description", "licence"]
+    print_table("Data sets", columns, [[str(row[key]) for key in columns] for row in rows])
+
+
+@data_app.command("fetch")
+def fetch_command(name: Annotated[str, typer.Argument(help="data set")], as_json: Json = False) -> None:
+    """Fetch a data set into the cache, verified; does nothing if it is here."""
+    from ..data import fetch_data
+
+    place = str(fetch_data(name))
+    print(json.dumps({"name": name, "where": place}) if as_json else f"{name}: {place}")
