@@ -1,4 +1,4 @@
-"""Laws, data and problems shared by the tests."""
+"""Laws, data and problems shared by the tests; tests marked `data` run when asked for (``pytest -m data``) only."""
 
 import pytest
 
@@ -31,3 +31,12 @@ def problem() -> SyntheticProblem:
 @pytest.fixture(scope="session")
 def fused(problem) -> FusedScore:
     return FusedScore(problem.auxiliaries, [0.5, 0.5], process=OrnsteinUhlenbeck())
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if "data" in config.option.markexpr.replace("not data", ""):
+        return
+    left_out = [item for item in items if item.get_closest_marker("data")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("data")]

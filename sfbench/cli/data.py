@@ -54,9 +54,18 @@ def list_command(as_json: Json = False) -> None:
 
 
 @data_app.command("fetch")
-def fetch_command(name: Annotated[str, typer.Argument(help="data set")], as_json: Json = False) -> None:
-    """Fetch a data set into the cache, verified; does nothing if it is here."""
-    from ..data import fetch_data
+def fetch_command(
+    names: Annotated[list[str], typer.Argument(help="data sets", metavar="NAME...")], as_json: Json = False
+) -> None:
+    """Fetch data sets into the cache, verified; does nothing for those that are here."""
+    from ..data import data_entry, fetch_data
 
-    place = str(fetch_data(name))
-    print(json.dumps({"name": name, "where": place}) if as_json else f"{name}: {place}")
+    for name in names:
+        data_entry(name)  # an unknown name is refused before anything is fetched
+    rows = []
+    for name in names:
+        rows.append({"name": name, "where": str(fetch_data(name))})
+        if not as_json:
+            print(f"{name}: {rows[-1]['where']}")
+    if as_json:
+        print(json.dumps(rows))
