@@ -32,7 +32,7 @@ from sfbench.sampling import TrustWarning
 from sfbench.scores import ScoreModel
 from sfbench.times import time_steps
 from solvers import solve
-from synthetic import GaussianMixture, SyntheticProblem, make_problem
+from synthetic import GaussianMixture, SyntheticProblem, as_gaussian_mixture, make_problem
 
 from .networks import NetworkRef, device, load_network, reference
 from .study import Row, study_cells
@@ -133,15 +133,15 @@ def problem() -> SyntheticProblem:
 
 def law(i: int) -> GaussianMixture:
     """Law of auxiliary i."""
-    found = problem().auxiliaries[i]
-    assert isinstance(found, GaussianMixture)
+    found = as_gaussian_mixture(problem().auxiliaries[i])
+    assert found is not None
     return found
 
 
 def target() -> GaussianMixture:
     """The published target."""
-    found = problem().target
-    assert isinstance(found, GaussianMixture)
+    found = as_gaussian_mixture(problem().target)
+    assert found is not None
     return found
 
 

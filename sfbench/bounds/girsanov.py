@@ -11,14 +11,12 @@ import numpy as np
 import scipy  # submodules load on first use
 from numpy.typing import ArrayLike
 
-from synthetic import Estimate, GaussianMixture, Law, LogLinearPool, SyntheticProblem
+from synthetic import Estimate, GaussianMixture, Law, SyntheticProblem, common_subspace
 from synthetic.quadrature import cover
-from synthetic.subspace import common_subspace
 
 from .._validation import as_number, as_weights, as_window
 from ..errors import GramError, GridError
 from ..metrics import kl_divergence
-from ..metrics.law_pairs import mixtures_of
 from ..processes import ForwardProcess
 from ..statistics import population_gram
 from ..times import TimeGrid
@@ -44,27 +42,21 @@ def prior_mismatch(target: Law, process: ForwardProcess, t_max: float) -> Bound:
         raise GridError(f"t_max must be positive and finite, got {t_max!r}")
     alpha, sigma, std = float(process.alpha(t_max)), float(process.sigma(t_max)), process.prior_std(t_max)
     label = f"KL(q_T || prior) at T={t_max:g}"
-    mixtures = mixtures_of(target)
-    if not isinstance(target, LogLinearPool) and mixtures:
-        noised = mixtures[0].diffuse(alpha, sigma)
-        if isinstance(noised, GaussianMixture):
-            pieces = [
-                w * kl_divergence(_component(noised, j), process.prior(noised.dim, t_max)).value
-                for j, w in enumerate(noised.weights)
-                if w > 0
-            ]
-            return Bound(max(float(sum(pieces)), 0.0), label, "upper", ("convexity of KL over mixture components",))
-        core = noised.core.affine(1.0, noised.frame.T @ noised.shift)  # the prior is centred in R^d
+    mixture = target.as_mixture() if hasattr(target, "as_mixture") else None
+    if mixture is not None:
+        noised = mixture.diffuse(alpha, sigma)
+        core, subspace, outside = noised.core, noised.subspace, 0.0
+        if subspace is not None and subspace.variance is not None:  # the prior is centred in R^d
+            inside = subspace.frame.T @ subspace.shift
+            core, rest = core.affine(1.0, inside), subspace.shift - subspace.frame @ inside
+            outside = _isotropic_kl(subspace.variance, float(rest @ rest), std**2, noised.dim - core.dim)
         pieces = [
             w * kl_divergence(_component(core, j), process.prior(core.dim, t_max)).value
             for j, w in enumerate(core.weights)
             if w > 0
         ]
-        rest = noised.shift - noised.frame @ (noised.frame.T @ noised.shift)
-        outside = _isotropic_kl(noised.variance, float(rest @ rest), std**2, noised.dim - core.dim)
-        return Bound(
-            max(float(sum(pieces)) + outside, 0.0), label, "upper", ("convexity of KL over mixture components",)
-        )
+        value = max(float(sum(pieces)) + outside, 0.0)
+        return Bound(value, label, "upper", ("convexity of KL over mixture components",))
     second, dim = _second_moment(target), target.dim
     value = _isotropic_kl(sigma**2, alpha**2 * second, std**2, dim)
     return Bound(max(value, 0.0), label, "upper", ("convexity of KL over x_0", "second moment by quadrature"))
@@ -82,11 +74,11 @@ def _isotropic_kl(variance: float, mean_square: float, prior_variance: float, di
 
 def _second_moment(target: Law) -> float:
     """``E|x|^2`` of a pool of rank at most 2, by quadrature in its core and exactly in the complement."""
-    subspace = common_subspace(mixtures_of(target)) if isinstance(target, LogLinearPool) else None
-    if subspace is None or not isinstance(target, LogLinearPool) or subspace.rank > 2:
+    subspace = common_subspace([target])
+    if subspace is None or subspace.rank > 2:
         raise GramError("the prior mismatch of this target needs a mixture, or a pool of rank at most 2")
-    core = LogLinearPool(subspace.cores, target.weights)
-    grid = cover(subspace.cores)
+    core = subspace.core_of(target)
+    grid = cover([core])
     mass = np.exp(core.log_prob(grid.nodes)) * grid.cell
     points = grid.nodes @ subspace.frame.T + subspace.shift
     inside = float(mass @ np.einsum("nd,nd->n", points, points))

@@ -15,7 +15,7 @@ import numpy as np
 import scipy
 from numpy.typing import ArrayLike
 
-from synthetic import GaussianMixture
+from synthetic import GaussianMixture, as_gaussian_mixture
 
 from .._typing import Float64Array
 from .._validation import as_weights, as_window
@@ -61,7 +61,8 @@ def affine_fused_law(
         raise GridError(f"need 0 < t_min < t_max, both finite; got t_min={t_min!r}, t_max={start!r}")
     w = FusedScore(auxiliaries, weights, process=process).weights  # checks weights and dimensions
     for i, law in enumerate(auxiliaries):
-        if not isinstance(law, GaussianMixture) or law.n_components != 1:
+        mixture = as_gaussian_mixture(law)
+        if mixture is None or mixture.n_components != 1:
             raise ModelError(f"auxiliaries[{i}] is {law!r}, no Gaussian: its fused law is not affine; see fused_law")
     d = auxiliaries[0].dim
     means = np.stack([law.means[0] for law in auxiliaries])

@@ -4,7 +4,7 @@ import numpy as np
 import scipy  # submodules load on first use
 from numpy.typing import ArrayLike
 
-from synthetic import Estimate, GaussianMixture
+from synthetic import Estimate, GaussianMixture, as_gaussian_mixture
 
 from ..errors import ModelError
 from .law_pairs import breakpoints, cdf, crossings, panel_rule
@@ -29,9 +29,10 @@ def wasserstein_1d(p: ArrayLike | GaussianMixture, q: ArrayLike | GaussianMixtur
     ModelError
         For a law and a sample, a law not on the line, or a sample that is empty, not finite or not of shape (n,).
     """
-    if isinstance(p, GaussianMixture) and isinstance(q, GaussianMixture):
-        return _between_laws(p, q)
-    if isinstance(p, GaussianMixture) or isinstance(q, GaussianMixture):
+    law_p, law_q = as_gaussian_mixture(p), as_gaussian_mixture(q)
+    if law_p is not None and law_q is not None:
+        return _between_laws(law_p, law_q)
+    if law_p is not None or law_q is not None:
         raise ModelError("give two laws or two samples; draw from the law first (law.sample(n, rng=...))")
     samples = []
     for name, value in (("p", p), ("q", q)):
