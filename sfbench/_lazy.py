@@ -59,9 +59,7 @@ class Registry(Generic[T]):
             If the name is built in, or not a string.
         """
         if not isinstance(name, str) or name in self.builtin:
-            raise SfbenchError(
-                f"{self.noun} {name!r} cannot be registered: a name must be a string that is not built in"
-            )
+            raise SfbenchError(f"{self.noun} {name!r} cannot be registered: a name is a string that is not built in")
         self.own[name] = item
         return item
 

@@ -9,7 +9,7 @@ name                       process
 ``variance_exploding``     geometric sigma on [0, 1]
 ``karras``                 ``sigma = t`` (EDM)
 ``flow_matching``          ``alpha = 1 - t, sigma = t``
-``cosine``                 ``alpha = cos(pi t/2), sigma = sin(pi t/2)``
+``cosine``                 the cosine schedule of Nichol and Dhariwal
 ``ddpm``                   DDPM's table of 1000 linear betas (:func:`from_betas`)
 ``stable_diffusion``       the table that Stable Diffusion was trained with
 =========================  =======================================================================

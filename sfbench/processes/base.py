@@ -2,10 +2,10 @@ r"""The interface of forward noising processes.
 
 A linear SDE ``dX = f(t) X dt + g(t) dW`` started at ``X_0`` has Gaussian transition laws
 
-    X_t | X_0  ~  N(alpha_t X_0, sigma_t^2 I),       f = (log alpha)',   g^2 = (sigma^2)' - 2 f sigma^2 = -lambda' sigma^2,
+    X_t | X_0 ~ N(alpha_t X_0, sigma_t^2 I),    f = (log alpha)',    g^2 = (sigma^2)' - 2 f sigma^2 = -lambda' sigma^2,
 
-with ``lambda = log(alpha^2 / sigma^2)`` the log signal-to-noise ratio. Samplers and grids work in lambda, so f and g may
-be singular at the ends. Times are floats or arrays; every method is elementwise in t.
+with ``lambda = log(alpha^2 / sigma^2)`` the log signal-to-noise ratio. Samplers and grids work in lambda, so f and g
+may be singular at the ends. Times are floats or arrays; every method is elementwise in t.
 """
 
 from abc import ABC, abstractmethod

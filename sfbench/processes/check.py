@@ -104,8 +104,8 @@ def _agree(
         at = int(np.argmax(off))
         shown = f"{name}^2" if name == "g" else name
         raise GridError(
-            f"{_name(process)}.{name} contradicts alpha and sigma: it must be {what}; at t = {times[at]:.4g} {shown} is "
-            f"{found[at]:.6g} and should be {expected[at]:.6g}"
+            f"{_name(process)}.{name} contradicts alpha and sigma: it must be {what}; at t = {times[at]:.4g} {shown} "
+            f"is {found[at]:.6g} and should be {expected[at]:.6g}"
         )
 
 

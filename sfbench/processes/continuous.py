@@ -107,8 +107,9 @@ class VariancePreserving(ForwardProcess):
 @final
 @dataclass(frozen=True)
 class SubVariancePreserving(ForwardProcess):
-    """``dX = -beta/2 X dt + sqrt(beta (1 - exp(-2 B))) dW``, ``B = int_0^t beta``: alpha = exp(-B/2), sigma = 1 - exp(-B)
-    (Song et al. 2021), with beta as in :class:`VariancePreserving`.
+    """``dX = -beta/2 X dt + sqrt(beta (1 - exp(-2 B))) dW``, ``B = int_0^t beta`` (Song et al. 2021).
+
+    ``alpha = exp(-B/2)``, ``sigma = 1 - exp(-B)``, with beta as in :class:`VariancePreserving`.
     """
 
     beta_min: float = 0.1
@@ -249,20 +250,20 @@ class FlowMatching(ForwardProcess):
 
     Parameters
     ----------
-    horizon_ : float
+    end : float
         Final time below 1, at which ``1 - horizon`` of the signal is left.
     """
 
-    horizon_: float = 0.999
+    end: float = 0.999
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.horizon_, _REAL) and 0 < self.horizon_ < 1):
-            raise GridError(f"the horizon of flow matching must lie strictly between 0 and 1, got {self.horizon_!r}")
+        if not (isinstance(self.end, _REAL) and 0 < self.end < 1):
+            raise GridError(f"the horizon of flow matching must lie strictly between 0 and 1, got {self.end!r}")
 
     @property
     def horizon(self) -> float:
-        """The final time, .999 by default."""
-        return float(self.horizon_)
+        """The final time, 0.999 by default."""
+        return float(self.end)
 
     def alpha(self, t: ArrayLike) -> Float64Array:
         """``1 - t``."""

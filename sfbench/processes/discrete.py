@@ -1,13 +1,15 @@
 r"""Processes from tables: the discrete schedules that most published networks were trained with.
 
-A table of ``beta_1 ... beta_N`` gives ``alpha_bar_i = prod_{j <= i} (1 - beta_j)`` at the times ``t_i = i / N``; between
-them ``log alpha`` and the log signal-to-noise ratio lambda are monotone cubic interpolants (Fritsch-Carlson), and
+A table of ``beta_1 ... beta_N`` gives ``alpha_bar_i = prod_{j <= i} (1 - beta_j)`` at the times ``t_i = i/N``. Between
+them the log signal-to-noise ratio lambda is the monotone cubic interpolant in log t (Fritsch and Carlson 1980), and
 
-    f = (log alpha)',      g^2 = -lambda' sigma^2,
+    alpha^2 = 1/(1 + exp(-lambda)),      f = lambda' sigma^2 / 2,      g^2 = -lambda' sigma^2,
 
 so a network's own timestep i (0 ... N - 1) is the time ``(i + 1) / N``, exactly.
 """
 
+import math
+import zlib
 from dataclasses import dataclass, field
 from typing import Any, Literal, final
 
@@ -52,7 +54,7 @@ class Tabulated(ForwardProcess):
         log_bar = np.concatenate([-first * early, np.log(kept)])
         at = np.log(np.concatenate([early, times]))
         log_snr = log_bar - np.log(-np.expm1(log_bar))
-        curve = scipy.interpolate.PchipInterpolator(at, log_snr, extrapolate=True)
+        curve = scipy.interpolate.PchipInterpolator(at, log_snr)
         object.__setattr__(self, "alpha_bar", tuple(table.tolist()))
         object.__setattr__(self, "_curve", (curve, curve.derivative(), float(at[0]), float(times[-1])))
 
@@ -70,20 +72,24 @@ class Tabulated(ForwardProcess):
         """The last time with any signal: 1, or ``1 - 1/N`` for zero terminal signal."""
         return float(self._curve[3])
 
-    def log_snr(self, t: ArrayLike) -> Float64Array:
-        """The interpolated log signal-to-noise ratio; like ``-log t`` before the table."""
-        curve, _, first, _ = self._curve
-        with np.errstate(divide="ignore"):
-            log_t = np.log(as_times(t))
-        return np.asarray(np.where(log_t < first, curve(first) + (first - log_t), curve(np.maximum(log_t, first))))
-
-    def _slope(self, t: ArrayLike) -> Float64Array:
-        """``lambda'(t)``."""
-        _, slope, first, _ = self._curve
+    def _at(self, t: ArrayLike) -> tuple[Float64Array, Float64Array, Float64Array]:
+        """Time, log time cut to the table, and what was cut off: beyond its ends lambda is linear in log t."""
         time = as_times(t)
         with np.errstate(divide="ignore"):
             log_t = np.log(time)
-        return np.asarray(np.where(log_t < first, -1.0, slope(np.maximum(log_t, first))) / time)
+        inside = np.clip(log_t, self._curve[2], math.log(self._curve[3]))
+        return time, inside, np.asarray(log_t - inside)
+
+    def log_snr(self, t: ArrayLike) -> Float64Array:
+        """The interpolated log signal-to-noise ratio."""
+        curve, slope, *_ = self._curve
+        _, inside, beyond = self._at(t)
+        return np.asarray(curve(inside) + slope(inside) * beyond)
+
+    def _slope(self, t: ArrayLike) -> Float64Array:
+        """``lambda'(t)``."""
+        time, inside, _ = self._at(t)
+        return np.asarray(self._curve[1](inside) / time)
 
     def alpha(self, t: ArrayLike) -> Float64Array:
         """``sqrt(alpha_bar)``."""
@@ -106,8 +112,9 @@ class Tabulated(ForwardProcess):
         return 1.0
 
     def __repr__(self) -> str:
-        first, last = self.alpha_bar[0], self.alpha_bar[-1]
-        return f"Tabulated({self.n_timesteps} timesteps, alpha_bar from {first:.6g} to {last:.6g}, #{hash(self.alpha_bar) & 0xFFFF:04x})"
+        ends = f"alpha_bar from {self.alpha_bar[0]:.6g} to {self.alpha_bar[-1]:.6g}"
+        digest = zlib.crc32(np.asarray(self.alpha_bar).tobytes())
+        return f"Tabulated({self.n_timesteps} timesteps, {ends}, #{digest:08x})"
 
 
 def from_betas(betas: ArrayLike, *, zero_terminal_snr: bool = False) -> Tabulated:
@@ -157,47 +164,53 @@ def beta_schedule(
 @final
 @dataclass(frozen=True)
 class Cosine(ForwardProcess):
-    r"""The cosine schedule in continuous time: ``alpha = cos(theta)``, ``sigma = sin(theta)``, theta linear in t.
+    """The cosine schedule (Nichol and Dhariwal 2021) in continuous time: ``alpha = cos(phi) / cos(phi(0))``.
 
-    ``theta = (t + s)/(1 + s) pi/2 - theta_0`` scaled so that theta(0) = 0: exactly no noise at t = 0, as in the table of
-    Nichol and Dhariwal (2021) to its offset s. The signal vanishes at t = 1, so the horizon lies before it.
+    ``phi = (t + s)/(1 + s) pi/2``. The signal vanishes at t = 1, so the horizon lies before it.
+
+    Parameters
+    ----------
+    s : float
+        Offset that keeps the first steps from being too small.
+    end : float
+        Final time below 1.
     """
 
-    horizon_: float = 0.999
+    s: float = 0.008
+    end: float = 0.999
 
     def __post_init__(self) -> None:
-        if not 0 < as_number("horizon", self.horizon_, GridError) < 1:
-            raise GridError(
-                f"the horizon of the cosine schedule must lie strictly between 0 and 1, got {self.horizon_!r}"
-            )
+        if not as_number("s", self.s, GridError) > 0:
+            raise GridError(f"s must be positive, got {self.s!r}")
+        if not 0 < as_number("end", self.end, GridError) < 1:
+            raise GridError(f"the end of the cosine schedule must lie strictly between 0 and 1, got {self.end!r}")
 
     @property
     def horizon(self) -> float:
-        """The final time, .999 by default."""
-        return float(self.horizon_)
+        """The final time, 0.999 by default."""
+        return float(self.end)
 
-    def _angle(self, t: ArrayLike) -> Float64Array:
-        return np.asarray(0.5 * np.pi * as_times(t))
+    @property
+    def _rate(self) -> float:
+        return 0.5 * float(np.pi) / (1.0 + self.s)
 
     def alpha(self, t: ArrayLike) -> Float64Array:
-        """``cos(pi t / 2)``."""
-        return np.asarray(np.cos(self._angle(t)))
+        """``cos(phi) / cos(phi(0))``."""
+        return np.asarray(np.cos(self._rate * (as_times(t) + self.s)) / np.cos(self._rate * self.s))
 
     def sigma(self, t: ArrayLike) -> Float64Array:
-        """``sin(pi t / 2)``."""
-        return np.asarray(np.sin(self._angle(t)))
-
-    def time_at(self, log_snr: ArrayLike) -> Float64Array:
-        """``2 / pi arctan(exp(-log_snr / 2))``."""
-        return np.asarray(np.arctan(np.exp(-0.5 * np.asarray(log_snr, dtype=np.float64))) * 2.0 / np.pi)
+        """``sqrt(1 - alpha^2)``, as ``sqrt(sin(phi - phi(0)) sin(phi + phi(0))) / cos(phi(0))``."""
+        time, rate = as_times(t), self._rate
+        product = np.sin(rate * time) * np.sin(rate * (time + 2.0 * self.s))
+        return np.asarray(np.sqrt(product) / np.cos(rate * self.s))
 
     def f(self, t: ArrayLike) -> Float64Array:
-        """``-pi/2 tan(pi t / 2)``."""
-        return np.asarray(-0.5 * np.pi * np.tan(self._angle(t)))
+        """``-phi' tan(phi)``."""
+        return np.asarray(-self._rate * np.tan(self._rate * (as_times(t) + self.s)))
 
     def g(self, t: ArrayLike) -> Float64Array:
-        """``sqrt(pi tan(pi t / 2))``."""
-        return np.sqrt(np.pi * np.tan(self._angle(t)))
+        """``sqrt(2 phi' tan(phi))``."""
+        return np.sqrt(-2.0 * self.f(t))
 
     def prior_std(self, t: float) -> float:
         """The stationary standard deviation, 1."""
