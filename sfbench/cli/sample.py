@@ -11,9 +11,10 @@ import typer
 from synthetic import Estimate, IntractableError, LogLinearPool
 
 from ..files import prepare_folder, write_atomically
+from ..processes import known_processes, make_process
 from ..sampling import CorrectedSampler, SampleResult, TrustWarning, sample
 from ..scores import FusedScore
-from .common import PROCESSES, Json, build_problem, process_named
+from .common import Json, build_problem
 
 
 def sample_command(
@@ -22,7 +23,7 @@ def sample_command(
     sampler: Annotated[str, typer.Option(help="fused (law P_w), corrected (barycenter p_w) or ode")] = "corrected",
     n: Annotated[int, typer.Option(help="number of points")] = 10_000,
     steps: Annotated[int | None, typer.Option(help="number of steps [default: the sampler's]")] = None,
-    process: Annotated[str, typer.Option(help=", ".join(PROCESSES))] = "ornstein_uhlenbeck",
+    process: Annotated[str, typer.Option(help=", ".join(known_processes()))] = "ornstein_uhlenbeck",
     param: Annotated[list[str] | None, typer.Option(help="problem parameter as name=value; repeat")] = None,
     seed: Annotated[int, typer.Option(help="seed of problem and noise")] = 0,
     out: Annotated[Path | None, typer.Option(help="write points and log weights to this .npz file")] = None,
@@ -30,7 +31,7 @@ def sample_command(
     as_json: Json = False,
 ) -> None:
     """Sample the fusion of a named problem's auxiliaries and report which law it is and whether to trust it."""
-    noising = process_named(process)
+    noising = make_process(process)
     if out is not None:  # before anything is computed
         if out.suffix != ".npz" or out.is_dir():
             raise ValueError(f"--out takes the name of an .npz file to write, got {str(out)!r}")

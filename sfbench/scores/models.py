@@ -16,7 +16,7 @@ from synthetic import DiffusableLaw
 
 from .._typing import Float64Array, FloatArray
 from ..errors import GridError, ModelError, ProcessMismatchError
-from ..processes import ForwardProcess
+from ..processes import ForwardProcess, check_process
 
 
 @runtime_checkable
@@ -141,8 +141,8 @@ class FusedScore:
 
 def as_score_models(models: Sequence[ScoreModel | DiffusableLaw], process: ForwardProcess) -> tuple[ScoreModel, ...]:
     """Turn laws into analytic scores and check that all models live in one dimension and belong to the process."""
-    if not isinstance(process, ForwardProcess):
-        raise ModelError(f"process must be a forward process such as OrnsteinUhlenbeck(), got {process!r}")
+    if not type(process).__module__.startswith("sfbench."):
+        check_process(process)
     if not isinstance(models, Iterable):
         raise ModelError(f"models must be a sequence of score models or laws, got a {type(models).__name__}")
     scores: list[ScoreModel] = []
