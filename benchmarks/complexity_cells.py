@@ -8,13 +8,21 @@ from typing import Any, final
 import numpy as np
 
 from sfbench import OrnsteinUhlenbeck, bounds
-from sfbench.gram import Contributions, ScoreGram
-from sfbench.grids import time_grid
 from sfbench.metrics import kl_divergence, total_variation
-from sfbench.population import population_gram
-from sfbench.statistics import ESTIMATORS, Estimator, GramSettings, score_gram, simulated_grams
+from sfbench.statistics.gram import Contributions, ScoreGram
+from sfbench.statistics.passes import ESTIMATORS, Estimator, GramSettings, score_gram, simulated_grams
+from sfbench.statistics.population import population_gram
+from sfbench.times import time_grid
 from solvers import SolverResult, solve
-from synthetic import Estimate, GaussianMixture, IntractableError, Law, SyntheticProblem, make_problem
+from synthetic import (
+    Estimate,
+    GaussianMixture,
+    IntractableError,
+    Law,
+    SyntheticProblem,
+    as_gaussian_mixture,
+    make_problem,
+)
 
 from .study import Row, cell_rng, study_cells
 
@@ -181,14 +189,15 @@ def _compare(exact: Truth, weights: np.ndarray, n: int, gap: float) -> Row:
 
 def exact_divergence(problem: SyntheticProblem, weights: np.ndarray) -> Estimate | None:
     """``KL(q_delta || P_w)`` in closed form where the fused law is Gaussian: commuting problems; else None."""
-    laws = [law for law in problem.auxiliaries if isinstance(law, GaussianMixture) and law.n_components == 1]
+    laws = [law for law in map(as_gaussian_mixture, problem.auxiliaries) if law is not None and law.n_components == 1]
     unit = len(laws) == problem.k and all(law.is_isotropic and law.spectrum.values[0, 0] == 1.0 for law in laws)
-    if not unit or not isinstance(problem.target, GaussianMixture):
+    target = as_gaussian_mixture(problem.target)
+    if not unit or target is None:
         return None
     process, (t_min, t_max) = OrnsteinUhlenbeck(), WINDOW
     means = np.stack([law.means[0] for law in laws])
     mean, variance = bounds.gaussian_fused_law(means, weights, process, t_min, t_max)
-    noised = problem.target.diffuse(float(process.alpha(t_min)), float(process.sigma(t_min)))
+    noised = target.diffuse(float(process.alpha(t_min)), float(process.sigma(t_min)))
     return kl_divergence(noised, GaussianMixture([1.0], mean[None], variance))
 
 

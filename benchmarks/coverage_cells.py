@@ -7,8 +7,8 @@ from typing import Any, final
 import numpy as np
 
 from sfbench import OrnsteinUhlenbeck, fuse
-from sfbench.grids import time_grid
-from sfbench.population import population_weights
+from sfbench.statistics.population import population_weights
+from sfbench.times import time_grid
 from synthetic import SyntheticProblem, make_problem
 
 from .study import Row, cell_rng, study_cells

@@ -21,7 +21,7 @@ from sfbench.laws.likelihood import log_likelihood
 from sfbench.nets import NetworkScore, TrainingSettings, inspect_windows
 from sfbench.sampling import TrustWarning
 from sfbench.scores import ScoreModel
-from sfbench.time_steps import time_steps
+from sfbench.times import time_steps
 
 from .digits_judge import Judge, train_judge
 from .digits_models import (

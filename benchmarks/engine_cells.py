@@ -9,7 +9,7 @@ import numpy as np
 
 from sfbench import GramSettings, OrnsteinUhlenbeck, simulated_grams, time_grid
 from solvers import solve
-from synthetic import GaussianMixture, make_problem
+from synthetic import GaussianMixture, as_gaussian_mixture, make_problem
 
 from .study import cell_rng, study_cells
 
@@ -123,5 +123,5 @@ def run_tiny(spec: TinySpec) -> dict[str, Any]:
 def build_stream_models() -> tuple[list[GaussianMixture], GramSettings]:
     """Four auxiliaries in eight dimensions, eight time nodes."""
     problem = make_problem("shifted_gaussians", k=4, d=STREAM_DIM, rng=0)
-    laws = [law for law in problem.auxiliaries if isinstance(law, GaussianMixture)]
+    laws = [law for law in map(as_gaussian_mixture, problem.auxiliaries) if law is not None]
     return laws, GramSettings(OrnsteinUhlenbeck(), time_grid(1e-3, 5.0, 8))

@@ -18,7 +18,7 @@ from sfbench.baselines.published_fusion import published_fusion
 from sfbench.experiments import study_folder
 from sfbench.metrics import wasserstein_1d
 from sfbench.metrics.from_samples import mode_mass_error, total_variation_floor, total_variation_from_samples
-from sfbench.metrics.reduction import cdf
+from sfbench.metrics.law_pairs import cdf
 from sfbench.nets import (
     NetworkScore,
     TrainingSettings,
@@ -30,9 +30,9 @@ from sfbench.nets import (
 from sfbench.processes import VarianceExploding
 from sfbench.sampling import TrustWarning
 from sfbench.scores import ScoreModel
-from sfbench.time_steps import time_steps
+from sfbench.times import time_steps
 from solvers import solve
-from synthetic import GaussianMixture, SyntheticProblem, make_problem
+from synthetic import GaussianMixture, SyntheticProblem, as_gaussian_mixture, make_problem
 
 from .networks import NetworkRef, device, load_network, reference
 from .study import Row, study_cells
@@ -135,15 +135,15 @@ def problem() -> SyntheticProblem:
 
 def law(i: int) -> GaussianMixture:
     """Law of auxiliary i."""
-    found = problem().auxiliaries[i]
-    assert isinstance(found, GaussianMixture)
+    found = as_gaussian_mixture(problem().auxiliaries[i])
+    assert found is not None
     return found
 
 
 def target() -> GaussianMixture:
     """The published target."""
-    found = problem().target
-    assert isinstance(found, GaussianMixture)
+    found = as_gaussian_mixture(problem().target)
+    assert found is not None
     return found
 
 

@@ -15,10 +15,8 @@ import numpy as np
 
 from sfbench.baselines import parameter_average, superdiff
 from sfbench.bounds import instance_certificate, prior_mismatch
-from sfbench.grids import time_grid
 from sfbench.laws import GridDensity, fokker_planck_1d
 from sfbench.metrics.from_samples import total_variation_floor, total_variation_from_samples
-from sfbench.population import population_gram
 from sfbench.processes import OrnsteinUhlenbeck
 from sfbench.sampling import (
     CorrectedSampler,
@@ -33,8 +31,16 @@ from sfbench.sampling import (
     sample,
 )
 from sfbench.scores import FusedScore
-from sfbench.time_steps import time_steps
-from synthetic import GaussianMixture, LogLinearPool, SyntheticProblem, arithmetic_mixture, make_problem
+from sfbench.statistics.population import population_gram
+from sfbench.times import time_grid, time_steps
+from synthetic import (
+    GaussianMixture,
+    LogLinearPool,
+    SyntheticProblem,
+    arithmetic_mixture,
+    as_gaussian_mixture,
+    make_problem,
+)
 
 from .sampling_checks import (
     COST_LIMIT,
@@ -134,7 +140,7 @@ def run_law_cell(spec: LawSpec) -> Row:
     laws = two_laws(spec.weights, spec.n_cells)
     row: Row = {"w_1": spec.weights[0], "method": spec.method, "seed": spec.seed}
     if spec.method in EXACT:
-        mixtures = [p for p in reference_problem().auxiliaries if isinstance(p, GaussianMixture)]
+        mixtures = [p for p in map(as_gaussian_mixture, reference_problem().auxiliaries) if p is not None]
         law = EXACT[spec.method](mixtures, spec.weights)
         to_pool = float(0.5 * np.abs(_masses(law, laws.exact) - _masses(laws.pool, laws.exact)).sum())
         row |= {"tv_pool": to_pool, "tv_fused": laws.exact.total_variation(law).value, "mass": _right_mass(law)}
@@ -271,9 +277,10 @@ class CertificateSpec:
 def _certified(t_min: float, t_max: float) -> tuple[Any, Any, Any]:
     """Population statistics, mismatch of the prior, and the target's law at ``t_min``."""
     problem = reference_problem()
-    assert isinstance(problem.target, GaussianMixture)
+    target = as_gaussian_mixture(problem.target)
+    assert target is not None
     gram = population_gram(problem, process=PROCESS, grid=time_grid(t_min, t_max, 48))
-    noised = problem.target.diffuse(float(PROCESS.alpha(t_min)), float(PROCESS.sigma(t_min)))
+    noised = target.diffuse(float(PROCESS.alpha(t_min)), float(PROCESS.sigma(t_min)))
     return gram, prior_mismatch(problem.target, PROCESS, t_max), noised
 
 

@@ -15,7 +15,7 @@ from sfbench.metrics.from_samples import total_variation_floor, total_variation_
 from sfbench.sampling import EulerMaruyama, Exponential, FlowSampler, FusedSampler, Heun, Integrator
 from sfbench.sampling.integrators import ReverseProcess
 from sfbench.scores import FusedScore
-from sfbench.time_steps import time_steps
+from sfbench.times import time_steps
 
 from .sampling_cells import PROCESS, fused_score, reference_problem, run_quietly
 from .study import Row, study_cells

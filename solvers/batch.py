@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .errors import InvalidProblemError, ShapeError
-from .problem import LARGEST, Matrix, SimplexQP, Vector, real_array, require_finite
+from .problem import LARGEST, Matrix, SimplexQP, Vector, frozen, real_array, require_finite
 
 
 @dataclass(frozen=True, slots=True, init=False, eq=False)
@@ -25,7 +25,7 @@ class SimplexQPBatch:
     Notes
     -----
     Shapes and finiteness are checked here in one pass; symmetry and convexity by `solve_many`, which also names the
-    first bad problem. Indexing gives the validated `SimplexQP`.
+    first bad problem. The arrays are copied and read-only. Indexing gives the validated `SimplexQP`.
     """
 
     P: Matrix
@@ -44,9 +44,9 @@ class SimplexQPBatch:
             raise ShapeError(f"r must be a number or have shape ({len(vectors)},), got {offsets.shape}")
         for array, name in ((matrices, "P"), (vectors, "q"), (offsets, "r")):
             require_finite(array, name, LARGEST)
-        object.__setattr__(self, "P", matrices)
-        object.__setattr__(self, "q", vectors)
-        object.__setattr__(self, "r", np.broadcast_to(offsets, (len(vectors),)))
+        object.__setattr__(self, "P", frozen(matrices))
+        object.__setattr__(self, "q", frozen(vectors))
+        object.__setattr__(self, "r", frozen(np.broadcast_to(offsets, (len(vectors),))))
 
     @property
     def dim(self) -> int:

@@ -140,6 +140,8 @@ def solve_many(
         part = slice(start, start + 4096)
         w = weights[part]
         values[part] = 0.5 * np.einsum("bi,bij,bj->b", w, batch.P[part], w) + (batch.q[part] * w).sum(1) + batch.r[part]
+    for array in (weights, values, gaps, scales, n_iter):
+        array.setflags(write=False)
     return SolverResults(batch, weights, values, gaps, scales, n_iter, tol, backend.name, singles)
 
 
@@ -177,8 +179,8 @@ def _solve_part(
     n_iter: NDArray[np.intp],
 ) -> NDArray[np.bool_]:
     """Solve and certify one block in place; returns which problems are settled."""
-    P = np.ascontiguousarray(batch.P[part].transpose(1, 2, 0))
-    q = np.ascontiguousarray(batch.q[part].T)
+    P = np.array(batch.P[part].transpose(1, 2, 0), order="C")  # copies, also of a block of one
+    q = batch.q[part].T
     k = len(q)
     trace = np.einsum("iic->c", P)
     scale = np.maximum(trace / k, q.max(axis=0) - q.min(axis=0))

@@ -156,7 +156,7 @@ class SimplexQP:
             raise InvalidProblemError(
                 f"P and q have scale {scale:.3g}, near underflow; multiply both by a common factor first"
             )
-        _set(self, _frozen(matrix), _frozen(vector), r, clipped, scale, definite)
+        _set(self, frozen(matrix), frozen(vector), r, clipped, scale, definite)
 
     @property
     def dim(self) -> int:
@@ -188,8 +188,8 @@ class SimplexQP:
         """The same minimisers at scale in [1, 2): P, q divided by a power of two, q shifted to start at zero, r = 0."""
         if self._normal is None:
             factor, lowest = power_of_two_below(self.scale), self.q[self.q.argmin()]
-            P = self.P if factor == 1.0 else _frozen(self.P / factor)
-            q = _frozen((self.q - lowest) / factor)
+            P = self.P if factor == 1.0 else frozen(self.P / factor)
+            q = frozen((self.q - lowest) / factor)
             normal = trusted_qp(P, q, 0.0, self.scale / factor, self.definite)
             object.__setattr__(self, "_normal", normal)
             return normal
@@ -200,7 +200,7 @@ class SimplexQP:
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         P, q, *rest = state
-        _set(self, _frozen(P), _frozen(q), *rest)
+        _set(self, frozen(P), frozen(q), *rest)
 
     def __repr__(self) -> str:
         return f"SimplexQP(dim={self.dim}, scale={self.scale:.3g}, clipped={self.clipped:.1e})"
@@ -229,7 +229,7 @@ def _set(qp: SimplexQP, P: Matrix, q: Vector, r: float, clipped: float, scale: f
     assign(qp, "_normal", None)
 
 
-def _frozen(array: NDArray[np.float64]) -> NDArray[np.float64]:
+def frozen(array: NDArray[np.float64]) -> NDArray[np.float64]:
     """A copy that nobody can write to: a solver must not be able to change what its answer is judged by.
 
     An array that owns its memory could be made writeable again; one that looks into `bytes` cannot.

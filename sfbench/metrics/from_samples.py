@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from synthetic import Estimate, GaussianMixture
+from synthetic import Estimate, GaussianMixture, as_gaussian_mixture
 
 from .._typing import Float64Array, FloatArray
 from ..errors import NotFiniteError, SfbenchError
@@ -79,7 +79,7 @@ def mode_mass_error(x: ArrayLike, mixture: GaussianMixture, *, log_weights: Arra
     A point counts for every component by its posterior responsibility, whose mean under the mixture is exactly the
     component's weight, so there is no assignment bias however much the modes overlap.
     """
-    if not isinstance(mixture, GaussianMixture):
+    if as_gaussian_mixture(mixture) is not mixture:
         raise SfbenchError(f"mode masses are those of a GaussianMixture, got a {type(mixture).__name__}")
     points, w = weighted_points(x, log_weights)
     if points.shape[1] != mixture.dim:

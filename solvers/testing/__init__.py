@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 from ..base import SimplexSolver
 from ..registry import get_solver
+from .arguments import assert_untouched, check_functions
 from .checks import CHECKS
 from .problems import SoftMaximum, duplicated, grid_minimum, random_qp, separable_qp, tangent_modulus
 
@@ -28,6 +29,8 @@ __all__ = [
     "ConformanceError",
     "ConformanceReport",
     "SoftMaximum",
+    "assert_untouched",
+    "check_functions",
     "check_solver",
     "duplicated",
     "grid_minimum",

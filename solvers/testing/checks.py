@@ -14,6 +14,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from ..base import SimplexSolver, SolverResult, Status
 from ..certificates import duality_gap
 from ..errors import InvalidProblemError, UnsupportedObjectiveError
 from ..problem import SimplexQP, Vector
+from .arguments import assert_untouched, check_batches
 from .problems import SoftMaximum, duplicated, grid_minimum, random_qp, separable_qp, tangent_modulus
 
 Check = Callable[[SimplexSolver, float], None]
@@ -174,6 +176,18 @@ def check_inputs_untouched(solver: SimplexSolver, tol: float) -> None:
     assert np.array_equal(given, start), "start was changed"
 
 
+def check_arguments_untouched(solver: SimplexSolver, tol: float) -> None:
+    """`solve` and `solve_many` neither write to the arrays they are given nor keep looking into them."""
+    problem = random_qp(4, 8, 5)
+
+    def call(P: Any, q: Any, start: Any) -> Callable[[], tuple[Any, ...]]:
+        result = solve(SimplexQP(P, q), solver, tol=tol, start=start)
+        return lambda: (result.weights, result.value, result.gap)
+
+    assert_untouched(call, 5.0 * problem.P, 5.0 * problem.q, np.array([0.4, 0.3, 0.2, 0.1]))
+    check_batches(solver, tol)
+
+
 def check_start(solver: SimplexSolver, tol: float) -> None:
     """Any starting point, the answer or a vertex included, leads to the same minimum."""
     problem = random_qp(4, 12, 6)
@@ -289,6 +303,7 @@ CHECKS: dict[str, Check] = {
     "monotone": check_monotone,
     "grid_oracle": check_grid_oracle,
     "inputs_untouched": check_inputs_untouched,
+    "arguments_untouched": check_arguments_untouched,
     "start": check_start,
     "deterministic": check_deterministic,
     "honest_status": check_honest_status,
