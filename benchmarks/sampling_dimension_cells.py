@@ -9,7 +9,7 @@ from typing import final
 import numpy as np
 
 from sfbench.sampling import CorrectedSampler, FusedSampler
-from sfbench.sampling.api import FEWEST_FOUNDERS
+from sfbench.sampling.corrected import FEWEST_FOUNDERS
 from sfbench.sampling.moves import LangevinMoves
 from sfbench.sampling.particles import Blocks, Particles
 from sfbench.sampling.resampling import normalised, systematic

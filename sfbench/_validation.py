@@ -111,6 +111,14 @@ def as_points(name: str, values: Any, dim: int | None = None, error: type[Sfbenc
     return points
 
 
+def as_choice(name: str, value: object, known: Iterable[str], error: type[SfbenchError] = SfbenchError) -> str:
+    """Return one of the known words."""
+    names = list(known)
+    if isinstance(value, str) and value in names:
+        return value
+    raise error(f"unknown {name} {value!r}{did_you_mean(value, names)}; use {' or '.join(map(repr, names))}")
+
+
 def did_you_mean(name: object, known: Iterable[str]) -> str:
     """Return `` (did you mean 'this'?)`` for a name close to a known one, else nothing."""
     matches = difflib.get_close_matches(str(name), list(known), n=2)
