@@ -1,8 +1,8 @@
 """Claims of the studies as data: a number, what is required of it, and a control that must fail the requirement.
 
-Every study ends in a list of :class:`Claim`. They are printed as one kind of table, written as ``claims.json`` beside the
-results (what reports and documentation read), and decide the exit code: a claim that fails, or a control that passes,
-fails the command.
+Every study ends in a list of :class:`Claim`. They are printed as one kind of table, written as ``claims.json`` beside
+the results (what reports and documentation read), and decide the exit code: a claim that fails, or a control that
+passes, fails the command.
 """
 
 import json
