@@ -38,7 +38,9 @@ def prior_mismatch(target: Law, process: ForwardProcess, t_max: float) -> Bound:
     GridError, GramError
         For a final time that is not positive and finite, or a target beyond the assumptions.
     """
-    if not 0 < t_max < np.inf:
+    if not isinstance(process, ForwardProcess):
+        raise GridError(f"process must be a ForwardProcess such as OrnsteinUhlenbeck(), got {process!r}")
+    if not as_number("t_max", t_max, GridError) > 0:
         raise GridError(f"t_max must be positive and finite, got {t_max!r}")
     alpha, sigma, std = float(process.alpha(t_max)), float(process.sigma(t_max)), process.prior_std(t_max)
     label = f"KL(q_T || prior) at T={t_max:g}"
