@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 import sfbench
+from sfbench.statistics.passes import accumulate, as_data, data_source
 from synthetic import GaussianMixture
 
 
@@ -28,3 +29,16 @@ def settings(
 ) -> sfbench.GramSettings:
     grid = sfbench.time_grid(t_min, t_max, n_nodes)
     return sfbench.GramSettings(sfbench.OrnsteinUhlenbeck(), grid, estimator, **options)
+
+
+def ambient_gram(
+    laws: list, x: np.ndarray, rule: sfbench.GramSettings, *, keep: int = 0, rng: int = 0
+) -> sfbench.ScoreGram:
+    """Statistics of reduced laws with the noise that an unreduced pass draws, projected: equal to it to rounding."""
+    source = data_source(laws, as_data(x), rule, np.random.default_rng(rng), ambient=True)
+    return accumulate(source, rule, [len(x)], keep)[0].at()
+
+
+def streamed(laws: list, rule: sfbench.GramSettings) -> list[sfbench.AnalyticScore]:
+    """The laws as score models, of which no reduction is known."""
+    return [sfbench.AnalyticScore(law, rule.process) for law in laws]
