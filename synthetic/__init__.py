@@ -18,9 +18,10 @@ from .errors import (
 )
 from .estimate import Estimate
 from .gaussian_mixture import GaussianMixture
-from .law import ComposedLaw, DiffusableLaw, Law
+from .law import ComposedLaw, DiffusableLaw, Law, as_gaussian_mixture, components_of
 from .log_linear_pool import LogLinearPool, arithmetic_mixture
-from .problems import SyntheticProblem, known_problems, make_problem, problem_parameters
+from .problems import SyntheticProblem
+from .registry import family, known_problems, load_families, make_problem, problem_parameters
 from .subspace import Subspace, common_subspace
 
 __all__ = [
@@ -43,8 +44,12 @@ __all__ = [
     "SyntheticProblem",
     "UnknownNameError",
     "arithmetic_mixture",
+    "as_gaussian_mixture",
     "common_subspace",
+    "components_of",
+    "family",
     "known_problems",
+    "load_families",
     "make_problem",
     "problem_parameters",
 ]

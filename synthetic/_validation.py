@@ -205,7 +205,7 @@ def as_positive(name: str, value: float | ArrayLike) -> float:
 def as_generator(rng: SeedLike) -> np.random.Generator:
     """Return the generator itself, or a new one from a seed; None draws a seed from the system.
 
-    A mapping is the state of a bit generator, such as :attr:`SyntheticProblem.rng` holds.
+    A mapping is the state of a bit generator, such as :attr:`SyntheticProblem.seed` may hold.
     """
     try:
         if isinstance(rng, Mapping):

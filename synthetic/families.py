@@ -21,7 +21,8 @@ from .errors import IntractableError, ShapeError, SyntheticError
 from .gaussian_mixture import GaussianMixture
 from .law import Law
 from .log_linear_pool import LogLinearPool
-from .problems import SyntheticProblem, family
+from .problems import SyntheticProblem
+from .registry import family
 
 _CLOSED = "closed form"
 _MOST_AUXILIARIES = 10_000
@@ -57,7 +58,6 @@ def shifted_gaussians(
         "shifted_gaussians",
         auxiliaries,
         true,
-        {"k": k, "d": d, "separation": separation, "condition": condition},
         {"weights": _CLOSED, "barycenter": _CLOSED, "population_gram": _CLOSED, "total_variation": _CLOSED},
         weights,
     )
@@ -85,7 +85,7 @@ def scaled_gaussians(
         "population_gram": _CLOSED,
         "total_variation": "quadrature for d <= 2, else Monte Carlo with an interval",
     }
-    return _pool_problem("scaled_gaussians", auxiliaries, true, {"k": k, "d": d, "ratio": ratio}, known, weights)
+    return _pool_problem("scaled_gaussians", auxiliaries, true, known, weights)
 
 
 @family
@@ -114,7 +114,6 @@ def paper_mixture_1d(
     if space == "aligned":
         laws = [_standardised(law) for law in laws]
     published, *auxiliaries = [law.affine(1.0 / as_positive("scale", scale)) for law in laws]
-    params = {"space": space, "scale": scale, "target": target}
     known = {
         "weights": "true weights" if target == "barycenter" else "none: the target is no pool of the auxiliaries",
         "barycenter": "quadrature",
@@ -122,8 +121,8 @@ def paper_mixture_1d(
         "total_variation": "CDF crossings (mixtures) or quadrature (pools)",
     }
     if target == "mixture":
-        return SyntheticProblem("paper_mixture_1d", published, tuple(auxiliaries), None, params, known)
-    return _pool_problem("paper_mixture_1d", tuple(auxiliaries), true, params, known, weights)
+        return SyntheticProblem("paper_mixture_1d", published, tuple(auxiliaries), known=known)
+    return _pool_problem("paper_mixture_1d", tuple(auxiliaries), true, known, weights)
 
 
 @family
@@ -150,7 +149,6 @@ def embedded_mixture(
     cores = [_random_mixture(m, rank, rng) for _ in range(k + 1)]
     frame = _frame(d, rank, rng, "rank")
     laws: list[Mixture] = [EmbeddedMixture(core, frame, 1.0, np.zeros(d)) for core in cores]
-    params = {"rank": rank, "d": d, "k": k, "m": m, "target": target}
     known = {
         "weights": "true weights" if target == "barycenter" else "none: the target is no pool of the auxiliaries",
         "barycenter": f"quadrature in rank {rank}",
@@ -158,8 +156,8 @@ def embedded_mixture(
         "total_variation": f"quadrature in rank {rank}, at any d",
     }
     if target == "mixture":
-        return SyntheticProblem("embedded_mixture", laws[-1], tuple(laws[:-1]), None, params, known)
-    return _pool_problem("embedded_mixture", tuple(laws[:-1]), true, params, known, weights)
+        return SyntheticProblem("embedded_mixture", laws[-1], tuple(laws[:-1]), known=known)
+    return _pool_problem("embedded_mixture", tuple(laws[:-1]), true, known, weights)
 
 
 @family
@@ -182,8 +180,7 @@ def bimodal_from_unimodal(
         "population_gram": "quadrature in rank 1",
         "total_variation": "CDF crossings or quadrature in rank 1",
     }
-    params = {"k": k, "d": d, "separation": separation}
-    return SyntheticProblem("bimodal_from_unimodal", target, auxiliaries, None, params, known)
+    return SyntheticProblem("bimodal_from_unimodal", target, auxiliaries, known=known)
 
 
 @family
@@ -206,8 +203,7 @@ def random_mixtures(
     refuse_huge("the covariances" if covariance == "full" else "the means", k, m, d, d if covariance == "full" else 1)
     true = _interior_weights(k, weights, rng)
     auxiliaries = tuple(_random_mixture(m, d, rng, covariance, reach=4.0 / np.sqrt(d)) for _ in range(k))
-    params = {"k": k, "d": d, "m": m, "covariance": covariance}
-    problem = _pool_problem("random_mixtures", auxiliaries, true, params, {}, weights)
+    problem = _pool_problem("random_mixtures", auxiliaries, true, {}, weights)
     pool = LogLinearPool(auxiliaries, true)
     barycenter: str = pool.partition_method
     if barycenter == "envelope":  # the product envelope, unless it would hold too many tuples
@@ -251,7 +247,7 @@ def near_duplicates(
         "population_gram": _CLOSED,
         "total_variation": _CLOSED,
     }
-    return _pool_problem("near_duplicates", auxiliaries, true, {"k": k, "d": d, "spread": spread}, known, weights)
+    return _pool_problem("near_duplicates", auxiliaries, true, known, weights)
 
 
 # ---------------------------------------------------------------------- geometry
@@ -259,18 +255,16 @@ def _pool_problem(
     name: str,
     auxiliaries: tuple[Mixture, ...],
     weights: Float64Array,
-    params: Mapping[str, object],
     known: Mapping[str, str],
     given: ArrayLike | None = None,
 ) -> SyntheticProblem:
     """Problem whose target is the barycenter at ``weights``, as a mixture when that is exact.
 
-    Weights ``given`` by the caller become part of ``params``, without which these would not reproduce the problem.
+    Weights ``given`` by the caller are noted as they are used, so that they sum to one when they are read again.
     """
-    if given is not None:
-        params = {**params, "weights": weights.tolist()}
     pool = LogLinearPool(auxiliaries, weights)
     target: Law = pool.as_mixture() or pool
+    params = {} if given is None else {"weights": weights.tolist()}
     return SyntheticProblem(name, target, auxiliaries, weights, params, known)
 
 

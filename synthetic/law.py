@@ -8,6 +8,7 @@ from ._typing import Float64Array, FloatArray, SeedLike
 
 if TYPE_CHECKING:
     from .embedded_mixture import Mixture
+    from .gaussian_mixture import GaussianMixture
     from .subspace import Subspace
 
 
@@ -70,7 +71,13 @@ class ComposedLaw(Law, Protocol):
         """The law in given coordinates; raises :class:`IntractableError` if they do not hold it."""
 
 
-def components_of(law: Law) -> "tuple[Mixture, ...]":
+def as_gaussian_mixture(law: object) -> "GaussianMixture | None":
+    """The law as a Gaussian mixture on its own space, if it says that it is one exactly; None for any other object."""
+    mixture = law.as_mixture() if hasattr(law, "as_mixture") else None
+    return None if mixture is None or mixture.embedding is not None else mixture
+
+
+def components_of(law: object) -> "tuple[Mixture, ...]":
     """The mixtures of which a law says it is made (``law.components``); empty for a foreign law that does not say."""
     parts = getattr(law, "components", ())
     made_of_mixtures = isinstance(parts, tuple) and all(hasattr(part, "embedding") for part in parts)

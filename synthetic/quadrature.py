@@ -42,10 +42,11 @@ class Grid:
 
 def can_cover(*laws: Law) -> bool:
     """Whether laws live on R^1 or R^2 and are made of mixtures whose scale is known there: what :func:`cover` needs."""
-    return all(law.dim <= 2 and _parts(law) for law in laws)
+    return all(law.dim <= 2 and gaussian_components(law) for law in laws)
 
 
-def _parts(law: Law) -> tuple[GaussianMixture, ...]:
+def gaussian_components(law: Law) -> tuple[GaussianMixture, ...]:
+    """Mixtures on the law's own space of which it is made; empty if it does not say, or they are embedded ones."""
     parts = components_of(law)
     return () if any(part.embedding is not None for part in parts) else parts  # type: ignore[return-value]
 
@@ -76,11 +77,11 @@ def cover(laws: Sequence[Law], *, refine: float = 1.0) -> Grid:
     if r > 2:
         raise IntractableError(f"quadrature needs intrinsic rank at most 2, got {r}; use a Monte Carlo estimate")
     for law in laws:
-        if not _parts(law):
+        if not gaussian_components(law):
             raise IntractableError(
                 f"{law!r} does not say of which mixtures on R^{r} it is made; their scale sets the grid"
             )
-    mixtures = [part for law in laws for part in _parts(law)]
+    mixtures = [part for law in laws for part in gaussian_components(law)]
     alive = [np.flatnonzero(p.weights) for p in mixtures]
     means = np.concatenate([p.means[a] for p, a in zip(mixtures, alive, strict=True)])
     spectra = [p.spectrum.subset(a) for p, a in zip(mixtures, alive, strict=True)]

@@ -116,7 +116,7 @@ def common_subspace(laws: Sequence[Law]) -> Subspace | None:
     """
     if not laws:
         raise ShapeError("laws is empty; a subspace needs at least one law")
-    parts_of_laws = [components_of(law) for law in laws]
+    parts_of_laws = [components_of(law) if hasattr(law, "core_in") else () for law in laws]
     parts = [part for parts in parts_of_laws for part in parts]
     if not all(parts_of_laws) or len({part.dim for part in parts}) > 1:
         return None

@@ -17,27 +17,30 @@ from typing import final
 import numpy as np
 
 from solvers import solve
-from synthetic import Estimate, GaussianMixture, IntractableError, Law, LogLinearPool, SyntheticProblem
+from synthetic import (
+    Estimate,
+    IntractableError,
+    Law,
+    SyntheticProblem,
+    as_gaussian_mixture,
+)
 from synthetic.quadrature import Grid
 
 from .._typing import Float64Array, FloatArray
 from ..errors import GramError
 from ..fusion import FusionResult, fuse
 from ..metrics import kl_divergence, total_variation
-from ..metrics.law_pairs import components_of
 from ..processes import ForwardProcess, OrnsteinUhlenbeck
 from ..scores import FusedScore
 from ..statistics.affine import are_gaussian
 from ..statistics.gram import Contributions, ScoreGram
 from ..statistics.passes import Estimator, GramSettings, simulated_grams
 from ..statistics.population import noised_pool, population_gram
-from ..times import time_grid
 from .bound import Bound, BoundCheck, check
-from .girsanov import instance_certificate, prior_mismatch, total_variation_certificate
+from .girsanov import certificate, total_variation_certificate
 from .rates import fast_rate, slow_rate
 
 _MOMENT_SAMPLES = 20_000
-_POPULATION_NODES = 32
 _DELTA = 0.05
 _POINTS = 1024  # at which a noised pool is evaluated at a time
 
@@ -104,30 +107,23 @@ def check_bounds(
     moments = independent.contributions
     assert moments is not None
     try:
-        population: ScoreGram | None = population_gram(
-            problem, process=process, grid=time_grid(t_min, final_time, _POPULATION_NODES)
-        )
+        population: ScoreGram | None = population_gram(problem, process=process, grid=result.grid)
     except IntractableError:
         population = None
-    rows = _certificates(problem, result, population, t_min, final_time)
+    rows = _certificates(problem, result, t_min, final_time)
     rows += _statistical(result, population, independent, moments)
     rows.append(_optimiser(result))
     return result, rows
 
 
 # ---------------------------------------------------------------------- the certificate of the run
-def _certificates(
-    problem: SyntheticProblem, result: FusionResult, population: ScoreGram | None, t_min: float, t_max: float
-) -> list[CheckedBound]:
+def _certificates(problem: SyntheticProblem, result: FusionResult, t_min: float, t_max: float) -> list[CheckedBound]:
     names = ("KL(q_delta || P_w)", "TV(q_delta, P_w)")
-    if population is None or population.c is None:
-        reason = "J(w) needs the target's own noised score, not known for this problem"
-        return [CheckedBound(name, None, reason) for name in names]
     core, process = _core_problem(problem), result.process
-    kl_bound = instance_certificate(population.value(result.weights), prior_mismatch(core.target, process, t_max))
     try:
+        kl_bound = certificate(core, result.weights, process=process, t_min=t_min, t_max=t_max)
         observed = _fused_against_target(core, result.weights, process, t_min, t_max)
-    except IntractableError as error:
+    except (IntractableError, GramError) as error:
         return [CheckedBound(name, None, str(error)) for name in names]
     limits = (kl_bound, total_variation_certificate(kl_bound))
     return [
@@ -143,9 +139,7 @@ def _core_problem(problem: SyntheticProblem) -> SyntheticProblem:
     subspace = problem.subspace()
     if subspace is None or subspace.rank > 2:
         return problem
-    cores, target = subspace.cores, problem.target
-    law: Law = LogLinearPool(cores[problem.k :], target.weights) if isinstance(target, LogLinearPool) else cores[-1]
-    return replace(problem, target=law, auxiliaries=tuple(cores[: problem.k]))
+    return replace(problem, target=subspace.core_of(problem.target), auxiliaries=subspace.cores[: problem.k])
 
 
 def _fused_against_target(
@@ -155,10 +149,11 @@ def _fused_against_target(
     from .. import laws  # brings solvers of differential equations
 
     alpha, sigma = float(process.alpha(t_min)), float(process.sigma(t_min))
-    gaussians = [law for law in problem.auxiliaries if isinstance(law, GaussianMixture)]
-    if are_gaussian(gaussians) and len(gaussians) == problem.k and isinstance(problem.target, GaussianMixture):
+    gaussians = [law for law in map(as_gaussian_mixture, problem.auxiliaries) if law is not None]
+    target = as_gaussian_mixture(problem.target)
+    if are_gaussian(gaussians) and len(gaussians) == problem.k and target is not None:
         fused = laws.affine_fused_law(gaussians, weights, process=process, t_min=t_min, t_max=t_max)
-        noised = problem.target.diffuse(alpha, sigma)
+        noised = target.diffuse(alpha, sigma)
         return kl_divergence(noised, fused), total_variation(noised, fused)
     if problem.dim > 2:
         raise IntractableError("the exact fused law needs Gaussians, or laws that differ in at most two dimensions")
@@ -181,15 +176,15 @@ class _NoisedTarget:
 
     def log_prob(self, x: Float64Array) -> FloatArray:
         """Log density at points (n, r); in the plane those of a tensor grid."""
-        if isinstance(self.law, GaussianMixture):
-            return self.law.diffuse(self.alpha, self.sigma).log_prob(x)
-        cores = components_of(self.law)
+        mixture = as_gaussian_mixture(self.law)
+        if mixture is not None:
+            return mixture.diffuse(self.alpha, self.sigma).log_prob(x)
         if x.shape[1] == 1:
             parts = [x[i : i + _POINTS] for i in range(0, len(x), _POINTS)]
             grids = [Grid((part[:, 0],), part, 1.0) for part in parts]
         else:
             grids = [Grid((np.unique(x[:, 0]), np.unique(x[:, 1])), x, 1.0)]
-        density = np.concatenate([noised_pool(self.law, cores, grid, self.alpha, self.sigma)[0] for grid in grids])
+        density = np.concatenate([noised_pool(self.law, grid, self.alpha, self.sigma)[0] for grid in grids])
         return np.asarray(np.log(np.maximum(density, 1e-320)))
 
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from solvers import LogPartitionObjective, SimplexSolver, SolverResult, solve
-from synthetic import EmbeddedMixture, GaussianMixture, IntractableError, common_subspace
+from synthetic import GaussianMixture, IntractableError, common_subspace, components_of
 from synthetic.quadrature import cover
 
 from .._typing import Float64Array, FloatArray
@@ -41,7 +41,7 @@ def likelihood_fit(
     IntractableError
         If the laws differ in more than two dimensions.
     """
-    laws = [law for law in auxiliaries if isinstance(law, GaussianMixture | EmbeddedMixture)]
+    laws = [part for law in auxiliaries for part in components_of(law) if part is law]
     if len(laws) < len(auxiliaries):
         raise ModelError(
             "objective 'likelihood' needs auxiliaries with densities (laws); use 'score_matching', or "

@@ -12,13 +12,13 @@ from typing import Literal, get_args
 import numpy as np
 
 from synthetic import EffectiveSampleSizeError, Estimate, GaussianMixture, IntractableError, Law
-from synthetic.quadrature import cover
+from synthetic.quadrature import can_cover, cover
 
 from .._typing import Float64Array, SeedLike
 from .._validation import as_generator
 from ..errors import NotFiniteError
 from .density_ratio import DensityRatios, checked_draws, density_ratios
-from .law_pairs import as_gaussian, check_method, components_of, reduced_pair
+from .law_pairs import as_gaussian, check_method, reduced_pair
 
 Method = Literal["auto", "closed form", "quadrature", "monte carlo"]
 _SMALLEST_ESS = 100.0
@@ -57,7 +57,7 @@ def kl_divergence(p: Law, q: Law, *, method: Method = "auto", n: int = 20_000, r
         if method == "closed form":
             raise IntractableError("KL has a closed form for Gaussians only; use 'quadrature' or 'monte carlo'")
     if method in ("auto", "quadrature"):
-        if p.dim <= 2 and components_of(p) and components_of(q):
+        if can_cover(p, q):
             return _on_grid(p, q)
         if method == "quadrature":
             raise IntractableError(f"quadrature needs intrinsic rank at most 2, got {p.dim}; use 'monte carlo'")
@@ -78,7 +78,7 @@ def _between_gaussians(p: GaussianMixture, q: GaussianMixture) -> float:
 
 
 def _on_grid(p: Law, q: Law) -> Estimate:
-    grid = cover([*components_of(p), *components_of(q)])
+    grid = cover([p, q])
     log_p, log_q = p.log_prob(grid.nodes), q.log_prob(grid.nodes)
     terms = (np.exp(log_p) * (log_p - log_q)).reshape(grid.shape)
     r = terms.ndim

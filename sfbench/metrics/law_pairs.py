@@ -6,8 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import scipy  # submodules load on first use
 
-from synthetic import EmbeddedMixture, GaussianMixture, Law, LogLinearPool, UnknownNameError, common_subspace
-from synthetic.embedded_mixture import Mixture
+from synthetic import GaussianMixture, Law, UnknownNameError, as_gaussian_mixture, common_subspace
 
 from .._typing import Float64Array
 from ..errors import ModelError
@@ -24,13 +23,6 @@ def check_method(method: str, known: tuple[str, ...]) -> None:
         raise UnknownNameError(f"unknown method {method!r}; {hint}")
 
 
-def mixtures_of(law: Law) -> tuple[Mixture, ...]:
-    """The mixtures that a law is built from; empty for a foreign law."""
-    if isinstance(law, LogLinearPool):
-        return law.components
-    return (law,) if isinstance(law, GaussianMixture | EmbeddedMixture) else ()
-
-
 def reduced_pair(p: Law, q: Law) -> tuple[Law, Law]:
     """The cores of two laws that share a complement; the laws themselves if they do not.
 
@@ -43,31 +35,14 @@ def reduced_pair(p: Law, q: Law) -> tuple[Law, Law]:
             )
     if p.dim != q.dim:
         raise ModelError(f"laws must live in one dimension, got {p.dim} and {q.dim}")
-    parts_p, parts_q = mixtures_of(p), mixtures_of(q)
-    if not parts_p or not parts_q:
-        return p, q
-    subspace = common_subspace([*parts_p, *parts_q])
-    if subspace is None:
-        return p, q
-
-    def core(law: Law, cores: tuple[GaussianMixture, ...]) -> Law:
-        return LogLinearPool(cores, law.weights) if isinstance(law, LogLinearPool) else cores[0]
-
-    split = len(parts_p)
-    return core(p, subspace.cores[:split]), core(q, subspace.cores[split:])
+    subspace = common_subspace([p, q])
+    return (p, q) if subspace is None else (subspace.core_of(p), subspace.core_of(q))
 
 
 def as_gaussian(law: Law) -> GaussianMixture | None:
     """The law as a single Gaussian, if it is one."""
-    mixture = law.as_mixture() if isinstance(law, LogLinearPool) else law
-    if isinstance(mixture, GaussianMixture) and mixture.n_components == 1:
-        return mixture
-    return None
-
-
-def components_of(law: Law) -> list[GaussianMixture]:
-    """Gaussian mixtures that bound the scale of a law on R^1 or R^2."""
-    return [m for m in mixtures_of(law) if isinstance(m, GaussianMixture)]
+    mixture = as_gaussian_mixture(law)
+    return mixture if mixture is not None and mixture.n_components == 1 else None
 
 
 def cdf(mixture: GaussianMixture, x: Float64Array) -> Float64Array:

@@ -18,8 +18,8 @@ from typing import Literal, get_args
 import numpy as np
 import scipy  # submodules load on first use
 
-from synthetic import Estimate, GaussianMixture, IntractableError, Law
-from synthetic.quadrature import cover
+from synthetic import Estimate, GaussianMixture, IntractableError, Law, as_gaussian_mixture
+from synthetic.quadrature import can_cover, cover, gaussian_components
 
 from .._typing import Float64Array, SeedLike
 from .._validation import as_generator
@@ -29,7 +29,6 @@ from .law_pairs import (
     breakpoints,
     cdf,
     check_method,
-    components_of,
     crossings,
     panel_rule,
     reduced_pair,
@@ -76,12 +75,13 @@ def total_variation(p: Law, q: Law, *, method: Method = "auto", n: int = 20_000,
         if method == "closed form":
             raise IntractableError("total variation has a closed form for Gaussians with one covariance only")
     if method in ("auto", "cdf crossings"):
-        if p.dim == 1 and isinstance(p, GaussianMixture) and isinstance(q, GaussianMixture):
-            return _by_crossings(p, q)
+        a, b = as_gaussian_mixture(p), as_gaussian_mixture(q)
+        if p.dim == 1 and a is not None and b is not None:
+            return _by_crossings(a, b)
         if method == "cdf crossings":
             raise IntractableError("cdf crossings need 1-D mixtures (after reduction); use 'quadrature'")
     if method in ("auto", "quadrature"):
-        if p.dim <= 2 and components_of(p) and components_of(q):
+        if can_cover(p, q):
             return _by_panels(p, q) if p.dim == 1 else _on_grid(p, q)
         if method == "quadrature":
             raise IntractableError(f"quadrature needs intrinsic rank at most 2, got {p.dim}; use 'monte carlo'")
@@ -118,7 +118,7 @@ def _by_crossings(p: GaussianMixture, q: GaussianMixture) -> Estimate:
 
 
 def _by_panels(p: Law, q: Law) -> Estimate:
-    points = breakpoints([*components_of(p), *components_of(q)])
+    points = breakpoints([*gaussian_components(p), *gaussian_components(q)])
     roots = crossings(lambda y: _log_ratio_1d(p, q, y), points)
     nodes, weights = panel_rule(np.unique(np.concatenate([points, roots])))
     flat = nodes.ravel()[:, None]
@@ -127,7 +127,7 @@ def _by_panels(p: Law, q: Law) -> Estimate:
 
 
 def _on_grid(p: Law, q: Law) -> Estimate:
-    grid = cover([*components_of(p), *components_of(q)])
+    grid = cover([p, q])
     difference = np.abs(np.exp(p.log_prob(grid.nodes)) - np.exp(q.log_prob(grid.nodes))).reshape(grid.shape)
     fine = 0.5 * float(difference.sum()) * grid.cell
     coarse = 2.0 * float(difference[::2, ::2].sum()) * grid.cell

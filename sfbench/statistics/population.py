@@ -17,11 +17,17 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from solvers import solve
-from synthetic import GaussianMixture, IntractableError, Law, LogLinearPool, SyntheticProblem
+from synthetic import (
+    GaussianMixture,
+    IntractableError,
+    Law,
+    SyntheticProblem,
+    as_gaussian_mixture,
+    components_of,
+)
 from synthetic.quadrature import Grid, cover
 
 from .._typing import Float64Array
-from ..metrics.law_pairs import components_of
 from ..processes import ForwardProcess
 from ..times import TimeGrid, Weighting, objective_weights
 from .affine import AffineScores, are_gaussian, gaussian_moments
@@ -46,9 +52,9 @@ def population_gram(
     description = f"{process!r}, t in [{grid.nodes[0]:.6g}, {grid.nodes[-1]:.6g}], {len(grid)} nodes, population"
     node: Callable[[float, float], tuple[Float64Array, Float64Array, float | None]]
     target, subspace = problem.target, problem.subspace()
-    affine = are_gaussian(problem.auxiliaries) and isinstance(target, GaussianMixture)
-    if affine and (target.n_components == 1 or subspace is None or subspace.rank > 2):  # type: ignore[attr-defined]
-        node = _gaussian_node(problem.auxiliaries, problem.target)  # type: ignore[arg-type]  # just checked
+    mixture = as_gaussian_mixture(target) if are_gaussian(problem.auxiliaries) else None
+    if mixture is not None and (mixture.n_components == 1 or subspace is None or subspace.rank > 2):
+        node = _gaussian_node(problem.auxiliaries, mixture)  # type: ignore[arg-type]  # just checked
     else:
         node = _quadrature_node(problem)
     omega = objective_weights(grid, process, weighting)
@@ -99,23 +105,22 @@ def _quadrature_node(problem: SyntheticProblem) -> Callable[[float, float], tupl
             f"{problem!r} has no population statistics in closed form or of rank at most 2; use score_gram on a large "
             "independent sample"
         )
-    cores, parts = subspace.cores[: problem.k], subspace.cores[problem.k :]
-    target = LogLinearPool(parts, problem.target.weights) if isinstance(problem.target, LogLinearPool) else parts[0]
+    cores, target = subspace.cores[: problem.k], subspace.core_of(problem.target)
     return lambda alpha, sigma: _integrate(cores, target, alpha, sigma)
 
 
 def _integrate(
-    cores: Sequence[GaussianMixture], target: GaussianMixture | LogLinearPool, alpha: float, sigma: float
+    cores: Sequence[GaussianMixture], target: Law, alpha: float, sigma: float
 ) -> tuple[Float64Array, Float64Array, float]:
     noised = [core.diffuse(alpha, sigma) for core in cores]
-    if isinstance(target, GaussianMixture):
-        law = target.diffuse(alpha, sigma)
+    mixture = as_gaussian_mixture(target)
+    if mixture is not None:
+        law = mixture.diffuse(alpha, sigma)
         grid = cover([*noised, law])
         density, true_score = np.exp(law.log_prob(grid.nodes)), law.score(grid.nodes)
     else:
-        parts = components_of(target)
-        grid = cover([*noised, *(part.diffuse(alpha, sigma) for part in parts)])
-        density, gradient = noised_pool(target, parts, grid, alpha, sigma)
+        grid = cover([*noised, *(part.diffuse(alpha, sigma) for part in components_of(target))])
+        density, gradient = noised_pool(target, grid, alpha, sigma)
         true_score = np.where(density[:, None] > _LEAST_DENSITY, gradient / np.maximum(density, 1e-300)[:, None], 0.0)
     mass = density * grid.cell
     base = np.asarray(noised[0].score(grid.nodes))
@@ -126,11 +131,9 @@ def _integrate(
     return pairs, weighted @ residual.ravel(), float(mass @ np.einsum("nd,nd->n", residual, residual))
 
 
-def noised_pool(
-    pool: Law, cores: Sequence[GaussianMixture], grid: Grid, alpha: float, sigma: float
-) -> tuple[Float64Array, Float64Array]:
+def noised_pool(pool: Law, grid: Grid, alpha: float, sigma: float) -> tuple[Float64Array, Float64Array]:
     """Density (n,) of ``alpha X + sigma Z`` for X from a law of rank 1 or 2, and its gradient (n, r), on a grid."""
-    source = cover(cores)
+    source = cover([pool])
     steps = [axis[1] - axis[0] for axis in source.axes]
     if sigma >= _RESOLVED * alpha * max(steps):
         values = np.exp(pool.log_prob(source.nodes)).reshape(source.shape) * source.cell

@@ -96,8 +96,8 @@ def data_source(
     if scores[0].dim != data.shape[1]:
         raise ModelError(f"models live in {scores[0].dim} dimensions, data in {data.shape[1]}")
     reduction = None
-    if settings.reduce and all(isinstance(model, GaussianMixture | EmbeddedMixture) for model in models):
-        reduction = reduce_laws(cast("Sequence[GaussianMixture | EmbeddedMixture]", models))
+    if settings.reduce:
+        reduction = reduce_laws(cast("Sequence[GaussianMixture | EmbeddedMixture]", models))  # None for other models
     if reduction is not None:
         scores = _analytic(reduction, settings.process)
     if settings.estimator == "stein" and not all(isinstance(s, DivergenceScoreModel) for s in scores):

@@ -155,7 +155,7 @@ def test_check_holds_every_bound_of_a_problem(capsys: Capture) -> None:
     assert [entry["guarantee"] for entry in commuting] == ["upper", "upper", "upper", "asymptotic", "upper"]
     assert [entry["asserted"] for entry in commuting] == [True, True, True, False, True]
     assert 0.9 < commuting[0]["ratio"] <= 1.0  # Girsanov is tight here
-    assert "own noised score" in records[1]["bounds"][0]["unavailable"]
+    assert "no population statistics" in records[1]["bounds"][0]["unavailable"]
     code, out, _ = run(capsys, "check", "--problem", "shifted_gaussians", "--n", "200")
     assert code == 0
     assert "not asserted" in out
@@ -195,7 +195,7 @@ BAD = [
     (["fuse", "--n", "-3"], "--n must be at least 1, got -3"),
     (["fuse", "--n", "ten"], "--n"),
     (["fuse", "--n", "1e3"], "--n"),
-    (["fuse", "--n", "1000000000000"], "would take 29802 GiB"),
+    (["fuse", "--n", "1000000000000"], "would take 29,802.3 GiB"),
     (["fuse", "--seed", "-1"], "--seed must be at least 0, got -1"),
     (["fuse", "--seed", "x"], "--seed"),
     (["fuse", "--t-min", "0"], "t_min=0"),

@@ -179,12 +179,12 @@ def test_noised_pool_equals_brute_force_on_both_sides_of_the_switch(rank: int, n
     sigma = {"tiny": 1e-3, "just below": 0.999 * switch, "just above": 1.001 * switch, "large": 2.0}[noise]
     axes = (np.linspace(-2.5, 2.0, 4),) * rank
     nodes = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, rank)
-    density, gradient = noised_pool(pool, CORES[rank], Grid(axes, nodes, 1.0), alpha, sigma)
+    density, gradient = noised_pool(pool, Grid(axes, nodes, 1.0), alpha, sigma)
     exact = [_brute_force(pool, y, alpha, sigma) for y in nodes]
     tolerance = {1: 1e-11, 2: 1e-6}[rank]
     assert np.allclose(density, [value for value, _ in exact], rtol=tolerance, atol=0.0)
     scale = np.abs(gradient).max()
     assert np.allclose(gradient, [slope for _, slope in exact], rtol=0.0, atol=tolerance * scale)
-    wrong = noised_pool(pool, CORES[rank], Grid(axes, nodes, 1.0), alpha, sigma * 1.01)[0]
+    wrong = noised_pool(pool, Grid(axes, nodes, 1.0), alpha, sigma * 1.01)[0]
     if noise != "tiny":
         assert not np.allclose(wrong, density, rtol=10 * tolerance, atol=0.0)
