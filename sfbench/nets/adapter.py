@@ -63,10 +63,10 @@ class NetworkScore:
         Points evaluated at a time; halved for good when memory runs out.
     shape : tuple of int, optional
         As a tuple for ``dim``.
-    time : {"t", "scaled", "log_snr", "sigma", "c_noise"} or function
-        What the module takes for time: t, 1000 t, ``log(alpha^2 / sigma^2)``, ``sigma_t``, ``log(sigma / alpha) / 4``
-        (the default for EDM), or a function of times (n,), float64 on the CPU. The numbered steps of diffusers' DDPM
-        are ``lambda t: 1000 * t - 1``; a function may return integers, for modules that look them up in a table.
+    time : {"t", "scaled", "timestep", "log_snr", "sigma", "c_noise"} or function
+        What the module takes for time: t, 1000 t, the step number of a process of :func:`processes.from_betas`,
+        ``log(alpha^2 / sigma^2)``, ``sigma_t``, ``log(sigma / alpha) / 4`` (the default for EDM), or a function of
+        times (n,), float64 on the CPU; it may return integers, for modules that look them up in a table.
     t_range : (float, float), optional
         Times for which the network was trained; by default the module's own ``t_range``, if it has one.
     condition_name : str, optional

@@ -9,25 +9,20 @@ A checkpoint names its architecture, and may name only those of one table: the n
 ``"module:Class"``). Loading one never imports what a file asks for.
 """
 
-import functools
 import inspect
 import math
-import re
 import warnings
 from collections.abc import Mapping
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol, final, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .._validation import did_you_mean
-from ..errors import ModelError
+from .._lazy import Registry
+from ..errors import ModelError, SfbenchError
 from ..processes import ForwardProcess
 from .parameterisation import Parameterisation
-
-ENTRY_POINT_GROUP = "sfbench.architectures"
 
 
 @runtime_checkable
@@ -197,64 +192,31 @@ class ScoreUNet(nn.Module):
         return nn.functional.pixel_shuffle(out, self.patch)[:, :, :height, :width].reshape(len(x), -1)
 
 
-_BUILTIN: dict[str, type[nn.Module]] = {"mlp": ScoreMLP, "unet": ScoreUNet}
-_registered: dict[str, type[nn.Module]] = {}
+_ARCHITECTURES: Registry[type[nn.Module]] = Registry(
+    "architecture",
+    "sfbench.architectures",
+    {"mlp": "sfbench.nets.architectures:ScoreMLP", "unet": "sfbench.nets.architectures:ScoreUNet"},
+)
 
 
-def known_architectures() -> tuple[str, ...]:
+def known_architectures() -> list[str]:
     """Names of the architectures of this package, of those registered, and of those of installed packages."""
-    return tuple(dict.fromkeys((*_BUILTIN, *_registered, *_plugins())))
+    return _ARCHITECTURES.names()
 
 
-def register_architecture(name: str, architecture: type[nn.Module]) -> None:
+def register_architecture(name: str, architecture: type[nn.Module]) -> type[nn.Module]:
     """Let checkpoints name a class of your own; see :class:`Architecture` for what it needs.
 
     Parameters
     ----------
     name : str
-        Lower-case letters, digits and underscores. A name stays with its class for the life of the process; the same
-        class defined again (in a notebook) takes its place.
+        Not that of a built-in architecture; the same name again takes its place.
     architecture : class
         A subclass of ``torch.nn.Module``.
     """
-    if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        raise ModelError(f"name must be lower-case letters, digits and underscores, got {name!r}")
     if not (isinstance(architecture, type) and issubclass(architecture, nn.Module)):
         raise ModelError(f"architecture must be a class of torch.nn.Module, got {architecture!r}")
-    known = _BUILTIN.get(name) or _registered.get(name)
-    if known is not None and (known.__module__, known.__qualname__) != (
-        architecture.__module__,
-        architecture.__qualname__,
-    ):
-        raise ModelError(f"{name!r} is the architecture {known.__module__}.{known.__qualname__}; choose another name")
-    if known is None or name in _registered:
-        _registered[name] = architecture
-
-
-def get_architecture(name: str) -> type[nn.Module]:
-    """The class of that name."""
-    known = _BUILTIN.get(name) or _registered.get(name)
-    if known is None and name in _plugins():
-        known = _plugins()[name].load()
-        register_architecture(name, known)  # refuses what is not a module
-    if known is None:
-        raise ModelError(
-            f"unknown architecture {name!r}{did_you_mean(name, known_architectures())}; known: "
-            f"{', '.join(known_architectures())}. For a class of your own call "
-            f"sfbench.nets.register_architecture({name!r}, TheClass) first, or install the package that brings it"
-        )
-    return known
-
-
-@functools.cache
-def _plugins() -> dict[str, EntryPoint]:
-    found: dict[str, EntryPoint] = {}
-    for point in entry_points(group=ENTRY_POINT_GROUP):
-        if point.name in _BUILTIN:
-            warnings.warn(f"plugin {point.value!r} is ignored: {point.name!r} is an architecture of ours", stacklevel=3)
-        else:
-            found.setdefault(point.name, point)
-    return found
+    return _ARCHITECTURES.register(name, architecture)
 
 
 def build_network(name: str, options: Mapping[str, Any], *, process: ForwardProcess, seed: int = 0) -> nn.Module:
@@ -270,7 +232,13 @@ def build_network(name: str, options: Mapping[str, Any], *, process: ForwardProc
     seed : int
         Of the initial weights; torch's global generator is left as it was.
     """
-    architecture = get_architecture(name)
+    try:
+        architecture = _ARCHITECTURES[name]
+    except SfbenchError as error:
+        raise ModelError(
+            f"{error}. For a class of your own call sfbench.nets.register_architecture({name!r}, TheClass) first, or "
+            "install the package that brings it"
+        ) from None
     arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
     if "process" in inspect.signature(architecture).parameters:
         arguments["process"] = process
@@ -285,12 +253,12 @@ def build_network(name: str, options: Mapping[str, Any], *, process: ForwardProc
 def describe_network(network: nn.Module) -> tuple[str, dict[str, Any]]:
     """Name and options from which :func:`build_network` makes a network of this shape."""
     kind = type(network)
-    name = next((name for name, known in (_BUILTIN | _registered).items() if known is kind), None)
-    for other in _plugins() if name is None else ():
+    name = None
+    for known in known_architectures():
         try:
-            name = other if get_architecture(other) is kind else name
+            name = known if name is None and _ARCHITECTURES[known] is kind else name
         except Exception as error:  # somebody else's package; it must not keep this network from being saved
-            warnings.warn(f"the plugin of architecture {other!r} cannot be imported: {error!r}", stacklevel=2)
+            warnings.warn(f"architecture {known!r} cannot be imported: {error!r}", stacklevel=2)
     if name is None:
         raise ModelError(
             f"a {kind.__name__} is not one of the known architectures ({', '.join(known_architectures())}), so a "

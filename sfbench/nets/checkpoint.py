@@ -12,7 +12,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,20 @@ from torch.nn.modules.module import (
     register_module_parameter_registration_hook,
 )
 
-from ..errors import NotFiniteError
-from ..processes import ForwardProcess, OrnsteinUhlenbeck, VarianceExploding, VariancePreserving
+from ..errors import NotFiniteError, SfbenchError
+from ..processes import (
+    Cosine,
+    FlowMatching,
+    ForwardProcess,
+    Karras,
+    OrnsteinUhlenbeck,
+    SubVariancePreserving,
+    Tabulated,
+    VarianceExploding,
+    VariancePreserving,
+    known_processes,
+    make_process,
+)
 from .adapter import NetworkScore
 from .architectures import ScoreMLP, ScoreUNet, build_network, describe_network
 from .parameterisation import EDM, Parameterisation, as_parameterisation
@@ -32,7 +44,13 @@ from .tensor_files import CheckpointError, Layout, open_files, write_files
 from .wiring import Wiring, as_device
 
 _FORMATS = (1, 2)  # 2 says more of the wiring, and is written only where there is more to say
-_PROCESSES = {kind.__name__: kind for kind in (OrnsteinUhlenbeck, VariancePreserving, VarianceExploding)}
+_PROCESSES: dict[str, Any] = {
+    kind.__name__: kind
+    for kind in (
+        *(OrnsteinUhlenbeck, VariancePreserving, SubVariancePreserving, VarianceExploding),
+        *(Karras, FlowMatching, Cosine, Tabulated),
+    )
+}
 _SPARE_TENSORS, _SPARE_NUMBERS = 256, 1 << 20  # made and thrown away while a network is built
 
 
@@ -277,24 +295,33 @@ def _build_parameterisation(value: Any) -> Parameterisation:
 
 
 def describe_process(process: ForwardProcess) -> dict[str, Any]:
-    """JSON form of a forward process."""
-    name = type(process).__name__
-    if _PROCESSES.get(name) is not type(process):
-        raise CheckpointError(f"{process!r} is not one of {', '.join(_PROCESSES)}, so a checkpoint cannot name it")
-    parameters = asdict(process)
-    if name == "VarianceExploding":
-        parameters = {"sigma": parameters["base"]}
-    return {"name": name, "parameters": parameters}
+    """JSON form of a forward process: one of ours, or a registered one that is a dataclass."""
+    kind = type(process)
+    values = {f.name: getattr(process, f.name) for f in fields(process) if f.init} if is_dataclass(process) else {}
+    if isinstance(process, VarianceExploding):
+        values = {"sigma": process.base}
+    if _PROCESSES.get(kind.__name__) is kind:
+        return {"name": kind.__name__, "parameters": values}
+    for name in known_processes():
+        record = {"name": name, "parameters": values}
+        try:
+            if build_process(record) == process:
+                return record
+        except (SfbenchError, TypeError):  # another one
+            continue
+    raise CheckpointError(
+        f"{process!r} has no name that a checkpoint could hold; make its class a frozen dataclass and call "
+        f"sfbench.processes.register_process(name, {kind.__name__})"
+    )
 
 
 def build_process(record: Mapping[str, Any]) -> ForwardProcess:
     """The forward process behind its JSON form."""
     name = record["name"]
-    if name not in _PROCESSES:
-        raise CheckpointError(f"unknown process {name!r}; use one of {', '.join(_PROCESSES)}")
-    kind: Any = _PROCESSES[name]
-    built: ForwardProcess = kind(**record["parameters"])
-    return built
+    if name in _PROCESSES:
+        built: ForwardProcess = _PROCESSES[name](**record["parameters"])
+        return built
+    return make_process(name, **record["parameters"])
 
 
 _WIRING = {

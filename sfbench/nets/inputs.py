@@ -27,10 +27,7 @@ def as_tensor(x: Any, dim: int, device: torch.device) -> Tensor:
             )
         points = x
     else:
-        array = as_real("x", x, ModelError)
-        if array.dtype not in (np.float16, np.float32, np.float64) or not array.dtype.isnative:
-            array = array.astype(np.float64)
-        array = np.ascontiguousarray(array)
+        array = np.ascontiguousarray(as_real("x", x, ModelError))
         points = torch.from_numpy(array if array.flags.writeable else array.copy())  # torch warns of read-only memory
     if points.ndim != 2 or points.shape[1] != dim:
         hint = "; use x.reshape(len(x), -1)" if points.ndim > 2 and points[:1].numel() == dim else ""
@@ -76,7 +73,13 @@ def as_range(t_range: Any) -> tuple[float, float] | None:
 
 def as_condition(value: Any, n: int, device: torch.device, dtype: torch.dtype, *, one_for_all: bool) -> Tensor:
     """Conditions (n, ...) on the device; labels as integers, embeddings in the network's precision."""
-    tensor = value if isinstance(value, Tensor) else torch.from_numpy(np.array(as_real("condition", value, ModelError)))
+    if isinstance(value, Tensor):
+        tensor = value
+    else:
+        labels = np.asarray(value) if isinstance(value, int | list | np.ndarray | np.integer) else None
+        whole = labels is not None and labels.dtype.kind in "iub" and not isinstance(value, np.ma.MaskedArray)
+        numbers = np.array(labels, np.int64) if whole else np.array(as_real("condition", value, ModelError))
+        tensor = torch.from_numpy(numbers)
     tensor = tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else torch.int64)
     if one_for_all or tensor.ndim == 0:
         return tensor.expand(n, *tensor.shape)

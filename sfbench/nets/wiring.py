@@ -27,11 +27,12 @@ from .parameterisation import (
     to_score,
 )
 
-TimeName = Literal["t", "scaled", "log_snr", "sigma", "c_noise"]
+TimeName = Literal["t", "scaled", "timestep", "log_snr", "sigma", "c_noise"]
 TimeArgument = TimeName | Callable[[Tensor], Tensor]
-_TIMES: dict[str, Callable[[ForwardProcess, Any], Any]] = {
+_TIMES: dict[str, Callable[[Any, Any], Any]] = {
     "t": lambda process, t: t,
     "scaled": lambda process, t: 1000.0 * t,
+    "timestep": lambda process, t: process.timestep(t),
     "log_snr": lambda process, t: process.log_snr(t),
     "sigma": lambda process, t: process.sigma(t),
     "c_noise": lambda process, t: process.log_snr(t) / -8.0,
@@ -157,6 +158,10 @@ def as_wiring(
         raise ModelError(
             f"unknown time {time!r}{did_you_mean(time, get_args(TimeName))}; use one of "
             f"{', '.join(map(repr, get_args(TimeName)))} or a function of times (n,)"
+        )
+    if time == "timestep" and not hasattr(process, "timestep"):
+        raise ModelError(
+            f"time='timestep' needs a process with numbered steps, such as processes.from_betas(betas), not {process!r}"
         )
     if condition_name is not None and not (isinstance(condition_name, str) and condition_name.isidentifier()):
         raise ModelError(f"condition_name must be the name of an argument of the module, got {condition_name!r}")

@@ -147,8 +147,8 @@ def test_tensors_that_cannot_be_used():
         (torch.zeros(3, 2, 2), r"got \(3, 2, 2\); use x\.reshape\(len\(x\), -1\)"),
         (np.zeros((3, 2, 2)), r"use x\.reshape\(len\(x\), -1\)"),
         (np.zeros(4), r"got \(4,\)"),
-        (np.ma.masked_array(X, X > 0), "masked array"),
-        (X + 1j, "real numbers"),
+        (np.ma.masked_array(X, X > 0), "mask"),
+        (X + 1j, "imaginary"),
         ([["a"] * 4], "real numbers"),
         (None, "real numbers"),
     ):
@@ -196,9 +196,9 @@ def test_every_time_is_a_time_for_each_point():
         (-1.0, "at least 0, got -1"),
         (np.inf, "finite"),
         (np.array([0.1, 0.2, -0.5, 0.1, 0.1, 0.1]), "at least 0, got -0.5"),
-        (None, "t must be real numbers"),
-        ("0.3", "t must be real numbers"),
-        (0.3j, "t must be real numbers"),
+        (None, "t must hold real numbers"),
+        ("0.3", "t must hold real numbers"),
+        (0.3j, "t must hold real numbers"),
         (0.0, r"a score needs noise \(t > 0\)"),
         (np.zeros(6), r"a score needs noise \(t > 0\)"),
     ],
@@ -214,6 +214,7 @@ def test_times_that_are_none(t, message):
         (None, 0.3),
         ("t", 0.3),
         ("scaled", 300.0),
+        ("timestep", 299.0),
         ("log_snr", float(VP.log_snr(0.3))),
         ("sigma", float(VP.sigma(0.3))),
         ("c_noise", 0.25 * np.log(float(VP.sigma(0.3) / VP.alpha(0.3)))),
@@ -221,8 +222,9 @@ def test_times_that_are_none(t, message):
     ],
 )
 def test_time_scales(time, expected):
+    process = sfbench.processes.from_betas(np.linspace(1e-4, 0.02, 1000)) if time == "timestep" else VP
     for t in (0.3, np.full(6, 0.3)):
-        model = network(process=VP, time=time)
+        model = network(process=process, time=time)
         model.score(X, t)
         seen = model.module.seen[-1][1]
         assert seen.dtype == torch.float32
@@ -247,6 +249,8 @@ def test_integer_steps_and_functions_that_err():
     for time, message in ((lambda t: 3.0, "got a float"), (lambda t: t[:1], r"got \(1,\) float64 for \(6,\) float64")):
         with pytest.raises(ModelError, match=message):
             network(time=time).score(X, 0.3)
+    with pytest.raises(ModelError, match="time='timestep' needs a process with numbered steps"):
+        network(time="timestep")
     with pytest.raises(ModelError, match=r"unknown time 'sacled' .did you mean 'scaled'"):
         network(time="sacled")
 

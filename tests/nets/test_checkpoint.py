@@ -1,5 +1,6 @@
 """Checkpoints: round trips, and every way in which a file may lie."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -8,6 +9,7 @@ import re
 import resource
 import struct
 import time
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -24,7 +26,9 @@ from sfbench.nets import (
     save_checkpoint,
 )
 
-PROCESSES = [sfbench.OrnsteinUhlenbeck(), sfbench.VariancePreserving(0.2, 15.0), sfbench.VarianceExploding(12.0)]
+P = sfbench.processes
+PROCESSES = [P.OrnsteinUhlenbeck(), P.VariancePreserving(0.2, 15.0), P.VarianceExploding(12.0)]
+OTHERS = [P.SubVariancePreserving(), P.Karras(50.0), P.FlowMatching(), P.Cosine(), P.from_betas(P.beta_schedule())]
 
 
 def model(process=PROCESSES[0]):
@@ -43,7 +47,7 @@ def reseal(folder, **contents):
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
-@pytest.mark.parametrize("process", PROCESSES, ids=repr)
+@pytest.mark.parametrize("process", PROCESSES + OTHERS, ids=repr)
 def test_round_trip(tmp_path, process):
     score = model(process)
     save_checkpoint(tmp_path / "a", score, summary={"n": 3})
@@ -53,6 +57,39 @@ def test_round_trip(tmp_path, process):
     assert (again.process, again.parameterisation) == (process, "epsilon")
     with pytest.raises(CheckpointError, match="was trained under"):
         load_checkpoint(tmp_path / "a", process=sfbench.VarianceExploding(99.0))
+
+
+@dataclasses.dataclass(frozen=True)
+class Doubled(P.ForwardProcess):
+    """A process by others: Ornstein-Uhlenbeck at another speed."""
+
+    speed: float = 2.0
+    horizon: ClassVar[float] = 2.5
+
+    def alpha(self, t):
+        return np.exp(-self.speed * np.asarray(t, float))
+
+    def sigma(self, t):
+        return np.sqrt(-np.expm1(-2 * self.speed * np.asarray(t, float)))
+
+    def f(self, t):
+        return np.full_like(np.asarray(t, float), -self.speed)
+
+    def g(self, t):
+        return np.full_like(np.asarray(t, float), np.sqrt(2 * self.speed))
+
+    def prior_std(self, t):
+        return 1.0
+
+
+def test_processes_by_others_need_a_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(P._PROCESSES, "own", {})
+    with pytest.raises(CheckpointError, match=r"register_process\(name, Doubled\)"):
+        save_checkpoint(tmp_path, model(Doubled()))
+    P.register_process("doubled", Doubled)
+    for process in (Doubled(), Doubled(3.0)):
+        save_checkpoint(tmp_path, model(process))
+        assert load_checkpoint(tmp_path).process == process
 
 
 def test_every_flipped_bit_is_found(tmp_path):

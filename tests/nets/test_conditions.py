@@ -100,7 +100,7 @@ def test_bad_conditions():
     for call, message in (
         (lambda: plain.score(X, 0.3, 1), "takes no condition; NetworkScore.condition_name='class_labels'"),
         (lambda: model.score(X, 0.3, [0, 1]), "one row for each of the 5 points, got 2"),
-        (lambda: model.score(X, 0.3, ["a"] * 5), "condition must be real numbers"),
+        (lambda: model.score(X, 0.3, ["a"] * 5), "condition must hold real numbers"),
         (
             lambda: model.score(X, 0.3, [0, 1, 9, 0, 1]),
             "Classes failed, called with .*class_labels=.5,. int64: IndexError",
