@@ -22,12 +22,18 @@ The ridge :math:`\delta = 10^{-13}` makes every system solvable, so singular P a
 case: along a flat direction the step is either nil or runs to the boundary. The step is a *correction* of w, so the
 ridge does not bias the limit.
 
+*Polishing.* An answer of another solver names a face, the weights that exceed their slack, and a round or two on it
+make the answer exact. Where P is definite along the simplex the weights depend on the face alone, so the polished
+answers of all solvers that found the right face have the same bits.
+
 Cost: one Cholesky factorisation of the support per round.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from itertools import islice
 from typing import ClassVar
 
 import numpy as np
@@ -35,8 +41,10 @@ from numpy.typing import NDArray
 
 from .active_set_batched import MAX_ROUNDS, block_size, solve_block
 from .base import Candidate, Requirement, Seed
+from .limits import Budget
 from .problem import Matrix, SimplexQP, Vector
 from .projected_gradient import ProjectedGradient
+from .projections import uniform
 
 _RIDGE = 1e-13  # relative to the scale, which is about 1
 _ROUNDING = 1e-14  # multipliers and residuals below this are rounding
@@ -46,7 +54,8 @@ _PROXIMITY = 1e-7
 _PROXIMAL_STEPS = 6
 _GUESS_ROUNDS = 25
 _STALE_ROUNDS = 4
-_REFINEMENTS = 3
+_REFINEMENTS = 4
+_POLISHING_ROUNDS = 6
 
 Index = NDArray[np.intp]
 
@@ -59,38 +68,47 @@ class ActiveSet:
     requires: ClassVar[Requirement] = "quadratic"
 
     def solve(
-        self, objective: SimplexQP, *, tol: float, max_iter: int | None, start: Vector | None, rng: Seed
+        self,
+        objective: SimplexQP,
+        *,
+        tol: float,
+        max_iter: int | None,
+        start: Vector | None,
+        rng: Seed,
+        time_limit: float = math.inf,
     ) -> Candidate:
         """See `SimplexSolver.solve`."""
         P, q = objective.P, objective.q
         if len(q) == 2:
-            return Candidate(_segment(P, q), 1)
-        limit = 100 + 10 * len(q) if max_iter is None else max_iter
+            return Candidate(segment(P, q), 1)
+        budget = Budget(100 + 10 * len(q) if max_iter is None else max_iter, time_limit)
         if start is None and len(q) >= _LARGE:
             start = (
                 ProjectedGradient()
-                .solve(objective, tol=_FIRST_SUPPORT_GAP, max_iter=_FIRST_SUPPORT_STEPS, start=None, rng=rng)
+                .solve(
+                    objective,
+                    tol=_FIRST_SUPPORT_GAP,
+                    max_iter=_FIRST_SUPPORT_STEPS,
+                    start=None,
+                    rng=rng,
+                    time_limit=0.5 * time_limit,
+                )
                 .weights
             )
-        w, rounds, settled = start, 0, False
+        w, settled = uniform(len(q)) if start is None else start, False
         if objective.definite:
-            w, rounds, settled = _guess(P, q, start, min(limit, _GUESS_ROUNDS), _RIDGE)
-        elif w is None:
-            w = np.full(len(q), 1.0 / len(q))
+            w, settled = _guess(P, q, start, budget, _RIDGE)
         for _ in range(_PROXIMAL_STEPS):
-            if settled or rounds >= limit:
+            if settled:
                 break
-            budget = min(limit - rounds, _GUESS_ROUNDS)
-            w, more, settled = _guess(P, q - _PROXIMITY * w, w, budget, _PROXIMITY)
-            rounds += more
-            if not settled:
+            w, found = _guess(P, q - _PROXIMITY * w, w, budget, _PROXIMITY)
+            if not found:
                 break
             g = P @ w + q
             settled = bool(w @ (g - g.min()) <= _ROUNDING)
-        if not settled and rounds < limit:
-            w, more, settled = _finish(P, q, w, limit - rounds)
-            rounds += more
-        return Candidate(w, rounds, exhausted=not settled)
+        if not settled:
+            w, settled = _finish(P, q, w, budget)
+        return Candidate(w, budget.n, exhausted=not settled, late=budget.late)
 
     def block_size(self, k: int) -> int:
         """See `BatchSolver.block_size`."""
@@ -103,10 +121,27 @@ class ActiveSet:
         return solve_block(P, q, MAX_ROUNDS if max_iter is None else min(max_iter, MAX_ROUNDS))
 
 
-def _segment(P: Matrix, q: Vector) -> Vector:
+def polish(objective: SimplexQP, w: Vector, slack: Vector, time_limit: float = math.inf) -> Candidate:
+    """Exact weights on the face that `w` (k,) and its `slack` (k,) name; `exhausted` where no such weights were found.
+
+    `objective` is normalised. A weight below its slack is taken for zero.
+    """
+    start = np.where(w > slack, w, 0.0)
+    total = float(start.sum())
+    if not total > 0.0:
+        return Candidate(w, 0, exhausted=True)
+    budget = Budget(_POLISHING_ROUNDS, time_limit)
+    improve = _guess if objective.definite else _finish
+    polished, settled = improve(objective.P, objective.q, start / total, budget)
+    return Candidate(polished, budget.n, exhausted=not settled)
+
+
+def segment(P: Matrix, q: Vector) -> Vector:
     """Closed form for k = 2: the stationary point of a parabola, cut to [0, 1]; the midpoint when it is flat."""
-    curvature = float(P[0, 0] - 2.0 * P[0, 1] + P[1, 1])
-    downhill = float(P[1, 1] - P[0, 1] + q[1] - q[0])  # minus the slope at weight 0
+    (a, b), (_, c) = P.tolist()
+    d, e = q.tolist()
+    curvature = a - 2.0 * b + c
+    downhill = c - b + e - d  # minus the slope at weight 0
     if curvature <= _ROUNDING:
         first = 0.5 if abs(downhill) <= _ROUNDING else float(downhill > 0.0)
     else:
@@ -114,19 +149,18 @@ def _segment(P: Matrix, q: Vector) -> Vector:
     return np.array([first, 1.0 - first])
 
 
-def _guess(P: Matrix, q: Vector, start: Vector | None, limit: int, ridge: float) -> tuple[Vector, int, bool]:
-    """Block principal pivoting: weights, rounds made, and whether the weights are optimal."""
+def _guess(P: Matrix, q: Vector, start: Vector | None, budget: Budget, ridge: float = _RIDGE) -> tuple[Vector, bool]:
+    """Block principal pivoting: weights, and whether they are optimal."""
     from scipy.linalg.lapack import dposv
 
     k = len(q)
     bordered = P + 1.0
     bordered.ravel()[:: k + 1] += ridge
     ones = np.ones(k)
-    inside = ones > 0.0 if start is None else start > 0.0
-    best, stale, rounds = k + 1, 0, 0
-    w = ones / k
-    while rounds < limit:
-        rounds += 1
+    w = ones / k if start is None else start
+    inside = w > 0.0
+    best, stale = k + 1, 0
+    for _ in islice(budget, _GUESS_ROUNDS):
         support = inside.nonzero()[0]
         n = len(support)
         rhs = np.empty((2, n))
@@ -146,21 +180,22 @@ def _guess(P: Matrix, q: Vector, start: Vector | None, limit: int, ridge: float)
         wrong = np.where(inside, w, slack + _ROUNDING) < 0.0
         violations = int(np.count_nonzero(wrong))
         if not violations:
-            return w, rounds, _refine(P, q, w, support, factor, ridge)
+            return w, _refine(P, q, w, support, factor, ridge)
         stale = 0 if violations < best else stale + 1
         best = min(best, violations)
         inside = inside ^ wrong
         if stale > _STALE_ROUNDS or not inside.any():
             break
     w = np.maximum(w, 0.0)
-    return w / w.sum(), rounds, False
+    return w / w.sum(), False
 
 
-def _finish(P: Matrix, q: Vector, w: Vector, limit: int) -> tuple[Vector, int, bool]:
-    """Primal active set from the feasible `w`: weights, rounds made, and whether they are optimal."""
+def _finish(P: Matrix, q: Vector, w: Vector, budget: Budget) -> tuple[Vector, bool]:
+    """Primal active set from the feasible `w`: weights, and whether they are optimal."""
+    w = w.copy()
     inside = w > 0.0
     refined = False
-    for rounds in range(1, limit + 1):
+    for _ in budget:
         support = inside.nonzero()[0]
         g = P @ w + q
         step = _newton_step(P, support, g)
@@ -185,10 +220,10 @@ def _finish(P: Matrix, q: Vector, w: Vector, limit: int) -> tuple[Vector, int, b
         slack[support] = 0.0
         entering = int(slack.argmin())
         if slack[entering] >= -2 * _ROUNDING:
-            return w, rounds, True
+            return w, True
         inside[entering] = True
         refined = False
-    return w, limit, False
+    return w, False
 
 
 def _newton_step(P: Matrix, support: Index, g: Vector) -> Vector:
@@ -219,17 +254,20 @@ def _refine(P: Matrix, q: Vector, w: Vector, support: Index, factor: Matrix, rid
     """Iterative refinement of `w` in place on its face; whether the duality gap came down to rounding."""
     from scipy.linalg.lapack import dpotrs
 
+    previous = math.inf
     for _ in range(_REFINEMENTS):
         w /= w.sum()
         g = P @ w + q
         if ridge > _RIDGE:
             g += ridge * w
-        if w @ (g - g.min()) <= _ROUNDING:
+        gap = float(w @ (g - g.min()))
+        if gap <= 0.1 * _ROUNDING or (gap <= _ROUNDING and gap >= 0.5 * previous):
             return bool(w.min() >= 0.0)
+        previous = gap
         rhs = np.empty((2, len(support)))
         rhs[0] = g[support] - g @ w
         rhs[1] = 1.0
         solution, _ = dpotrs(factor, rhs.T, lower=1, overwrite_b=1)
         newton, ones = solution[:, 0], solution[:, 1]
         w[support] += ones * (newton.sum() / ones.sum()) - newton
-    return False
+    return previous <= _ROUNDING and bool(w.min() >= 0.0)

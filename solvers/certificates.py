@@ -21,9 +21,10 @@ import math
 import numpy as np
 
 from .errors import SolverFailureError
-from .problem import EPS, Matrix, Vector, cholesky_succeeds
+from .problem import Matrix, Vector, cholesky_succeeds
+from .validation import EPS
 
-_DUST = 1e-15  # a weight below this is rounding; zero says that an auxiliary is not used
+DUST = 1e-15  # a weight below this is rounding; zero says that an auxiliary is not used
 _SLACK = 1e-9  # relative slack under which an unused weight may still belong to another minimiser
 
 
@@ -39,7 +40,7 @@ def onto_simplex(weights: Vector, k: int, name: str) -> Vector:
     if w.shape != (k,):
         raise SolverFailureError(f"solver {name!r} returned weights of shape {w.shape}, not ({k},)")
     w = np.maximum(w, 0.0)  # keeps NaN, and leaves no negative zero
-    w *= w > _DUST
+    w *= w > DUST
     total = w.dot(_ones(k))
     if not 0.0 < total < math.inf:
         raise SolverFailureError(f"{name} returned weights {weights}, not on the simplex; use another solver")

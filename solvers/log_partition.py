@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .errors import ShapeError
-from .problem import Matrix, Vector, real_array, require_finite
+from .problem import Matrix, Vector
+from .validation import real_array, require_finite
 
 
 @dataclass(frozen=True, slots=True, init=False, eq=False)
@@ -50,10 +51,10 @@ class LogPartitionObjective:
     scale: float
 
     def __init__(self, log_densities: ArrayLike, log_weights: ArrayLike, mean_log_densities: ArrayLike) -> None:
-        L = real_array(log_densities, "log_densities")[0]
-        a = real_array(log_weights, "log_weights")[0]
-        mean = real_array(mean_log_densities, "mean_log_densities")[0]
-        if L.ndim != 2 or 0 in L.shape:
+        L = real_array(log_densities, "log_densities", ("n", "k"))[0]
+        a = real_array(log_weights, "log_weights", ("n",))[0]
+        mean = real_array(mean_log_densities, "mean_log_densities", ("k",))[0]
+        if 0 in L.shape:
             raise ShapeError(f"log_densities must have shape (n, k) with n, k >= 1, got {L.shape}")
         if a.shape != L.shape[:1]:
             raise ShapeError(f"log_weights must have shape {L.shape[:1]} to match log_densities, got {a.shape}")

@@ -1,6 +1,7 @@
 """PIQP: a proximal interior-point method (Schwan, Jiang, Kuhn and Jones 2023), through its dense interface.
 
-Called directly: modelling layers route PIQP through its sparse interface, which is slower on dense P.
+Called directly: modelling layers route PIQP through its sparse interface, which is slower on dense P. The library has
+no time limit; its iteration limit, of one factorisation each, is what ends it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ class Piqp(AbstractLibrarySolver):
 
     name: ClassVar[str] = "piqp"
 
-    def prepared(self, objective: SimplexQP, tol: float, max_iter: int | None, start: Vector | None) -> Run:
+    def prepared(
+        self, objective: SimplexQP, tol: float, max_iter: int | None, start: Vector | None, time_limit: float
+    ) -> Run:
         """See `AbstractLibrarySolver.prepared`."""
         import piqp
 
