@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from .auto import Auto, Judged, first_certified, judge
 from .base import Candidate, SimplexSolver, SolverResult, Status
 from .certificates import null_directions
+from .daqp_dual import Daqp
 from .errors import (
     NonFiniteError,
     ShapeError,
@@ -90,9 +91,8 @@ def solve(
     tol, max_iter = limits(tol, max_iter)
     allowed = None if time_limit is None else seconds(time_limit)
     source = seed(rng)
-    quadratic = isinstance(problem, SimplexQP)
-    if quadratic and start is None and max_iter is None and type(backend) is Auto:
-        answer = quick_solve(problem, tol, began)  # type: ignore[arg-type]
+    if max_iter is None and start is None and isinstance(problem, SimplexQP) and type(backend) in (Auto, Daqp):
+        answer = quick_solve(problem, tol, began, type(backend) is Auto)
         if answer is not None:
             return answer
     work: Any = problem
@@ -152,8 +152,8 @@ def _certified(
     else:
         status = Status.ITERATION_LIMIT if candidate.exhausted else Status.INACCURATE
     # The gradient of the normalised problem lacks the constant that was taken from q.
-    constant = float(problem.q.min()) if isinstance(problem, SimplexQP) else 0.0
-    bounds, total = judged.slack, float(judged.gradient.min())
+    constant = problem.lowest if isinstance(problem, SimplexQP) else 0.0
+    bounds, total = judged.slack, judged.gradient.item(judged.gradient.argmin())
     extra: tuple[Any, ...] = ()
     if linear_minimum is not None:
         bounds, total, extra = candidate.duals or (np.full(k, np.nan), math.nan, ())

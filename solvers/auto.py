@@ -139,8 +139,8 @@ def first_certified(
                 solver, objective, tol=tol, max_iter=max_iter, start=start, rng=rng, time_limit=share * left
             )
             judged = judge(solver, candidate, objective)
-            if solver.requires in ("quadratic", "conic") and getattr(solver, "linear_minimum", None) is None:
-                judged = _on_its_face(judged, objective)
+            if not exacting and getattr(solver, "interior", False) and getattr(solver, "linear_minimum", None) is None:
+                judged = _on_its_face(judged, objective, 0.1 * limit)
         except Exception as error:  # whatever a library raises, the next solver may do
             trail.append(f"{solver.name} failed: {error}")
             failure = error
@@ -148,7 +148,7 @@ def first_certified(
         if exacting and isinstance(objective, SimplexQP) and judged.gap <= limit:
             judged = _polished(judged, objective)
         if judged.gap <= limit and (not exacting or _exact_enough(judged, objective, tol)):
-            return judged if not trail else judged._replace(trail=(*trail, f"{solver.name} certified"))
+            return judged if not trail else judged._replace(trail=(*trail, f"{solver.name} certified", *judged.trail))
         trail.append(f"{solver.name} stopped at gap {judged.gap / objective.scale:.1e} of scale")
         if best is None or judged.gap < best.gap:
             best, start = judged, judged.weights
@@ -161,14 +161,16 @@ def first_certified(
     return best._replace(trail=(*best.candidate.trail, *(trail if len(trail) > 1 else ())))
 
 
-def _on_its_face(judged: Judged, objective: SimplexObjective) -> Judged:
-    """Zero what an interior-point method leaves on unused auxiliaries, unless the gap grows by it."""
+def _on_its_face(judged: Judged, objective: SimplexObjective, harmless: float) -> Judged:
+    """Zero what an interior-point method leaves on unused auxiliaries, if the gap falls or stays `harmless`."""
     w, slack = judged.weights, judged.slack
     left_over = (w > 0.0) & (w < _DUST) & (w < 1e-3 / objective.scale * slack)
     if not left_over.any():
         return judged
     cleaned = judge(judged.solver, Candidate(np.where(left_over, 0.0, w), 0), objective)
-    return cleaned._replace(candidate=judged.candidate, trail=judged.trail) if cleaned.gap <= judged.gap else judged
+    if cleaned.gap > max(judged.gap, harmless):
+        return judged
+    return cleaned._replace(candidate=judged.candidate, trail=judged.trail)
 
 
 def _polished(judged: Judged, objective: SimplexQP) -> Judged:

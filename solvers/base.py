@@ -78,6 +78,8 @@ class SimplexSolver(Protocol):
     `requires` is the structure needed of the objective. The quadratic solvers always receive a problem normalised to a
     scale in [1, 2) with ``min(q) = 0``; the others should use ``objective.scale`` for step sizes and tolerances.
 
+    A class attribute ``interior = True`` says that unused auxiliaries keep tiny weights, which the facade then zeroes.
+
     A solver whose `solve` has a parameter `time_limit` is told how many seconds it has; either way a foreign solver
     that is not back by then is given up (`solvers.limits`).
     """
@@ -229,6 +231,14 @@ class SolverResult:
         if self.constraints is not None:
             return np.full(len(self.weights), np.nan)
         return self.dual_bounds / self.scale
+
+    @property
+    def support(self) -> NDArray[np.bool_]:
+        """Which auxiliaries are in use (k,): their weight exceeds their ``dual_bounds / scale``.
+
+        Safer than ``weights > 0``, because an interior-point method leaves a little on every auxiliary.
+        """
+        return np.asarray(self.weights > self.dual_bounds / self.scale)
 
     @property
     def kkt(self) -> float:

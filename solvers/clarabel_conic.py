@@ -16,6 +16,7 @@ class Clarabel(AbstractLibrarySolver):
     """Solver of the `clarabel` library. Default `max_iter` is 200; `start` is not used."""
 
     name: ClassVar[str] = "clarabel"
+    interior: ClassVar[bool] = True
 
     def prepared(
         self, objective: SimplexQP, tol: float, max_iter: int | None, start: Vector | None, time_limit: float

@@ -58,6 +58,7 @@ class Cvxpy:
     solver_options: dict[str, Any] = field(default_factory=dict)
 
     name: ClassVar[str] = "cvxpy"
+    interior: ClassVar[bool] = True
     requires: ClassVar[Requirement] = "conic"
 
     def __post_init__(self) -> None:
@@ -100,6 +101,7 @@ class CompiledCvxpy:
     """`Cvxpy` with problems translated once; for one dimension, one thread."""
 
     name: ClassVar[str] = "cvxpy"
+    interior: ClassVar[bool] = True
     requires: ClassVar[Requirement] = "quadratic"
 
     def __init__(self, solver: Cvxpy, k: int) -> None:

@@ -40,7 +40,8 @@ class Daqp(AbstractLibrarySolver):
 
         k = objective.dim
         ones, upper, lower, sense = simplex(k)
-        P = objective.P + 1.0 if objective.definite else objective.P
+        border = objective.definite and not objective.nonsingular
+        P = objective.P + 1.0 if border else objective.P
         settings = {
             "primal_tol": 1e-12,
             "dual_tol": 1e-12,

@@ -21,6 +21,7 @@ class Osqp(AbstractLibrarySolver):
     """Solver of the `osqp` library. Default `max_iter` is 50,000."""
 
     name: ClassVar[str] = "osqp"
+    interior: ClassVar[bool] = True
 
     def prepared(
         self, objective: SimplexQP, tol: float, max_iter: int | None, start: Vector | None, time_limit: float

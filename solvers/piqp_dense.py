@@ -20,6 +20,7 @@ class Piqp(AbstractLibrarySolver):
     """Interior-point solver of the `piqp` library. Default `max_iter` is 250; `start` is not used."""
 
     name: ClassVar[str] = "piqp"
+    interior: ClassVar[bool] = True
 
     def prepared(
         self, objective: SimplexQP, tol: float, max_iter: int | None, start: Vector | None, time_limit: float

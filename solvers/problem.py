@@ -30,7 +30,7 @@ from .errors import (
     NotPositiveSemidefiniteError,
     ShapeError,
 )
-from .validation import EPS, LARGEST, finite_range, frozen, real_array, real_number
+from .validation import EPS, FLOAT64, LARGEST, finite_range, frozen, real_array, real_number
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
@@ -116,7 +116,7 @@ class SimplexQP:
     `definite` says whether ``d'Pd`` is above rounding for all d with ``1'd = 0``, in which case the minimiser is
     unique; this holds for a Gram matrix relative to one of its own members too, which has a row of zeros.
     `pivot` is the smallest pivot of the Cholesky factorisation that showed it, relative to the scale: where it is
-    small, the weights are badly determined.
+    small, the weights are badly determined. `nonsingular` says that P has an inverse, `lowest` is the least entry of q.
     Cost: one Cholesky factorisation, k^3/3 flops, or three (an eigendecomposition only when P is indefinite beyond
     k eps trace).
     """
@@ -128,6 +128,8 @@ class SimplexQP:
     scale: float
     definite: bool
     pivot: float
+    nonsingular: bool
+    lowest: float
     _normal: SimplexQP | None
 
     def __init__(self, P: ArrayLike, q: ArrayLike, r: float = 0.0) -> None:
@@ -144,8 +146,8 @@ class SimplexQP:
         content = matrix.tobytes()
         # A symmetric matrix with clear pivots is finite and positive definite: nothing else needs to be looked at.
         pivot = smallest_pivot(matrix) if content == matrix.tobytes("F") else 0.0
-        definite = pivot > max(_CLEAR * k * EPS * trace, 0.0) and max(trace, spread) < LARGEST
-        if not definite:
+        nonsingular = definite = pivot > max(_CLEAR * k * EPS * trace, 0.0) and max(trace, spread) < LARGEST
+        if not nonsingular:
             matrix, clipped = _semidefinite(matrix, eps, spread)
             content = matrix.tobytes()
             trace = float(matrix.trace())
@@ -155,8 +157,8 @@ class SimplexQP:
             raise InvalidProblemError(
                 f"P and q have scale {scale:.3g}, near underflow; multiply both by a common factor first"
             )
-        frozen_P = np.ndarray((k, k), np.float64, content)
-        _set(self, frozen_P, frozen(vector), r, clipped, scale, definite, pivot / scale)
+        P, q = np.ndarray((k, k), FLOAT64, content), frozen(vector)
+        _fill(self, P, q, r, clipped, scale, definite, pivot / scale, nonsingular, lowest)
 
     @property
     def dim(self) -> int:
@@ -187,21 +189,22 @@ class SimplexQP:
     def normalised(self) -> SimplexQP:
         """The same minimisers at scale in [1, 2): P, q divided by a power of two, q shifted to start at zero, r = 0."""
         if self._normal is None:
-            factor, lowest = power_of_two_below(self.scale), self.q[self.q.argmin()]
+            factor = power_of_two_below(self.scale)
             P = self.P if factor == 1.0 else frozen(self.P / factor)
-            q = frozen((self.q - lowest) / factor)
+            q = frozen((self.q - self.lowest) / factor)
             normal = object.__new__(SimplexQP)
-            _set(normal, P, q, 0.0, 0.0, self.scale / factor, self.definite, self.pivot)
+            about = self.definite, self.pivot, self.nonsingular
+            _fill(normal, P, q, 0.0, 0.0, self.scale / factor, *about, 0.0)
             object.__setattr__(self, "_normal", normal)
             return normal
         return self._normal
 
     def __getstate__(self) -> tuple[Any, ...]:
-        return self.P, self.q, self.r, self.clipped, self.scale, self.definite, self.pivot
+        return tuple(getattr(self, field) for field in self.__slots__[:-1])
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         P, q, *rest = state
-        _set(self, frozen(P), frozen(q), *rest)
+        _fill(self, frozen(P), frozen(q), *rest)
 
     def __repr__(self) -> str:
         return f"SimplexQP(dim={self.dim}, scale={self.scale:.3g}, clipped={self.clipped:.1e})"
@@ -212,18 +215,34 @@ def power_of_two_below(scale: float) -> float:
     return math.ldexp(1.0, math.frexp(scale)[1] - 1)
 
 
-def _set(
-    qp: SimplexQP, P: Matrix, q: Vector, r: float, clipped: float, scale: float, definite: bool, pivot: float
+# The descriptors of the slots: setting through them is faster than by name.
+_P, _q, _r, _clipped, _scale, _definite, _pivot, _nonsingular, _lowest, _normal = (
+    vars(SimplexQP)[field].__set__ for field in SimplexQP.__slots__
+)
+
+
+def _fill(
+    qp: SimplexQP,
+    P: Matrix,
+    q: Vector,
+    r: float,
+    clipped: float,
+    scale: float,
+    definite: bool,
+    pivot: float,
+    nonsingular: bool,
+    lowest: float,
 ) -> None:
-    assign = object.__setattr__
-    assign(qp, "P", P)
-    assign(qp, "q", q)
-    assign(qp, "r", r)
-    assign(qp, "clipped", clipped)
-    assign(qp, "scale", scale)
-    assign(qp, "definite", definite)
-    assign(qp, "pivot", pivot)
-    assign(qp, "_normal", None)
+    _P(qp, P)
+    _q(qp, q)
+    _r(qp, r)
+    _clipped(qp, clipped)
+    _scale(qp, scale)
+    _definite(qp, definite)
+    _pivot(qp, pivot)
+    _nonsingular(qp, nonsingular)
+    _lowest(qp, lowest)
+    _normal(qp, None)
 
 
 def _refuse_shapes(matrix: Matrix, vector: Vector) -> None:

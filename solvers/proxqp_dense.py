@@ -20,6 +20,7 @@ class Proxqp(AbstractLibrarySolver):
     """Solver of the `proxsuite` library. Default `max_iter` is 1000 outer iterations."""
 
     name: ClassVar[str] = "proxqp"
+    interior: ClassVar[bool] = True
 
     def prepared(
         self, objective: SimplexQP, tol: float, max_iter: int | None, start: Vector | None, time_limit: float

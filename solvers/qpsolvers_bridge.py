@@ -41,6 +41,7 @@ class Qpsolvers(AbstractLibrarySolver):
     backend_options: dict[str, Any] = field(default_factory=dict)
 
     name: ClassVar[str] = "qpsolvers"
+    interior: ClassVar[bool] = True
 
     def prepared(
         self, objective: SimplexQP, tol: float, max_iter: int | None, start: Vector | None, time_limit: float

@@ -1,4 +1,4 @@
-"""The short way for the commonest call: "auto" on a quadratic problem with one well-determined minimiser.
+"""The short way for the commonest call: "auto" or "daqp" on a quadratic problem with one minimiser.
 
 The same steps as the general way, for k = 2 by the closed form and up to k = 40 by DAQP, without its choices: the
 general way takes longer over a problem of eight weights than the library does. The certificate is the same, computed
@@ -23,51 +23,52 @@ from .problem import SimplexQP
 from .registry import is_available
 
 _EXACT = 1e-15  # of the scale
+_NEAR = 0.125  # the library's tolerances are absolute; scales this near to 1 need no normalising
 
 
-def quick_solve(problem: SimplexQP, tol: float, began: float) -> SolverResult | None:
-    """Weights and certificate of `problem`, or None where the general way is needed; `began` is when the call did."""
-    q, scale = problem.q, problem.scale
-    k = len(q)
-    if not (problem.definite and problem.pivot >= WELL_DETERMINED and 2 <= k <= LARGEST_FOR_DAQP):
+def quick_solve(problem: SimplexQP, tol: float, began: float, automatic: bool) -> SolverResult | None:
+    """Weights and certificate of `problem`, or None where the general way is needed; `began` is when the call did.
+
+    `automatic` is for "auto": the closed form for k = 2, and weights exact to rounding or none.
+    """
+    q, scale, k = problem.q, problem.scale, len(problem.q)
+    # A constant in q far above the scale would cost digits: the general way takes it off first.
+    if not (problem.definite and abs(problem.lowest) <= scale and 2 <= k <= LARGEST_FOR_DAQP):
         return None
-    factor = math.ldexp(1.0, 1 - math.frexp(scale)[1])
-    lowest = q.item(q.argmin())
-    shifted = q - lowest
-    P = problem.P * factor
-    if k == 2:
-        w, n_iter, name = segment(P, shifted * factor), 1, "active_set"
+    if automatic and problem.pivot < WELL_DETERMINED:
+        return None
+    if _NEAR <= scale < 1.0 / _NEAR:
+        P, linear = problem.P.copy(), q.copy()
     else:
-        daqp = _daqp()
-        if daqp is None:
-            return None
-        P += 1.0  # see solvers.daqp_dual
+        factor = math.ldexp(1.0, 1 - math.frexp(scale)[1])
+        P, linear = problem.P * factor, q * factor
+    if k == 2 and automatic:
+        w, n_iter, name = segment(P, linear), 1, "active_set"
+    elif daqp := _daqp():
+        if not problem.nonsingular:
+            P += 1.0  # see solvers.daqp_dual
         ones, upper, lower, sense = simplex(k)
-        x, _, flag, info = daqp(
-            P, shifted * factor, ones, upper, lower, sense, primal_tol=1e-12, dual_tol=1e-12, iter_limit=1000
-        )
-        if flag != 1:
-            return None
+        x, _, flag, info = daqp(P, linear, ones, upper, lower, sense, primal_tol=1e-12, dual_tol=1e-12, iter_limit=1000)
         # As certificates.onto_simplex; on a few numbers a list is faster than four calls of numpy.
         weights = [v if v > DUST else 0.0 for v in x.tolist()]
         total = sum(weights)
-        if not 0.0 < total < math.inf:
+        if flag != 1 or not 0.0 < total < math.inf:
             return None
-        w = np.array(weights)
-        w /= total
-        n_iter, name = info["iterations"], "daqp"
+        w, n_iter, name = np.array([v / total for v in weights]), info["iterations"], "daqp"
+    else:
+        return None
     gradient = problem.P.dot(w)
-    gradient += shifted
+    gradient += q
     least = gradient.item(gradient.argmin())
     gradient -= least
     gap = float(w.dot(gradient))
-    if not (gap <= _EXACT * scale and gap <= tol * scale):  # NaN is not
+    if not (gap <= tol * scale and (not automatic or gap <= _EXACT * scale)):  # NaN is not
         return None
     w.setflags(write=False)
     # w'(Pw + q) is the gap plus the least entry of the gradient, because the weights sum to 1.
-    value = 0.5 * (gap + least + float(w.dot(shifted))) + lowest + problem.r
+    value = 0.5 * (gap + least + float(w.dot(q))) + problem.r
     return quick_result(
-        w, value, gap, gradient, least + lowest, Status.CERTIFIED, n_iter, 0.0, perf_counter() - began, name,
+        w, value, gap, gradient, least, Status.CERTIFIED, n_iter, 0.0, perf_counter() - began, name,
         scale, tol, _no_directions(k), (), None, (),
     )  # fmt: skip
 

@@ -22,7 +22,7 @@ EPS = float(np.finfo(np.float64).eps)
 LARGEST = 1e300
 _MOST_ENTRIES = 2**28  # 2 GB
 _MOST_STEPS = 2**31 - 1  # the libraries count in 32 bits
-_FLOAT64 = np.dtype(np.float64)
+FLOAT64 = np.dtype(np.float64)
 _Masked = np.ma.MaskedArray
 
 
@@ -51,7 +51,7 @@ def real_array(values: ArrayLike, name: str, axes: tuple[str, ...] | None = None
         raise DataTypeError(f"{name} must hold real numbers, got dtype {dtype}; convert it with astype(float)")
     if axes is not None and array.ndim != len(axes):
         raise ShapeError(f"{name} must have shape {shape_text(axes)}, got {array.shape}")
-    if dtype == _FLOAT64 and array.flags.c_contiguous:
+    if dtype == FLOAT64 and array.flags.c_contiguous:
         return array, EPS
     if array.size > _MOST_ENTRIES:
         raise ShapeError(f"{name} has {array.size} entries, more than the {_MOST_ENTRIES} that fit a dense problem")
@@ -79,7 +79,7 @@ def frozen(array: NDArray[np.float64]) -> NDArray[np.float64]:
 
     An array that owns its memory could be made writeable again; one that looks into `bytes` cannot.
     """
-    return np.ndarray(array.shape, np.float64, array.tobytes()) if array.size else array.copy()
+    return np.ndarray(array.shape, FLOAT64, array.tobytes()) if array.size else array.copy()
 
 
 def real_number(value: Any, name: str) -> float:
@@ -135,6 +135,8 @@ def seconds(value: Any) -> float:
 
 def limits(tol: Any, max_iter: Any) -> tuple[float, int | None]:
     """A tolerance and a number of iterations, None meaning the solver's own default."""
+    if type(tol) is float and max_iter is None and 0.0 < tol < math.inf:  # as nearly always
+        return tol, None
     return positive_number(tol, "tol"), None if max_iter is None else whole_number(max_iter, "max_iter")
 
 
