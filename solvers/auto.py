@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from .active_set import ActiveSet, polish
 from .base import Candidate, Requirement, Seed, SimplexSolver
-from .certificates import onto_simplex
+from .certificates import DUST, onto_simplex
 from .errors import SolverFailureError, SolversError
 from .limits import run_within
 from .problem import SimplexObjective, SimplexQP, Vector
@@ -31,7 +31,7 @@ LARGEST_FOR_DAQP = 40
 """Weights up to which compiled code beats our own active set."""
 _BATCHED = ActiveSet()
 _ROUNDING = 1e-14
-_DUST = 1e-8
+_LEFT_OVER = 1e-8
 WELL_DETERMINED = 1e-2
 """A smallest pivot, relative to the scale, above which rounding in the gap is rounding in the weights."""
 
@@ -96,7 +96,9 @@ class Auto:
 
 def judge(solver: SimplexSolver, candidate: Candidate, objective: SimplexObjective) -> Judged:
     """Put the candidate on the simplex and compute its duality gap."""
-    w = onto_simplex(candidate.weights, objective.dim, solver.name)
+    # The weights of a quadratic are zero or not; an entropy makes each of them positive, however small.
+    dust = DUST if isinstance(objective, SimplexQP) else 0.0
+    w = onto_simplex(candidate.weights, objective.dim, solver.name, dust)
     gradient = objective.gradient(w)
     slack = gradient - gradient[gradient.argmin()]  # on a few numbers min() takes several times longer
     return Judged(solver, candidate, w, gradient, slack, float(w.dot(slack)), candidate.trail)
@@ -164,7 +166,7 @@ def first_certified(
 def _on_its_face(judged: Judged, objective: SimplexObjective, harmless: float) -> Judged:
     """Zero what an interior-point method leaves on unused auxiliaries, if the gap falls or stays `harmless`."""
     w, slack = judged.weights, judged.slack
-    left_over = (w > 0.0) & (w < _DUST) & (w < 1e-3 / objective.scale * slack)
+    left_over = (w > 0.0) & (w < _LEFT_OVER) & (w < 1e-3 / objective.scale * slack)
     if not left_over.any():
         return judged
     cleaned = judge(judged.solver, Candidate(np.where(left_over, 0.0, w), 0), objective)

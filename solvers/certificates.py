@@ -28,8 +28,8 @@ DUST = 1e-15  # a weight below this is rounding; zero says that an auxiliary is 
 _SLACK = 1e-9  # relative slack under which an unused weight may still belong to another minimiser
 
 
-def onto_simplex(weights: Vector, k: int, name: str) -> Vector:
-    """Set what is negative or rounding to zero and divide by the sum, in float64.
+def onto_simplex(weights: Vector, k: int, name: str, dust: float = DUST) -> Vector:
+    """Set what is negative or at most `dust` to zero and divide by the sum, in float64.
 
     Raises
     ------
@@ -41,13 +41,13 @@ def onto_simplex(weights: Vector, k: int, name: str) -> Vector:
         raise SolverFailureError(f"solver {name!r} returned weights of shape {w.shape}, not ({k},)")
     if k <= _FEW:  # on a few numbers a list takes a third of the time of six calls of numpy
         values = w.tolist()
-        positive = [v if v > DUST else 0.0 for v in values]
+        positive = [v if v > dust else 0.0 for v in values]
         total = sum(positive)
         if 0.0 < total < math.inf and sum(values) == sum(values):  # NaN is not equal to itself
             return np.array([v / total for v in positive])
     else:
         w = np.maximum(w, 0.0)  # keeps NaN, and leaves no negative zero
-        w *= w > DUST
+        w *= w > dust
         total = float(w.sum())
         if 0.0 < total < math.inf:
             w /= total

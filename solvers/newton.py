@@ -5,7 +5,7 @@ r"""Newton's method on the simplex: a sequence of quadratic problems solved exac
 
 with g and H the gradient and Hessian at w, and gamma halved until the directional derivative at the new point says that
 f fell (a curvature rule on the gradient, which does not cancel as values do). Quadratic convergence near the solution,
-and the support is identified in finitely many steps.
+and the support is identified in finitely many steps. An entropy has its own way, `solvers.log_newton`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from .active_set import ActiveSet
 from .base import Candidate, Requirement, Seed
 from .certificates import duality_gap, onto_simplex
 from .limits import Budget
+from .log_newton import log_newton
 from .problem import SimplexQP, TwiceDifferentiableObjective, Vector
 from .projections import uniform
+from .regularisation import EntropyRegularised
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,11 @@ class Newton:
     ) -> Candidate:
         """See `SimplexSolver.solve`."""
         budget = Budget(100 if max_iter is None else max_iter, time_limit)
+        w = uniform(objective.dim) if start is None else start
+        if isinstance(objective, EntropyRegularised) and objective.strength > 0.0:
+            return log_newton(objective, tol, w, budget)
         target = 0.01 * tol * objective.scale
         inner = ActiveSet()
-        w = uniform(objective.dim) if start is None else start
         g = objective.gradient(w)
         lowest, rounding = np.inf, 1e-14 * objective.scale
         for n in budget:

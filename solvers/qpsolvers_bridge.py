@@ -54,7 +54,7 @@ class Qpsolvers(AbstractLibrarySolver):
             raise ArgumentTypeError(f"backend_options must be a dict, got a {type(self.backend_options).__name__}")
         if not isinstance(self.backend, str) or self.backend not in qpsolvers.available_solvers:
             raise InvalidArgumentError(
-                f"qpsolvers finds {qpsolvers.available_solvers}, not {self.backend!r}; install it first"
+                f"backend: qpsolvers finds {qpsolvers.available_solvers}, not {self.backend!r}; install it first"
             )
         # Copies: the libraries behind the bridge may write to their inputs.
         problem = qpsolvers.Problem(

@@ -10,7 +10,7 @@ The strength rho has no units: s is the scale of the problem. v is the uniform w
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -140,7 +140,7 @@ def solve_path(
     _check_problem(problem)
     if hasattr(strengths, "__array__"):
         strengths = real_array(cast(ArrayLike, strengths), "strengths", ("n",))[0].tolist()
-    elif not isinstance(strengths, Iterable):
+    elif not isinstance(strengths, Iterable) or isinstance(strengths, Set | Mapping | str | bytes):
         raise ArgumentTypeError(f"strengths must be a sequence of numbers, got a {type(strengths).__name__}")
     make = ridge if regulariser == "ridge" else EntropyRegularised
     results: list[SolverResult] = []

@@ -5,8 +5,8 @@ rule, :math:`\nabla_\theta = w \odot (g - \langle g, w \rangle)`. The gradient g
 ``minibatch_gradient`` when the objective offers it; then, unless told otherwise, the iterates of the second half are
 averaged (Polyak and Juditsky 1992). Kept as a reference: by themselves exact gradients reach a gap of 1e-9 to 1e-7 of
 the scale, minibatches the accuracy of stochastic optimisation. On a quadratic with exact gradients the optimiser is
-therefore stopped at a gap of 1e-6 and its answer polished on the face that it found (`solvers.active_set.polish`);
-``polish=False`` gives the iterate as it is.
+therefore asked from a gap of 1e-2 on, after every tenfold fall, whether the face that it has found is the right one:
+whether polishing on it (`solvers.active_set.polish`) meets the tolerance. ``polish=False`` gives the iterate as it is.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .limits import Budget
 from .problem import SimplexQP, Vector
 from .validation import one_of, positive_number
 
-_COARSE = 1e-6  # gap, relative to the scale, at which the face is taken for found
+_COARSE = 1e-2  # gap, relative to the scale, from which on the face may be found
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class TorchSoftmax:
             P = torch.tensor(objective.P, device=self.device)
             q = torch.tensor(objective.q, device=self.device)
         generator = np.random.default_rng(rng)
-        total, count, found = np.zeros(k), 0, False
+        total, count = np.zeros(k), 0
         for n in budget:
             w = torch.softmax(logits, 0)
             with torch.no_grad():
@@ -108,25 +108,26 @@ class TorchSoftmax:
                 mean = g @ w
                 logits.grad = w * (g - mean) / scale
                 if not noisy and n % 20 == 0 and float(mean - g.min()) <= target * scale:
-                    found = True
-                    break
+                    if target <= tol:
+                        return Candidate(w.detach().cpu().numpy(), n)
+                    exact = _polished(objective, w.detach().cpu().numpy(), tol)
+                    if exact is not None:
+                        return Candidate(exact, n)
+                    target = max(0.1 * target, tol)
             optimiser.step()
             decay.step()
             if noisy and self.average and 2 * n > budget.steps:
                 total += torch.softmax(logits.detach(), 0).cpu().numpy()
                 count += 1
         final = np.asarray(total / count if count else torch.softmax(logits.detach(), 0).cpu().numpy())
-        if polishing:
-            final, found = _polished(objective, final, found)
-        return Candidate(final, budget.n) if found else budget.spent(final)
+        exact = _polished(objective, final, tol) if polishing else None
+        return budget.spent(final) if exact is None else Candidate(exact, budget.n)
 
 
-def _polished(objective: SimplexQP, w: Vector, found: bool) -> tuple[Vector, bool]:
-    """`w`, or the exact weights on its face where their gap is smaller; and whether the search has ended well."""
+def _polished(objective: SimplexQP, w: Vector, tol: float) -> Vector | None:
+    """The exact weights on the face of `w`, if they meet the tolerance."""
     normal = objective.normalised()
     g = normal.gradient(w)
     better = polish(normal, w, g - g.min())
-    if better.exhausted:
-        return w, found
-    smaller = duality_gap(better.weights, normal.gradient(better.weights)) <= duality_gap(w, g)
-    return (better.weights, True) if smaller else (w, found)
+    met = not better.exhausted and duality_gap(better.weights, normal.gradient(better.weights)) <= tol * normal.scale
+    return better.weights if met else None

@@ -55,7 +55,7 @@ REFUSED: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "max_iter nan": (lambda: solve(QP, max_iter=np.nan), ValueError, "max_iter must be at least 1"),
     "start text": (lambda: solve(QP, start="abc"), DataTypeError, "start must hold real numbers"),
     "start complex": (lambda: solve(QP, start=[1j, 0, 0]), DataTypeError, "start must hold real numbers"),
-    "rng text": (lambda: solve(EntropyRegularised(QP, 1.0), "torch", rng="a", max_iter=3), TypeError, "rng must be a numpy Gen"),
+    "rng text": (lambda: solve(EntropyRegularised(QP, 1.0), "torch", rng="a"), TypeError, "rng must be a numpy Gen"),
     "optimizer": (lambda: solve(QP, "torch", optimizer="rms"), ValueError, "optimizer must be 'adam' or 'sgd'"),
     "lr": (lambda: solve(QP, "torch", lr=np.nan), ValueError, "lr must be positive"),
     "device": (lambda: solve(QP, "torch", device="nope"), SolverFailureError, "torch failed"),
