@@ -20,7 +20,7 @@ import time
 import numpy as np
 
 from sfbench.files import prepare_folder, provenance, write_json
-from sfbench.statistics import ESTIMATORS
+from sfbench.statistics.passes import ESTIMATORS
 from solvers import available_solvers
 from synthetic import SyntheticError, known_problems, make_problem
 

@@ -8,13 +8,21 @@ from typing import Any, final
 import numpy as np
 
 from sfbench import OrnsteinUhlenbeck, bounds
-from sfbench.gram import Contributions, ScoreGram
-from sfbench.grids import time_grid
 from sfbench.metrics import kl_divergence, total_variation
-from sfbench.population import population_gram
-from sfbench.statistics import ESTIMATORS, Estimator, GramSettings, score_gram, simulated_grams
+from sfbench.statistics.gram import Contributions, ScoreGram
+from sfbench.statistics.passes import ESTIMATORS, Estimator, GramSettings, score_gram, simulated_grams
+from sfbench.statistics.population import population_gram
+from sfbench.times import time_grid
 from solvers import SolverResult, solve
-from synthetic import Estimate, GaussianMixture, IntractableError, Law, SyntheticProblem, make_problem
+from synthetic import (
+    Estimate,
+    GaussianMixture,
+    IntractableError,
+    Law,
+    SyntheticProblem,
+    as_gaussian_mixture,
+    make_problem,
+)
 
 from .study import Row, cell_rng, study_cells
 
@@ -102,7 +110,10 @@ def truth(name: str, d: int | None, k: int | None, root_seed: int, estimator: Es
 
 # ---------------------------------------------------------------------- cells
 @study_cells(
-    version=2, factors=("study", "problem", "estimator", "solver", "n", "d", "k"), volatile=("solve_s", "gram_cpu_s")
+    version=2,
+    factors=("study", "problem", "estimator", "solver", "n", "d", "k"),
+    volatile=("solve_s", "gram_cpu_s"),
+    name="complexity/sweep",
 )
 def run_cell(spec: CellSpec) -> list[Row]:
     """Fit weights to every prefix of one data draw and compare them with the truth; one row per size and solver."""
@@ -178,18 +189,19 @@ def _compare(exact: Truth, weights: np.ndarray, n: int, gap: float) -> Row:
 
 def exact_divergence(problem: SyntheticProblem, weights: np.ndarray) -> Estimate | None:
     """``KL(q_delta || P_w)`` in closed form where the fused law is Gaussian: commuting problems; else None."""
-    laws = [law for law in problem.auxiliaries if isinstance(law, GaussianMixture) and law.n_components == 1]
+    laws = [law for law in map(as_gaussian_mixture, problem.auxiliaries) if law is not None and law.n_components == 1]
     unit = len(laws) == problem.k and all(law.is_isotropic and law.spectrum.values[0, 0] == 1.0 for law in laws)
-    if not unit or not isinstance(problem.target, GaussianMixture):
+    target = as_gaussian_mixture(problem.target)
+    if not unit or target is None:
         return None
     process, (t_min, t_max) = OrnsteinUhlenbeck(), WINDOW
     means = np.stack([law.means[0] for law in laws])
     mean, variance = bounds.gaussian_fused_law(means, weights, process, t_min, t_max)
-    noised = problem.target.diffuse(float(process.alpha(t_min)), float(process.sigma(t_min)))
+    noised = target.diffuse(float(process.alpha(t_min)), float(process.sigma(t_min)))
     return kl_divergence(noised, GaussianMixture([1.0], mean[None], variance))
 
 
-@study_cells(version=1, factors=("estimator", "t", "n"))
+@study_cells(version=1, factors=("estimator", "t", "n"), name="complexity/estimator")
 def run_estimator_cell(spec: EstimatorSpec) -> list[Row]:
     """Fitted weight of the reference problem at one time, by each estimator on the same data."""
     problem = build_problem("paper_mixture_1d", None, None, spec.root_seed)

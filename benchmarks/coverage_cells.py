@@ -7,8 +7,8 @@ from typing import Any, final
 import numpy as np
 
 from sfbench import OrnsteinUhlenbeck, fuse
-from sfbench.grids import time_grid
-from sfbench.population import population_weights
+from sfbench.statistics.population import population_weights
+from sfbench.times import time_grid
 from synthetic import SyntheticProblem, make_problem
 
 from .study import Row, cell_rng, study_cells
@@ -39,7 +39,7 @@ def _truth(name: str, root_seed: int) -> tuple[SyntheticProblem, np.ndarray]:
     return problem, weights
 
 
-@study_cells(version=1, factors=("problem", "method", "n"), replicate="draw")
+@study_cells(version=1, factors=("problem", "method", "n"), replicate="draw", name="coverage/coverage")
 def run_coverage_cell(spec: CoverageSpec) -> list[Row]:
     """Whether 90 % intervals of one draw hold the population weights, by method."""
     problem, truth = _truth(spec.problem, spec.root_seed)

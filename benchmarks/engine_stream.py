@@ -13,8 +13,8 @@ from joblib.externals.loky import get_reusable_executor
 
 from sfbench import score_gram
 from sfbench.experiments import RunSettings
-from sfbench.experiments.gram_pass import map_reduce_gram, stream_gram
-from sfbench.experiments.sources import NpySource, ParquetSource, pieces
+from sfbench.statistics.files import NpySource, ParquetSource, pieces
+from sfbench.statistics.sharded import map_reduce_gram, stream_gram
 from synthetic import make_problem
 
 from .engine_cells import STREAM_DIM as DIM

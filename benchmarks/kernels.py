@@ -22,8 +22,8 @@ import numpy as np
 from sfbench import OrnsteinUhlenbeck
 from sfbench.errors import SfbenchError
 from sfbench.files import prepare_folder, provenance, write_json
-from sfbench.grids import time_grid
-from sfbench.statistics import GramSettings, score_gram, simulated_grams
+from sfbench.statistics.passes import GramSettings, score_gram, simulated_grams
+from sfbench.times import time_grid
 from solvers import solve_many
 from synthetic import GaussianMixture, make_problem
 

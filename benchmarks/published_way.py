@@ -135,7 +135,7 @@ class DrawSpec:
     root_seed: int
 
 
-@study_cells(version=1, factors=("way",), replicate="draw", volatile=("cpu_s",), alone=True)
+@study_cells(version=1, factors=("way",), replicate="draw", volatile=("cpu_s",), alone=True, name="solver_speed/draw")
 def run_draw(spec: DrawSpec) -> list[Row]:
     """Fit in every way on the same data: CPU seconds and excess objectives, one row a way."""
     from solvers import solve
@@ -254,7 +254,7 @@ def _mean(values: list[float]) -> str:
 def gram_qp(problem: SyntheticProblem, x: Vector, rng: np.random.Generator, n_pairs: int) -> SimplexQP:
     """The quadratic program of one pass over the data `x` (n, 1) with `n_pairs` antithetic noise pairs a sample."""
     from sfbench import GramSettings, OrnsteinUhlenbeck, score_gram
-    from sfbench.grids import time_grid
+    from sfbench.times import time_grid
 
     process = OrnsteinUhlenbeck()
 

@@ -15,10 +15,8 @@ import numpy as np
 
 from sfbench.baselines import parameter_average, superdiff
 from sfbench.bounds import instance_certificate, prior_mismatch
-from sfbench.grids import time_grid
 from sfbench.laws import GridDensity, fokker_planck_1d
 from sfbench.metrics.from_samples import total_variation_floor, total_variation_from_samples
-from sfbench.population import population_gram
 from sfbench.processes import OrnsteinUhlenbeck
 from sfbench.sampling import (
     CorrectedSampler,
@@ -33,8 +31,16 @@ from sfbench.sampling import (
     sample,
 )
 from sfbench.scores import FusedScore
-from sfbench.time_steps import time_steps
-from synthetic import GaussianMixture, LogLinearPool, SyntheticProblem, arithmetic_mixture, make_problem
+from sfbench.statistics.population import population_gram
+from sfbench.times import time_grid, time_steps
+from synthetic import (
+    GaussianMixture,
+    LogLinearPool,
+    SyntheticProblem,
+    arithmetic_mixture,
+    as_gaussian_mixture,
+    make_problem,
+)
 
 from .sampling_checks import (
     COST_LIMIT,
@@ -128,13 +134,13 @@ def _steps(spec: LawSpec) -> int:
     return spec.n_steps
 
 
-@study_cells(version=1, factors=("w_1", "method"), volatile=("sample_cpu_s",))
+@study_cells(version=1, factors=("w_1", "method"), volatile=("sample_cpu_s",), name="sampling_error/law")
 def run_law_cell(spec: LawSpec) -> Row:
     """A method's TV to both laws, mass on x > 0, and log Z where the method states it."""
     laws = two_laws(spec.weights, spec.n_cells)
     row: Row = {"w_1": spec.weights[0], "method": spec.method, "seed": spec.seed}
     if spec.method in EXACT:
-        mixtures = [p for p in reference_problem().auxiliaries if isinstance(p, GaussianMixture)]
+        mixtures = [p for p in map(as_gaussian_mixture, reference_problem().auxiliaries) if p is not None]
         law = EXACT[spec.method](mixtures, spec.weights)
         to_pool = float(0.5 * np.abs(_masses(law, laws.exact) - _masses(laws.pool, laws.exact)).sum())
         row |= {"tv_pool": to_pool, "tv_fused": laws.exact.total_variation(law).value, "mass": _right_mass(law)}
@@ -191,7 +197,7 @@ class DensitySpec:
     seed: int
 
 
-@study_cells(version=1, factors=("x",))
+@study_cells(version=1, factors=("x",), name="sampling_error/density")
 def run_density_cell(spec: DensitySpec) -> list[Row]:
     """Densities of the two laws beside histograms of what the two samplers return; one row a bin."""
     laws = two_laws(spec.weights, spec.n_cells)
@@ -236,7 +242,7 @@ VERTEX_SAMPLERS: dict[str, tuple[Any, int]] = {
 """Sampler and steps; the exact law takes part as if it were one."""
 
 
-@study_cells(version=1, factors=("sampler", "vertex"), volatile=("sample_cpu_s",))
+@study_cells(version=1, factors=("sampler", "vertex"), volatile=("sample_cpu_s",), name="sampling_error/vertex")
 def run_vertex_cell(spec: VertexSpec) -> Row:
     """At a vertex every sampler must return that auxiliary, to discretisation error."""
     problem = reference_problem()
@@ -271,13 +277,14 @@ class CertificateSpec:
 def _certified(t_min: float, t_max: float) -> tuple[Any, Any, Any]:
     """Population statistics, mismatch of the prior, and the target's law at ``t_min``."""
     problem = reference_problem()
-    assert isinstance(problem.target, GaussianMixture)
+    target = as_gaussian_mixture(problem.target)
+    assert target is not None
     gram = population_gram(problem, process=PROCESS, grid=time_grid(t_min, t_max, 48))
-    noised = problem.target.diffuse(float(PROCESS.alpha(t_min)), float(PROCESS.sigma(t_min)))
+    noised = target.diffuse(float(PROCESS.alpha(t_min)), float(PROCESS.sigma(t_min)))
     return gram, prior_mismatch(problem.target, PROCESS, t_max), noised
 
 
-@study_cells(version=1, factors=("w_1",))
+@study_cells(version=1, factors=("w_1",), name="sampling_error/certificate")
 def run_certificate_cell(spec: CertificateSpec) -> Row:
     """Exact KL(q || P_w) against the Girsanov bound at one weight."""
     gram, mismatch, noised = _certified(spec.t_min, spec.t_max)
@@ -303,7 +310,13 @@ class CostSpec:
     seed: int
 
 
-@study_cells(version=1, factors=("d",), volatile=("ratio", "fused_cpu_s", "corrected_cpu_s", "cost_holds"), alone=True)
+@study_cells(
+    version=1,
+    factors=("d",),
+    volatile=("ratio", "fused_cpu_s", "corrected_cpu_s", "cost_holds"),
+    alone=True,
+    name="sampling_error/cost",
+)
 def run_cost_cell(spec: CostSpec) -> Row:
     """CPU time of the corrected over the fused sampler at equal particles, steps and integrator, interleaved."""
     problem = (

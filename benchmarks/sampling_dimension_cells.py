@@ -8,14 +8,13 @@ from typing import final
 
 import numpy as np
 
-from sfbench.product_score import ProductScore
 from sfbench.sampling import CorrectedSampler, FusedSampler
-from sfbench.sampling.api import FEWEST_FOUNDERS
+from sfbench.sampling.corrected import FEWEST_FOUNDERS
 from sfbench.sampling.moves import LangevinMoves
 from sfbench.sampling.particles import Blocks, Particles
 from sfbench.sampling.resampling import normalised, systematic
-from sfbench.scores import AnalyticScore, FusedScore
-from synthetic import EmbeddedMixture, GaussianMixture, LogLinearPool
+from sfbench.scores import AnalyticScore, FusedScore, ProductScore
+from synthetic import EmbeddedMixture, LogLinearPool, as_gaussian_mixture
 
 from .sampling_cells import PROCESS, reference_problem, run_quietly
 from .sampling_checks import is_honest, keeps_coordinates, keeps_independence
@@ -37,10 +36,10 @@ class EmbeddedSpec:
     seed: int
 
 
-@study_cells(version=1, factors=("d",), volatile=("sample_cpu_s",))
+@study_cells(version=1, factors=("d",), volatile=("sample_cpu_s",), name="sampling_error/embedded")
 def run_embedded_cell(spec: EmbeddedSpec) -> Row:
     """Rank-1 differences in d dimensions: the effective share of the particles does not see d."""
-    cores = [p for p in reference_problem().auxiliaries if isinstance(p, GaussianMixture)]
+    cores = [p for p in map(as_gaussian_mixture, reference_problem().auxiliaries) if p is not None]
     truth = LogLinearPool(cores, _WEIGHTS).log_partition().value
     frame = np.linalg.qr(np.random.default_rng(spec.d).standard_normal((spec.d, 1)))[0]
     laws = [EmbeddedMixture(core, frame, 1.0, np.zeros(spec.d)) for core in cores]
@@ -83,7 +82,7 @@ def _truth() -> tuple[LogLinearPool, float, np.ndarray]:
     return pool, pool.log_partition().value, _cell_masses(pool)
 
 
-@study_cells(version=2, factors=("method", "r"), volatile=("sample_cpu_s",))
+@study_cells(version=2, factors=("method", "r"), volatile=("sample_cpu_s",), name="sampling_error/product")
 def run_product_cell(spec: ProductSpec) -> Row:
     """Independent copies of the 1-D pair: where weighting stops working, and whether the diagnostics say so first."""
     started = time.process_time()

@@ -9,31 +9,54 @@
 array([0.6, 0.4])
 """
 
+from typing import TYPE_CHECKING
+
 from . import _sentinel  # noqa: F401  # refuses foreign packages of our names: before anything imports them
 
 # isort: split
-from . import bounds, metrics
-from .aligned_score import AlignedScore
-from .errors import (
-    GramError,
-    GridError,
-    InexactError,
-    ModelError,
-    NotFiniteError,
-    OutputError,
-    ProcessMismatchError,
-    SfbenchError,
-)
-from .fusion import FusionResult, fuse
-from .gram import ScoreGram
-from .grids import TimeGrid, time_grid
-from .population import population_gram, population_weights
-from .processes import ForwardProcess, OrnsteinUhlenbeck, VarianceExploding, VariancePreserving
-from .product_score import ProductScore
-from .sampling import CorrectedSampler, FlowSampler, FusedSampler, SampleResult, sample
-from .scores import AnalyticScore, FusedScore, ScoreModel
-from .statistics import GramSettings, prefix_grams, score_gram, simulated_grams
-from .time_steps import TimeSteps, time_steps
+from ._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from . import (
+        baselines,
+        bounds,
+        data,
+        errors,
+        experiments,
+        fusion,
+        laws,
+        metrics,
+        nets,
+        processes,
+        sampling,
+        scores,
+        statistics,
+        times,
+    )
+    from .errors import (
+        GramError,
+        GridError,
+        InexactError,
+        ModelError,
+        NotFiniteError,
+        OutputError,
+        ProcessMismatchError,
+        SfbenchError,
+    )
+    from .fusion import FusionResult, fuse
+    from .processes import ForwardProcess, OrnsteinUhlenbeck, VarianceExploding, VariancePreserving
+    from .sampling import CorrectedSampler, FlowSampler, FusedSampler, SampleResult, sample
+    from .scores import AlignedScore, AnalyticScore, FusedScore, ProductScore, ScoreModel
+    from .statistics import (
+        GramSettings,
+        ScoreGram,
+        population_gram,
+        population_weights,
+        prefix_grams,
+        score_gram,
+        simulated_grams,
+    )
+    from .times import TimeGrid, TimeSteps, time_grid, time_steps
 
 __version__ = "0.1.0"
 
@@ -64,15 +87,40 @@ __all__ = [
     "TimeSteps",
     "VarianceExploding",
     "VariancePreserving",
+    "baselines",
     "bounds",
+    "data",
+    "errors",
+    "experiments",
     "fuse",
+    "fusion",
+    "laws",
     "metrics",
+    "nets",
     "population_gram",
     "population_weights",
     "prefix_grams",
+    "processes",
     "sample",
+    "sampling",
     "score_gram",
+    "scores",
     "simulated_grams",
+    "statistics",
     "time_grid",
     "time_steps",
+    "times",
 ]
+
+_PLACES = {
+    ".errors": "GramError GridError InexactError ModelError NotFiniteError OutputError ProcessMismatchError "
+    "SfbenchError",
+    ".fusion": "FusionResult fuse",
+    ".processes": "ForwardProcess OrnsteinUhlenbeck VarianceExploding VariancePreserving",
+    ".sampling": "CorrectedSampler FlowSampler FusedSampler SampleResult sample",
+    ".scores": "AlignedScore AnalyticScore FusedScore ProductScore ScoreModel",
+    ".statistics": "GramSettings ScoreGram population_gram population_weights prefix_grams score_gram simulated_grams",
+    ".times": "TimeGrid TimeSteps time_grid time_steps",
+}
+_NAMES = {name: place for place, names in _PLACES.items() for name in names.split()}
+__getattr__, __dir__ = lazy_names(__name__, {name: _NAMES.get(name, f".{name}") for name in __all__})

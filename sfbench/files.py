@@ -5,10 +5,13 @@ import os
 import platform
 import secrets
 import shlex
+import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any
@@ -77,6 +80,91 @@ def _regular(path: str | os.PathLike[str]) -> Path:
         kind = "a folder" if final.is_dir() else "no regular file"
         raise OutputError(f"cannot write {str(path)!r}: it is {kind}; name a file")
     return final
+
+
+def read_regular(path: str | os.PathLike[str], largest: int, refuse: type[Exception]) -> bytes:
+    """Contents of a plain file of at most ``largest`` bytes; the size is looked at before anything is read.
+
+    Links are followed; what is not a plain file behind them (a folder, device, pipe or socket) is never read.
+
+    Raises
+    ------
+    refuse
+        The exception class given, for files that are missing, too large, unreadable, or not plain; names the path.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # before it is opened: opening a device or a pipe has effects
+            raise refuse(f"{str(path)!r} is not a plain file")
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as f:
+            status = os.fstat(f.fileno())
+            if status.st_size > largest:
+                raise refuse(f"{str(path)!r} holds {status.st_size} bytes, more than the {largest} that it may")
+            content = f.read(largest + 1) if stat.S_ISREG(status.st_mode) else None
+    except (OSError, ValueError) as error:
+        if isinstance(error, refuse):
+            raise
+        raise refuse(f"cannot read {str(path)!r}: {getattr(error, 'strerror', None) or error}") from None
+    if content is None or len(content) > largest:
+        raise refuse(f"{str(path)!r} changed while it was read; it holds more than {largest} bytes")
+    return content
+
+
+@contextmanager
+def file_lock(path: str | os.PathLike[str], timeout: float, on_wait: Callable[[], object]) -> Iterator[None]:
+    """Hold a lock file that no other process holds; the file is removed afterwards.
+
+    The lock belongs to the open file (``flock``): it ends with the process that holds it, however that ends. Without
+    ``fcntl`` (outside POSIX) nothing is locked.
+
+    Parameters
+    ----------
+    path : path
+        In a folder that exists.
+    timeout : float
+        Seconds to wait for another process.
+    on_wait : function
+        Called once if there is another process to wait for.
+
+    Raises
+    ------
+    TimeoutError
+        After ``timeout`` seconds.
+    OutputError
+        If the file cannot be made; names the path.
+    """
+    deadline, told = time.monotonic() + timeout, False
+    while (handle := _locked_file(path)) is None:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"another process has held {str(path)!r} for {timeout:g} s")
+        if not told:
+            on_wait()
+        told = True
+        time.sleep(0.05)
+    try:
+        yield
+    finally:
+        Path(path).unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _locked_file(path: str | os.PathLike[str]) -> int | None:
+    """An open file that this process alone has locked, or None while another one holds it."""
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    except OSError as error:
+        raise OutputError(f"cannot write {str(path)!r}: {error.strerror or error}") from None
+    try:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(handle), os.stat(path)):
+            return handle
+    except ImportError:
+        return handle
+    except (BlockingIOError, FileNotFoundError):
+        pass  # held by another process; or its holder has just removed it, which makes this another file
+    os.close(handle)
+    return None
 
 
 def write_json(path: str | os.PathLike[str], value: object) -> None:

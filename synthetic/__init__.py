@@ -7,6 +7,7 @@ from . import families as _families  # registers the named families
 from .embedded_mixture import EmbeddedMixture
 from .errors import (
     CovarianceError,
+    DataTypeError,
     EffectiveSampleSizeError,
     IntractableError,
     NotFiniteError,
@@ -17,13 +18,16 @@ from .errors import (
 )
 from .estimate import Estimate
 from .gaussian_mixture import GaussianMixture
-from .law import DiffusableLaw, Law
+from .law import ComposedLaw, DiffusableLaw, Law, as_gaussian_mixture, components_of
 from .log_linear_pool import LogLinearPool, arithmetic_mixture
-from .problems import SyntheticProblem, known_problems, make_problem, problem_parameters
+from .problems import SyntheticProblem
+from .registry import family, known_problems, load_families, make_problem, problem_parameters
 from .subspace import Subspace, common_subspace
 
 __all__ = [
+    "ComposedLaw",
     "CovarianceError",
+    "DataTypeError",
     "DiffusableLaw",
     "EffectiveSampleSizeError",
     "EmbeddedMixture",
@@ -40,8 +44,12 @@ __all__ = [
     "SyntheticProblem",
     "UnknownNameError",
     "arithmetic_mixture",
+    "as_gaussian_mixture",
     "common_subspace",
+    "components_of",
+    "family",
     "known_problems",
+    "load_families",
     "make_problem",
     "problem_parameters",
 ]

@@ -18,8 +18,9 @@ from typing import Literal, final
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ._memory import refuse_huge
 from ._typing import Float64Array, FloatArray, IntArray
-from ._validation import LARGEST, as_finite
+from ._validation import LARGEST, as_finite, as_real
 from .errors import CovarianceError, ShapeError
 
 Layout = Literal["isotropic", "diagonal", "full"]
@@ -101,11 +102,13 @@ class Spectrum:
 
 def spectrum_from(covariances: ArrayLike, m: int, d: int) -> Spectrum:
     """Validate covariances given as scalar, (m,), (m, d) or (m, d, d) and return their spectrum."""
-    array = as_finite("covariances", covariances).astype(np.float64)
-    accepted = {(): "scalar", (m,): "(m,)", (m, d): "(m, d)", (m, d, d): "(m, d, d)"}
-    if array.shape not in accepted:
+    given = as_real("covariances", covariances)
+    if given.shape not in ((), (m,), (m, d), (m, d, d)):
         shapes = f"a scalar, ({m},), ({m}, {d}) or ({m}, {d}, {d})"
-        raise ShapeError(f"covariances must be {shapes} for {m} components in {d} dimensions, got {array.shape}")
+        raise ShapeError(f"covariances must be {shapes} for {m} components in {d} dimensions, got {given.shape}")
+    if given.ndim == 3:
+        refuse_huge("covariances", *given.shape, beside=2 * given.size)  # their eigenvectors, and the work of that
+    array = as_finite("covariances", given)
     basis: Float64Array | None = None
     if array.shape == (m, d, d):
         scale = np.abs(array).max(axis=(1, 2))
@@ -115,7 +118,7 @@ def spectrum_from(covariances: ArrayLike, m: int, d: int) -> Spectrum:
             raise CovarianceError(f"covariances[{j}] is not symmetric: entries differ by {asymmetry[j]:.3g}")
         values, basis = np.linalg.eigh((array + array.transpose(0, 2, 1)) / 2)
     elif array.shape == (m, d):
-        values = array.copy()
+        values = array
     else:
         values = np.broadcast_to(array, (m,)).copy()[:, None]
     floor = np.full(m, SMALLEST_VARIANCE)

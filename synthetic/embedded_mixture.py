@@ -12,10 +12,22 @@ from typing import final
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ._memory import refuse_huge
 from ._typing import Float64Array, FloatArray, SeedLike
-from ._validation import LARGEST, as_count, as_finite, as_generator, as_points, as_positive, not_finite, refuse_huge
-from .errors import NotFiniteError, ShapeError, SyntheticError
+from ._validation import (
+    LARGEST,
+    as_count,
+    as_finite,
+    as_generator,
+    as_points,
+    as_positive,
+    as_real,
+    new_array,
+    not_finite,
+)
+from .errors import IntractableError, NotFiniteError, ShapeError, SyntheticError
 from .gaussian_mixture import GaussianMixture
+from .subspace import Subspace
 
 _ORTHONORMAL_TOLERANCE = 1e-10
 _CHUNK_NUMBERS = 1 << 18  # numbers in one (rows, d) array
@@ -51,16 +63,16 @@ class EmbeddedMixture:
     def __post_init__(self) -> None:
         if not isinstance(self.core, GaussianMixture):
             raise SyntheticError(f"core must be a GaussianMixture, got a {type(self.core).__name__}")
-        frame = as_finite("frame", self.frame).astype(np.float64)
-        r = self.core.dim
-        if frame.ndim != 2 or frame.shape[1] != r or frame.shape[0] < r:
-            raise ShapeError(f"frame must have shape (d, {r}) with d >= {r}, got {frame.shape}")
+        given, r = as_real("frame", self.frame), self.core.dim
+        if given.ndim != 2 or given.shape[1] != r or given.shape[0] < r:
+            raise ShapeError(f"frame must have shape (d, {r}) with d >= {r}, got {given.shape}")
+        frame = as_finite("frame", given)
         error = float(np.abs(frame.T @ frame - np.eye(r)).max())
         if error > _ORTHONORMAL_TOLERANCE:
             raise ShapeError(f"frame columns must be orthonormal; they miss by {error:.3g} (use numpy.linalg.qr)")
-        shift = as_finite("shift", self.shift).astype(np.float64)
-        if shift.shape != (frame.shape[0],):
-            raise ShapeError(f"shift must have shape ({frame.shape[0]},), got {shift.shape}")
+        shift = as_finite("shift", self.shift, (frame.shape[0],))
+        for array in (frame, shift):
+            array.setflags(write=False)
         object.__setattr__(self, "variance", as_positive("variance", self.variance))
         object.__setattr__(self, "frame", frame)
         object.__setattr__(self, "shift", shift)
@@ -69,6 +81,53 @@ class EmbeddedMixture:
     def dim(self) -> int:
         """Dimension d of the ambient space."""
         return int(self.frame.shape[0])
+
+    # ------------------------------------------------------------------ structure
+    @property
+    def components(self) -> "tuple[EmbeddedMixture]":
+        """The mixtures that the law is made of: itself."""
+        return (self,)
+
+    @property
+    def embedding(self) -> Subspace:
+        """Coordinates that the law was built in."""
+        return Subspace(self.frame, self.shift, self.variance, cores=(self.core,))
+
+    @property
+    def subspace(self) -> Subspace:
+        """Coordinates that hold all of the law but an isotropic Gaussian."""
+        return self.embedding
+
+    @property
+    def is_isotropic(self) -> bool:
+        """Whether every component covariance is known to be a multiple of the identity: never."""
+        return False
+
+    @property
+    def shared_variance(self) -> None:
+        """No one variance is known for every component in every direction."""
+        return None
+
+    @property
+    def rank(self) -> int:
+        """Dimension r of the core."""
+        return self.core.dim
+
+    def as_mixture(self) -> "EmbeddedMixture":
+        """The law itself."""
+        return self
+
+    def core_in(self, subspace: Subspace) -> GaussianMixture:
+        """The law in given coordinates.
+
+        Raises
+        ------
+        IntractableError
+            If they are not those that it was built in.
+        """
+        if not self.embedding.is_same(subspace):
+            raise IntractableError(f"{self!r} was built in other coordinates, or about another complement")
+        return self.core
 
     def _evaluate(
         self,
@@ -84,9 +143,9 @@ class EmbeddedMixture:
         """
         points = as_points(x, self.dim)
         (n, d), codim = points.shape, self.dim - self.core.dim
-        densities = np.empty(n if log_prob else 0, points.dtype)
-        scores = np.empty((n, d) if score else (0, d), points.dtype)
-        divergences = np.empty(n if divergence else 0, points.dtype)
+        densities = new_array("the log density", (n if log_prob else 0,), points.dtype)
+        scores = new_array("the score", (n if score else 0, d), points.dtype)
+        divergences = new_array("the divergence", (n if divergence else 0,), points.dtype)
         rows = max(_CHUNK_NUMBERS // d, 16)
         for start in range(0, n, rows):
             part = slice(start, start + rows)
@@ -137,7 +196,7 @@ class EmbeddedMixture:
     def sample(self, n: int, *, rng: SeedLike = None) -> Float64Array:
         """Draw n points, shape (n, d)."""
         count = as_count("n", n, at_least=0)
-        refuse_huge("a sample", count, self.dim)
+        refuse_huge("a sample", count, self.dim, beside=3 * count * self.dim)
         generator = as_generator(rng)
         y = self.core.sample(count, rng=generator)
         noise = np.sqrt(self.variance) * generator.standard_normal((count, self.dim))
@@ -151,10 +210,21 @@ class EmbeddedMixture:
     def affine(self, scale: float, shift: ArrayLike = 0.0) -> "EmbeddedMixture":
         """Law of ``scale X + shift``."""
         core = self.core.affine(scale)  # checks scale
-        moved = as_finite("shift", shift)
-        if moved.shape not in ((), (self.dim,)):
-            raise ShapeError(f"shift must be a number or have shape ({self.dim},), got {moved.shape}")
+        moved = as_finite("shift", shift, (), (self.dim,))
         return EmbeddedMixture(core, self.frame, scale * scale * self.variance, scale * self.shift + moved)
 
     def __repr__(self) -> str:
         return f"EmbeddedMixture(core={self.core!r}, d={self.dim})"
+
+
+Mixture = GaussianMixture | EmbeddedMixture
+
+
+def embed(core: GaussianMixture, subspace: Subspace) -> Mixture:
+    """The law on R^d with the given core and the complement of a subspace."""
+    v = subspace.variance
+    if v is None:
+        return core
+    if subspace.plain and core.is_isotropic and np.allclose(core.spectrum.values, v, rtol=1e-12, atol=0.0):
+        return GaussianMixture(core.weights, subspace.shift + core.means @ subspace.frame.T, v)
+    return EmbeddedMixture(core, subspace.frame, v, subspace.shift)

@@ -13,6 +13,10 @@ class NotFiniteError(SyntheticError):
     """An array holds NaN, an infinity, or values too large to square."""
 
 
+class DataTypeError(NotFiniteError):
+    """What should be real numbers is not: masked, complex, text, dates, objects, truth values, a tensor on a device."""
+
+
 class SimplexError(SyntheticError):
     """Weights are negative or do not sum to one."""
 

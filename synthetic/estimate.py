@@ -4,6 +4,9 @@ import math
 from dataclasses import dataclass
 from typing import final
 
+import numpy as np
+
+from ._validation import show
 from .errors import NotFiniteError
 
 
@@ -30,6 +33,10 @@ class Estimate:
     method: str = "closed form"
 
     def __post_init__(self) -> None:
+        for name in ("value", "stderr"):
+            number = getattr(self, name)
+            if isinstance(number, bool) or not isinstance(number, int | float | np.floating | np.integer):
+                raise NotFiniteError(f"{name} must be a number, got {show(number)}")
         if not (math.isfinite(self.value) and math.isfinite(self.stderr)):
             raise NotFiniteError(f"estimate by {self.method} is {self.value} +- {self.stderr}; it must be finite")
 

@@ -13,15 +13,16 @@ import numpy as np
 import scipy  # submodules load on first use
 from numpy.typing import ArrayLike
 
+from ._memory import refuse_huge
 from ._typing import Float64Array
-from ._validation import as_count, as_number, as_positive, as_simplex, refuse_huge
-from .embedded_mixture import EmbeddedMixture
+from ._validation import as_choice, as_count, as_number, as_positive, as_simplex
+from .embedded_mixture import EmbeddedMixture, Mixture
 from .errors import IntractableError, ShapeError, SyntheticError
 from .gaussian_mixture import GaussianMixture
 from .law import Law
 from .log_linear_pool import LogLinearPool
-from .problems import SyntheticProblem, family
-from .subspace import Mixture
+from .problems import SyntheticProblem
+from .registry import family
 
 _CLOSED = "closed form"
 _MOST_AUXILIARIES = 10_000
@@ -57,7 +58,6 @@ def shifted_gaussians(
         "shifted_gaussians",
         auxiliaries,
         true,
-        {"k": k, "d": d, "separation": separation, "condition": condition},
         {"weights": _CLOSED, "barycenter": _CLOSED, "population_gram": _CLOSED, "total_variation": _CLOSED},
         weights,
     )
@@ -85,7 +85,7 @@ def scaled_gaussians(
         "population_gram": _CLOSED,
         "total_variation": "quadrature for d <= 2, else Monte Carlo with an interval",
     }
-    return _pool_problem("scaled_gaussians", auxiliaries, true, {"k": k, "d": d, "ratio": ratio}, known, weights)
+    return _pool_problem("scaled_gaussians", auxiliaries, true, known, weights)
 
 
 @family
@@ -103,10 +103,8 @@ def paper_mixture_1d(
     coordinates are then divided by ``scale``. ``target="barycenter"`` replaces the published target by the pool of the
     auxiliaries at ``weights``.
     """
-    if space not in ("raw", "aligned"):
-        raise SyntheticError(f"space must be 'raw' or 'aligned', got {space!r}")
-    if target not in ("mixture", "barycenter"):
-        raise SyntheticError(f"target must be 'mixture' or 'barycenter', got {target!r}")
+    as_choice("space", space, ("raw", "aligned"))
+    as_choice("target", target, ("mixture", "barycenter"))
     true = as_simplex(weights, 2)
     laws = [
         GaussianMixture([0.6, 0.4], [[-6.0], [6.0]], 0.64),
@@ -116,7 +114,6 @@ def paper_mixture_1d(
     if space == "aligned":
         laws = [_standardised(law) for law in laws]
     published, *auxiliaries = [law.affine(1.0 / as_positive("scale", scale)) for law in laws]
-    params = {"space": space, "scale": scale, "target": target}
     known = {
         "weights": "true weights" if target == "barycenter" else "none: the target is no pool of the auxiliaries",
         "barycenter": "quadrature",
@@ -124,8 +121,8 @@ def paper_mixture_1d(
         "total_variation": "CDF crossings (mixtures) or quadrature (pools)",
     }
     if target == "mixture":
-        return SyntheticProblem("paper_mixture_1d", published, tuple(auxiliaries), None, params, known)
-    return _pool_problem("paper_mixture_1d", tuple(auxiliaries), true, params, known, weights)
+        return SyntheticProblem("paper_mixture_1d", published, tuple(auxiliaries), known=known)
+    return _pool_problem("paper_mixture_1d", tuple(auxiliaries), true, known, weights)
 
 
 @family
@@ -147,13 +144,11 @@ def embedded_mixture(
     rank, d, k, m = as_count("rank", rank), as_count("d", d), _auxiliary_count(k), as_count("m", m)
     if rank > 2:
         raise SyntheticError(f"rank must be 1 or 2 for exact quadrature, got {rank}; see random_mixtures")
-    if target not in ("mixture", "barycenter"):
-        raise SyntheticError(f"target must be 'mixture' or 'barycenter', got {target!r}")
+    as_choice("target", target, ("mixture", "barycenter"))
     true = _interior_weights(k, weights, rng)
     cores = [_random_mixture(m, rank, rng) for _ in range(k + 1)]
     frame = _frame(d, rank, rng, "rank")
     laws: list[Mixture] = [EmbeddedMixture(core, frame, 1.0, np.zeros(d)) for core in cores]
-    params = {"rank": rank, "d": d, "k": k, "m": m, "target": target}
     known = {
         "weights": "true weights" if target == "barycenter" else "none: the target is no pool of the auxiliaries",
         "barycenter": f"quadrature in rank {rank}",
@@ -161,8 +156,8 @@ def embedded_mixture(
         "total_variation": f"quadrature in rank {rank}, at any d",
     }
     if target == "mixture":
-        return SyntheticProblem("embedded_mixture", laws[-1], tuple(laws[:-1]), None, params, known)
-    return _pool_problem("embedded_mixture", tuple(laws[:-1]), true, params, known, weights)
+        return SyntheticProblem("embedded_mixture", laws[-1], tuple(laws[:-1]), known=known)
+    return _pool_problem("embedded_mixture", tuple(laws[:-1]), true, known, weights)
 
 
 @family
@@ -185,8 +180,7 @@ def bimodal_from_unimodal(
         "population_gram": "quadrature in rank 1",
         "total_variation": "CDF crossings or quadrature in rank 1",
     }
-    params = {"k": k, "d": d, "separation": separation}
-    return SyntheticProblem("bimodal_from_unimodal", target, auxiliaries, None, params, known)
+    return SyntheticProblem("bimodal_from_unimodal", target, auxiliaries, known=known)
 
 
 @family
@@ -205,13 +199,11 @@ def random_mixtures(
     and bounded Monte Carlo for total variation, with intervals.
     """
     k, d, m = _auxiliary_count(k), as_count("d", d), as_count("m", m)
-    if covariance not in ("isotropic", "diagonal", "full"):
-        raise SyntheticError(f"covariance must be 'isotropic', 'diagonal' or 'full', got {covariance!r}")
+    as_choice("covariance", covariance, ("isotropic", "diagonal", "full"))
     refuse_huge("the covariances" if covariance == "full" else "the means", k, m, d, d if covariance == "full" else 1)
     true = _interior_weights(k, weights, rng)
     auxiliaries = tuple(_random_mixture(m, d, rng, covariance, reach=4.0 / np.sqrt(d)) for _ in range(k))
-    params = {"k": k, "d": d, "m": m, "covariance": covariance}
-    problem = _pool_problem("random_mixtures", auxiliaries, true, params, {}, weights)
+    problem = _pool_problem("random_mixtures", auxiliaries, true, {}, weights)
     pool = LogLinearPool(auxiliaries, true)
     barycenter: str = pool.partition_method
     if barycenter == "envelope":  # the product envelope, unless it would hold too many tuples
@@ -255,7 +247,7 @@ def near_duplicates(
         "population_gram": _CLOSED,
         "total_variation": _CLOSED,
     }
-    return _pool_problem("near_duplicates", auxiliaries, true, {"k": k, "d": d, "spread": spread}, known, weights)
+    return _pool_problem("near_duplicates", auxiliaries, true, known, weights)
 
 
 # ---------------------------------------------------------------------- geometry
@@ -263,18 +255,16 @@ def _pool_problem(
     name: str,
     auxiliaries: tuple[Mixture, ...],
     weights: Float64Array,
-    params: Mapping[str, object],
     known: Mapping[str, str],
     given: ArrayLike | None = None,
 ) -> SyntheticProblem:
     """Problem whose target is the barycenter at ``weights``, as a mixture when that is exact.
 
-    Weights ``given`` by the caller become part of ``params``, without which these would not reproduce the problem.
+    Weights ``given`` by the caller are noted as they are used, so that they sum to one when they are read again.
     """
-    if given is not None:
-        params = {**params, "weights": weights.tolist()}
     pool = LogLinearPool(auxiliaries, weights)
     target: Law = pool.as_mixture() or pool
+    params = {} if given is None else {"weights": weights.tolist()}
     return SyntheticProblem(name, target, auxiliaries, weights, params, known)
 
 

@@ -14,10 +14,25 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._covariance import Spectrum, spectrum_from
+from ._memory import refuse_huge
 from ._mixture_kernel import MixtureKernel
 from ._typing import Float64Array, FloatArray, SeedLike
-from ._validation import as_count, as_finite, as_generator, as_number, as_points, as_simplex, refuse_huge
-from .errors import NotFiniteError, ShapeError
+from ._validation import (
+    as_count,
+    as_finite,
+    as_generator,
+    as_number,
+    as_points,
+    as_real,
+    as_simplex,
+    new_array,
+    require_finite,
+)
+from .errors import IntractableError, NotFiniteError, ShapeError
+from .subspace import Subspace, common_subspace
+
+_SAMPLE_NUMBERS = 1 << 16  # of a sample finished at a time
+_SUBSPACE_TOLERANCE = 1e-9  # of the means, in units of the largest: above what a span may lose in rounding
 
 
 @final
@@ -46,11 +61,11 @@ class GaussianMixture:
     """
 
     def __init__(self, weights: ArrayLike, means: ArrayLike, covariances: ArrayLike | Spectrum) -> None:
-        mu = as_finite("means", means).astype(np.float64)
+        mu = as_real("means", means)
         if mu.ndim != 2 or 0 in mu.shape:
             raise ShapeError(f"means must have shape (m, d) with m, d >= 1, got {mu.shape}")
         self.weights: Float64Array = as_simplex(weights, len(mu))
-        self.means: Float64Array = mu
+        self.means: Float64Array = as_finite("means", mu)
         self.spectrum: Spectrum = (
             covariances if isinstance(covariances, Spectrum) else spectrum_from(covariances, *mu.shape)
         )
@@ -93,6 +108,62 @@ class GaussianMixture:
         """Whether every component covariance is a multiple of the identity."""
         return self.spectrum.layout == "isotropic"
 
+    # ------------------------------------------------------------------ structure
+    @property
+    def components(self) -> "tuple[GaussianMixture]":
+        """The mixtures that the law is made of: itself. (Its Gaussians are rows of ``means``.)"""
+        return (self,)
+
+    @property
+    def embedding(self) -> None:
+        """Coordinates that the law was built in; None, since it is built in R^d itself."""
+        return None
+
+    @property
+    def shared_variance(self) -> float | None:
+        """The variance of every component in every direction, if there is one such number."""
+        values = self.spectrum.values
+        same = self.is_isotropic and bool(np.all(values == values[0]))
+        return float(values[0, 0]) if same else None
+
+    @cached_property
+    def subspace(self) -> Subspace | None:
+        """Coordinates that hold all of the law but an isotropic Gaussian: the span of its means, or R^1 or R^2."""
+        return common_subspace((self,))
+
+    @property
+    def rank(self) -> int:
+        """Dimension r of :attr:`core`; d if no smaller one is known."""
+        return self.dim if self.subspace is None else self.subspace.rank
+
+    @property
+    def core(self) -> "GaussianMixture":
+        """The law in the coordinates of its :attr:`subspace`; itself if it has none."""
+        return self if self.subspace is None else self.subspace.cores[0]
+
+    def as_mixture(self) -> "GaussianMixture":
+        """The law itself."""
+        return self
+
+    def core_in(self, subspace: Subspace) -> "GaussianMixture":
+        """The law in given coordinates.
+
+        Raises
+        ------
+        IntractableError
+            If they do not hold all of it but an isotropic Gaussian of their variance.
+        """
+        if subspace.dim == self.dim and subspace.variance is None:
+            return self
+        shared = subspace.plain and self.shared_variance == subspace.variance
+        if subspace.dim == self.dim and shared:
+            means = self.means - subspace.shift
+            inside = means @ subspace.frame
+            missed = float(np.abs(means - inside @ subspace.frame.T).max())
+            if missed <= _SUBSPACE_TOLERANCE * (float(np.abs(self.means).max()) + float(np.abs(means).max())):
+                return self.map_means(lambda _: inside)
+        raise IntractableError(f"{self!r} does not differ from an isotropic Gaussian in these coordinates alone")
+
     def mean(self) -> Float64Array:
         """Mean of the mixture, (d,)."""
         return np.asarray(self.weights @ self.means)
@@ -108,35 +179,37 @@ class GaussianMixture:
     def log_prob(self, x: ArrayLike) -> FloatArray:
         """Log density in nats at points x (n, d), shape (n,)."""
         points = as_points(x, self.dim)
-        out = np.empty(len(points), dtype=points.dtype)
+        out = new_array("a result", points.shape[:1], points.dtype)
         self._kernel.evaluate(points, log_prob=out)
         return out
 
     def score(self, x: ArrayLike) -> FloatArray:
         """Score ``grad log p`` at points x (n, d), shape (n, d)."""
         points = as_points(x, self.dim)
-        out = np.empty_like(points, order="C")
+        out = new_array("the score", points.shape, points.dtype)
         self._kernel.evaluate(points, score=out)
         return out
 
     def divergence(self, x: ArrayLike) -> FloatArray:
         """Divergence of the score, ``laplacian log p``, at points x (n, d), shape (n,)."""
         points = as_points(x, self.dim)
-        out = np.empty(len(points), dtype=points.dtype)
+        out = new_array("a result", points.shape[:1], points.dtype)
         self._kernel.evaluate(points, divergence=out)
         return out
 
     def score_and_divergence(self, x: ArrayLike) -> tuple[FloatArray, FloatArray]:
         """Score (n, d) and its divergence (n,) in one pass."""
         points = as_points(x, self.dim)
-        score, divergence = np.empty_like(points, order="C"), np.empty(len(points), dtype=points.dtype)
+        score = new_array("the score", points.shape, points.dtype)
+        divergence = new_array("the divergence", points.shape[:1], points.dtype)
         self._kernel.evaluate(points, score=score, divergence=divergence)
         return score, divergence
 
     def log_prob_and_score(self, x: ArrayLike) -> tuple[FloatArray, FloatArray]:
         """Log density (n,) and score (n, d) in one pass."""
         points = as_points(x, self.dim)
-        log_prob, score = np.empty(len(points), dtype=points.dtype), np.empty_like(points, order="C")
+        score = new_array("the score", points.shape, points.dtype)
+        log_prob = new_array("the log density", points.shape[:1], points.dtype)
         self._kernel.evaluate(points, log_prob=log_prob, score=score)
         return log_prob, score
 
@@ -144,13 +217,16 @@ class GaussianMixture:
     def sample(self, n: int, *, rng: SeedLike = None) -> Float64Array:
         """Draw n points, shape (n, d), in random order."""
         count = as_count("n", n, at_least=0)
-        refuse_huge("a sample", count, self.dim)
+        refuse_huge("a sample", count, self.dim, beside=2 * count)
         generator = as_generator(rng)
         labels = generator.choice(self.n_components, size=count, p=self.weights)
         z = generator.standard_normal((count, self.dim))
         if self.spectrum.basis is None:
-            z *= np.sqrt(self.spectrum.values[labels])
-            z += self.means[labels]
+            step = max(_SAMPLE_NUMBERS // self.dim, 1)
+            for start in range(0, count, step):
+                part = slice(start, start + step)
+                z[part] *= np.sqrt(self.spectrum.values[labels[part]])
+                z[part] += self.means[labels[part]]
             return z
         # One pass per component that was drawn, however many there are: rows of one label are consecutive in `order`.
         order = np.argsort(labels, kind="stable")
@@ -165,10 +241,8 @@ class GaussianMixture:
         a = as_number("scale", scale)
         if a == 0.0:
             raise NotFiniteError("scale must be nonzero, got 0")
-        b = as_finite("shift", shift)
-        if b.shape not in ((), (self.dim,)):
-            raise ShapeError(f"shift must be a number or have shape ({self.dim},), got {b.shape}")
-        means = np.asarray(as_finite("means", a * self.means + b), dtype=np.float64)
+        b = as_finite("shift", shift, (), (self.dim,))
+        means = require_finite("means", np.asarray(a * self.means + b))
         return self._trusted(means, self.spectrum.noised(a, 0.0))
 
     def diffuse(self, alpha: float, sigma: float) -> "GaussianMixture":
@@ -176,7 +250,7 @@ class GaussianMixture:
         a, s = as_number("alpha", alpha), as_number("sigma", sigma)
         if s < 0 or (a == 0 and s == 0):
             raise NotFiniteError(f"sigma must be at least 0, and alpha and sigma not both 0; got {alpha!r}, {sigma!r}")
-        return self._trusted(a * self.means, self.spectrum.noised(a, s))
+        return self._trusted(require_finite("means", a * self.means), self.spectrum.noised(a, s))
 
     def _trusted(self, means: Float64Array, spectrum: Spectrum) -> "GaussianMixture":
         """Mixture with the same weights and parts known to be valid: the checks would cost more than the work."""

@@ -16,15 +16,16 @@ from typing import Any, Literal, final, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ._memory import refuse_huge
 from ._typing import Float64Array, FloatArray, SeedLike
-from ._validation import as_count, as_generator, as_simplex, close_matches, refuse_huge
-from .embedded_mixture import EmbeddedMixture
+from ._validation import as_count, as_generator, as_simplex, close_matches
+from .embedded_mixture import EmbeddedMixture, Mixture, embed
 from .errors import EffectiveSampleSizeError, IntractableError, ShapeError, SyntheticError
 from .estimate import Estimate
 from .gaussian_mixture import GaussianMixture
 from .product_envelope import Envelope, product_envelope
 from .quadrature import GridLaw, cover, log_integral
-from .subspace import Mixture, Subspace, common_subspace
+from .subspace import Subspace, common_subspace
 
 PartitionMethod = Literal["auto", "closed form", "quadrature", "envelope"]
 _ENVELOPE_DRAWS = 200_000
@@ -95,14 +96,33 @@ class LogLinearPool:
         """Where the active components differ, if they share a complement."""
         return common_subspace(self._active)
 
+    @property
+    def rank(self) -> int:
+        """Dimension r of :attr:`core`; d if no smaller one is known."""
+        return self.dim if self.subspace is None else self.subspace.rank
+
+    @property
+    def core(self) -> "LogLinearPool":
+        """The pool in the coordinates of its :attr:`subspace`, without components of weight zero; itself if none."""
+        return self if self.subspace is None else LogLinearPool(self.subspace.cores, self._exponents)
+
+    def core_in(self, subspace: Subspace) -> "LogLinearPool":
+        """The pool in given coordinates.
+
+        Raises
+        ------
+        IntractableError
+            If they do not hold all of its components but their common complement.
+        """
+        return LogLinearPool([p.core_in(subspace) for p in self.components], self.weights)
+
     @cached_property
     def _cores(self) -> tuple[GaussianMixture, ...]:
         if self.subspace is not None:
             return self.subspace.cores
-        cores = tuple(p for p in self._active if isinstance(p, GaussianMixture))
-        if len(cores) < len(self._active):
+        if any(p.embedding is not None for p in self._active):
             raise IntractableError("embedded mixtures with different frames share no subspace in which to pool them")
-        return cores
+        return self._active  # type: ignore[return-value]  # what is not embedded is a GaussianMixture
 
     @cached_property
     def envelope(self) -> Envelope:
@@ -132,13 +152,13 @@ class LogLinearPool:
         """The pool itself as a mixture when that is exact: one active law, or Gaussians only; else None."""
         if len(self._active) == 1:
             return self._active[0]
-        if self.subspace is None and any(isinstance(p, EmbeddedMixture) for p in self._active):
+        if self.subspace is None and any(p.embedding is not None for p in self._active):
             return None
         gaussians = all(np.count_nonzero(p.weights) == 1 for p in self._cores)
         # The envelope of Gaussians is their pool, unless it is the arithmetic mixture, which has no floor.
         if not gaussians or self.envelope.log_floor < 0 or not isinstance(self.envelope.mixture, GaussianMixture):
             return None
-        return self.envelope.mixture if self.subspace is None else self.subspace.embed(self.envelope.mixture)
+        return self.envelope.mixture if self.subspace is None else embed(self.envelope.mixture, self.subspace)
 
     # ------------------------------------------------------------------ partition function
     @property
@@ -174,6 +194,8 @@ class LogLinearPool:
         UnknownNameError
             If there is no such method.
         """
+        if not isinstance(method, str):
+            raise close_matches(method, get_args(PartitionMethod), "method")
         if method == "auto":
             method = self.partition_method
         if method == "closed form":

@@ -1,18 +1,18 @@
-"""Fusion problems with exact ground truth, and the registry of their families."""
+"""Fusion problems with exact ground truth."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from inspect import signature
 from typing import Any, final
 
 from numpy.typing import ArrayLike
 
-from ._typing import Float64Array, SeedLike
-from ._validation import as_generator, close_matches
+from ._typing import Float64Array
+from ._validation import as_finite, as_simplex, show
+from .embedded_mixture import Mixture
 from .errors import ShapeError, SyntheticError
 from .law import Law
 from .log_linear_pool import LogLinearPool
-from .subspace import Mixture, Subspace, common_subspace
+from .subspace import Subspace, common_subspace
 
 
 @final
@@ -20,33 +20,55 @@ from .subspace import Mixture, Subspace, common_subspace
 class SyntheticProblem:
     """A target law, the auxiliary laws, and what is known exactly about them.
 
-    Attributes
+    Parameters
     ----------
     name : str
-        Family name.
-    target : GaussianMixture, EmbeddedMixture or LogLinearPool
+        Family name; any other for a problem of your own.
+    target : Law
         The law that data are drawn from.
-    auxiliaries : tuple of GaussianMixture or EmbeddedMixture
-        The k laws to fuse.
-    true_weights : array of shape (k,) or None
+    auxiliaries : sequence of GaussianMixture or EmbeddedMixture
+        The k laws to fuse, at least one.
+    true_weights : array_like of shape (k,), optional
         Weights of the pool that equals the target, if there is one.
     params : mapping
-        The parameters that reproduce the problem (with its generator's state).
+        Parameters that the family was called with, its defaults among them; empty for a problem built by hand.
     known : mapping
         What is exact and how, by quantity: ``weights``, ``barycenter``, ``population_gram``, ``total_variation``.
+    seed : int or mapping, optional
+        Seed of the problem's own geometry, or the state of the generator that it was drawn from.
+
+    Raises
+    ------
+    ShapeError, SimplexError, SyntheticError
+        If dimensions differ, there are no auxiliaries, weights are off the simplex, or a law is none.
     """
 
     name: str
     target: Law
     auxiliaries: tuple[Mixture, ...]
-    true_weights: Float64Array | None
+    true_weights: Float64Array | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
     known: Mapping[str, str] = field(default_factory=dict)
+    seed: int | Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        dims = {self.target.dim, *(p.dim for p in self.auxiliaries)}
+        if not isinstance(self.auxiliaries, Sequence) or not self.auxiliaries:
+            raise ShapeError(f"auxiliaries must be a sequence of at least one law, got {show(self.auxiliaries)}")
+        laws = {"target": self.target, **{f"auxiliaries[{i}]": law for i, law in enumerate(self.auxiliaries)}}
+        for name, law in laws.items():
+            if not (hasattr(law, "dim") and hasattr(law, "log_prob") and hasattr(law, "sample")):
+                raise SyntheticError(f"{name} is no law with dim, log_prob and sample, but {show(law)}")
+        dims = sorted({law.dim for law in laws.values()})
         if len(dims) != 1:
-            raise ShapeError(f"target and auxiliaries must live in one dimension, got {sorted(dims)}")
+            raise ShapeError(f"target and auxiliaries must live in one dimension, got {dims}")
+        object.__setattr__(self, "auxiliaries", tuple(self.auxiliaries))
+        object.__setattr__(self, "params", dict(self.params))
+        object.__setattr__(self, "known", dict(self.known))
+        if self.true_weights is not None:
+            as_simplex(self.true_weights, len(self.auxiliaries), "true_weights")
+            weights = as_finite("true_weights", self.true_weights)
+            weights.setflags(write=False)
+            object.__setattr__(self, "true_weights", weights)
 
     @property
     def k(self) -> int:
@@ -58,9 +80,14 @@ class SyntheticProblem:
         """Dimension d."""
         return self.target.dim
 
+    @property
+    def recipe(self) -> dict[str, Any] | None:
+        """What rebuilds the problem, ``make_problem(**problem.recipe)``; None for one built by hand."""
+        return None if self.seed is None else {"name": self.name, "rng": self.seed, **self.params}
+
     def subspace(self) -> Subspace | None:
-        """Where target and auxiliaries differ: the last core is the target's if the target is a mixture."""
-        return common_subspace((*self.auxiliaries, *pool_components(self.target)))
+        """Where target and auxiliaries differ; None if no shared complement is known. See :meth:`Subspace.core_of`."""
+        return common_subspace((*self.auxiliaries, self.target))
 
     def barycenter(self, weights: ArrayLike) -> Law:
         """The KL barycenter ``p_w``: a mixture when it is one exactly, else a pool."""
@@ -68,66 +95,5 @@ class SyntheticProblem:
         return pool.as_mixture() or pool
 
     def __repr__(self) -> str:
-        inner = ", ".join(f"{key}={value!r}" for key, value in self.params.items())
-        return f"SyntheticProblem({self.name!r}, {inner})"
-
-
-def pool_components(law: Law) -> tuple[Mixture, ...]:
-    """The mixtures that a law is built from."""
-    if isinstance(law, LogLinearPool):
-        return law.components
-    return (law,)  # type: ignore[return-value]  # a SyntheticProblem's target is a mixture or a pool
-
-
-Family = Callable[..., SyntheticProblem]
-_FAMILIES: dict[str, Family] = {}
-
-
-def family(function: Family) -> Family:
-    """Register a problem family under its function name; the first docstring line describes it."""
-    _FAMILIES[function.__name__] = function
-    return function
-
-
-def known_problems() -> dict[str, str]:
-    """Names of the problem families and a line about each."""
-    return {name: (function.__doc__ or "").strip().splitlines()[0] for name, function in sorted(_FAMILIES.items())}
-
-
-def problem_parameters(name: str) -> dict[str, Any]:
-    """Parameters of a problem family and their defaults; see :func:`make_problem`.
-
-    Raises
-    ------
-    UnknownNameError
-        For an unknown family; lists close matches.
-    """
-    if name not in _FAMILIES:
-        raise close_matches(name, _FAMILIES, "problem")
-    return {key: p.default for key, p in signature(_FAMILIES[name]).parameters.items() if key != "rng"}
-
-
-def make_problem(name: str, *, rng: SeedLike = 0, **params: Any) -> SyntheticProblem:
-    """Build a named problem.
-
-    Parameters
-    ----------
-    name : str
-        One of :func:`known_problems`.
-    rng : Generator, int or None
-        Randomness of the problem's own geometry (means, rotations, true weights), not of any data.
-    **params
-        Parameters of the family; see its docstring.
-
-    Raises
-    ------
-    UnknownNameError
-        For an unknown family; lists close matches.
-    SyntheticError
-        For a parameter that the family does not take, or a bad value.
-    """
-    accepted = problem_parameters(name)
-    unknown = sorted(set(params) - set(accepted))
-    if unknown:
-        raise SyntheticError(f"problem {name!r} takes no parameter {unknown[0]!r}; it takes {', '.join(accepted)}")
-    return _FAMILIES[name](rng=as_generator(rng), **params)
+        parts = {**self.params, **({} if self.seed is None else {"rng": self.seed})}
+        return f"SyntheticProblem({', '.join([repr(self.name), *(f'{key}={show(v)}' for key, v in parts.items())])})"

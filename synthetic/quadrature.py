@@ -5,15 +5,19 @@ covers every component to 12 standard deviations at a fraction of the smallest o
 needs to know the integrand: only the mixtures that bound its scale.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
 import numpy as np
 
+from ._memory import refuse_huge
 from ._typing import Float64Array
-from .errors import IntractableError
+from ._validation import as_points, as_positive
+from .errors import IntractableError, ShapeError
 from .gaussian_mixture import GaussianMixture
+from .law import Law, components_of
 
 _REACH = 12.0  # standard deviations covered beyond the outermost mean
 _STEPS_PER_STD = {1: 16.0, 2: 5.0}
@@ -36,24 +40,48 @@ class Grid:
         return tuple(len(axis) for axis in self.axes)
 
 
-def cover(mixtures: Sequence[GaussianMixture], *, refine: float = 1.0) -> Grid:
-    """Grid covering every component of the given mixtures on R^1 or R^2.
+def can_cover(*laws: Law) -> bool:
+    """Whether laws live on R^1 or R^2 and are made of mixtures whose scale is known there: what :func:`cover` needs."""
+    return all(law.dim <= 2 and gaussian_components(law) for law in laws)
+
+
+def gaussian_components(law: Law) -> tuple[GaussianMixture, ...]:
+    """Mixtures on the law's own space of which it is made; empty if it does not say, or they are embedded ones."""
+    parts = components_of(law)
+    return () if any(part.embedding is not None for part in parts) else parts  # type: ignore[return-value]
+
+
+def cover(laws: Sequence[Law], *, refine: float = 1.0) -> Grid:
+    """Grid covering every component of the given laws on R^1 or R^2.
 
     Parameters
     ----------
-    mixtures : sequence of GaussianMixture
-        Mixtures of one dimension r, 1 or 2.
+    laws : sequence of GaussianMixture or LogLinearPool
+        Laws of one dimension r, 1 or 2.
     refine : float
         Multiplies the number of nodes per standard deviation.
 
     Raises
     ------
+    ShapeError
+        If there are no laws, or their dimensions differ.
     IntractableError
-        If r > 2 or the ratio of extent to smallest standard deviation would need too many nodes.
+        If r > 2, a law does not say of which mixtures it is made, or the ratio of extent to smallest standard deviation
+        would need too many nodes.
     """
-    r = mixtures[0].dim
+    refine = as_positive("refine", refine)
+    dims = sorted({law.dim for law in laws})
+    if len(dims) != 1:
+        raise ShapeError(f"laws must live in one dimension, got {dims}")
+    r = dims[0]
     if r > 2:
         raise IntractableError(f"quadrature needs intrinsic rank at most 2, got {r}; use a Monte Carlo estimate")
+    for law in laws:
+        if not gaussian_components(law):
+            raise IntractableError(
+                f"{law!r} does not say of which mixtures on R^{r} it is made; their scale sets the grid"
+            )
+    mixtures = [part for law in laws for part in gaussian_components(law)]
     alive = [np.flatnonzero(p.weights) for p in mixtures]
     means = np.concatenate([p.means[a] for p, a in zip(mixtures, alive, strict=True)])
     spectra = [p.spectrum.subset(a) for p, a in zip(mixtures, alive, strict=True)]
@@ -71,6 +99,7 @@ def cover(mixtures: Sequence[GaussianMixture], *, refine: float = 1.0) -> Grid:
                 f"{high - low:.3g} is too large for the smallest standard deviation {finest:.3g}"
             )
         axes.append(np.linspace(low, high, count))
+    refuse_huge("the nodes", *map(len, axes), r, beside=2 * math.prod(map(len, axes)))
     mesh = np.meshgrid(*axes, indexing="ij")
     nodes = np.stack([part.ravel() for part in mesh], axis=1)
     cell = float(np.prod([axis[1] - axis[0] for axis in axes]))
@@ -107,6 +136,7 @@ class GridLaw:
 
     def log_prob(self, x: Float64Array) -> Float64Array:
         """Log density at points (n, r) inside the grid, shape (n,)."""
+        x = np.asarray(as_points(x, len(self.axes)), np.float64)
         index = tuple(
             np.clip(((x[:, e] - axis[0]) / (axis[1] - axis[0])).astype(np.intp), 0, len(axis) - 2)
             for e, axis in enumerate(self.axes)

@@ -27,12 +27,12 @@ from numpy.typing import ArrayLike
 from ._covariance import Spectrum
 from ._mixture_kernel import MixtureKernel
 from ._typing import Float64Array, FloatArray, SeedLike
-from ._validation import as_points
+from ._validation import as_finite, as_points
+from .embedded_mixture import Mixture
 from .errors import IntractableError
 from .gaussian_mixture import GaussianMixture
-from .law import Law
-from .log_linear_pool import LogLinearPool
-from .subspace import Mixture, Subspace, common_subspace, span_of
+from .law import Law, components_of
+from .subspace import Subspace, common_subspace, span_of
 
 
 @final
@@ -67,7 +67,7 @@ class ReducedIsotropicMixture:
 
     def affine(self, scale: float, shift: ArrayLike = 0.0) -> "ReducedIsotropicMixture":
         """Law of ``scale X``; a shift would leave the reduced coordinates."""
-        if np.any(np.asarray(shift) != 0):
+        if np.any(as_finite("shift", shift) != 0):
             raise IntractableError("a reduced mixture cannot be shifted; shift the laws before reducing them")
         return self.diffuse(scale, 0.0)
 
@@ -172,13 +172,13 @@ class IsotropicReduction(AbstractReduction):
 
     def project(self, x0: FloatArray) -> Float64Array:
         """Span coordinates, length of the residual, and 0."""
-        x = x0 - self.shift
+        x = as_points(x0, len(self.frame)) - self.shift
         y = x @ self.frame
         return np.column_stack([y, np.sqrt(np.maximum(_dots(x, x) - _dots(y, y), 0.0)), np.zeros(len(x))])
 
     def project_noise(self, x0: FloatArray, z: FloatArray) -> Float64Array:
         """Span coordinates, and the residual along and across that of the data."""
-        x = x0 - self.shift
+        x, z = as_points(x0, len(self.frame)) - self.shift, as_points(z, len(self.frame), "z")
         y, noise = x @ self.frame, z @ self.frame
         residual = np.sqrt(np.maximum(_dots(x, x) - _dots(y, y), 0.0))
         along = (_dots(x, z) - _dots(y, noise)) / np.where(residual > 0, residual, 1.0)
@@ -202,7 +202,7 @@ class IsotropicReduction(AbstractReduction):
 
 
 def reduce_laws(laws: Sequence[Mixture], target: Law | None = None) -> AbstractReduction | None:
-    """Find the cheapest exact reduction of the auxiliaries, or None.
+    """Find the cheapest exact reduction of the auxiliaries, or None; foreign laws have none.
 
     Parameters
     ----------
@@ -211,23 +211,18 @@ def reduce_laws(laws: Sequence[Mixture], target: Law | None = None) -> AbstractR
     target : Law, optional
         If given and of the same kind, its projections can be drawn in law (:meth:`AbstractReduction.draw`).
     """
-    components = target.components if isinstance(target, LogLinearPool) else () if target is None else (target,)
-    known = [law for law in components if not isinstance(law, LogLinearPool)]
-    subspace = common_subspace([*laws, *known])  # type: ignore[list-item]  # mixtures, by the types of problems
+    if any(components_of(law) != (law,) for law in laws):
+        return None
+    parts = () if target is None else components_of(target)
+    subspace = common_subspace([*laws, *parts])
     if subspace is not None:
-        cores = subspace.cores[: len(laws)]
-        core_target: Law | None = None
-        if isinstance(target, LogLinearPool):
-            core_target = LogLinearPool(subspace.cores[len(laws) :], target.weights)
-        elif target is not None:
-            core_target = subspace.cores[-1]
-        return SharedComplementReduction(subspace, cores, core_target)
-    if target is not None and not isinstance(target, GaussianMixture):
+        core = subspace.core_of(target) if target is not None and parts else None
+        return SharedComplementReduction(subspace, subspace.cores[: len(laws)], core)
+    if target is not None and (parts != (target,) or not parts[0].is_isotropic):
         return reduce_laws(laws)
-    mixtures = [law for law in (*laws, *known) if isinstance(law, GaussianMixture) and law.is_isotropic]
-    if len(mixtures) < len(laws) + len(known):
+    if not all(law.is_isotropic for law in laws):
         return None if target is None else reduce_laws(laws)
-    return _isotropic_reduction(mixtures[: len(laws)], target)
+    return _isotropic_reduction(laws, target)  # type: ignore[arg-type]  # isotropic mixtures all
 
 
 def _isotropic_reduction(laws: Sequence[GaussianMixture], target: GaussianMixture | None) -> IsotropicReduction | None:

@@ -3,100 +3,142 @@ r"""The subspace in which a set of laws differ.
 If laws ``p_1 .. p_k`` are ``core_i (x) complement`` with one common complement, then densities, scores, pools, total
 variation, KL and score-matching objectives all reduce to the cores:
 
-- :class:`EmbeddedMixture` laws with one frame, variance and shift reduce by construction;
+- embedded mixtures with one frame, variance and shift reduce by construction;
 - isotropic mixtures whose components all have one variance reduce to the span of their means;
-- other laws on R^1 and R^2 are their own cores.
+- other mixtures on R^1 and R^2 are their own cores;
+- a pool reduces as the mixtures that it is made of.
+
+Laws say what they are made of (``law.components``), and what they are in given coordinates (``law.core_in``), so this
+module knows none of their classes.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ._typing import Float64Array, FloatArray
-from .embedded_mixture import EmbeddedMixture
-from .gaussian_mixture import GaussianMixture
+from ._validation import as_points
+from .errors import IntractableError, ShapeError
+from .law import Law, components_of
 
-Mixture = GaussianMixture | EmbeddedMixture
+if TYPE_CHECKING:
+    from .gaussian_mixture import GaussianMixture
+
 _RANK_TOLERANCE = 1e-12
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Subspace:
-    """Cores of several laws in common coordinates ``y = frame' (x - shift)``.
+    """Common coordinates ``y = frame' (x - shift)`` of laws that share an isotropic complement.
 
-    ``variance`` is that of the shared isotropic complement (None when the frame spans the whole space); ``plain`` says
-    that the laws themselves are isotropic mixtures of that variance, not embedded ones.
+    Attributes
+    ----------
+    frame : array, shape (d, r)
+        Orthonormal columns.
+    shift : array, shape (d,)
+        Origin.
+    variance : float or None
+        That of the shared complement; None when the frame spans the whole space.
+    plain : bool
+        Whether the laws themselves are isotropic mixtures of that variance, not embedded ones.
+    cores : tuple of GaussianMixture
+        The components of the laws that the subspace was made for, in its coordinates.
     """
 
-    cores: tuple[GaussianMixture, ...]
     frame: Float64Array
     shift: Float64Array
     variance: float | None
-    plain: bool
+    plain: bool = False
+    cores: "tuple[GaussianMixture, ...]" = ()
 
     @property
     def rank(self) -> int:
         """Dimension r of the cores."""
         return int(self.frame.shape[1])
 
-    def project(self, x: FloatArray) -> FloatArray:
+    @property
+    def dim(self) -> int:
+        """Dimension d of the space."""
+        return len(self.frame)
+
+    def core_of(self, law: Law) -> Law:
+        """The law in these coordinates: a mixture, or a pool, on R^r.
+
+        Raises
+        ------
+        IntractableError
+            If the law does not have this complement.
+        """
+        if not hasattr(law, "core_in"):
+            raise IntractableError(f"a {type(law).__name__} does not say what it is in a subspace (`core_in`)")
+        core: Law = law.core_in(self)
+        return core
+
+    def is_same(self, other: "Subspace | None") -> bool:
+        """Whether another subspace has the same coordinates and complement."""
+        return other is self or (
+            other is not None
+            and self.variance == other.variance
+            and np.array_equal(self.frame, other.frame)
+            and np.array_equal(self.shift, other.shift)
+        )
+
+    def project(self, x: ArrayLike) -> FloatArray:
         """Coordinates (n, r) of points (n, d)."""
-        out: FloatArray = (x - self.shift) @ self.frame
+        out: FloatArray = (as_points(x, self.dim) - self.shift) @ self.frame
         return out
 
-    def project_direction(self, z: FloatArray) -> FloatArray:
+    def project_direction(self, z: ArrayLike) -> FloatArray:
         """Coordinates (n, r) of displacement vectors (n, d): the shift does not apply."""
-        out: FloatArray = z @ self.frame
+        out: FloatArray = as_points(z, self.dim, "z") @ self.frame
         return out
 
-    def lift(self, y: Float64Array, rng: np.random.Generator) -> Float64Array:
+    def lift(self, y: ArrayLike, rng: np.random.Generator) -> Float64Array:
         """Points (n, d) with the given coordinates (n, r) and a freshly drawn complement."""
+        points = as_points(y, self.rank, "y")
         if self.variance is None:
-            return y
-        noise = np.sqrt(self.variance) * rng.standard_normal((len(y), len(self.frame)))
-        return np.asarray(self.shift + noise + (y - noise @ self.frame) @ self.frame.T)
-
-    def embed(self, core: GaussianMixture) -> Mixture:
-        """The law on R^d with the given core and the shared complement."""
-        if self.variance is None:
-            return core
-        if self.plain and core.is_isotropic and np.allclose(core.spectrum.values, self.variance, rtol=1e-12, atol=0.0):
-            return GaussianMixture(core.weights, self.shift + core.means @ self.frame.T, self.variance)
-        return EmbeddedMixture(core, self.frame, self.variance, self.shift)
+            return np.array(points, np.float64)
+        noise = np.sqrt(self.variance) * rng.standard_normal((len(points), self.dim))
+        return np.asarray(self.shift + noise + (points - noise @ self.frame) @ self.frame.T)
 
 
-def common_subspace(laws: Sequence[Mixture]) -> Subspace | None:
-    """Return the subspace in which mixtures differ, or None if no shared complement is known."""
-    first = laws[0]
-    dim = first.dim
-    if any(law.dim != dim for law in laws):
+def common_subspace(laws: Sequence[Law]) -> Subspace | None:
+    """Return the subspace in which laws differ, or None if no shared complement is known.
+
+    Raises
+    ------
+    ShapeError
+        If there are no laws.
+    """
+    if not laws:
+        raise ShapeError("laws is empty; a subspace needs at least one law")
+    parts_of_laws = [components_of(law) if hasattr(law, "core_in") else () for law in laws]
+    parts = [part for parts in parts_of_laws for part in parts]
+    if not all(parts_of_laws) or len({part.dim for part in parts}) > 1:
         return None
-    embedded = [law for law in laws if isinstance(law, EmbeddedMixture)]
-    if embedded:
-        e = embedded[0]
-        same = len(embedded) == len(laws) and all(
-            np.array_equal(law.frame, e.frame) and law.variance == e.variance and np.array_equal(law.shift, e.shift)
-            for law in embedded
-        )
-        return (
-            Subspace(tuple(law.core for law in embedded), e.frame, e.shift, e.variance, plain=False) if same else None
-        )
-    mixtures = [law for law in laws if isinstance(law, GaussianMixture)]
-    shared_variance = (
-        all(law.is_isotropic for law in mixtures)
-        and len({float(v) for law in mixtures for v in law.spectrum.values[:, 0]}) == 1
-    )
-    whole = Subspace(tuple(mixtures), np.eye(dim), np.zeros(dim), None, plain=True) if dim <= 2 else None
-    if not shared_variance:
-        return whole
-    shift, frame = span_of(np.concatenate([law.means for law in mixtures]), at_least=1)
-    if frame.shape[1] >= dim:
-        return whole
-    projected = tuple(law.map_means(lambda mu: (mu - shift) @ frame) for law in mixtures)
-    return Subspace(projected, frame, shift, float(mixtures[0].spectrum.values[0, 0]), plain=True)
+    embeddings = [part.embedding for part in parts]
+    if any(embedding is not None for embedding in embeddings):
+        first = embeddings[0]
+        if first is None or not all(first.is_same(embedding) for embedding in embeddings):
+            return None
+        return _holding(first, parts)
+    dim = parts[0].dim
+    whole = Subspace(np.eye(dim), np.zeros(dim), None, plain=True) if dim <= 2 else None
+    variances = {part.shared_variance for part in parts}
+    if None not in variances and len(variances) == 1:
+        shift, frame = span_of(np.concatenate([part.means for part in parts]), at_least=1)  # type: ignore[union-attr]
+        if frame.shape[1] < dim:
+            return _holding(Subspace(frame, shift, variances.pop(), plain=True), parts)
+    return None if whole is None else _holding(whole, parts)
+
+
+def _holding(subspace: Subspace, parts: Sequence[Law]) -> Subspace:
+    cores = tuple(subspace.core_of(part) for part in parts)
+    return Subspace(subspace.frame, subspace.shift, subspace.variance, subspace.plain, cores)  # type: ignore[arg-type]
 
 
 def span_of(means: Float64Array, *, at_least: int = 0) -> tuple[Float64Array, Float64Array]:

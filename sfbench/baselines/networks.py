@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._random import as_generator
 from .._typing import FloatArray, SeedLike
+from .._validation import as_generator
 from ..errors import ModelError
-from ..gram import ScoreGram
 from ..nets import NetworkScore, TrainingResult, TrainingSettings, build_network, train_score_network
 from ..processes import ForwardProcess
 from ..scores import ScoreModel
+from ..statistics.gram import ScoreGram
 
 
 def from_scratch(

@@ -18,13 +18,13 @@ from numpy.typing import ArrayLike
 
 from solvers import SolverResult, solve
 
-from .._random import as_generator
 from .._typing import Float64Array, SeedLike
+from .._validation import as_generator
 from ..errors import GramError
-from ..grids import TimeGrid
 from ..processes import ForwardProcess
 from ..scores import ScoreModel, as_score_models
-from ..statistics import as_data
+from ..statistics.passes import as_data
+from ..times import TimeGrid
 
 
 @final

@@ -25,8 +25,8 @@ from typing import Any, Protocol, final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._random import as_generator
 from .._typing import Float64Array, FloatArray, SeedLike
+from .._validation import as_generator
 from .entry import Archive, Arrays, DataSet, Files, Requirement
 from .errors import DataError
 from .places import find_files

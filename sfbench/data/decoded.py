@@ -1,7 +1,8 @@
 r"""Decoded arrays in the cache, for entries whose decoding is slow (rendering, simulation, tables of 200 MB).
 
 One npz file per split, without pickle, holding the arrays, their sha256 and the *recipe*: the sha256 of everything the
-entry says about how they were made. Another recipe, or arrays of another sha256, are not used.
+entry says about how they were made. Another recipe, or arrays of another sha256, are not used. What the file would
+decompress to is known, and limited, before it is.
 """
 
 import hashlib
@@ -14,8 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import OutputError
-from ..files import prepare_folder, write_atomically
+from ..files import prepare_folder, read_regular, write_atomically
 from .entry import DataSet, Items, Split
+from .errors import DataError
+
+_LARGEST = 1 << 27  # bytes; pixels are kept as one byte and become eight
 
 
 def recall(entry: DataSet, split: Split, folder: Path) -> Items | None:
@@ -26,12 +30,17 @@ def recall(entry: DataSet, split: Split, folder: Path) -> Items | None:
     fault = "other arrays than were kept"
     items: Items | None = None
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as kept:
+        stream = io.BytesIO(read_regular(path, _LARGEST, DataError))
+        with zipfile.ZipFile(stream) as members:
+            size = sum(member.file_size for member in members.infolist())
+        if size > _LARGEST:
+            raise DataError(f"it would decompress to {size} bytes, more than the {_LARGEST} that it may")
+        with np.load(stream, allow_pickle=False) as kept:
             if str(kept["recipe"]) != _recipe(entry):
                 return None
             items = Items(kept["x"].astype(np.float64), kept["y"], kept["groups"])
             items = items if items.digest == str(kept["digest"]) else None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         fault = str(error)
     if items is None:
         warnings.warn(f"kept arrays {str(path)!r} are damaged ({fault}); they are computed anew", stacklevel=3)

@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial import ConvexHull
 
-from .._random import as_generator
 from .._typing import SeedLike
+from .._validation import as_generator
 from .entry import Archive, Arrays, DataSet, Files
 
 _SIDE, _FINE, _HEIGHT, _MARGIN = 28, 4, 150, 20

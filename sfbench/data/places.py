@@ -11,9 +11,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
-from ..files import prepare_folder, write_atomically
+from ..files import prepare_folder, read_regular, write_atomically
 from .entry import DataSet, Files, Requirement, verify
-from .errors import DataUnavailable
+from .errors import DataError, DataUnavailable
+
+LARGEST_FILE = 1 << 28  # bytes
 
 
 def cache_folder() -> Path:
@@ -32,7 +34,7 @@ def find_files(entry: DataSet) -> tuple[Files, str]:
     DataUnavailable
         If no place holds them; lists the places and the commands.
     DataError
-        If a file is there but has the wrong sha256.
+        If a file is there but has the wrong sha256, or is too large to be it.
     """
     if not entry.files:
         return {}, "generator"
@@ -41,7 +43,7 @@ def find_files(entry: DataSet) -> tuple[Files, str]:
         if folder is None or not all((folder / names[name]).is_file() for name in entry.files):
             tried.append(place)
             continue
-        files = {name: (folder / names[name]).read_bytes() for name in entry.files}
+        files = {name: read_regular(folder / names[name], LARGEST_FILE, DataError) for name in entry.files}
         for name, content in files.items():
             verify(content, entry.files[name], str(folder / names[name]))
         return files, place

@@ -1,8 +1,8 @@
 """Exact laws: what samplers sample, computed without sampling."""
 
 from .affine import affine_fused_law
-from .fokker_planck_1d import fokker_planck_1d
-from .fokker_planck_2d import PlanarDensity, fokker_planck_2d, fused_law
+from .fokker_planck_line import fokker_planck_1d
+from .fokker_planck_plane import PlanarDensity, fokker_planck_2d, fused_law
 from .grid_density import GridDensity
 from .likelihood import DataScaling, Likelihood, log_likelihood
 from .ode_density import LogDensities, ode_log_density

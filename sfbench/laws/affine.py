@@ -15,10 +15,11 @@ import numpy as np
 import scipy
 from numpy.typing import ArrayLike
 
-from synthetic import GaussianMixture
+from synthetic import GaussianMixture, as_gaussian_mixture
 
 from .._typing import Float64Array
-from ..errors import GridError, ModelError
+from .._validation import as_points, as_weights, as_window
+from ..errors import GramError, GridError, ModelError
 from ..processes import ForwardProcess
 from ..scores import FusedScore
 
@@ -60,7 +61,8 @@ def affine_fused_law(
         raise GridError(f"need 0 < t_min < t_max, both finite; got t_min={t_min!r}, t_max={start!r}")
     w = FusedScore(auxiliaries, weights, process=process).weights  # checks weights and dimensions
     for i, law in enumerate(auxiliaries):
-        if not isinstance(law, GaussianMixture) or law.n_components != 1:
+        mixture = as_gaussian_mixture(law)
+        if mixture is None or mixture.n_components != 1:
             raise ModelError(f"auxiliaries[{i}] is {law!r}, no Gaussian: its fused law is not affine; see fused_law")
     d = auxiliaries[0].dim
     means = np.stack([law.means[0] for law in auxiliaries])
@@ -100,3 +102,26 @@ def affine_fused_law(
     if full:
         covariance = 0.5 * (covariance + covariance.T)
     return GaussianMixture([1.0], final[None, :d], covariance[None])
+
+
+def gaussian_fused_law(
+    means: Float64Array, weights: ArrayLike, process: ForwardProcess, t_min: float, t_max: float
+) -> tuple[Float64Array, float]:
+    r"""Mean (d,) and variance of the fused law of unit isotropic Gaussians with the given means (k, d).
+
+    With one covariance, ``s_w`` is the exact score of ``N(mu_w, I)`` under the process, so the reverse SDE applies the
+    exact conditional law of X_delta given X_T to the prior:
+
+        mean = alpha_d mu_w - r alpha_T mu_w,   variance = v_d - r^2 v_T + r^2 p,    r = v_d (alpha_T/alpha_d) / v_T,
+
+    with ``v_t = alpha_t^2 + sigma_t^2`` and p the prior's variance.
+    """
+    if not isinstance(process, ForwardProcess):
+        raise GridError(f"process must be a ForwardProcess such as OrnsteinUhlenbeck(), got {process!r}")
+    t_min, t_max = as_window(t_min, t_max)
+    points = as_points("means", means, error=GramError)
+    mu: Float64Array = as_weights(weights, len(points), GramError) @ points
+    a_d, a_T = float(process.alpha(t_min)), float(process.alpha(t_max))
+    v_d, v_T = a_d**2 + float(process.sigma(t_min)) ** 2, a_T**2 + float(process.sigma(t_max)) ** 2
+    r = v_d * (a_T / a_d) / v_T
+    return (a_d - r * a_T) * mu, v_d + r**2 * (process.prior_std(t_max) ** 2 - v_T)

@@ -8,8 +8,8 @@ from numpy.typing import ArrayLike
 
 from synthetic import Estimate
 
-from .._random import as_generator
 from .._typing import Float64Array, FloatArray, SeedLike
+from .._validation import as_generator
 from ..errors import GridError
 
 

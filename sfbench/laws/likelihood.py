@@ -21,7 +21,7 @@ from .._typing import Float64Array, SeedLike
 from ..errors import SfbenchError
 from ..processes import ForwardProcess
 from ..scores import ScoreModel
-from ..time_steps import TimeSteps
+from ..times import TimeSteps
 from .ode_density import ode_log_density
 
 

@@ -19,13 +19,13 @@ from typing import Literal, final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._random import as_generator
 from .._typing import Float64Array, SeedLike
+from .._validation import as_generator
 from ..errors import ModelError, NotFiniteError, SfbenchError
 from ..processes import ForwardProcess
 from ..scores import DivergenceScoreModel, FusedScore, ScoreModel, score_and_divergence
-from ..time_steps import TimeSteps, time_steps
-from .fokker_planck_1d import known_process
+from ..times import TimeSteps, time_steps
+from .fokker_planck_line import known_process
 
 _CHUNK = 8192
 

@@ -6,17 +6,17 @@ Between samples: :func:`wasserstein`, :func:`wasserstein1_1d`, :func:`sliced_was
 :func:`energy_distance`. Those of samples are imported on first use.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .kl_divergence import kl_divergence
-from .total_variation import total_variation
-from .wasserstein_1d import wasserstein_1d
+from .._lazy import lazy_names
 
 if TYPE_CHECKING:
     from .from_samples import mode_mass_error, total_variation_floor, total_variation_from_samples
-    from .from_samples_kernels import energy_distance, squared_mmd
-    from .from_samples_transport import sliced_wasserstein1, wasserstein, wasserstein1_1d
+    from .kernel_distances import energy_distance, squared_mmd
+    from .kl import kl_divergence
+    from .line import wasserstein1_1d, wasserstein_1d
+    from .transport import sliced_wasserstein1, wasserstein
+    from .tv import total_variation
 
 __all__ = [
     "energy_distance",
@@ -32,23 +32,15 @@ __all__ = [
     "wasserstein_1d",
 ]
 
-_LAZY = {
-    "energy_distance": "from_samples_kernels",
-    "mode_mass_error": "from_samples",
-    "sliced_wasserstein1": "from_samples_transport",
-    "squared_mmd": "from_samples_kernels",
-    "total_variation_floor": "from_samples",
-    "total_variation_from_samples": "from_samples",
-    "wasserstein": "from_samples_transport",
-    "wasserstein1_1d": "from_samples_transport",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_LAZY[name]}", __name__), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        **dict.fromkeys(["mode_mass_error", "total_variation_floor", "total_variation_from_samples"], ".from_samples"),
+        **dict.fromkeys(["energy_distance", "squared_mmd"], ".kernel_distances"),
+        **dict.fromkeys(["sliced_wasserstein1", "wasserstein"], ".transport"),
+        "kl_divergence": ".kl",
+        "total_variation": ".tv",
+        "wasserstein1_1d": ".line",
+        "wasserstein_1d": ".line",
+    },
+)

@@ -5,6 +5,9 @@ A :class:`NetworkScore` wraps any ``torch.nn.Module`` with ``forward(x, t)`` and
 torch; importing this package does.
 """
 
+from typing import TYPE_CHECKING
+
+from .._lazy import lazy_names
 from .adapter import NetworkDivergence, NetworkScore
 from .checkpoint import CheckpointError, checkpoint_summary, load_checkpoint, save_checkpoint
 from .lora import fine_tune, fine_tune_lora
@@ -13,7 +16,9 @@ from .networks import ScoreMLP, ScoreUNet, build_network
 from .parameterisation import Parameterisation, from_score, to_score
 from .settings import DivergedError, TrainingError, TrainingSettings
 from .training import TrainingResult, train_score_network
-from .windows import WindowReport, inspect_windows
+
+if TYPE_CHECKING:
+    from ..fusion.windows import WindowReport, inspect_windows
 
 __all__ = [
     "CheckpointError",
@@ -39,3 +44,6 @@ __all__ = [
     "to_score",
     "train_score_network",
 ]
+
+# Fitting stands above this package; the names stay reachable here.
+__getattr__, __dir__ = lazy_names(__name__, dict.fromkeys(__all__, "..fusion"))

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .._random import as_generator
 from .._typing import FloatArray, SeedLike
+from .._validation import as_generator
 from ..errors import ModelError, NotFiniteError
 from ..processes import ForwardProcess
 from .networks import coefficients

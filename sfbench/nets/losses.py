@@ -12,8 +12,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from .._random import as_generator
 from .._typing import Float64Array, SeedLike
+from .._validation import as_generator
 from ..errors import ModelError
 from ..processes import ForwardProcess
 from .adapter import NetworkScore

@@ -26,8 +26,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from .._random import as_generator
 from .._typing import SeedLike
+from .._validation import as_generator
 from ..errors import ModelError, NotFiniteError
 from ..processes import ForwardProcess
 from .adapter import NetworkScore

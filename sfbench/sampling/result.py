@@ -8,8 +8,8 @@ import numpy as np
 
 from synthetic import Estimate
 
-from .._random import as_generator
 from .._typing import Float64Array, FloatArray, SeedLike
+from .._validation import as_generator
 from ..errors import NotFiniteError, SfbenchError
 from .resampling import effective_size, systematic
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from sfbench import cli
-from sfbench.cli_common import parameters
+from sfbench.cli.common import parameters
 from synthetic import known_problems, make_problem, problem_parameters
 
 Capture = pytest.CaptureFixture[str]
@@ -155,7 +155,7 @@ def test_check_holds_every_bound_of_a_problem(capsys: Capture) -> None:
     assert [entry["guarantee"] for entry in commuting] == ["upper", "upper", "upper", "asymptotic", "upper"]
     assert [entry["asserted"] for entry in commuting] == [True, True, True, False, True]
     assert 0.9 < commuting[0]["ratio"] <= 1.0  # Girsanov is tight here
-    assert "own noised score" in records[1]["bounds"][0]["unavailable"]
+    assert "no population statistics" in records[1]["bounds"][0]["unavailable"]
     code, out, _ = run(capsys, "check", "--problem", "shifted_gaussians", "--n", "200")
     assert code == 0
     assert "not asserted" in out
@@ -165,10 +165,10 @@ def test_check_holds_every_bound_of_a_problem(capsys: Capture) -> None:
 def test_check_fails_where_a_bound_is_violated(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 
-    from sfbench import bounds
+    from sfbench.bounds import checks
 
-    honest = bounds.slow_rate
-    monkeypatch.setattr(bounds, "slow_rate", lambda *args: replace(honest(*args), value=1e-9))
+    honest = checks.slow_rate
+    monkeypatch.setattr(checks, "slow_rate", lambda *args: replace(honest(*args), value=1e-9))
     code, out, err = run(capsys, "check", "--problem", "shifted_gaussians", "--n", "50")
     assert code == 1
     assert err == ""
@@ -195,7 +195,7 @@ BAD = [
     (["fuse", "--n", "-3"], "--n must be at least 1, got -3"),
     (["fuse", "--n", "ten"], "--n"),
     (["fuse", "--n", "1e3"], "--n"),
-    (["fuse", "--n", "1000000000000"], "would take 29802 GiB"),
+    (["fuse", "--n", "1000000000000"], "would take 29,802.3 GiB"),
     (["fuse", "--seed", "-1"], "--seed must be at least 0, got -1"),
     (["fuse", "--seed", "x"], "--seed"),
     (["fuse", "--t-min", "0"], "t_min=0"),
@@ -283,7 +283,7 @@ def test_a_fault_of_the_program_is_one_line_too(capsys: Capture, monkeypatch: py
     def broken() -> Any:
         raise KeyError("lost")
 
-    monkeypatch.setattr("sfbench.cli.known_problems", broken)
+    monkeypatch.setattr("sfbench.cli.app.known_problems", broken)
     code, out, err = run(capsys, "problems")
     assert (code, out, err.count("\n")) == (70, "", 1)
     assert "internal error, please report it: KeyError: 'lost'" in err
@@ -299,7 +299,7 @@ def test_interruption_and_want_of_memory(
     def broken() -> Any:
         raise error
 
-    monkeypatch.setattr("sfbench.cli.known_problems", broken)
+    monkeypatch.setattr("sfbench.cli.app.known_problems", broken)
     found, _, err = run(capsys, "problems")
     assert found == code
     assert err.count("\n") == 1

@@ -1,14 +1,10 @@
-"""Real data for tests: what is on this machine, else a skip; in CI, what is small is fetched and must be there."""
-
-import os
+"""Real data for tests: read from where they are; a test that needs fetched files is marked `data` and fails without."""
 
 import pytest
 
-from sfbench.data import DataUnavailable, fetch_data, load_items
+from sfbench.data import DataUnavailable, load_items
 from sfbench.data.places import check_modules, find_files
 from sfbench.data.registry import data_entry
-
-FETCHED_IN_CI = ("series", "temperatures", "alanine", "faces", "mnist_cnn")  # 1, .2, 12, 2.3 and 5 MB
 
 
 @pytest.fixture
@@ -19,21 +15,18 @@ def own_cache(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def real_files():
+def real_files(request):
     """Files of an entry, by name."""
 
     def get(name):
         entry = data_entry(name)
+        if entry.archives and not request.node.get_closest_marker("data"):
+            pytest.fail(f"{name!r} must be fetched: mark this test `data`")
         try:
-            if os.environ.get("CI") and name in FETCHED_IN_CI:
-                fetch_data(name, decode=False)
             check_modules(entry)
             return find_files(entry)[0]
         except DataUnavailable as error:
-            small = name in FETCHED_IN_CI or not entry.archives
-            if os.environ.get("CI") and small:
-                pytest.fail(str(error))
-            pytest.skip(str(error))
+            pytest.fail(str(error))
 
     return get
 

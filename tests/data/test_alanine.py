@@ -31,6 +31,7 @@ def mixed(molecule, drawn):
     return drawn["mixed"]
 
 
+@pytest.mark.data
 @pytest.mark.parametrize("w", [0.0, 0.3, 0.5, 0.9, 1.0])
 def test_barycenter_of_vacuum_and_water_is_the_mixed_solvent(mixed, w):
     points = mixed[::20]
@@ -46,6 +47,7 @@ def test_barycenter_of_vacuum_and_water_is_the_mixed_solvent(mixed, w):
         assert np.abs(naive - expected).max() > 1e-3 * np.abs(expected).max()
 
 
+@pytest.mark.data
 def test_scores_are_the_gradient_of_the_energy(mixed):
     law = AlanineScore(WATER)
     point = mixed[:1]
@@ -56,6 +58,7 @@ def test_scores_are_the_gradient_of_the_energy(mixed):
         np.testing.assert_allclose(-slope, law.score(point)[:, axis], rtol=1e-5, atol=1e-2)
 
 
+@pytest.mark.data
 def test_divergence_agrees_with_antithetic_pairs(mixed):
     """``E z'(s(x + h z) - s(x - h z)) / 2h`` is the divergence; 2,000 draws of z know it to 1 %."""
     law, h = AlanineScore(1.0), 1e-5
@@ -66,6 +69,7 @@ def test_divergence_agrees_with_antithetic_pairs(mixed):
     assert divergence[0] < -1e5
 
 
+@pytest.mark.data
 def test_fuse_finds_the_solvent(mixed):
     models = [AlanineScore(1.0, OU), AlanineScore(WATER, OU)]
     fitted = sfbench.fuse(models, mixed, process=OU, t_min=1e-9, t_max=4e-9, n_nodes=2, rng=0)
@@ -75,6 +79,7 @@ def test_fuse_finds_the_solvent(mixed):
     assert fitted.weights[1] > 0.7
 
 
+@pytest.mark.data
 def test_samples_have_the_temperature_of_their_law(mixed):
     """By equipartition ``E[-x . score] = E[x . grad U] / kT`` is 63: all directions but the three of translation.
 
@@ -97,12 +102,14 @@ def test_torsions_by_hand():
     np.testing.assert_allclose(torsions(x.reshape(3, 66))[:, 0], [0.0, 1.0, -2.0], atol=1e-12)
 
 
+@pytest.mark.data
 def test_a_score_survives_pickling(mixed):
     law = AlanineScore(WATER, OU)
     expected = law.score(mixed[:2], 1e-9)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(law)).score(mixed[:2], 1e-9), expected)
 
 
+@pytest.mark.data
 def test_refusals(molecule):
     for dielectric in (0.5, np.nan, np.inf):
         with pytest.raises(DataError, match="dielectric must be"):

@@ -77,6 +77,23 @@ def test_damage_is_told_and_mended(made, own_cache, damage):
     assert len(calls) == 2
 
 
+def test_what_would_decompress_to_too_much_is_never_decompressed(made, own_cache, monkeypatch):
+    entry, calls = made
+    expected = load_items("slow")
+    folder = own_cache / "slow" / "decoded"
+    np.savez_compressed(folder / "all.npz", x=np.zeros(1 << 28, np.uint8), y=np.arange(5), groups=np.zeros(5, int))
+    assert (folder / "all.npz").stat().st_size < 1 << 20
+    monkeypatch.setattr(np, "load", lambda *args, **kwargs: pytest.fail("decompressed"))
+    with pytest.warns(UserWarning, match="decompress to 268435"):
+        assert recall(entry, "all", folder) is None
+    with open(folder / "all.npz", "wb") as f:
+        f.truncate(30 << 30)
+    with pytest.warns(UserWarning, match="32212254720 bytes, more than"):
+        repaired = load_items("slow")
+    np.testing.assert_array_equal(repaired.x, expected.x)
+    assert calls == ["all", "all"]
+
+
 def test_arrays_that_are_swapped_are_found(made, own_cache):
     entry, _ = made
     folder = own_cache / "slow" / "decoded"

@@ -24,6 +24,7 @@ def package(*members):
     return stream.getvalue()
 
 
+@pytest.mark.data
 def test_faces_are_seeded_paired_and_of_their_class(real_files):
     packages = real_files("faces")
     classes = ("female/black", "male/white", "male/black")

@@ -69,6 +69,7 @@ def test_fonts_differ_more_than_their_images_do(rendered):
     assert ((means[0] - means[1]) ** 2).sum(axis=1).mean() > 5 * within
 
 
+@pytest.mark.data
 def test_the_ten_fonts(real_files):
     """Rendered anew and small: their files are verified, what FreeType makes of them is not pinned."""
     fonts = real_files("font_digits")

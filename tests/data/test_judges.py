@@ -12,6 +12,7 @@ from sfbench.data import judges as judges_module
 from sfbench.data.judges import image_features, mnist_judge, read_state
 
 
+@pytest.mark.data
 def test_mnist_judge_on_real_digits(real_files, real_items):
     real_files("mnist_cnn")
     items = real_items("mnist", "test")
@@ -24,6 +25,7 @@ def test_mnist_judge_on_real_digits(real_files, real_items):
     assert (mnist_judge(x / 16).argmax(axis=1) == y).mean() < 0.9
 
 
+@pytest.mark.data
 def test_mnist_judge_knows_rendered_digits(real_files):
     """Digits of fonts, which it has never seen (matplotlib's, so that nothing more is fetched)."""
     from pathlib import Path
@@ -38,6 +40,7 @@ def test_mnist_judge_knows_rendered_digits(real_files):
     assert (mnist_judge(images).argmax(axis=1) == digits).mean() > 0.7
 
 
+@pytest.mark.data
 def test_encoder_tells_photos_apart(real_files):
     real_files("efficientnet_lite0")
     x, y = load_data("photos")

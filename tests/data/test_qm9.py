@@ -29,6 +29,7 @@ def test_other_tables_are_refused():
             properties(table.encode(), "t")
 
 
+@pytest.mark.data
 def test_the_real_table(real_items):
     items = real_items("qm9")
     assert items.x.shape == (130_820, 15)

@@ -61,6 +61,7 @@ def test_only_whole_days_count():
             whole_days(text, "here")
 
 
+@pytest.mark.data
 def test_real_series(real_items):
     train, test = real_items("series", "train"), real_items("series", "test")
     assert len(train.x) == 2250
@@ -69,6 +70,7 @@ def test_real_series(real_items):
     assert train.x.std() > test.x.std()  # two crashes against two quiet years
 
 
+@pytest.mark.data
 def test_real_temperatures(real_items):
     items = real_items("temperatures")
     assert items.x.shape == (728, 24)

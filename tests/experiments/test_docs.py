@@ -24,6 +24,6 @@ def test_the_example_runs_in_an_empty_folder(tmp_path: Path) -> None:
         return done.stdout
 
     assert "12 of 12 cells (0 from the store)" in run("rates.py")
-    assert "12 of 12 cells (12 from the store)" in run("-m", "sfbench.cli", "study", "resume", "results/rates")
-    run("-m", "sfbench.cli", "report", "results/rates")
+    assert "12 of 12 cells (12 from the store)" in run("-m", "sfbench", "study", "resume", "results/rates")
+    run("-m", "sfbench", "report", "results/rates")
     assert (tmp_path / "results" / "rates" / "report.html").stat().st_size > 1_000_000

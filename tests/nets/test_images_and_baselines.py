@@ -8,13 +8,7 @@ import torch
 
 import sfbench
 from sfbench import AnalyticScore, ModelError, time_grid
-from sfbench.baselines.networks import (
-    average_checkpoints,
-    fine_tuned_nearest,
-    from_scratch,
-    nearest,
-    sample_mixture,
-)
+from sfbench.baselines.networks import average_checkpoints, fine_tuned_nearest, from_scratch, nearest, sample_mixture
 from sfbench.baselines.published_fusion import published_fusion
 from sfbench.nets import (
     NetworkDivergence,

@@ -9,8 +9,8 @@ from scipy.stats import multivariate_normal
 
 import sfbench
 from sfbench import bounds
-from sfbench.population import noised_pool
-from sfbench.statistics import ESTIMATORS, GramSettings
+from sfbench.statistics.passes import ESTIMATORS, GramSettings
+from sfbench.statistics.population import noised_pool
 from solvers import solve
 from synthetic import GaussianMixture, LogLinearPool, make_problem
 from synthetic.quadrature import cover
@@ -96,7 +96,7 @@ def test_noised_pool_against_nested_quadrature(sigma: float) -> None:
     problem = make_problem("paper_mixture_1d", scale=6.0, target="barycenter")
     pool, alpha = problem.target, float(np.sqrt(1 - sigma**2))
     grid = cover([law.diffuse(alpha, sigma) for law in problem.auxiliaries])
-    density, gradient = noised_pool(pool, problem.auxiliaries, grid, alpha, sigma)
+    density, gradient = noised_pool(pool, grid, alpha, sigma)
     assert density.sum() * grid.cell == pytest.approx(1.0, abs=1e-8)
     z = np.linspace(-9, 9, 4001)
     for i in np.flatnonzero(density > 1e-3)[::97]:

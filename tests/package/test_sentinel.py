@@ -97,7 +97,7 @@ def test_the_check_passes_here_and_costs_next_to_nothing() -> None:
 HEAVY = ("torch", "cvxpy", "matplotlib", "joblib", "scipy.stats", "scipy.optimize", "scipy.integrate", "piqp", "rich")
 
 
-@pytest.mark.parametrize("package", ["sfbench", "solvers", "synthetic", "sfbench.metrics", "sfbench.checks"])
+@pytest.mark.parametrize("package", ["sfbench", "solvers", "synthetic", "sfbench.metrics", "sfbench.bounds.checks"])
 def test_importing_a_package_imports_no_heavy_library(package: str, tmp_path: Path) -> None:
     code = f"import sys, {package}; print([m for m in {HEAVY} if m in sys.modules])"
     done = run(sys.executable, "-c", code, cwd=tmp_path)

@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 
 import sfbench
-from sfbench.aligned_score import AlignedScore
 from sfbench.errors import ModelError, NotFiniteError, ProcessMismatchError, SfbenchError
 from sfbench.processes import OrnsteinUhlenbeck, VariancePreserving
-from sfbench.product_score import ProductScore
 from sfbench.sampling import (
     CorrectedSampler,
     DivergenceError,
@@ -20,7 +18,7 @@ from sfbench.sampling import (
     sample,
 )
 from sfbench.sampling.moves import LangevinMoves
-from sfbench.scores import AnalyticScore, FusedScore
+from sfbench.scores import AlignedScore, AnalyticScore, FusedScore, ProductScore
 from synthetic import GaussianMixture
 
 OU = OrnsteinUhlenbeck()

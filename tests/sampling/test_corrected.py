@@ -8,10 +8,9 @@ import pytest
 from sfbench.errors import ModelError, SfbenchError
 from sfbench.metrics.from_samples import total_variation_from_samples
 from sfbench.processes import OrnsteinUhlenbeck, VariancePreserving
-from sfbench.product_score import ProductScore
 from sfbench.sampling import CorrectedSampler, EulerMaruyama, Exponential, Heun, TrustWarning, sample
 from sfbench.sampling.moves import LangevinMoves
-from sfbench.scores import AnalyticScore, FusedScore
+from sfbench.scores import AnalyticScore, FusedScore, ProductScore
 from synthetic import LogLinearPool, make_problem
 
 OU = OrnsteinUhlenbeck()

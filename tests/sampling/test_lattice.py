@@ -6,7 +6,6 @@ from scipy import stats
 
 from sfbench.errors import SfbenchError
 from sfbench.processes import OrnsteinUhlenbeck
-from sfbench.product_score import ProductScore
 from sfbench.sampling import CorrectedSampler, TrustWarning, sample
 from sfbench.sampling.lattice import (
     FEWEST_PER_ISLAND,
@@ -17,7 +16,7 @@ from sfbench.sampling.lattice import (
     islands,
     lattice_table,
 )
-from sfbench.scores import AnalyticScore, FusedScore
+from sfbench.scores import AnalyticScore, FusedScore, ProductScore
 from synthetic import LogLinearPool
 
 OU = OrnsteinUhlenbeck()

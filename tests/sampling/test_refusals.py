@@ -6,17 +6,15 @@ import numpy as np
 import pytest
 
 from sfbench import cli
-from sfbench.aligned_score import AlignedScore
 from sfbench.baselines import superdiff
 from sfbench.errors import ModelError, NotFiniteError, ProcessMismatchError, SfbenchError
+from sfbench.fusion.from_paths import fit_from_scores, path_ratios
 from sfbench.laws import fokker_planck_1d, ode_log_density
 from sfbench.metrics import mode_mass_error, total_variation_from_samples
 from sfbench.processes import OrnsteinUhlenbeck, VariancePreserving
-from sfbench.product_score import ProductScore
 from sfbench.sampling import CorrectedSampler, sample
-from sfbench.sampling.path_likelihood import fit_from_scores, path_ratios
-from sfbench.scores import AnalyticScore, FusedScore
-from sfbench.time_steps import time_steps
+from sfbench.scores import AlignedScore, AnalyticScore, FusedScore, ProductScore
+from sfbench.times import time_steps
 from synthetic import GaussianMixture
 
 OU = OrnsteinUhlenbeck()

@@ -19,7 +19,7 @@ from sfbench.sampling import (
     sample,
 )
 from sfbench.scores import AnalyticScore, FusedScore
-from sfbench.time_steps import time_steps
+from sfbench.times import time_steps
 from synthetic import GaussianMixture, LogLinearPool, make_problem
 
 STOCHASTIC = [

@@ -1,0 +1,137 @@
+r"""Composition by densities estimated on the fly (in the manner of SuperDiff, Skreta et al. 2024).
+
+Along a path of the reverse SDE, Ito's formula gives every model's log density without a divergence,
+
+    d log p_i = <s_i, dx> + (f d + f <x, s_i> - g^2/2 |s_i|^2) dtau,
+
+and the paths are driven by ``sum_i kappa_i s_i`` with kappa chosen from the running densities:
+
+- ``OR``: ``kappa = softmax(log p_i + log w_i)``, whose law is the arithmetic mixture ``sum_i w_i p_i`` up to steps;
+- ``AND``: the kappa (summing to one) for which all ``log p_i`` change alike in the step; for more than two models, or
+  where scores nearly agree, by least squares with a ridge. Its law has no closed form and ignores w.
+
+The AND rule divides by differences of scores: where auxiliaries agree kappa is not determined, and far from all of them
+it can be large. It is bounded here by ``largest``.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, final
+
+import numpy as np
+
+from .._typing import Float64Array, SeedLike
+from .._validation import as_choice, as_number
+from ..errors import SfbenchError
+from ..sampling import Diagnostics, Sampler, SampleRequest, SampleResult, sample
+from ..sampling.guard import CountedScore, Survivors
+from ..scores import FusedScore
+from ..times import TimeSteps
+
+
+@final
+@dataclass(frozen=True)
+class SuperposedSampler(Sampler):
+    """Composition of the active models of a fused score by Euler-Maruyama.
+
+    Parameters
+    ----------
+    rule : {"or", "and"}
+        See the module; the weights are used by ``"or"``.
+    largest : float
+        Bound on the coefficients of ``"and"``.
+    n_steps : int
+        Steps on a log-SNR grid, if the caller gives none.
+    """
+
+    rule: Literal["or", "and"] = "or"
+    largest: float = 10.0
+    n_steps: int = 512
+
+    def __post_init__(self) -> None:
+        as_choice("rule", self.rule, ("or", "and"))
+        if not as_number("largest", self.largest) > 0:
+            raise SfbenchError(f"largest must be finite and positive, got {self.largest!r}")
+
+    @property
+    def law(self) -> str:
+        """The composition; for ``"or"`` the arithmetic mixture up to steps."""
+        return f"SuperDiff-style {self.rule.upper()} composition"
+
+    def draw(self, request: SampleRequest) -> SampleResult:
+        """Draw from the composition."""
+        fused, n, process, times = request.fused, request.n, request.fused.process, request.steps.times.tolist()
+        support = np.flatnonzero(fused.weights)
+        models = [CountedScore(fused.models[i], f"models[{i}]") for i in support]
+        log_w = np.log(fused.weights[support])
+        log_p, survivors, equal = np.zeros((len(models), n)), Survivors(n), np.full(n, -np.log(n))
+        x = request.start()
+        for j in request.order:
+            t, t_next = times[j : j + 2]
+            dt, f, g = t - t_next, float(process.f(t)), float(process.g(t))
+            scores = np.stack([model(x, t) for model in models]).astype(np.float64)  # (k, n, d)
+            noise = np.sqrt(dt) * request.normal(x.shape)
+            kappa = (
+                softmax(log_p + log_w[:, None])
+                if self.rule == "or"
+                else _equalising(scores, g * g * dt, g * noise, self.largest)
+            )
+            dx = (-f * x + g * g * np.einsum("kn,knd->nd", kappa, scores)) * dt + g * noise
+            squares = np.einsum("knd,knd->kn", scores, scores)
+            drift = f * fused.dim + f * np.einsum("nd,knd->kn", x, scores) - 0.5 * g * g * squares
+            log_p += np.einsum("nd,knd->kn", dx, scores) + drift * dt
+            x = (x + dx).astype(request.dtype, copy=False)
+            keep = survivors.drop(x, t_next)
+            if keep is not None:
+                x, log_p = x[keep], log_p[:, keep]
+            request.observe(j + 1, x, equal[survivors.alive])
+        messages = survivors.report(request.max_lost)
+        name, spent = f"Euler-Maruyama, rule {self.rule!r}", models[0].evaluations
+        diagnostics = Diagnostics(name, len(request.steps), spent, survivors.lost_share, messages=messages)
+        return SampleResult(survivors.restore(x), survivors.log_weights(), self.law, times[-1], diagnostics)
+
+
+def superdiff(
+    fused: FusedScore,
+    n: int = 10_000,
+    rule: Literal["or", "and"] = "or",
+    *,
+    steps: TimeSteps | int = 512,
+    largest: float = 10.0,
+    rng: SeedLike = None,
+) -> SampleResult:
+    """Sample the composition of the active models of a fused score: :func:`sfbench.sample` with a
+    :class:`SuperposedSampler` of that rule and bound.
+    """
+    return sample(fused, n, SuperposedSampler(rule, largest), steps=steps, rng=rng)
+
+
+def softmax(logs: Float64Array) -> Float64Array:
+    """Softmax over the first axis."""
+    weights = np.exp(logs - logs.max(axis=0))
+    return np.asarray(weights / weights.sum(axis=0))
+
+
+def _equalising(scores: Float64Array, strength: float, noise: Float64Array, largest: float) -> Float64Array:
+    """Coefficients (k, n) that sum to one and equalise the changes of the log densities (least squares, ridge).
+
+    ``d log p_i = <s_i, strength sum_j kappa_j s_j + noise> - strength/2 |s_i|^2`` + terms; what involves f is common up
+    to ``<f x, s_i> dtau``, which cancels against the drift's own ``-f x``.
+    """
+    k, n = len(scores), scores.shape[1]
+    if k == 1:
+        return np.ones((1, n))
+    gram = strength * np.einsum("ind,jnd->nij", scores, scores)
+    constant = np.einsum("nd,ind->ni", noise, scores) - 0.5 * np.einsum("nii->ni", gram)
+    # kappa = 1/k + B c, B an orthonormal basis of the tangent of the simplex; rows: differences to the mean change.
+    basis = np.linalg.svd(np.ones((1, k)))[2][1:].T  # (k, k - 1)
+    centre = np.eye(k) - 1.0 / k
+    system = np.einsum("ai,nij,jc->nac", centre, gram, basis)
+    target = -np.einsum("ai,ni->na", centre, constant + gram.mean(axis=2))
+    normal = np.einsum("nac,nad->ncd", system, system)
+    ridge = 1e-8 * np.einsum("ncc->n", normal)[:, None, None] + 1e-12
+    solution = np.linalg.solve(normal + ridge * np.eye(k - 1), np.einsum("nac,na->nc", system, target)[..., None])[
+        ..., 0
+    ]
+    length = np.linalg.norm(solution, axis=1, keepdims=True)
+    solution *= np.minimum(1.0, largest / np.maximum(length, 1e-300))
+    return np.asarray(1.0 / k + basis @ solution.T)

@@ -1,0 +1,62 @@
+"""Guarantees, computed from a problem's own quantities and checked with no slack of our own.
+
+Each function returns a :class:`Bound` that states its guarantee kind and assumptions; :func:`check` holds an
+observation against it, and :func:`check_bounds` everything that applies to one run.
+"""
+
+from typing import TYPE_CHECKING
+
+from .._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from ..laws.affine import gaussian_fused_law
+    from .bound import Bound, BoundCheck, Guarantee, check
+    from .checks import CheckedBound, check_bounds
+    from .girsanov import (
+        certificate,
+        instance_certificate,
+        objective_integral,
+        prior_mismatch,
+        total_variation_certificate,
+    )
+    from .rates import ErrorTerms, error_terms, fast_rate, slow_rate
+
+__all__ = [
+    "Bound",
+    "BoundCheck",
+    "CheckedBound",
+    "ErrorTerms",
+    "Guarantee",
+    "certificate",
+    "check",
+    "check_bounds",
+    "error_terms",
+    "fast_rate",
+    "gaussian_fused_law",
+    "instance_certificate",
+    "objective_integral",
+    "prior_mismatch",
+    "slow_rate",
+    "total_variation_certificate",
+]
+
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        **dict.fromkeys(["CheckedBound", "check_bounds"], ".checks"),  # they bring solvers of differential equations
+        **dict.fromkeys(["Bound", "BoundCheck", "Guarantee", "check"], ".bound"),
+        **dict.fromkeys(
+            [
+                "certificate",
+                "instance_certificate",
+                "objective_integral",
+                "prior_mismatch",
+                "total_variation_certificate",
+            ],
+            ".girsanov",
+        ),
+        **dict.fromkeys(["ErrorTerms", "error_terms", "fast_rate", "slow_rate"], ".rates"),
+        "gaussian_fused_law": "..laws.affine",
+    },
+)

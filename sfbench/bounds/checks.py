@@ -1,0 +1,223 @@
+r"""One run on a problem with exact truth, and every bound that applies to it.
+
+The fit of n samples gives weights w; the problem gives the population objective J, its optimum w*, the noised target
+``q_delta`` and, where the auxiliaries are Gaussian or differ in at most two dimensions, the fused law ``P_w`` itself
+(:mod:`sfbench.laws`). Compared are
+
+- ``KL(q_delta || P_w)`` and ``TV(q_delta, P_w)`` with the instance certificate and what follows from it;
+- ``J(w) - J(w*)`` with the slow bound, and with the fast rate, which is the limit of its mean and bounds no single run;
+- the empirical objective at w, over its minimum, with the certified gap of the solver.
+
+Laws with a common complement are compared in the coordinates in which they differ, where the same run takes place.
+"""
+
+from dataclasses import dataclass, replace
+from typing import final
+
+import numpy as np
+
+from solvers import solve
+from synthetic import (
+    Estimate,
+    IntractableError,
+    Law,
+    SyntheticProblem,
+    as_gaussian_mixture,
+)
+from synthetic.quadrature import Grid
+
+from .._typing import Float64Array, FloatArray
+from ..errors import GramError
+from ..fusion import FusionResult, fuse
+from ..metrics import kl_divergence, total_variation
+from ..processes import ForwardProcess, OrnsteinUhlenbeck
+from ..scores import FusedScore
+from ..statistics.affine import are_gaussian
+from ..statistics.gram import Contributions, ScoreGram
+from ..statistics.passes import Estimator, GramSettings, simulated_grams
+from ..statistics.population import noised_pool, population_gram
+from .bound import Bound, BoundCheck, check
+from .girsanov import certificate, total_variation_certificate
+from .rates import fast_rate, slow_rate
+
+_MOMENT_SAMPLES = 20_000
+_DELTA = 0.05
+_POINTS = 1024  # at which a noised pool is evaluated at a time
+
+
+@final
+@dataclass(frozen=True)
+class CheckedBound:
+    """One comparison, or the reason why there is none.
+
+    ``asserted`` says whether a violation is a fault: an asymptotic rate is reported only.
+    """
+
+    quantity: str
+    check: BoundCheck | None
+    reason: str = ""
+
+    @property
+    def asserted(self) -> bool:
+        """Whether the bound must hold."""
+        return self.check is not None and self.check.bound.guarantee == "upper"
+
+    @property
+    def violated(self) -> bool:
+        """Whether a bound that must hold does not."""
+        return self.check is not None and self.asserted and not self.check.holds
+
+
+def check_bounds(
+    problem: SyntheticProblem,
+    *,
+    n: int = 1024,
+    process: ForwardProcess | None = None,
+    t_min: float = 1e-3,
+    t_max: float | None = None,
+    estimator: Estimator = "antithetic",
+    solver: str = "auto",
+    seed: int = 0,
+) -> tuple[FusionResult, list[CheckedBound]]:
+    """Fit a problem's weights to n samples and check every bound against the truth.
+
+    Parameters
+    ----------
+    problem : SyntheticProblem
+    n : int
+        Target samples of the fit.
+    process : ForwardProcess, optional
+        Default: Ornstein-Uhlenbeck.
+    t_min, t_max, estimator, solver
+        As in :func:`sfbench.fuse`.
+    seed : int
+        Seed of data, noise, and the independent stream that moments come from.
+    """
+    process = OrnsteinUhlenbeck() if process is None else process
+    final_time = process.horizon if t_max is None else t_max
+    data, noise, stream = np.random.default_rng(seed).spawn(3)
+    result = fuse(
+        problem.auxiliaries, problem.target.sample(n, rng=data), process=process, t_min=t_min, t_max=final_time,
+        estimator=estimator, solver=solver, rng=noise,
+    )  # fmt: skip
+    settings = GramSettings(process, result.grid, estimator)
+    independent = simulated_grams(
+        problem.auxiliaries, problem.target, settings, [_MOMENT_SAMPLES], keep=_MOMENT_SAMPLES, rng=stream
+    )[0]
+    moments = independent.contributions
+    assert moments is not None
+    try:
+        population: ScoreGram | None = population_gram(problem, process=process, grid=result.grid)
+    except IntractableError:
+        population = None
+    rows = _certificates(problem, result, t_min, final_time)
+    rows += _statistical(result, population, independent, moments)
+    rows.append(_optimiser(result))
+    return result, rows
+
+
+# ---------------------------------------------------------------------- the certificate of the run
+def _certificates(problem: SyntheticProblem, result: FusionResult, t_min: float, t_max: float) -> list[CheckedBound]:
+    names = ("KL(q_delta || P_w)", "TV(q_delta, P_w)")
+    core, process = _core_problem(problem), result.process
+    try:
+        kl_bound = certificate(core, result.weights, process=process, t_min=t_min, t_max=t_max)
+        observed = _fused_against_target(core, result.weights, process, t_min, t_max)
+    except (IntractableError, GramError) as error:
+        return [CheckedBound(name, None, str(error)) for name in names]
+    limits = (kl_bound, total_variation_certificate(kl_bound))
+    return [
+        CheckedBound(name, None, "not computed in the plane")
+        if value is None
+        else CheckedBound(name, check(value, bound))
+        for name, value, bound in zip(names, observed, limits, strict=True)
+    ]
+
+
+def _core_problem(problem: SyntheticProblem) -> SyntheticProblem:
+    """The problem in the coordinates in which its laws differ, if there are at most two."""
+    subspace = problem.subspace()
+    if subspace is None or subspace.rank > 2:
+        return problem
+    return replace(problem, target=subspace.core_of(problem.target), auxiliaries=subspace.cores[: problem.k])
+
+
+def _fused_against_target(
+    problem: SyntheticProblem, weights: Float64Array, process: ForwardProcess, t_min: float, t_max: float
+) -> tuple[Estimate | None, Estimate]:
+    """KL and TV between the noised target and the exact fused law."""
+    from .. import laws  # brings solvers of differential equations
+
+    alpha, sigma = float(process.alpha(t_min)), float(process.sigma(t_min))
+    gaussians = [law for law in map(as_gaussian_mixture, problem.auxiliaries) if law is not None]
+    target = as_gaussian_mixture(problem.target)
+    if are_gaussian(gaussians) and len(gaussians) == problem.k and target is not None:
+        fused = laws.affine_fused_law(gaussians, weights, process=process, t_min=t_min, t_max=t_max)
+        noised = target.diffuse(alpha, sigma)
+        return kl_divergence(noised, fused), total_variation(noised, fused)
+    if problem.dim > 2:
+        raise IntractableError("the exact fused law needs Gaussians, or laws that differ in at most two dimensions")
+    score = FusedScore(problem.auxiliaries, weights, process=process)
+    truth = _NoisedTarget(problem.target, alpha, sigma)
+    if problem.dim == 1:
+        line = laws.fokker_planck_1d(score, t_min=t_min, t_max=t_max)
+        return line.kl_from(truth), line.total_variation(truth)
+    return None, laws.fokker_planck_2d(score, t_min=t_min, t_max=t_max).total_variation(truth)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _NoisedTarget:
+    """Law of ``alpha X + sigma Z`` for a mixture or a pool of rank 1 or 2."""
+
+    law: Law
+    alpha: float
+    sigma: float
+
+    def log_prob(self, x: Float64Array) -> FloatArray:
+        """Log density at points (n, r); in the plane those of a tensor grid."""
+        mixture = as_gaussian_mixture(self.law)
+        if mixture is not None:
+            return mixture.diffuse(self.alpha, self.sigma).log_prob(x)
+        if x.shape[1] == 1:
+            parts = [x[i : i + _POINTS] for i in range(0, len(x), _POINTS)]
+            grids = [Grid((part[:, 0],), part, 1.0) for part in parts]
+        else:
+            grids = [Grid((np.unique(x[:, 0]), np.unique(x[:, 1])), x, 1.0)]
+        density = np.concatenate([noised_pool(self.law, grid, self.alpha, self.sigma)[0] for grid in grids])
+        return np.asarray(np.log(np.maximum(density, 1e-320)))
+
+
+# ---------------------------------------------------------------------- statistics and optimiser
+def _statistical(
+    result: FusionResult, population: ScoreGram | None, independent: ScoreGram, moments: Contributions
+) -> list[CheckedBound]:
+    n, weights, gap = result.gram.n, result.weights, result.solver.gap
+    exact = independent if population is None else population
+    optimum = solve(exact.to_qp(), "active_set", tol=1e-12).weights
+    excess = Estimate(max(exact.excess(weights, optimum), 0.0))
+    if population is None:  # linear in the statistics of the independent stream, whose spread is known
+        step = weights - optimum
+        terms = moments.g @ step @ step + 2.0 * (moments.g @ optimum - moments.b) @ step
+        error = float(np.sqrt(terms.var(ddof=1) / len(terms)))
+        excess = replace(excess, stderr=error, n=len(terms), method="independent stream")
+    slow = slow_rate(moments, n, _DELTA)
+    slow = replace(slow, value=slow.value + gap, assumptions=(*slow.assumptions, "the solver's certified gap added"))
+    rows = [CheckedBound("J(w) - J(w*)", check(excess, slow))]
+    if result.gram.k < 2:
+        return [*rows, CheckedBound("J(w) - J(w*)", None, "one auxiliary: nothing to learn")]
+    try:
+        fast = fast_rate(exact, moments, n, optimum)
+    except GramError as error:
+        return [*rows, CheckedBound("J(w) - J(w*)", None, str(error))]
+    return [*rows, CheckedBound("J(w) - J(w*)", check(excess, fast))]
+
+
+def _optimiser(result: FusionResult) -> CheckedBound:
+    reference = solve(result.gram.to_qp(), "active_set", tol=1e-12)
+    observed = max(result.gram.excess(result.weights, reference.weights), 0.0)
+    label = f"certified gap of solver {result.solver.solver!r}"
+    gap = Bound(max(result.solver.gap, 0.0), label, "upper", ("convexity of the empirical objective",))
+    # Where the fit is exact both sides are rounding of the objective.
+    rounding = 1e-12 * max(1.0, float(np.abs(result.gram.G).max()))
+    return CheckedBound("J_n(w) - min J_n", check(0.0 if observed <= rounding else observed, gap))

@@ -1,0 +1,5 @@
+"""``python -m sfbench.cli``."""
+
+from . import main
+
+raise SystemExit(main())

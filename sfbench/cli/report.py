@@ -1,0 +1,62 @@
+"""``sfbench report DIR``: an interactive page of a study's results, and figures for papers.
+
+The study engine is imported when the command runs, so that help does not wait for it.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ..experiments import Journal
+    from ..experiments.tables import StudyTable
+
+
+def report_command(
+    folder: Annotated[Path, typer.Argument(help="folder of the study, or its .sqlite file", show_default=False)],
+    study: Annotated[list[str] | None, typer.Option("--study", help="only this study of the store; repeat")] = None,
+    out: Annotated[Path | None, typer.Option(help="the page [default: FOLDER/report.html]")] = None,
+    figures: Annotated[list[str] | None, typer.Option(help="also draw figures for papers: pdf, png, svg")] = None,
+    title: Annotated[str | None, typer.Option(help="title of the page")] = None,
+    algorithm_version: Annotated[str | None, typer.Option(help="results of this version [default: the only]")] = None,
+) -> None:
+    """Write a self-contained page with figures, slopes, bounds, costs and provenance; missing cells are marked."""
+    from ..experiments import Journal, store_path
+    from ..experiments.errors import StudyError
+    from ..experiments.report import draw_figures, summarise, write_page
+    from ..experiments.tables import load_table
+
+    if unknown := [kind for kind in figures or [] if kind not in ("pdf", "png", "svg")]:
+        raise ValueError(f"--figures takes pdf, png or svg, got {unknown[0]!r}")
+    path = store_path(folder)
+    with Journal(path) as journal:
+        names = study or [s.name for s in journal.studies()]
+        tables = [load_table(journal, name, algorithm_version) for name in names]
+        provenance = _provenance(journal, tables)
+    if not any(table.rows for table in tables):
+        raise StudyError(f"{str(path)!r} holds no results yet; go on with: sfbench study resume {folder}")
+    summaries = [summarise(table) for table in tables if table.rows]
+    summaries.sort(key=lambda summary: (not summary.bounds, -len(summary.metrics)))  # the fullest study comes first
+    page = out or path.parent / "report.html"
+    if not page.parent.is_dir():
+        raise ValueError(f"--out: no folder {str(page.parent)!r}")
+    write_page(page, summaries, provenance, title or f"Study {path.parent.resolve().name}")
+    print(f"{page}: {', '.join(f'{table.study.name} ({table.caption()})' for table in tables)}")
+    if figures:
+        drawn = draw_figures(summaries, path.parent / "figures", figures)
+        print(f"{len(drawn)} figures in {path.parent / 'figures'}")
+
+
+def _provenance(journal: "Journal", tables: "list[StudyTable]") -> dict[str, Any]:
+    from ..experiments.compare import digest
+
+    return {
+        "results": {
+            "store": journal.path.name,
+            "digest": digest(journal),
+            "studies": {t.study.name: f"{t.study.function}, version {t.study.version}" for t in tables},
+        },
+        "environments": journal.environments(),
+        "runs": [{k: v for k, v in run.items() if k not in ("versions", "blas")} for run in journal.runs()],
+    }

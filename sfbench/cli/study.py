@@ -1,0 +1,182 @@
+"""``sfbench study status | resume | export | verify | diff | prune``: looking after a study's store.
+
+Folders are those that a study was told to write to (``--out``). Exit codes: 0 well, 1 cells failed or results differ,
+2 bad input, 3 out of time, 130 and 143 stopped by Ctrl-C or SIGTERM.
+
+The study engine is imported by the commands that use it, so that help does not wait for it.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .common import Json, print_table
+
+study_app = typer.Typer(help="Look after the results of a study.", no_args_is_help=True)
+Folder = Annotated[Path, typer.Argument(help="folder of the study, or its .sqlite file", show_default=False)]
+Names = Annotated[list[str] | None, typer.Option("--study", help="only this study of the store; repeat")]
+Version = Annotated[str | None, typer.Option(help="results of this algorithm version [default: the only one]")]
+
+
+@study_app.command()
+def status(folder: Folder, study: Names = None, as_json: Json = False) -> None:
+    """Cells done, failed and missing, and who is at work."""
+    from ..experiments import Journal, store_path
+    from ..experiments.resume import running_now, study_status
+
+    path = store_path(folder)
+    with Journal(path) as journal:
+        found, runs, alive = study_status(journal, study), journal.runs(), running_now(journal)
+    if as_json:
+        last = runs[-1] if runs else None
+        print(json.dumps({"studies": [s.as_dict() for s in found], "running": len(alive), "last_run": last}))
+        return
+    rows = [
+        [
+            s.study, s.version, str(s.total), str(s.done), str(s.failed), str(s.missing),
+            f"{s.cell_seconds:.1f}", ", ".join(f"{v}: {n}" for v, n in s.other_versions.items()),
+        ]
+        for s in found
+    ]  # fmt: skip
+    columns = ["study", "version", "cells", "done", "failed", "missing", "cell seconds", "other versions"]
+    print_table(str(path), columns, rows)
+    for s in found:
+        if s.last_error:
+            print(f"{s.study}: the first failed cell says: {s.last_error}")
+    if alive:
+        print(f"{len(alive)} run(s) at work: {', '.join(str(run['pid']) for run in alive)}")
+    elif any(s.missing or s.failed for s in found):
+        print(f"go on with: sfbench study resume {folder}")
+
+
+@study_app.command(name="resume")
+def resume_command(
+    folder: Folder,
+    study: Names = None,
+    jobs: Annotated[int, typer.Option(help="worker processes")] = 2,
+    scheduler: Annotated[str | None, typer.Option(help="Dask scheduler, tcp://host:port, or local")] = None,
+    time_limit: Annotated[float | None, typer.Option(help="seconds after which no cell is started")] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="try cells again that failed")] = False,
+) -> int:
+    """Compute the missing cells; results that are there stay as they are."""
+    from ..experiments import RunSettings, store_path
+    from ..experiments.resume import resume
+
+    settings = RunSettings(n_jobs=jobs, scheduler=scheduler, time_limit=time_limit, retry_failed=retry_failed)
+    outcomes = resume(store_path(folder), settings, study)
+    for outcome in outcomes:
+        print(outcome.summary())
+    return max(outcome.exit_code for outcome in outcomes)
+
+
+@study_app.command()
+def export(
+    folder: Folder,
+    study: Names = None,
+    kind: Annotated[list[str] | None, typer.Option("--format", help="csv, jsonl or parquet; repeat")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder to write to [default: FOLDER/export]")] = None,
+    algorithm_version: Version = None,
+) -> None:
+    """Write the results as tables; missing cells are counted, never filled in."""
+    from ..experiments import Journal, store_path
+    from ..experiments.tables import load_table, write_table
+
+    path = store_path(folder)
+    with Journal(path) as journal:
+        names = study or [s.name for s in journal.studies()]
+        tables = [load_table(journal, name, algorithm_version) for name in names]
+    for table in tables:
+        for written in write_table(table, out or path.parent / "export", kind or ["csv"]):
+            print(f"{written}: {len(table.rows)} rows, {table.caption()}")
+
+
+@study_app.command(name="verify")
+def verify_command(
+    folder: Folder,
+    mend: Annotated[bool, typer.Option("--repair", help="set a damaged store aside and save what is intact")] = False,
+    as_json: Json = False,
+) -> None:
+    """Check every byte that can be checked; with --repair, save what is intact of a damaged store."""
+    from ..experiments import Journal, repair, store_path, verify
+    from ..experiments.compare import digest
+    from ..experiments.errors import DamagedStoreError
+
+    path = store_path(folder)
+    try:
+        checked = verify(path)
+    except DamagedStoreError:
+        if not mend:
+            raise
+        if (saved := repair(path)) is not None:
+            lost = "an unknown number of rows" if saved.lost is None else f"{saved.lost} damaged rows"
+            print(f"kept {str(saved.aside)!r}, saved {saved.kept} intact rows, left out {lost}")
+            print(f"go on with: sfbench study resume {folder}")
+            return
+        checked = verify(path)  # another process has mended it by now
+    with Journal(path) as journal:
+        number = digest(journal)
+    if as_json:
+        print(json.dumps({"sealed": checked.sealed, "rows": checked.rows, "digest": number}))
+        return
+    how = "sealed, every byte checked" if checked.sealed else "not sealed (a run is at work or was killed)"
+    print(f"{path}: {checked.rows} rows intact, {how}\ndigest of the results {number}")
+
+
+@study_app.command()
+def diff(
+    a: Folder,
+    b: Folder,
+    rtol: Annotated[float, typer.Option(help="relative tolerance; 0 asks for equal bits")] = 0.0,
+    atol: Annotated[float, typer.Option(help="absolute tolerance")] = 0.0,
+    ignore: Annotated[list[str] | None, typer.Option(help="column to leave out; repeat")] = None,
+    as_json: Json = False,
+) -> int:
+    """Compare the results of two runs cell by cell; exit code 1 if they differ."""
+    from ..experiments import Journal, store_path
+    from ..experiments.compare import compare
+
+    if not (0.0 <= rtol < 1.0 and 0.0 <= atol < float("inf")):
+        raise ValueError(f"--rtol must be in [0, 1) and --atol at least 0, got {rtol} and {atol}")
+    with Journal(store_path(a)) as first, Journal(store_path(b)) as second:
+        found = compare(first, second, rtol=rtol, atol=atol, ignore=ignore or [])
+    same = all(difference.same for difference in found)
+    if as_json:
+        listed: list[dict[str, Any]] = [
+            {**vars(d), "worst": {c: None if g == float("inf") else g for c, g in d.worst.items()}} for d in found
+        ]
+        print(json.dumps({"same": same, "studies": listed}))
+        return 0 if same else 1
+    rows = [
+        [
+            d.study, " / ".join(d.versions), str(d.equal), str(d.differing), str(d.only_a), str(d.only_b),
+            ", ".join(f"{column} {gap:.1e}" for column, gap in sorted(d.worst.items())),
+        ]
+        for d in found
+    ]  # fmt: skip
+    columns = ["study", "versions", "equal", "differing", "only in A", "only in B", "largest relative differences"]
+    print_table(f"A = {a}, B = {b}, rtol {rtol:g}, atol {atol:g}", columns, rows)
+    for d in found:
+        if d.example:
+            print(f"{d.study}: the first differing cell is {d.example}")
+    print("the results are the same" if same else "the results differ")
+    return 0 if same else 1
+
+
+@study_app.command()
+def prune(folder: Folder, study: Names = None) -> None:
+    """Remove results of algorithm versions, record schemas and dtypes other than the study's own."""
+    from ..experiments import Journal, store_path
+    from ..experiments.tables import stale_keys
+
+    with Journal(store_path(folder), "write") as journal:
+        for name in study or [s.name for s in journal.studies()]:
+            known = journal.study(name)
+            for version in journal.versions(known.function):
+                if version != known.version:
+                    n = journal.drop_versions(known.function, version)
+                    print(f"{name}: removed {n} results of version {version}")
+            if stale := stale_keys(journal, known.function):
+                journal.drop_results(stale)
+                print(f"{name}: removed {len(stale)} results of version {known.version} with another schema or dtype")

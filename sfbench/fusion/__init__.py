@@ -1,0 +1,36 @@
+"""Fitting fusion weights to data: ``fuse`` and what its result can tell."""
+
+from typing import TYPE_CHECKING
+
+from .._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .api import Objective, fuse
+    from .from_paths import PathRatios, ScoreLikelihoodFit, fit_from_scores, path_ratios
+    from .result import FusionResult
+    from .window_bias import WindowBias
+    from .windows import WindowReport, inspect_windows
+
+__all__ = [
+    "FusionResult",
+    "Objective",
+    "PathRatios",
+    "ScoreLikelihoodFit",
+    "WindowBias",
+    "WindowReport",
+    "fit_from_scores",
+    "fuse",
+    "inspect_windows",
+    "path_ratios",
+]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        **dict.fromkeys(["PathRatios", "ScoreLikelihoodFit", "fit_from_scores", "path_ratios"], ".from_paths"),
+        **dict.fromkeys(["WindowReport", "inspect_windows"], ".windows"),
+        **dict.fromkeys(["FusionResult"], ".result"),
+        **dict.fromkeys(["Objective", "fuse"], ".api"),
+        **dict.fromkeys(["WindowBias"], ".window_bias"),
+    },
+)

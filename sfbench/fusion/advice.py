@@ -1,0 +1,82 @@
+"""What a careful reader of a fit should know, in plain words."""
+
+import numpy as np
+
+from solvers import SolverResult, tangent_spectrum
+
+from .._typing import Float64Array
+from ..statistics.gram import Contributions, ScoreGram
+from ..times import TimeGrid
+from .window_bias import WindowBias
+
+_HEAVY_SHARE = 0.1
+_FAIR_SHARES = 10.0  # a sample may carry this many times the average before it counts as heavy
+_COLLINEAR = 1e8
+_INVOLVED = 0.1  # share of a direction's largest entry from which an auxiliary is named
+_LEVEL = 1e-3  # of the test for window bias: one false alarm in a thousand
+_NOTICEABLE = 0.01  # a difference of weights below this is not worth a warning, however certain
+
+
+def fit_warnings(
+    gram: ScoreGram, answer: SolverResult, grid: TimeGrid, bias: WindowBias | None = None
+) -> tuple[str, ...]:
+    """Warnings about a fit: certificate, uniqueness, boundary, window bias, outliers; empty if nothing stands out."""
+    notes: list[str] = []
+    if not answer.converged:
+        notes.append(f"the weights are not certified: duality gap {answer.gap:.3g} ({answer.status})")
+    notes += _collinear(gram, answer)
+    if np.any(answer.weights <= 0):
+        zero = ", ".join(str(i) for i in np.flatnonzero(answer.weights <= 0))
+        notes.append(f"weight at the boundary for auxiliary {zero}: it does not help on these data")
+    if bias is not None and bias.p_value < _LEVEL and bias.size > _NOTICEABLE:
+        notes.append(_window(bias, grid))
+    if gram.contributions is not None:
+        notes += _heavy_rows(gram.contributions)
+    return tuple(notes)
+
+
+def _collinear(gram: ScoreGram, answer: SolverResult) -> list[str]:
+    if gram.k < 2:
+        return []
+    if not answer.is_unique:
+        names = _involved(answer.null_directions)
+        text = f"the weights are not unique: auxiliaries {names} coincide or are collinear; the smallest weights were "
+        return [text + "chosen among equals, and the fused score is the same for all of them"]
+    spectrum = tangent_spectrum(gram.to_qp())
+    if spectrum.condition_number <= _COLLINEAR:
+        return []
+    centred = np.eye(gram.k) - 1.0 / gram.k
+    direction = np.linalg.eigh(centred @ gram.G @ centred + np.full((gram.k, gram.k), gram.G.trace()))[1][:, :1]
+    text = f"auxiliaries {_involved(direction)} are nearly collinear (condition {spectrum.condition_number:.1e}): "
+    return [text + "their single weights are uncertain, the fused score is not"]
+
+
+def _involved(directions: Float64Array) -> str:
+    size = np.abs(directions).max(axis=1)
+    return ", ".join(str(i) for i in np.flatnonzero(size > _INVOLVED * size.max()))
+
+
+def _window(bias: WindowBias, grid: TimeGrid) -> str:
+    worst = int(np.abs(bias.early - bias.late).argmax())
+    half = len(grid) // 2
+    middle = float(np.sqrt(grid.nodes[half - 1] * grid.nodes[half]))
+    return (
+        f"window bias: t < {middle:.2g} asks for a weight of {bias.early[worst]:.3f} for auxiliary {worst}, later "
+        f"times for {bias.late[worst]:.3f}, more than sampling explains (p = {bias.p_value:.1g}). No weights fit the "
+        "target at all times, so they depend on t_min and t_max: a window near 0 fits the KL barycenter, a long one "
+        "the fused law"
+    )
+
+
+def _heavy_rows(kept: Contributions) -> list[str]:
+    """A warning if one sample, or one batch of them, carries far more than its share of G or of the spread of b."""
+    limit = max(_HEAVY_SHARE, _FAIR_SHARES / len(kept.counts))
+    deviation = kept.b - kept.counts @ kept.b / kept.n
+    for sizes in (np.einsum("nii->n", kept.g), np.linalg.norm(deviation, axis=1)):
+        carried = kept.counts * sizes
+        worst, total = int(carried.argmax()), float(carried.sum())
+        if carried[worst] > limit * total:
+            first, count = int(kept.counts[:worst].sum()), int(kept.counts[worst])
+            place = f"sample {first}" if count == 1 else f"one of the samples {first} to {first + count - 1}"
+            return [f"{place} carries {carried[worst] / total:.0%} of the statistics: an outlier, or heavy tails"]
+    return []

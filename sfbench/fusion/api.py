@@ -1,0 +1,151 @@
+r"""Fitting fusion weights: one pass over the data, one quadratic program, one certificate.
+
+w_hat = argmin over the simplex of  w'G_n w - 2 b_n'w,       s_w = sum_i w_i s_i.
+"""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from solvers import SimplexSolver, resolve_solver, solve
+from synthetic import DiffusableLaw
+
+from .._typing import SeedLike
+from .._validation import as_generator
+from ..errors import GramError, InexactError
+from ..processes import ForwardProcess
+from ..scores import FusedScore, ScoreModel, as_score_models
+from ..statistics.gram import ScoreGram
+from ..statistics.passes import Estimator, GramSettings, as_data, score_gram
+from ..times import TimeGrid, Weighting, time_grid
+from .advice import fit_warnings
+from .from_densities import likelihood_fit
+from .result import FusionResult
+from .window_bias import merge_halves, window_bias
+
+Objective = Literal["score_matching", "likelihood"]
+_MOST_ROWS, _FEWEST_ROWS, _KEPT_NUMBERS = 4096, 64, 1 << 23
+
+
+def fuse(
+    auxiliaries: Sequence[ScoreModel | DiffusableLaw],
+    x: ArrayLike,
+    *,
+    process: ForwardProcess,
+    t_min: float = 1e-3,
+    t_max: float | None = None,
+    n_nodes: int = 16,
+    objective: Objective = "score_matching",
+    estimator: Estimator = "antithetic",
+    weighting: Weighting = "girsanov",
+    solver: str | SimplexSolver = "auto",
+    tol: float = 1e-9,
+    n_noise: int = 1,
+    allow_inexact: bool = False,
+    rng: SeedLike = None,
+) -> FusionResult:
+    """Fit simplex weights of auxiliary score models to target data by score matching.
+
+    Parameters
+    ----------
+    auxiliaries : sequence of ScoreModel or diffusable laws
+        The k models to fuse; laws (for example :class:`synthetic.GaussianMixture`) get their analytic scores.
+    x : array_like, shape (n, d)
+        Samples of the target.
+    process : ForwardProcess
+        The noising process that all models share.
+    t_min, t_max : float
+        Time window of the objective; ``t_max`` defaults to the process's horizon. Short windows near 0 fit the weights
+        of the KL barycenter; long ones those of the best fused law, which differ unless pooling and noise commute.
+    n_nodes : int
+        Gauss-Legendre nodes in log t.
+    objective : {"score_matching", "likelihood"}
+        ``likelihood`` fits the KL barycenter by maximum likelihood, with log Z by quadrature: only for laws that differ
+        in at most two dimensions. Window, estimator and weighting then play no part.
+    estimator : {"antithetic", "dsm", "stein"}
+        How the target's score enters; see :mod:`sfbench.statistics`.
+    weighting : {"girsanov", "sigma2"} or function of t
+    solver : str or SimplexSolver
+        A name from :func:`solvers.known_solvers`, or a solver with options such as
+        ``solvers.cvxpy_conic.Cvxpy(constraints=lambda w: [w <= 0.5])``.
+    tol : float
+        Accepted duality gap relative to the problem's scale.
+    n_noise : int
+        Noise vectors per sample.
+    allow_inexact : bool
+        Return weights whose gap was not certified below ``tol`` instead of raising.
+    rng : Generator, int or None
+        Noise.
+
+    Returns
+    -------
+    FusionResult
+
+    Raises
+    ------
+    InexactError
+        If no backend certifies the tolerance and ``allow_inexact`` is False.
+    ModelError, GramError, GridError, NotFiniteError
+        For bad models, data or windows; the message says which and what to do.
+
+    Examples
+    --------
+    >>> import sfbench
+    >>> from synthetic import make_problem
+    >>> problem = make_problem("shifted_gaussians", k=3, d=8)
+    >>> x = problem.target.sample(1000, rng=0)
+    >>> result = sfbench.fuse(problem.auxiliaries, x, process=sfbench.OrnsteinUhlenbeck(), rng=0)
+    >>> bool(abs(result.weights - problem.true_weights).max() < 0.1)
+    True
+    """
+    models = as_score_models(auxiliaries, process)
+    grid = time_grid(t_min, process.horizon if t_max is None else t_max, n_nodes)
+    settings = GramSettings(process, grid, estimator, weighting, n_noise)
+    backend = resolve_solver(solver)  # an unknown name is refused before the pass over the data
+    halves: tuple[ScoreGram, ScoreGram] | None = None
+    if objective == "score_matching":
+        gram, halves = _statistics(auxiliaries, x, settings, rng)
+        answer = solve(gram.to_qp(), backend, tol=tol)
+    elif objective == "likelihood":
+        answer, gram = likelihood_fit(auxiliaries, as_data(x), solver=backend, tol=tol, keep=_rows_kept(len(models)))
+    else:
+        raise GramError(f"unknown objective {objective!r}; use 'score_matching' or 'likelihood'")
+    if not answer.converged and not allow_inexact:
+        raise InexactError(
+            f"solver {answer.solver!r} left a duality gap of {answer.relative_gap:.3g} of the scale, above tol {tol:g}"
+            f": {answer.status.value.split(':')[0]}; use solver='auto', raise tol, or pass allow_inexact=True to take "
+            "the weights as they are"
+        )
+    weights = np.asarray(answer.weights, dtype=np.float64)
+    score = FusedScore(models, weights, process=process)
+    bias = None if halves is None else window_bias(*halves, weights)
+    return FusionResult(weights, gram, answer, score, process, grid, fit_warnings(gram, answer, grid, bias), bias)
+
+
+def _statistics(
+    auxiliaries: Sequence[ScoreModel | DiffusableLaw], x: ArrayLike, settings: GramSettings, rng: SeedLike
+) -> tuple[ScoreGram, tuple[ScoreGram, ScoreGram] | None]:
+    """Statistics of the window, and of its two halves where it has more than one node.
+
+    Both halves see the same noise, so their sum is what one pass would give.
+    """
+    keep, grid, half = _rows_kept(len(auxiliaries)), settings.grid, len(settings.grid) // 2
+    if not half:
+        return score_gram(auxiliaries, x, settings, keep=keep, rng=rng), None
+    generator = as_generator(rng)
+    early, late = (
+        score_gram(
+            auxiliaries, x, replace(settings, grid=TimeGrid(grid.nodes[part], grid.weights[part])), keep=keep, rng=noise
+        )
+        for part, noise in ((slice(half), copy.deepcopy(generator)), (slice(half, None), generator))
+    )
+    return merge_halves(early, late, settings.describe()), (early, late)
+
+
+def _rows_kept(k: int) -> int:
+    """Rows of per-sample terms to keep: enough for intervals, within a memory that does not grow with k."""
+    return min(_MOST_ROWS, max(_FEWEST_ROWS, _KEPT_NUMBERS // (k * k)))

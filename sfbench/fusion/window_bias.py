@@ -1,0 +1,108 @@
+r"""Do the fitted weights depend on the time window?
+
+If one weight vector makes the fused score exact, ``s_w = s*`` at every t of the window, then the gradient of J vanishes
+at that w in every part of the window. Otherwise, as for a KL barycenter whose noising does not commute with pooling,
+parts of the window ask for different weights, and a fit depends on how t_min and t_max were chosen.
+
+The test splits the window into an early and a late half (in nodes, so about half in log t). On the face of the m + 1
+auxiliaries in use, the mean gradients of both halves are 2m moments of m unknowns; with Omega their covariance,
+
+    T = n min over w of  u(w)' Omega^-1 u(w),       u(w) = (gradient_early(w), gradient_late(w))
+
+is asymptotically chi-square with m degrees of freedom if one w serves both (Hansen 1982). For the finite sample it is
+compared with Hotelling's ``m (n - 1) / (n - m) F(m, n - m)``, which is wider.
+
+**Guarantee**: asymptotic level. **Assumptions**: i.i.d. samples, finite fourth moments of scores.
+"""
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import scipy
+
+from solvers import solve
+
+from .._typing import Float64Array
+from ..statistics.gram import Contributions, ScoreGram, tangent_basis
+
+_LEAST_ROWS = 32  # per moment; below, the covariance of the moments says little
+_SINGULAR = 1e-9  # relative eigenvalue of a correlation matrix that counts as zero
+_USED = 1e-9
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class WindowBias:
+    """Weights by half of the window, and how surprising their difference is.
+
+    Attributes
+    ----------
+    early, late : array, shape (k,)
+        Simplex weights that each half asks for.
+    p_value : float
+        Probability of a difference as large if one weight vector served both halves.
+    """
+
+    early: Float64Array
+    late: Float64Array
+    p_value: float
+
+    @property
+    def size(self) -> float:
+        """Largest difference of a weight."""
+        return float(np.abs(self.early - self.late).max())
+
+
+def merge_halves(early: ScoreGram, late: ScoreGram, objective: str) -> ScoreGram:
+    """Statistics of a window from those of its two halves on the same samples and noise."""
+    first, second = early.contributions, late.contributions
+    kept = None
+    if first is not None and second is not None:
+        kept = Contributions(first.g + second.g, first.b + second.b, first.counts)
+    c = None if early.c is None or late.c is None else early.c + late.c
+    return ScoreGram(early.G + late.G, early.b + late.b, c, early.n, objective, kept)
+
+
+def window_bias(early: ScoreGram, late: ScoreGram, weights: Float64Array) -> WindowBias | None:
+    """Test whether one weight vector serves both halves of a window.
+
+    Parameters
+    ----------
+    early, late : ScoreGram
+        Statistics of the halves, with contributions of the same samples.
+    weights : array, shape (k,)
+        The fit to the whole window.
+
+    Returns
+    -------
+    WindowBias or None
+        None if there is nothing to test: too few samples kept, or one auxiliary in use.
+    """
+    by_half = [np.asarray(solve(gram.to_qp()).weights) for gram in (early, late)]
+    used = np.any([w > _USED for w in (*by_half, weights)], axis=0)
+    m = int(used.sum()) - 1
+    kept = [gram.contributions for gram in (early, late)]
+    if m < 1 or any(part is None or len(part.counts) < _LEAST_ROWS * 2 * m for part in kept):
+        return None
+    basis = np.zeros((early.k, m))
+    basis[used] = tangent_basis(m + 1)
+    moments = np.hstack([part.gradient(weights) @ basis for part in kept if part is not None])
+    slopes = np.vstack([2.0 * basis.T @ gram.G @ basis for gram in (early, late)])
+    rows = len(moments)
+    share = kept[0].counts[:, None] / kept[0].counts.sum() if kept[0] is not None else np.ones((rows, 1)) / rows
+    mean = (share * moments).sum(axis=0)
+    centred = moments - mean
+    covariance = (share * centred).T @ centred * (rows / (rows - 1))  # of a row; divided by the rows below
+    spread = np.sqrt(np.maximum(np.diag(covariance), np.finfo(float).tiny))
+    eigenvalues, vectors = np.linalg.eigh(covariance / np.outer(spread, spread))
+    kept_axes = eigenvalues > _SINGULAR * eigenvalues[-1]
+    whiten = (vectors[:, kept_axes] / np.sqrt(eigenvalues[kept_axes])).T / spread
+    residual, slope = whiten @ mean, whiten @ slopes
+    step, _, rank, _ = np.linalg.lstsq(slope, -residual, rcond=_SINGULAR)
+    degrees = len(residual) - int(rank)
+    if degrees < 1:
+        return None
+    statistic = rows * float(np.sum((residual + slope @ step) ** 2))
+    ratio = statistic * (rows - degrees) / (degrees * (rows - 1))
+    return WindowBias(by_half[0], by_half[1], float(scipy.special.fdtrc(degrees, rows - degrees, ratio)))

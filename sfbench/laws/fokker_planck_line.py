@@ -1,0 +1,199 @@
+r"""The law of the reverse SDE on the line, without Monte Carlo.
+
+With reverse time tau and drift ``b = -f x + g^2 s(x, t)``, diffusion ``D = g^2 / 2``, the density solves
+
+    d rho / d tau = - d/dx (b rho - D d rho / dx).
+
+Finite volumes with Chang-Cooper (Scharfetter-Gummel) fluxes, ``Pe = b h / D`` and ``B(z) = z / (e^z - 1)``,
+
+    flux = D / h [B(-Pe) rho_left - B(Pe) rho_right],
+
+conserve mass, keep rho positive and are exact for the stationary state of a frozen drift. Time steps are implicit Euler
+on a log-SNR grid; runs with s and 2 s steps are extrapolated geometrically, ``rho = rho_2s^2 / rho_s``, which is second
+order and stays positive. Cells are placed where mass passes: a coarse run on a uniform grid, whose domain doubles until
+nothing reaches its ends, gives the monitor ``sqrt(rho)`` that the fine grid equidistributes.
+"""
+
+import numpy as np
+from scipy.linalg import solve_banded
+
+from .._typing import Float64Array
+from ..errors import GridError, ModelError, NotFiniteError, ProcessMismatchError
+from ..processes import ForwardProcess
+from ..scores import ScoreModel, process_of
+from ..times import TimeSteps, time_steps
+from .grid_density import GridDensity
+
+_LEAKAGE = 1e-9
+_MOST_DOUBLINGS = 12
+
+
+def fokker_planck_1d(
+    score: ScoreModel,
+    *,
+    process: ForwardProcess | None = None,
+    n_cells: int = 3000,
+    steps: TimeSteps | int = 300,
+    t_min: float | None = None,
+    t_max: float | None = None,
+) -> GridDensity:
+    """Law at ``t_min`` of the reverse SDE driven by a one-dimensional score, started at the process's prior.
+
+    For a :class:`FusedScore` this is the fused law ``P_w``.
+
+    Parameters
+    ----------
+    score : ScoreModel
+        With ``dim`` 1.
+    process : ForwardProcess, optional
+        Needed unless the score says its own.
+    n_cells : int
+        Cells of the fine grid.
+    steps : TimeSteps or int
+        Time steps; the run is repeated with twice as many.
+    t_min, t_max : float, optional
+        Window if ``steps`` is a number.
+
+    Returns
+    -------
+    GridDensity
+        Its ``error`` adds the change made by the extrapolation in time and that made by halving the cells.
+
+    Raises
+    ------
+    ModelError
+        If the score is not one-dimensional, or no process is known.
+    GridError
+        If mass keeps reaching the ends of the domain.
+    NotFiniteError
+        If the score is not finite somewhere on the grid.
+
+    Notes
+    -----
+    Costs about ``4.5 steps`` score evaluations and tridiagonal solves on ``n_cells`` points.
+    """
+    process = known_process(score, process)
+    if score.dim != 1:
+        raise ModelError(
+            f"fokker_planck_1d needs a score on the line, got dim {score.dim}; see fused_law for embeddings"
+        )
+    check_cells(n_cells)
+    if not isinstance(steps, TimeSteps):
+        steps = time_steps(process, steps, t_min=t_min, t_max=t_max)
+    edges = _adapted_edges(score, process, n_cells, steps)
+    single = _evolve(score, process, edges, steps)
+    double = _evolve(score, process, edges, steps.refined(process))
+    widths = np.diff(edges)
+    fine = _extrapolated(single, double, widths)
+    half = edges[::2] if len(edges) % 2 else np.append(edges[:-1:2], edges[-1])
+    coarse = _evolve(score, process, half, steps)
+    merged = np.add.reduceat(single * widths, np.arange(0, len(widths), 2))
+    in_space = 0.5 * float(np.abs(merged - coarse * np.diff(half)).sum()) / 3.0  # second order: a third of the change
+    in_time = 0.5 * float(np.abs((fine - double) * widths).sum()) ** 2  # the extrapolation is one order better
+    log_error = np.abs(np.log(np.maximum(fine, 1e-300)) - np.log(np.maximum(double, 1e-300)))
+    method = f"Fokker-Planck, {len(widths)} cells, {len(steps)} steps"
+    return GridDensity(edges, fine, in_space + in_time, method, log_error)
+
+
+def check_cells(n_cells: int) -> None:
+    """Refuse grids that are not of at least 16 cells."""
+    if isinstance(n_cells, bool) or not isinstance(n_cells, int | np.integer) or n_cells < 16:
+        raise GridError(f"n_cells must be an integer of at least 16, got {n_cells!r}")
+
+
+def known_process(score: ScoreModel, process: ForwardProcess | None) -> ForwardProcess:
+    """The process given, or that of the score; both must agree."""
+    if hasattr(score, "diffuse"):
+        raise ModelError(f"a {type(score).__name__} is a law without time; pass AnalyticScore(law, process)")
+    own = process_of(score)
+    if process is not None and own is not None and process != own:
+        raise ProcessMismatchError(f"the score belongs to {own!r} but process={process!r} was given; leave it out")
+    if process is not None:
+        return process
+    if own is not None:
+        return own
+    raise ModelError(f"a {type(score).__name__} does not say its forward process; pass process=...")
+
+
+def _adapted_edges(score: ScoreModel, process: ForwardProcess, n_cells: int, steps: TimeSteps) -> Float64Array:
+    coarse_steps = TimeSteps(steps.times[:: max(1, len(steps) // 60)]) if len(steps) > 60 else steps
+    if coarse_steps.times[-1] != steps.times[-1]:
+        coarse_steps = TimeSteps(np.append(coarse_steps.times, steps.times[-1]))
+    half_width = 8.0 * process.prior_std(float(steps.times[0]))
+    for _ in range(_MOST_DOUBLINGS):
+        edges = np.linspace(-half_width, half_width, max(1025, n_cells // 2) | 1)
+        history: list[Float64Array] = []
+        _evolve(score, process, edges, coarse_steps, history)
+        rim = len(edges) // 40
+        leak = max(float(max(rho[:rim].sum(), rho[-rim:].sum())) * (edges[1] - edges[0]) for rho in history)
+        if leak < _LEAKAGE:
+            roots = np.sqrt(np.maximum(np.stack(history), 0.0))
+            monitor = np.mean(roots / roots.sum(axis=1, keepdims=True), axis=0) + 0.05 / (len(edges) - 1)
+            # Smoothing keeps neighbouring cells alike, on which the order of the fluxes rests.
+            kernel = np.hanning(31) / np.hanning(31).sum()
+            monitor = np.convolve(np.pad(monitor, 15, mode="edge"), kernel, mode="valid")
+            cumulative = np.concatenate([[0.0], np.cumsum(monitor)])
+            return np.interp(np.linspace(0.0, cumulative[-1], n_cells + 1), cumulative, edges)
+        half_width *= 2.0
+    raise GridError(
+        f"mass reaches the ends of [-{half_width:.3g}, {half_width:.3g}]: the reverse process seems to diverge"
+    )
+
+
+def _evolve(
+    score: ScoreModel,
+    process: ForwardProcess,
+    edges: Float64Array,
+    steps: TimeSteps,
+    history: list[Float64Array] | None = None,
+) -> Float64Array:
+    """Cell densities (c,) after all steps; appends those after each to ``history``."""
+    centres, widths = 0.5 * (edges[1:] + edges[:-1]), np.diff(edges)
+    gaps = np.diff(centres)
+    inner = edges[1:-1]
+    std = process.prior_std(float(steps.times[0]))
+    rho = np.exp(-0.5 * (centres / std) ** 2)
+    rho /= rho @ widths
+    bands = np.zeros((3, len(rho)))
+    for t, t_next in zip(steps.times[:-1], steps.times[1:], strict=True):
+        up, down = _rates(score, process, inner, gaps, float(t_next))
+        dt = float(t - t_next)
+        bands[0, 1:] = -dt * down / widths[:-1]
+        bands[1] = 1.0
+        bands[1, :-1] += dt * up / widths[:-1]
+        bands[1, 1:] += dt * down / widths[1:]
+        bands[2, :-1] = -dt * up / widths[1:]
+        rho = solve_banded((1, 1), bands, rho, check_finite=False)
+        if history is not None:
+            history.append(rho)
+    return np.asarray(np.maximum(rho, 0.0))
+
+
+def _rates(
+    score: ScoreModel, process: ForwardProcess, faces: Float64Array, gaps: Float64Array, t: float
+) -> tuple[Float64Array, Float64Array]:
+    """Flux coefficients at the inner faces: ``flux = up rho_left - down rho_right``."""
+    s = np.asarray(score.score(faces[:, None], t), np.float64)[:, 0]
+    if not np.all(np.isfinite(s)):
+        raise NotFiniteError(f"score is {s[~np.isfinite(s)][0]} at x = {faces[~np.isfinite(s)][0]:.6g}, t = {t:.6g}")
+    diffusion = 0.5 * float(process.g(t)) ** 2
+    drift = -float(process.f(t)) * faces + 2.0 * diffusion * s
+    peclet = drift * gaps / diffusion
+    rate = diffusion / gaps
+    return np.asarray(rate * bernoulli(-peclet)), np.asarray(rate * bernoulli(peclet))
+
+
+def bernoulli(z: Float64Array) -> Float64Array:
+    """``z / (e^z - 1)``, elementwise, without cancellation or overflow."""
+    small = np.abs(z) < 1e-8
+    safe = np.where(small, 1.0, np.clip(z, -700.0, 700.0))
+    out = np.where(small, 1.0 - 0.5 * z, safe / np.expm1(safe))
+    return np.where(z < -700.0, -z, out)
+
+
+def _extrapolated(single: Float64Array, double: Float64Array, widths: Float64Array) -> Float64Array:
+    """Geometric Richardson extrapolation, kept within a factor 4 of the finer run."""
+    floor = 1e-300
+    ratio = np.clip(np.maximum(double, floor) / np.maximum(single, floor), 0.25, 4.0)
+    rho = double * ratio
+    return np.asarray(rho / (rho @ widths))

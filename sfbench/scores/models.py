@@ -1,0 +1,182 @@
+r"""Score models: anything with ``dim`` and ``score(x, t)``.
+
+:class:`AnalyticScore` is the exact score of a noised law: ``grad log p_t``, with p_t that of ``alpha_t X + sigma_t Z``.
+:class:`FusedScore` is the weighted average ``s_w = sum_i w_i s_i``. The law obtained by running the reverse process
+with it (the *fused law*) is in general **not** the KL barycenter, for which see :class:`synthetic.LogLinearPool`.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, final, runtime_checkable
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from synthetic import DiffusableLaw
+
+from .._typing import Float64Array, FloatArray
+from .._validation import as_number, as_weights
+from ..errors import GridError, ModelError, ProcessMismatchError
+from ..processes import ForwardProcess, check_process
+
+
+@runtime_checkable
+class ScoreModel(Protocol):
+    """A score at every diffusion time."""
+
+    @property
+    def dim(self) -> int:
+        """Dimension d."""
+
+    def score(self, x: FloatArray, t: float) -> FloatArray:
+        """Score at points x (n, d) and time t, shape (n, d)."""
+
+
+@runtime_checkable
+class DivergenceScoreModel(ScoreModel, Protocol):
+    """A score model that also knows the divergence of its score."""
+
+    def score_and_divergence(self, x: FloatArray, t: float) -> tuple[FloatArray, FloatArray]:
+        """Score (n, d) and divergence (n,) at points x (n, d) and time t."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class AnalyticScore:
+    """Exact score of a law under a forward process."""
+
+    law: DiffusableLaw
+    process: ForwardProcess
+
+    @property
+    def dim(self) -> int:
+        """Dimension d."""
+        return self.law.dim
+
+    def marginal(self, t: float) -> DiffusableLaw:
+        """The noised law at time t >= 0."""
+        if not as_number("t", t, GridError) >= 0.0:
+            raise GridError(f"t must be finite and at least 0, got {t!r}")
+        return self.law.diffuse(float(self.process.alpha(t)), float(self.process.sigma(t)))
+
+    def score(self, x: FloatArray, t: float) -> FloatArray:
+        """Score at points x (n, d) and time t, shape (n, d)."""
+        return self.marginal(t).score(x)
+
+    def score_and_divergence(self, x: FloatArray, t: float) -> tuple[FloatArray, FloatArray]:
+        """Score (n, d) and its exact divergence (n,)."""
+        return self.marginal(t).score_and_divergence(x)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class FusedScore:
+    """Weighted average ``s_w = sum_i w_i s_i`` of score models.
+
+    Parameters
+    ----------
+    models : sequence of ScoreModel or diffusable laws
+        The auxiliaries; laws are turned into analytic scores with ``process``.
+    weights : array_like, shape (k,)
+        Simplex weights. Models of weight zero are not evaluated.
+    process : ForwardProcess
+        The process that all models share.
+
+    Raises
+    ------
+    ModelError, ProcessMismatchError
+        For weights off the simplex or of another length, or models that cannot be averaged.
+    """
+
+    models: tuple[ScoreModel, ...]
+    weights: Float64Array
+    process: ForwardProcess
+
+    def __init__(
+        self, models: Sequence["ScoreModel | DiffusableLaw"], weights: ArrayLike, *, process: ForwardProcess
+    ) -> None:
+        scores = as_score_models(models, process)
+        w = as_weights(weights, len(scores), ModelError)
+        object.__setattr__(self, "models", scores)
+        object.__setattr__(self, "weights", w)
+        object.__setattr__(self, "process", process)
+
+    @property
+    def dim(self) -> int:
+        """Dimension d."""
+        return self.models[0].dim
+
+    def score(self, x: FloatArray, t: float) -> FloatArray:
+        """Fused score at points x (n, d) and time t, shape (n, d)."""
+        support = np.flatnonzero(self.weights).tolist()
+        if len(support) == 1:  # a vertex returns that model's score bit for bit
+            return self.models[support[0]].score(x, t)
+        total = self.weights[support[0]] * self.models[support[0]].score(x, t)
+        for i in support[1:]:
+            total = total + self.weights[i] * self.models[i].score(x, t)
+        return np.asarray(total)
+
+    def score_and_divergence(self, x: FloatArray, t: float) -> tuple[FloatArray, FloatArray]:
+        """Fused score (n, d) and divergence (n,); every model of positive weight must know its divergence."""
+        support = np.flatnonzero(self.weights).tolist()
+        parts = [score_and_divergence(self.models[i], x, t) for i in support]
+        if len(parts) == 1:
+            return parts[0]
+        scores, divergences = zip(*parts, strict=True)
+        weights = self.weights[support]
+        return (
+            np.asarray(sum(w * s for w, s in zip(weights, scores, strict=True))),
+            np.asarray(sum(w * v for w, v in zip(weights, divergences, strict=True))),
+        )
+
+
+def as_score_models(models: Sequence[ScoreModel | DiffusableLaw], process: ForwardProcess) -> tuple[ScoreModel, ...]:
+    """Turn laws into analytic scores and check that all models live in one dimension and belong to the process."""
+    if not type(process).__module__.startswith("sfbench."):
+        check_process(process)
+    if not isinstance(models, Iterable):
+        raise ModelError(f"models must be a sequence of score models or laws, got a {type(models).__name__}")
+    scores: list[ScoreModel] = []
+    for i, model in enumerate(models):
+        if hasattr(model, "log_prob") and not hasattr(model, "diffuse"):
+            raise ModelError(
+                f"models[{i}] is a {type(model).__name__}, a law whose noised versions are not known; fuse its "
+                "components, or give a score model"
+            )
+        if hasattr(model, "diffuse"):
+            scores.append(AnalyticScore(model, process))  # type: ignore[arg-type]
+        elif isinstance(model, ScoreModel):
+            scores.append(model)
+        else:
+            raise ModelError(
+                f"models[{i}] is a {type(model).__name__}; a score model needs `dim` and `score(x, t)` "
+                "(a law needs `diffuse(alpha, sigma)`)"
+            )
+        own = process_of(scores[-1])
+        if own is not None and own != process:
+            raise ProcessMismatchError(
+                f"models[{i}] ({type(model).__name__}) belongs to {own!r} but is used under {process!r}; scores of "
+                "different processes cannot be averaged (re-train it, or align it explicitly with AlignedScore)"
+            )
+    if not scores:
+        raise ModelError("no models given; fusion needs at least one")
+    dims = [score.dim for score in scores]
+    if len(set(dims)) > 1:
+        raise ModelError(f"models must live in one dimension, got {dims}")
+    return tuple(scores)
+
+
+def process_of(model: object) -> ForwardProcess | None:
+    """The forward process of a model that says it, itself or through the factor that it copies."""
+    own = getattr(model, "process", None)
+    if isinstance(own, ForwardProcess):
+        return own
+    factor = getattr(model, "factor", None)
+    return None if factor is None else process_of(factor)
+
+
+def score_and_divergence(model: ScoreModel, x: FloatArray, t: float) -> tuple[FloatArray, FloatArray]:
+    """Score and divergence of a model that knows its divergence."""
+    if not isinstance(model, DivergenceScoreModel):
+        raise ModelError(f"{type(model).__name__} does not know its divergence; it needs `score_and_divergence(x, t)`")
+    return model.score_and_divergence(x, t)

@@ -1,0 +1,42 @@
+"""Laws, data and problems shared by the tests; tests marked `data` run when asked for (``pytest -m data``) only."""
+
+import pytest
+
+import sfbench
+from sfbench import FusedScore, OrnsteinUhlenbeck
+from synthetic import SyntheticProblem, make_problem
+
+
+@pytest.fixture(scope="session")
+def ou() -> sfbench.OrnsteinUhlenbeck:
+    return sfbench.OrnsteinUhlenbeck()
+
+
+@pytest.fixture(scope="session")
+def shifted() -> SyntheticProblem:
+    return make_problem("shifted_gaussians", k=3, d=5, weights=(0.5, 0.3, 0.2))
+
+
+@pytest.fixture(scope="session")
+def reference() -> SyntheticProblem:
+    """The reference 1-D problem with the barycenter at equal weights as its target."""
+    return make_problem("paper_mixture_1d", scale=6.0, target="barycenter", weights=(0.5, 0.5))
+
+
+@pytest.fixture(scope="session")
+def problem() -> SyntheticProblem:
+    return make_problem("paper_mixture_1d", space="raw", scale=6.0)
+
+
+@pytest.fixture(scope="session")
+def fused(problem) -> FusedScore:
+    return FusedScore(problem.auxiliaries, [0.5, 0.5], process=OrnsteinUhlenbeck())
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if "data" in config.option.markexpr.replace("not data", ""):
+        return
+    left_out = [item for item in items if item.get_closest_marker("data")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("data")]
