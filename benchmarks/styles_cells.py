@@ -71,6 +71,8 @@ class Setting:
 class WeightedNetwork(nn.Module):
     """``sum_i w_i network_i(x, t)``: the fused score as a network, for networks of one linear parameterisation."""
 
+    host_times = True  # as the networks take them
+
     def __init__(self, networks: Sequence[nn.Module], weights: Float64Array) -> None:
         super().__init__()
         self.networks = nn.ModuleList(networks)

@@ -154,7 +154,7 @@ def test_the_weighted_network_is_the_fused_score():
         expected = FusedScore(models, weights, process=PROCESS).score(x, t)
         np.testing.assert_allclose(fused_network(models, weights).score(x, t), expected, rtol=1e-10, atol=1e-12)
     alone = WeightedNetwork(networks, np.array([0.0, 1.0, 0.0]))
-    assert np.array_equal(NetworkScore(alone, 5, PROCESS).score(x, 0.1), models[1].score(x, 0.1))
+    assert np.array_equal(NetworkScore(alone, 5, PROCESS, "v").score(x, 0.1), models[1].score(x, 0.1))
 
 
 def test_auxiliaries_share_no_image_of_the_target_and_shuffling_keeps_the_pixels():

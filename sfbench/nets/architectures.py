@@ -1,22 +1,50 @@
-r"""Score networks: ``forward(x, t)`` for points x (n, d) and times t (n,).
+r"""Score networks by name: ``forward(x, t)`` for points x (n, d) and times t (n,).
 
-Both networks see ``x / sqrt(alpha^2 + sigma^2)``, which has unit scale at every t for standardised data, and time as
-half the log signal-to-noise ratio, in which scores change evenly. Times may stay on the CPU: coefficients of the
-process are computed there, so that no step waits for the accelerator.
+The two networks here see ``x / sqrt(alpha^2 + sigma^2)``, which has unit scale at every t for standardised data, and
+time as half the log signal-to-noise ratio, in which scores change evenly. Their times come on the CPU (``host_times``):
+coefficients of the process are computed there, so that no step waits for the accelerator.
 
-Architectures have names, and a checkpoint may name only these: loading one never imports what a file asks for.
+A checkpoint names its architecture, and may name only those of one table: the networks here, classes given to
+:func:`register_architecture`, and entry points of installed packages (group ``sfbench.architectures``, name to
+``"module:Class"``). Loading one never imports what a file asks for.
 """
 
+import inspect
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, final
+import warnings
+from collections.abc import Mapping
+from typing import Any, Protocol, final, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import ModelError
+from .._lazy import Registry
+from ..errors import ModelError, SfbenchError
 from ..processes import ForwardProcess
+from .parameterisation import Parameterisation
+
+
+@runtime_checkable
+class Architecture(Protocol):
+    """A ``torch.nn.Module`` that a checkpoint can rebuild: ``type(network)(**network.options)`` has its shape.
+
+    A class whose constructor takes ``process`` is given the process of the checkpoint, too. Optional attributes are
+    ``process`` (checked against the one it is used with), ``parameterisation`` (what it predicts unless told
+    otherwise), ``t_range`` (times it was trained for) and ``host_times`` (True: times come as float64 on the CPU, not
+    in the network's dtype on its device).
+    """
+
+    @property
+    def dim(self) -> int:
+        """Dimension d."""
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """Keyword arguments of the constructor, JSON values, without the process."""
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """Output (n, d) at points x (n, d) and times t (n,)."""
 
 
 def coefficients(process: ForwardProcess, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -63,6 +91,9 @@ class ScoreMLP(nn.Module):
         Supplies input scale and signal-to-noise ratio.
     """
 
+    host_times = True
+    parameterisation: Parameterisation = "v"
+
     def __init__(
         self, dim: int, *, process: ForwardProcess, width: int = 128, depth: int = 3, n_frequencies: int = 16
     ) -> None:
@@ -107,6 +138,9 @@ class ScoreUNet(nn.Module):
         Residual layers of a block.
     process : ForwardProcess
     """
+
+    host_times = True
+    parameterisation: Parameterisation = "v"
 
     def __init__(
         self,
@@ -158,8 +192,31 @@ class ScoreUNet(nn.Module):
         return nn.functional.pixel_shuffle(out, self.patch)[:, :, :height, :width].reshape(len(x), -1)
 
 
-_ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {"mlp": ScoreMLP, "unet": ScoreUNet}
-_NAMES = {ScoreMLP: "mlp", ScoreUNet: "unet"}
+_ARCHITECTURES: Registry[type[nn.Module]] = Registry(
+    "architecture",
+    "sfbench.architectures",
+    {"mlp": "sfbench.nets.architectures:ScoreMLP", "unet": "sfbench.nets.architectures:ScoreUNet"},
+)
+
+
+def known_architectures() -> list[str]:
+    """Names of the architectures of this package, of those registered, and of those of installed packages."""
+    return _ARCHITECTURES.names()
+
+
+def register_architecture(name: str, architecture: type[nn.Module]) -> type[nn.Module]:
+    """Let checkpoints name a class of your own; see :class:`Architecture` for what it needs.
+
+    Parameters
+    ----------
+    name : str
+        Not that of a built-in architecture; the same name again takes its place.
+    architecture : class
+        A subclass of ``torch.nn.Module``.
+    """
+    if not (isinstance(architecture, type) and issubclass(architecture, nn.Module)):
+        raise ModelError(f"architecture must be a class of torch.nn.Module, got {architecture!r}")
+    return _ARCHITECTURES.register(name, architecture)
 
 
 def build_network(name: str, options: Mapping[str, Any], *, process: ForwardProcess, seed: int = 0) -> nn.Module:
@@ -167,30 +224,47 @@ def build_network(name: str, options: Mapping[str, Any], *, process: ForwardProc
 
     Parameters
     ----------
-    name : {"mlp", "unet"}
+    name : str
+        One of :func:`known_architectures`: "mlp", "unet", ...
     options : mapping
-        Keyword arguments of :class:`ScoreMLP` or :class:`ScoreUNet`, without the process.
+        Keyword arguments of its class (:class:`ScoreMLP`, :class:`ScoreUNet`), without the process.
     process : ForwardProcess
     seed : int
         Of the initial weights; torch's global generator is left as it was.
     """
-    if name not in _ARCHITECTURES:
-        raise ModelError(f"unknown architecture {name!r}; use one of {', '.join(_ARCHITECTURES)}")
+    try:
+        architecture = _ARCHITECTURES[name]
+    except SfbenchError as error:
+        raise ModelError(
+            f"{error}. For a class of your own call sfbench.nets.register_architecture({name!r}, TheClass) first, or "
+            "install the package that brings it"
+        ) from None
     arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
+    if "process" in inspect.signature(architecture).parameters:
+        arguments["process"] = process
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
-            return _ARCHITECTURES[name](**arguments, process=process)
+            return architecture(**arguments)
         except TypeError as error:
             raise ModelError(f"options {dict(options)!r} do not fit architecture {name!r}: {error}") from None
 
 
 def describe_network(network: nn.Module) -> tuple[str, dict[str, Any]]:
     """Name and options from which :func:`build_network` makes a network of this shape."""
-    for kind, name in _NAMES.items():
-        if type(network) is kind:
-            return name, dict(network.options)  # type: ignore[arg-type]
-    raise ModelError(
-        f"a {type(network).__name__} is not one of the known architectures ({', '.join(_ARCHITECTURES)}), so a "
-        "checkpoint could not rebuild it; save its state_dict yourself, with safetensors"
-    )
+    kind = type(network)
+    name = None
+    for known in known_architectures():
+        try:
+            name = known if name is None and _ARCHITECTURES[known] is kind else name
+        except Exception as error:  # somebody else's package; it must not keep this network from being saved
+            warnings.warn(f"architecture {known!r} cannot be imported: {error!r}", stacklevel=2)
+    if name is None:
+        raise ModelError(
+            f"a {kind.__name__} is not one of the known architectures ({', '.join(known_architectures())}), so a "
+            f"checkpoint could not rebuild it: call sfbench.nets.register_architecture('my_net', {kind.__name__}) (the "
+            "network needs `dim` and `options`, the keyword arguments of its class)"
+        )
+    if not isinstance(network, Architecture) or not isinstance(network.options, Mapping):
+        raise ModelError(f"architecture {name!r} needs the attributes `dim` and `options`, a mapping of JSON values")
+    return name, dict(network.options)
