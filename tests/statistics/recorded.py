@@ -56,7 +56,7 @@ def _networks(rng: np.random.Generator) -> list[Any]:
         def forward(self, x: Any, t: Any) -> Any:
             return torch.tanh(torch.cat([x, t[:, None]], 1) @ self.first.T) @ self.second.T
 
-    return [NetworkDivergence(NetworkScore(Net(), 3, OU), None) for _ in range(3)]
+    return [NetworkDivergence(NetworkScore(Net(), 3, OU, "v"), None) for _ in range(3)]
 
 
 def models(kind: str) -> list[Any]:
