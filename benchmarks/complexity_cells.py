@@ -110,7 +110,10 @@ def truth(name: str, d: int | None, k: int | None, root_seed: int, estimator: Es
 
 # ---------------------------------------------------------------------- cells
 @study_cells(
-    version=2, factors=("study", "problem", "estimator", "solver", "n", "d", "k"), volatile=("solve_s", "gram_cpu_s")
+    version=2,
+    factors=("study", "problem", "estimator", "solver", "n", "d", "k"),
+    volatile=("solve_s", "gram_cpu_s"),
+    name="complexity/sweep",
 )
 def run_cell(spec: CellSpec) -> list[Row]:
     """Fit weights to every prefix of one data draw and compare them with the truth; one row per size and solver."""
@@ -198,7 +201,7 @@ def exact_divergence(problem: SyntheticProblem, weights: np.ndarray) -> Estimate
     return kl_divergence(noised, GaussianMixture([1.0], mean[None], variance))
 
 
-@study_cells(version=1, factors=("estimator", "t", "n"))
+@study_cells(version=1, factors=("estimator", "t", "n"), name="complexity/estimator")
 def run_estimator_cell(spec: EstimatorSpec) -> list[Row]:
     """Fitted weight of the reference problem at one time, by each estimator on the same data."""
     problem = build_problem("paper_mixture_1d", None, None, spec.root_seed)

@@ -39,7 +39,7 @@ def _truth(name: str, root_seed: int) -> tuple[SyntheticProblem, np.ndarray]:
     return problem, weights
 
 
-@study_cells(version=1, factors=("problem", "method", "n"), replicate="draw")
+@study_cells(version=1, factors=("problem", "method", "n"), replicate="draw", name="coverage/coverage")
 def run_coverage_cell(spec: CoverageSpec) -> list[Row]:
     """Whether 90 % intervals of one draw hold the population weights, by method."""
     problem, truth = _truth(spec.problem, spec.root_seed)

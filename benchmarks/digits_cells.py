@@ -104,7 +104,7 @@ def target_sides(data: str, held_out: int, seed: int) -> tuple[Float64Array, Flo
     return kept, pools.target_x[rest], pools.target_y[rest]
 
 
-@study_cells(version=1)
+@study_cells(version=1, name="benchmarks.digits_cells:window_cell")
 def window_cell(spec: WindowSpec) -> Row:
     """Times at which the auxiliaries differ by more than they err, from their own held-out data."""
     grid = time_grid(T_MIN, PROCESS.horizon, N_NODES)
@@ -177,7 +177,7 @@ def unpack_pixels(text: str, shape: tuple[int, ...]) -> np.ndarray:
     return np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8).reshape(-1, *shape)
 
 
-@study_cells(version=1, factors=("method",), replicate="draw")
+@study_cells(version=1, factors=("method",), replicate="draw", name="benchmarks.digits_cells:fixed_cell")
 def fixed_cell(spec: FixedSpec) -> Row:
     """A method that no target data change. The likelihood, which no draw changes either, is that of draw 0."""
     bench = _Bench(spec, [2000, fixed_methods().index(spec.method), spec.draw])
@@ -194,7 +194,13 @@ def fixed_cell(spec: FixedSpec) -> Row:
     return row | (bench.bits(bench.fused(weights, torch.float64)) if spec.draw == 0 else {})
 
 
-@study_cells(version=1, factors=("method", "n"), replicate="draw", volatile=("work_s",))
+@study_cells(
+    version=1,
+    factors=("method", "n"),
+    replicate="draw",
+    volatile=("work_s",),
+    name="benchmarks.digits_cells:methods_cell",
+)
 def methods_cell(spec: MethodsSpec) -> list[Row]:
     """All methods on one draw of the target data; ``work_s`` is CPU time of fitting or training."""
     with warnings.catch_warnings():

@@ -33,6 +33,8 @@ T_MIN = 1e-3
 class Training:
     """Everything that the networks depend on besides the seed."""
 
+    cell_name = "benchmarks.digits_models:Training"  # of the results that are kept; the file may move
+
     data: str
     network: str
     options: tuple[tuple[str, Any], ...]
@@ -57,6 +59,8 @@ class Training:
 @dataclass(frozen=True)
 class Evaluation:
     """How methods are run and judged."""
+
+    cell_name = "benchmarks.digits_models:Evaluation"
 
     target_steps: int
     held_out: int
@@ -170,7 +174,7 @@ def training_specs(training: Training, seed: int, base: NetworkRef) -> list[Trai
     return [TrainingSpec(f"auxiliary_{i}", training, seed, base) for i in range(len(SHARES))]
 
 
-@study_cells(version=1, factors=("name",), volatile=("train_s",))
+@study_cells(version=1, factors=("name",), volatile=("train_s",), name="benchmarks.digits_models:train_network")
 def train_network(spec: TrainingSpec) -> Row:
     """Train one network into the folder of the study."""
     began, training = time.process_time(), spec.training

@@ -40,7 +40,7 @@ class _Stream:
     seed: int
 
 
-@study_cells(version=1, group=lambda spec: (spec.d, spec.seed), factors=("n", "d", "k"))
+@study_cells(version=1, group=lambda spec: (spec.d, spec.seed), factors=("n", "d", "k"), name="engine/sweep")
 def run_sweep(specs: Sequence[SweepSpec]) -> list[dict[str, Any]]:
     """Weights of all cells of one draw: one pass, prefixes over n, leading statistics over k.
 
@@ -65,7 +65,7 @@ def run_sweep(specs: Sequence[SweepSpec]) -> list[dict[str, Any]]:
 INSIDE = [0.0]  # CPU seconds spent in the cells of this process
 
 
-@study_cells(version=1, group=lambda spec: (spec.d, spec.seed), factors=("n", "d", "k"))
+@study_cells(version=1, group=lambda spec: (spec.d, spec.seed), factors=("n", "d", "k"), name="engine/sweep_timed")
 def run_sweep_timed(specs: Sequence[SweepSpec]) -> list[dict[str, Any]]:
     """The sweep, with its own CPU time added up."""
     started = time.process_time()
@@ -88,7 +88,7 @@ class BusySpec:
     least_s: float
 
 
-@study_cells(version=1)
+@study_cells(version=1, name="engine/busy")
 def run_busy(spec: BusySpec) -> dict[str, float]:
     """Mixture scores, over and over, for ``least_s`` seconds of this process's CPU time."""
     rng = np.random.default_rng(spec.seed)
@@ -108,7 +108,7 @@ class TinySpec:
     seed: int
 
 
-@study_cells(version=1, factors=("n",))
+@study_cells(version=1, factors=("n",), name="engine/tiny")
 def run_tiny(spec: TinySpec) -> dict[str, Any]:
     """Six numbers."""
     return {

@@ -25,7 +25,7 @@ class FaultSpec:
     least_ms: float = 0.0
 
 
-@study_cells(version=1, factors=("n",), volatile=("wall_s",))
+@study_cells(version=1, factors=("n",), volatile=("wall_s",), name="faults/fault")
 def run_fault_cell(spec: FaultSpec) -> dict[str, Any]:
     """Fit weights to one draw; takes at least ``least_ms`` of wall time."""
     started = time.perf_counter()

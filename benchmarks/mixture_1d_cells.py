@@ -51,6 +51,8 @@ _BATCH = 4096
 class Work:
     """How much work a cell does."""
 
+    cell_name = "benchmarks.mixture_1d_cells:Work"  # of the results that are kept; the file may move
+
     scratch_steps: int
     tuning_steps: int
     points: int
@@ -145,7 +147,9 @@ def target() -> GaussianMixture:
     return found
 
 
-@study_cells(version=1, factors=("auxiliary",), volatile=("train_s",))
+@study_cells(
+    version=1, factors=("auxiliary",), volatile=("train_s",), name="benchmarks.mixture_1d_cells:train_auxiliary"
+)
 def train_auxiliary(spec: TrainingSpec) -> Row:
     """Train an auxiliary into the folder of the study; the record holds its errors on data that chose nothing."""
     i, name = spec.auxiliary, spec.name
@@ -171,7 +175,7 @@ def _models(networks: tuple[NetworkRef, ...]) -> list[NetworkScore]:
     return [load_network(ref, PROCESS, batch=_BATCH) for ref in networks]
 
 
-@study_cells(version=1)
+@study_cells(version=1, name="benchmarks.mixture_1d_cells:window_cell")
 def window_cell(spec: WindowSpec) -> Row:
     """Which nodes may be used to fit, from held-out data of the auxiliaries alone; and what the weights would be."""
     rng, models = np.random.default_rng([spec.seed, 300]), _models(spec.networks)
@@ -197,7 +201,13 @@ def window_cell(spec: WindowSpec) -> Row:
     }  # fmt: skip
 
 
-@study_cells(version=1, factors=("method", "n"), replicate="draw", volatile=("work_s",))
+@study_cells(
+    version=1,
+    factors=("method", "n"),
+    replicate="draw",
+    volatile=("work_s",),
+    name="benchmarks.mixture_1d_cells:methods_cell",
+)
 def methods_cell(spec: MethodsSpec) -> list[Row]:
     """All methods on one draw of the target data; ``work_s`` is CPU time of fitting or training."""
     with warnings.catch_warnings():
@@ -294,7 +304,14 @@ def _reference() -> Float64Array:
     return np.interp(levels, cdf(law, grid), grid)[:, None]
 
 
-@study_cells(version=1, factors=("n",), replicate="draw", volatile=("cpu_ratio",), alone=True)
+@study_cells(
+    version=1,
+    factors=("n",),
+    replicate="draw",
+    volatile=("cpu_ratio",),
+    alone=True,
+    name="benchmarks.mixture_1d_cells:published_cell",
+)
 def published_cell(spec: PublishedSpec) -> Row:
     """Stochastic gradients on softmax logits against one antithetic pass and one quadratic program."""
     models, grid = _models(spec.networks), time_grid(spec.t_min, spec.t_max, N_NODES)

@@ -42,6 +42,8 @@ Spec = TypeVar("Spec", bound=NamedSpec)
 class NetworkRef:
     """A trained network: its folder below that of the study, and the sha256 of its manifest."""
 
+    cell_name = "benchmarks.networks:NetworkRef"  # of the results that are kept; the file may move
+
     name: str
     sha256: str
 

@@ -135,7 +135,7 @@ class DrawSpec:
     root_seed: int
 
 
-@study_cells(version=1, factors=("way",), replicate="draw", volatile=("cpu_s",), alone=True)
+@study_cells(version=1, factors=("way",), replicate="draw", volatile=("cpu_s",), alone=True, name="solver_speed/draw")
 def run_draw(spec: DrawSpec) -> list[Row]:
     """Fit in every way on the same data: CPU seconds and excess objectives, one row a way."""
     from solvers import solve

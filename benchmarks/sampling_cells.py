@@ -134,7 +134,7 @@ def _steps(spec: LawSpec) -> int:
     return spec.n_steps
 
 
-@study_cells(version=1, factors=("w_1", "method"), volatile=("sample_cpu_s",))
+@study_cells(version=1, factors=("w_1", "method"), volatile=("sample_cpu_s",), name="sampling_error/law")
 def run_law_cell(spec: LawSpec) -> Row:
     """A method's TV to both laws, mass on x > 0, and log Z where the method states it."""
     laws = two_laws(spec.weights, spec.n_cells)
@@ -197,7 +197,7 @@ class DensitySpec:
     seed: int
 
 
-@study_cells(version=1, factors=("x",))
+@study_cells(version=1, factors=("x",), name="sampling_error/density")
 def run_density_cell(spec: DensitySpec) -> list[Row]:
     """Densities of the two laws beside histograms of what the two samplers return; one row a bin."""
     laws = two_laws(spec.weights, spec.n_cells)
@@ -242,7 +242,7 @@ VERTEX_SAMPLERS: dict[str, tuple[Any, int]] = {
 """Sampler and steps; the exact law takes part as if it were one."""
 
 
-@study_cells(version=1, factors=("sampler", "vertex"), volatile=("sample_cpu_s",))
+@study_cells(version=1, factors=("sampler", "vertex"), volatile=("sample_cpu_s",), name="sampling_error/vertex")
 def run_vertex_cell(spec: VertexSpec) -> Row:
     """At a vertex every sampler must return that auxiliary, to discretisation error."""
     problem = reference_problem()
@@ -284,7 +284,7 @@ def _certified(t_min: float, t_max: float) -> tuple[Any, Any, Any]:
     return gram, prior_mismatch(problem.target, PROCESS, t_max), noised
 
 
-@study_cells(version=1, factors=("w_1",))
+@study_cells(version=1, factors=("w_1",), name="sampling_error/certificate")
 def run_certificate_cell(spec: CertificateSpec) -> Row:
     """Exact KL(q || P_w) against the Girsanov bound at one weight."""
     gram, mismatch, noised = _certified(spec.t_min, spec.t_max)
@@ -310,7 +310,13 @@ class CostSpec:
     seed: int
 
 
-@study_cells(version=1, factors=("d",), volatile=("ratio", "fused_cpu_s", "corrected_cpu_s", "cost_holds"), alone=True)
+@study_cells(
+    version=1,
+    factors=("d",),
+    volatile=("ratio", "fused_cpu_s", "corrected_cpu_s", "cost_holds"),
+    alone=True,
+    name="sampling_error/cost",
+)
 def run_cost_cell(spec: CostSpec) -> Row:
     """CPU time of the corrected over the fused sampler at equal particles, steps and integrator, interleaved."""
     problem = (

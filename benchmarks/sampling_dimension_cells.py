@@ -9,7 +9,7 @@ from typing import final
 import numpy as np
 
 from sfbench.sampling import CorrectedSampler, FusedSampler
-from sfbench.sampling.api import FEWEST_FOUNDERS
+from sfbench.sampling.corrected import FEWEST_FOUNDERS
 from sfbench.sampling.moves import LangevinMoves
 from sfbench.sampling.particles import Blocks, Particles
 from sfbench.sampling.resampling import normalised, systematic
@@ -36,7 +36,7 @@ class EmbeddedSpec:
     seed: int
 
 
-@study_cells(version=1, factors=("d",), volatile=("sample_cpu_s",))
+@study_cells(version=1, factors=("d",), volatile=("sample_cpu_s",), name="sampling_error/embedded")
 def run_embedded_cell(spec: EmbeddedSpec) -> Row:
     """Rank-1 differences in d dimensions: the effective share of the particles does not see d."""
     cores = [p for p in map(as_gaussian_mixture, reference_problem().auxiliaries) if p is not None]
@@ -82,7 +82,7 @@ def _truth() -> tuple[LogLinearPool, float, np.ndarray]:
     return pool, pool.log_partition().value, _cell_masses(pool)
 
 
-@study_cells(version=2, factors=("method", "r"), volatile=("sample_cpu_s",))
+@study_cells(version=2, factors=("method", "r"), volatile=("sample_cpu_s",), name="sampling_error/product")
 def run_product_cell(spec: ProductSpec) -> Row:
     """Independent copies of the 1-D pair: where weighting stops working, and whether the diagnostics say so first."""
     started = time.process_time()

@@ -49,7 +49,7 @@ class OrderSpec:
     seed: int
 
 
-@study_cells(version=1, factors=("integrator", "n_steps"))
+@study_cells(version=1, factors=("integrator", "n_steps"), name="sampling_error/order")
 def run_order_cell(spec: OrderSpec) -> list[Row]:
     """Strong and weak error against the number of steps, on shared noise (t_min = 1e-3); one row a number of steps.
 
@@ -125,7 +125,9 @@ def _limit(stochastic: bool) -> GridDensity:
     return fokker_planck_1d(fused, t_min=_T_MIN) if stochastic else _flow_law(fused)
 
 
-@study_cells(version=1, factors=("integrator", "evaluations"), volatile=("sample_cpu_s",))
+@study_cells(
+    version=1, factors=("integrator", "evaluations"), volatile=("sample_cpu_s",), name="sampling_error/evaluation"
+)
 def run_evaluation_cell(spec: EvaluationSpec) -> list[Row]:
     """Total variation to the scheme's own limit against the number of score evaluations; one row a budget."""
     fused = fused_score(reference_problem(), _WEIGHTS)

@@ -39,6 +39,8 @@ WIDTH_LOG_SNR = float(PROCESS.log_snr(T_MIN) - PROCESS.log_snr(PROCESS.horizon))
 class Setting:
     """What every result depends on; sizes, draws and levels may be added without computing anything twice."""
 
+    cell_name = "styles/Setting"
+
     name: str
     images_sha256: str
     held_out: int
@@ -108,7 +110,14 @@ class NetworkSpec:
         return self.role if self.level is None else f"{self.role}_{self.level.slug}_{self.index}"
 
 
-@study_cells(version=1, dtype="float32", volatile=("train_s",), factors=("role", "style"), replicate="index")
+@study_cells(
+    version=1,
+    dtype="float32",
+    volatile=("train_s",),
+    factors=("role", "style"),
+    replicate="index",
+    name="styles/train_network",
+)
 def train_network(spec: NetworkSpec) -> Row:
     """Train one network into the study's folder."""
     setting, images = spec.setting, spec.setting.images()
@@ -155,7 +164,7 @@ class DistanceSpec:
     reference: NetworkRef
 
 
-@study_cells(version=1, dtype="float32", factors=("style",), replicate="draw")
+@study_cells(version=1, dtype="float32", factors=("style",), replicate="draw", name="styles/measure_distance")
 def measure_distance(spec: DistanceSpec) -> Row:
     """Losses of auxiliaries, of their uniform fusion, and at weights fitted to the held-out images themselves.
 
@@ -208,7 +217,12 @@ class ScratchSpec:
 
 
 @study_cells(
-    version=1, dtype="float32", volatile=("fit_s", "tune_s"), factors=("style", "method", "n"), replicate="draw"
+    version=1,
+    dtype="float32",
+    volatile=("fit_s", "tune_s"),
+    factors=("style", "method", "n"),
+    replicate="draw",
+    name="styles/draw",
 )
 def run_draw(spec: DrawSpec) -> list[Row]:
     """Held-out losses of fusion, fine-tuning and their combination."""
@@ -241,7 +255,9 @@ def run_draw(spec: DrawSpec) -> list[Row]:
     return rows
 
 
-@study_cells(version=1, dtype="float32", volatile=("tune_s",), factors=("method", "n"), replicate="draw")
+@study_cells(
+    version=1, dtype="float32", volatile=("tune_s",), factors=("method", "n"), replicate="draw", name="styles/scratch"
+)
 def run_scratch(spec: ScratchSpec) -> Row:
     """Held-out loss of a network trained on the target images alone."""
     setting = spec.setting

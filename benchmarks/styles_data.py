@@ -38,6 +38,8 @@ SHOES, TOPS, LONG, BULKY = (5, 7, 9), (0, 2, 6), (1, 3), (4, 8)
 class Level:
     """How far the auxiliaries' data are from the target: the share of images in its style; pixels shuffled or not."""
 
+    cell_name = "styles/Level"
+
     name: str
     own: float
     shuffled: bool = False

@@ -84,7 +84,7 @@ def target_and_models(case: str) -> tuple[Law, Sequence[Any]]:
     return problem.target, problem.auxiliaries
 
 
-@study_cells(version=1, factors=("case", "n"), replicate="draw")
+@study_cells(version=1, factors=("case", "n"), replicate="draw", name="window_bias/window")
 def run_window_cell(spec: WindowSpec) -> Row:
     """Whether one fit warns of window bias, and the p-value of its test; None where the fit tests nothing."""
     case = CASES[spec.case]

@@ -10,13 +10,14 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from synthetic import SyntheticError
+from synthetic._validation import as_real as real_array
 
 from ._typing import Float64Array, FloatArray, SeedLike
 from .errors import GridError, NotFiniteError, SfbenchError
 
 _SUM_TOLERANCE = 1e-8  # of weights given by hand; sums of float64 weights are far closer
-_Masked: type = np.ma.MaskedArray
 
 
 def as_generator(rng: SeedLike) -> np.random.Generator:
@@ -57,38 +58,29 @@ def as_window(t_min: object, t_max: object, *, strict: bool = False) -> tuple[fl
     return float(t_min), float(t_max)  # type: ignore[arg-type]  # just checked
 
 
-def as_real(name: str, values: object, error: type[SfbenchError] = SfbenchError) -> NDArray[Any]:
-    """Return an array of real numbers (float, integer or bool dtype); values are not looked at."""
-    if isinstance(values, _Masked):
-        raise error(f"{name} is a masked array; drop or fill what is masked first: x[~x.mask.any(axis=1)], x.filled(0)")
-    if getattr(values, "requires_grad", False):
-        raise error(f"{name} records gradients; pass {name}.detach()")
+def as_real(name: str, values: Any, error: type[SfbenchError] = SfbenchError) -> FloatArray:
+    """Return an array of float32 or float64; values are not looked at (:func:`synthetic._validation.as_real`)."""
     try:
-        array = np.asarray(values)
-    except ValueError as reason:
-        raise error(f"{name} must be rows of one length: {reason}") from None
-    except (TypeError, RuntimeError) as reason:  # a tensor on a device, of bfloat16, or sparse
-        raise error(f"{name} cannot be read as an array of real numbers: {reason}") from None
-    if array.dtype.kind not in "fiub":
-        raise error(f"{name} must be real numbers, got dtype {array.dtype}")
-    return array
+        return real_array(name, values)
+    except SyntheticError as reason:
+        raise error(str(reason)) from None
 
 
 def as_vector(
-    name: str, values: object, length: int | None = None, error: type[SfbenchError] = SfbenchError
+    name: str, values: Any, length: int | None = None, error: type[SfbenchError] = SfbenchError
 ) -> Float64Array:
     """Return a finite float64 vector, of the given length if there is one."""
     array = as_real(name, values, error)
     if array.ndim != 1 or (length is not None and len(array) != length):
         raise error(f"{name} must have shape ({'n' if length is None else length},), got {array.shape}")
-    vector = array.astype(np.float64, copy=False)
+    vector: Float64Array = array.astype(np.float64, copy=False)
     if not np.all(np.isfinite(vector)):
         index = int(np.argmin(np.isfinite(vector)))
         raise error(f"{name} must be finite, but {name}[{index}] is {vector[index]}")
     return vector
 
 
-def as_weights(weights: object, k: int, error: type[SfbenchError] = SfbenchError) -> Float64Array:
+def as_weights(weights: Any, k: int, error: type[SfbenchError] = SfbenchError) -> Float64Array:
     """Return simplex weights (k,): real, finite, non-negative, of sum 1."""
     w = as_vector("weights", weights, k, error)
     if np.any(w < 0) or abs(float(w.sum()) - 1.0) > _SUM_TOLERANCE:
@@ -99,9 +91,7 @@ def as_weights(weights: object, k: int, error: type[SfbenchError] = SfbenchError
     return w
 
 
-def as_points(
-    name: str, values: object, dim: int | None = None, error: type[SfbenchError] = SfbenchError
-) -> FloatArray:
+def as_points(name: str, values: Any, dim: int | None = None, error: type[SfbenchError] = SfbenchError) -> FloatArray:
     """Return finite points (n, d), n >= 1, float32 kept and everything else as float64."""
     array = as_real(name, values, error)
     wanted = "(n, d)" if dim is None else f"(n, {dim})"
@@ -119,6 +109,14 @@ def as_points(
         row, column = (int(i) for i in np.argwhere(~np.isfinite(points))[0])
         raise NotFiniteError(f"{name}[{row}, {column}] is {points[row, column]}; every entry must be finite")
     return points
+
+
+def as_choice(name: str, value: object, known: Iterable[str], error: type[SfbenchError] = SfbenchError) -> str:
+    """Return one of the known words."""
+    names = list(known)
+    if isinstance(value, str) and value in names:
+        return value
+    raise error(f"unknown {name} {value!r}{did_you_mean(value, names)}; use {' or '.join(map(repr, names))}")
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:

@@ -14,19 +14,80 @@ The AND rule divides by differences of scores: where auxiliaries agree kappa is 
 it can be large. It is bounded here by ``largest``.
 """
 
-from itertools import pairwise
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, final
 
 import numpy as np
 
 from .._typing import Float64Array, SeedLike
-from .._validation import as_generator
+from .._validation import as_choice, as_number
 from ..errors import SfbenchError
-from ..sampling.api import as_fused, check_count
-from ..sampling.guard import CountedScore, Herd
-from ..sampling.result import Diagnostics, SampleResult
+from ..sampling import Diagnostics, Sampler, SampleRequest, SampleResult, sample
+from ..sampling.guard import CountedScore, Survivors
 from ..scores import FusedScore
-from ..times import TimeSteps, time_steps
+from ..times import TimeSteps
+
+
+@final
+@dataclass(frozen=True)
+class SuperposedSampler(Sampler):
+    """Composition of the active models of a fused score by Euler-Maruyama.
+
+    Parameters
+    ----------
+    rule : {"or", "and"}
+        See the module; the weights are used by ``"or"``.
+    largest : float
+        Bound on the coefficients of ``"and"``.
+    n_steps : int
+        Steps on a log-SNR grid, if the caller gives none.
+    """
+
+    rule: Literal["or", "and"] = "or"
+    largest: float = 10.0
+    n_steps: int = 512
+
+    def __post_init__(self) -> None:
+        as_choice("rule", self.rule, ("or", "and"))
+        if not as_number("largest", self.largest) > 0:
+            raise SfbenchError(f"largest must be finite and positive, got {self.largest!r}")
+
+    @property
+    def law(self) -> str:
+        """The composition; for ``"or"`` the arithmetic mixture up to steps."""
+        return f"SuperDiff-style {self.rule.upper()} composition"
+
+    def draw(self, request: SampleRequest) -> SampleResult:
+        """Draw from the composition."""
+        fused, n, process, times = request.fused, request.n, request.fused.process, request.steps.times.tolist()
+        support = np.flatnonzero(fused.weights)
+        models = [CountedScore(fused.models[i], f"models[{i}]") for i in support]
+        log_w = np.log(fused.weights[support])
+        log_p, survivors, equal = np.zeros((len(models), n)), Survivors(n), np.full(n, -np.log(n))
+        x = request.start()
+        for j in request.order:
+            t, t_next = times[j : j + 2]
+            dt, f, g = t - t_next, float(process.f(t)), float(process.g(t))
+            scores = np.stack([model(x, t) for model in models]).astype(np.float64)  # (k, n, d)
+            noise = np.sqrt(dt) * request.normal(x.shape)
+            kappa = (
+                softmax(log_p + log_w[:, None])
+                if self.rule == "or"
+                else _equalising(scores, g * g * dt, g * noise, self.largest)
+            )
+            dx = (-f * x + g * g * np.einsum("kn,knd->nd", kappa, scores)) * dt + g * noise
+            squares = np.einsum("knd,knd->kn", scores, scores)
+            drift = f * fused.dim + f * np.einsum("nd,knd->kn", x, scores) - 0.5 * g * g * squares
+            log_p += np.einsum("nd,knd->kn", dx, scores) + drift * dt
+            x = (x + dx).astype(request.dtype, copy=False)
+            keep = survivors.drop(x, t_next)
+            if keep is not None:
+                x, log_p = x[keep], log_p[:, keep]
+            request.observe(j + 1, x, equal[survivors.alive])
+        messages = survivors.report(request.max_lost)
+        name, spent = f"Euler-Maruyama, rule {self.rule!r}", models[0].evaluations
+        diagnostics = Diagnostics(name, len(request.steps), spent, survivors.lost_share, messages=messages)
+        return SampleResult(survivors.restore(x), survivors.log_weights(), self.law, times[-1], diagnostics)
 
 
 def superdiff(
@@ -38,66 +99,10 @@ def superdiff(
     largest: float = 10.0,
     rng: SeedLike = None,
 ) -> SampleResult:
-    """Sample the composition of the active models of a fused score by Euler-Maruyama.
-
-    Parameters
-    ----------
-    fused : FusedScore
-        Models, weights (used by ``"or"``) and process.
-    n : int
-        Number of points.
-    rule : {"or", "and"}
-        See the module.
-    steps : TimeSteps or int
-        Steps, on a log-SNR grid if a number.
-    largest : float
-        Bound on the coefficients of ``"and"``.
-    rng : Generator, SeedSequence, int or None
-        Randomness.
-
-    Raises
-    ------
-    SfbenchError
-        For an unknown rule, or a number of points or bound that is not positive.
-    DivergenceError
-        If trajectories leave every bound.
+    """Sample the composition of the active models of a fused score: :func:`sfbench.sample` with a
+    :class:`SuperposedSampler` of that rule and bound.
     """
-    if rule not in ("or", "and"):
-        raise SfbenchError(f"unknown rule {rule!r}; use 'or' or 'and'")
-    fused = as_fused(fused)
-    check_count(n, fused.dim, 8 * (4 + 2 * len(fused.models)))
-    if not (np.isfinite(largest) and largest > 0):
-        raise SfbenchError(f"largest must be finite and positive, got {largest!r}")
-    process = fused.process
-    if not isinstance(steps, TimeSteps):
-        steps = time_steps(process, steps)
-    generator = as_generator(rng)
-    support = np.flatnonzero(fused.weights)
-    models = [CountedScore(fused.models[i], f"models[{i}]") for i in support]
-    log_w = np.log(fused.weights[support])
-    times = steps.times
-    x = process.prior_std(float(times[0])) * generator.standard_normal((n, fused.dim))
-    log_p = np.zeros((len(models), n))
-    herd = Herd(n)
-    for t, t_next in pairwise(times):
-        dt, f, g = float(t - t_next), float(process.f(t)), float(process.g(t))
-        scores = np.stack([model(x, float(t)) for model in models]).astype(np.float64)  # (k, n, d)
-        noise = np.sqrt(dt) * generator.standard_normal(x.shape)
-        kappa = softmax(log_p + log_w[:, None]) if rule == "or" else _equalising(scores, g * g * dt, g * noise, largest)
-        dx = (-f * x + g * g * np.einsum("kn,knd->nd", kappa, scores)) * dt + g * noise
-        squares = np.einsum("knd,knd->kn", scores, scores)
-        drift = f * fused.dim + f * np.einsum("nd,knd->kn", x, scores) - 0.5 * g * g * squares
-        log_p += np.einsum("nd,knd->kn", dx, scores) + drift * dt
-        x = x + dx
-        keep = herd.cull(x, float(t_next))
-        if keep is not None:
-            x, log_p = x[keep], log_p[:, keep]
-    messages = herd.report(0.0)
-    law = f"SuperDiff-style {rule.upper()} composition"
-    diagnostics = Diagnostics(
-        f"Euler-Maruyama, rule {rule!r}", len(steps), models[0].evaluations, 0.0, messages=messages
-    )
-    return SampleResult(x, np.full(n, -np.log(n)), law, float(times[-1]), diagnostics)
+    return sample(fused, n, SuperposedSampler(rule, largest), steps=steps, rng=rng)
 
 
 def softmax(logs: Float64Array) -> Float64Array:

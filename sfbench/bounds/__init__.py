@@ -12,7 +12,13 @@ if TYPE_CHECKING:
     from ..laws.affine import gaussian_fused_law
     from .bound import Bound, BoundCheck, Guarantee, check
     from .checks import CheckedBound, check_bounds
-    from .girsanov import instance_certificate, prior_mismatch, total_variation_certificate
+    from .girsanov import (
+        certificate,
+        instance_certificate,
+        objective_integral,
+        prior_mismatch,
+        total_variation_certificate,
+    )
     from .rates import ErrorTerms, error_terms, fast_rate, slow_rate
 
 __all__ = [
@@ -21,12 +27,14 @@ __all__ = [
     "CheckedBound",
     "ErrorTerms",
     "Guarantee",
+    "certificate",
     "check",
     "check_bounds",
     "error_terms",
     "fast_rate",
     "gaussian_fused_law",
     "instance_certificate",
+    "objective_integral",
     "prior_mismatch",
     "slow_rate",
     "total_variation_certificate",
@@ -38,7 +46,16 @@ __getattr__, __dir__ = lazy_names(
     {
         **dict.fromkeys(["CheckedBound", "check_bounds"], ".checks"),  # they bring solvers of differential equations
         **dict.fromkeys(["Bound", "BoundCheck", "Guarantee", "check"], ".bound"),
-        **dict.fromkeys(["instance_certificate", "prior_mismatch", "total_variation_certificate"], ".girsanov"),
+        **dict.fromkeys(
+            [
+                "certificate",
+                "instance_certificate",
+                "objective_integral",
+                "prior_mismatch",
+                "total_variation_certificate",
+            ],
+            ".girsanov",
+        ),
         **dict.fromkeys(["ErrorTerms", "error_terms", "fast_rate", "slow_rate"], ".rates"),
         "gaussian_fused_law": "..laws.affine",
     },

@@ -5,10 +5,13 @@
 """
 
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import Literal, final, get_args
+
+import numpy as np
 
 from synthetic import Estimate
 
+from .._validation import as_number
 from ..errors import GramError
 
 Guarantee = Literal["upper", "asymptotic"]
@@ -34,8 +37,12 @@ class Bound:
     assumptions: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        if not self.value >= 0:  # also if it is NaN
+        if not isinstance(self.value, int | float | np.floating) or not self.value >= 0:  # also if it is NaN
             raise GramError(f"a bound must be a number of at least 0, got {self.value!r} ({self.label})")
+        if self.guarantee not in get_args(Guarantee):
+            raise GramError(f"a guarantee is 'upper' or 'asymptotic', got {self.guarantee!r} ({self.label})")
+        object.__setattr__(self, "value", float(self.value))
+        object.__setattr__(self, "assumptions", tuple(self.assumptions))
 
 
 @final
@@ -51,6 +58,10 @@ class BoundCheck:
     holds: bool
     slack: float
 
+    def __repr__(self) -> str:
+        verdict = "holds" if self.holds else "is VIOLATED"
+        return f"{self.observed} <= {self.bound.value:.6g} {verdict} ({self.bound.label}, {self.bound.guarantee})"
+
 
 def check(observed: Estimate | float, bound: Bound, *, z: float = 5.0) -> BoundCheck:
     """Compare an observation with a bound, allowing z standard errors of a Monte Carlo observation.
@@ -62,8 +73,8 @@ def check(observed: Estimate | float, bound: Bound, *, z: float = 5.0) -> BoundC
     """
     if not z >= 0:  # also if it is NaN
         raise GramError(f"z must be at least 0 standard errors, got {z!r}")
-    estimate = observed if isinstance(observed, Estimate) else Estimate(float(observed))
+    estimate = observed if isinstance(observed, Estimate) else Estimate(as_number("observed", observed))
     # Rounding of the observation itself: exact quantities may touch their bound.
     rounding = 1e-12 * max(1.0, abs(bound.value), abs(estimate.value))
     slack = bound.value - (estimate.value - z * estimate.stderr)
-    return BoundCheck(estimate, bound, slack >= -rounding, slack)
+    return BoundCheck(estimate, bound, bool(slack >= -rounding), float(slack))

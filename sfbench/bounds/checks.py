@@ -36,13 +36,11 @@ from ..statistics.affine import are_gaussian
 from ..statistics.gram import Contributions, ScoreGram
 from ..statistics.passes import Estimator, GramSettings, simulated_grams
 from ..statistics.population import noised_pool, population_gram
-from ..times import time_grid
 from .bound import Bound, BoundCheck, check
-from .girsanov import instance_certificate, prior_mismatch, total_variation_certificate
+from .girsanov import certificate, total_variation_certificate
 from .rates import fast_rate, slow_rate
 
 _MOMENT_SAMPLES = 20_000
-_POPULATION_NODES = 32
 _DELTA = 0.05
 _POINTS = 1024  # at which a noised pool is evaluated at a time
 
@@ -109,30 +107,23 @@ def check_bounds(
     moments = independent.contributions
     assert moments is not None
     try:
-        population: ScoreGram | None = population_gram(
-            problem, process=process, grid=time_grid(t_min, final_time, _POPULATION_NODES)
-        )
+        population: ScoreGram | None = population_gram(problem, process=process, grid=result.grid)
     except IntractableError:
         population = None
-    rows = _certificates(problem, result, population, t_min, final_time)
+    rows = _certificates(problem, result, t_min, final_time)
     rows += _statistical(result, population, independent, moments)
     rows.append(_optimiser(result))
     return result, rows
 
 
 # ---------------------------------------------------------------------- the certificate of the run
-def _certificates(
-    problem: SyntheticProblem, result: FusionResult, population: ScoreGram | None, t_min: float, t_max: float
-) -> list[CheckedBound]:
+def _certificates(problem: SyntheticProblem, result: FusionResult, t_min: float, t_max: float) -> list[CheckedBound]:
     names = ("KL(q_delta || P_w)", "TV(q_delta, P_w)")
-    if population is None or population.c is None:
-        reason = "J(w) needs the target's own noised score, not known for this problem"
-        return [CheckedBound(name, None, reason) for name in names]
     core, process = _core_problem(problem), result.process
-    kl_bound = instance_certificate(population.value(result.weights), prior_mismatch(core.target, process, t_max))
     try:
+        kl_bound = certificate(core, result.weights, process=process, t_min=t_min, t_max=t_max)
         observed = _fused_against_target(core, result.weights, process, t_min, t_max)
-    except IntractableError as error:
+    except (IntractableError, GramError) as error:
         return [CheckedBound(name, None, str(error)) for name in names]
     limits = (kl_bound, total_variation_certificate(kl_bound))
     return [

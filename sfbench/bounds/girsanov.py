@@ -3,17 +3,26 @@ r"""Certificates of one run: the KL between target and fused law by Girsanov's t
     KL(q_delta || P_w) <= KL(q_T || prior) + J(w),      TV <= min( sqrt(KL/2), sqrt(1 - exp(-KL)) ),
 
 with J the ``girsanov``-weighted objective on [delta, T], its constant included: for any weights, models and target.
+A certificate needs the whole time integral: a rule of few nodes is short where components are narrow (16 nodes miss
+0.5 % of J at standard deviation 0.02). :func:`certificate` integrates adaptively and adds the error that is left.
 """
 
 import numpy as np
+import scipy  # submodules load on first use
+from numpy.typing import ArrayLike
 
-from synthetic import GaussianMixture, Law, common_subspace
+from synthetic import Estimate, GaussianMixture, Law, SyntheticProblem, common_subspace
 from synthetic.quadrature import cover
 
+from .._validation import as_number, as_weights, as_window
 from ..errors import GramError, GridError
 from ..metrics import kl_divergence
 from ..processes import ForwardProcess
+from ..statistics import population_gram
+from ..times import TimeGrid
 from .bound import Bound
+
+_INTEGRAL_ERROR = 1e-4  # of J, relative: where the adaptive quadrature stops
 
 
 def prior_mismatch(target: Law, process: ForwardProcess, t_max: float) -> Bound:
@@ -29,7 +38,9 @@ def prior_mismatch(target: Law, process: ForwardProcess, t_max: float) -> Bound:
     GridError, GramError
         For a final time that is not positive and finite, or a target beyond the assumptions.
     """
-    if not 0 < t_max < np.inf:
+    if not isinstance(process, ForwardProcess):
+        raise GridError(f"process must be a ForwardProcess such as OrnsteinUhlenbeck(), got {process!r}")
+    if not as_number("t_max", t_max, GridError) > 0:
         raise GridError(f"t_max must be positive and finite, got {t_max!r}")
     alpha, sigma, std = float(process.alpha(t_max)), float(process.sigma(t_max)), process.prior_std(t_max)
     label = f"KL(q_T || prior) at T={t_max:g}"
@@ -76,7 +87,68 @@ def _second_moment(target: Law) -> float:
     return inside + (0.0 if subspace.variance is None else subspace.variance * (target.dim - subspace.rank))
 
 
-def instance_certificate(objective: float, mismatch: Bound) -> Bound:
+def certificate(
+    problem: SyntheticProblem,
+    weights: ArrayLike,
+    *,
+    process: ForwardProcess,
+    t_min: float = 1e-3,
+    t_max: float | None = None,
+) -> Bound:
+    r"""The certificate of a run on a problem with exact statistics: :func:`instance_certificate` with everything in it.
+
+    **Guarantee**: upper, for any weights. **Assumptions**: those of :func:`instance_certificate` and of
+    :func:`prior_mismatch`.
+
+    Parameters
+    ----------
+    problem : SyntheticProblem
+        With population statistics, their constant included (see :func:`sfbench.population_gram`).
+    weights : array_like, shape (k,)
+    process : ForwardProcess
+    t_min, t_max : float
+        Window delta, T; ``t_max`` defaults to the process's horizon.
+
+    Raises
+    ------
+    IntractableError, GramError
+        If the problem's population statistics, their constant, or its prior mismatch are not known.
+    """
+    final = process.horizon if t_max is None else t_max
+    objective = objective_integral(problem, weights, process, t_min, final)
+    return instance_certificate(objective, prior_mismatch(problem.target, process, final))
+
+
+def objective_integral(
+    problem: SyntheticProblem, weights: ArrayLike, process: ForwardProcess, t_min: float, t_max: float
+) -> Estimate:
+    """``J(w)`` on the window by adaptive Gauss-Kronrod quadrature in log t, with a bound of its error as ``stderr``.
+
+    Panels are halved until the error is below 1e-4 of J; about 15 to 200 population statistics of one node.
+
+    Raises
+    ------
+    IntractableError, GramError
+        If the population statistics, or their constant, are not known.
+    """
+    low, high = as_window(t_min, t_max)
+    w = as_weights(weights, problem.k, GramError)
+
+    def integrand(log_t: float) -> float:
+        t = float(np.exp(log_t))
+        node = population_gram(problem, process=process, grid=TimeGrid(np.array([t]), np.array([t])))
+        if node.c is None:
+            raise GramError("J(w) needs its constant c: the target's own noised score is not known for this problem")
+        return node.value(w)
+
+    value, error, report = scipy.integrate.quad_vec(
+        integrand, np.log(low), np.log(high), epsrel=_INTEGRAL_ERROR, epsabs=1e-13, quadrature="gk15", limit=400,
+        full_output=True,
+    )  # fmt: skip
+    return Estimate(float(value), float(error), int(report.neval), "adaptive quadrature, error bounded")
+
+
+def instance_certificate(objective: Estimate | float, mismatch: Bound) -> Bound:
     r"""``KL(q_delta || P_w) <= KL(q_T || prior) + J(w)``: Girsanov's theorem and the data processing inequality.
 
     **Guarantee**: upper, for any weights, score models and target. **Assumptions**: J(w) is the ``girsanov``-weighted
@@ -84,8 +156,9 @@ def instance_certificate(objective: float, mismatch: Bound) -> Bound:
 
     Parameters
     ----------
-    objective : float
-        J(w), with its constant c: ``population.value(weights)`` of :func:`sfbench.population_gram`.
+    objective : Estimate or float
+        J(w), with its constant c. The error of an estimate (:func:`objective_integral`) is added; a bare number must be
+        the whole integral.
     mismatch : Bound
         :func:`prior_mismatch` at T.
 
@@ -94,11 +167,12 @@ def instance_certificate(objective: float, mismatch: Bound) -> Bound:
     GramError
         If J(w) is negative or not finite.
     """
-    if not np.isfinite(objective) or objective < -1e-9:
-        raise GramError(f"J(w) must be a finite non-negative number (with its constant c), got {objective!r}")
-    label = "KL(q_delta || P_w) by Girsanov"
-    value = max(objective, 0.0) + mismatch.value
-    return Bound(value, label, "upper", ("girsanov weighting", "true target score", *mismatch.assumptions))
+    given = objective if isinstance(objective, Estimate) else Estimate(as_number("J(w)", objective, GramError))
+    if given.value < -1e-9:
+        raise GramError(f"J(w) must be a finite non-negative number (with its constant c), got {given.value!r}")
+    value = max(given.value, 0.0) + given.stderr + mismatch.value
+    assumptions = ("girsanov weighting", "true target score", *mismatch.assumptions)
+    return Bound(value, "KL(q_delta || P_w) by Girsanov", "upper", assumptions)
 
 
 def total_variation_certificate(kl: Bound) -> Bound:

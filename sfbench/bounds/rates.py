@@ -10,7 +10,7 @@ from typing import final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._validation import as_count, as_weights
+from .._validation import as_count, as_number, as_weights
 from ..errors import GramError
 from ..statistics.gram import Contributions, ScoreGram, tangent_basis
 from .bound import Bound
@@ -126,6 +126,7 @@ def error_terms(
     GramError
         If c is not known.
     """
+    gap = as_number("gap", gap, GramError)
     if population.c is None:
         raise GramError("error terms need the constant c of the objective: a target whose own score is known")
     best = max(population.value(optimum), 0.0)
@@ -133,6 +134,10 @@ def error_terms(
 
 
 def _check_moments(moments: Contributions) -> None:
+    if not isinstance(moments, Contributions):
+        raise GramError(
+            f"moments must be the contributions of a Gram, score_gram(..., keep=n).contributions; got {moments!r}"
+        )
     rows = len(moments.counts)
     if rows < 2:
         raise GramError(f"moments hold {rows} sample; their spread needs at least 2")

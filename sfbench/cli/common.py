@@ -9,21 +9,7 @@ import typer
 
 from synthetic import SyntheticProblem, make_problem
 
-from ..processes import ForwardProcess, OrnsteinUhlenbeck, VarianceExploding, VariancePreserving
-
-PROCESSES: dict[str, type[ForwardProcess]] = {
-    "ornstein_uhlenbeck": OrnsteinUhlenbeck,
-    "variance_preserving": VariancePreserving,
-    "variance_exploding": VarianceExploding,
-}
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document")]
-
-
-def process_named(name: str) -> ForwardProcess:
-    """The forward process of that name, with its default schedule."""
-    if name not in PROCESSES:
-        raise ValueError(f"unknown process {name!r}; use one of {', '.join(PROCESSES)}")
-    return PROCESSES[name]()
 
 
 def build_problem(name: str, pairs: Sequence[str], seed: int) -> SyntheticProblem:

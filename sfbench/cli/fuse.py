@@ -13,10 +13,8 @@ from .._typing import Float64Array
 from ..errors import GramError
 from ..fusion import fuse
 from ..metrics import kl_divergence, total_variation
-from ..processes import ForwardProcess
-from ..statistics.population import population_gram
-from ..times import time_grid
-from .common import PROCESSES, Json, build_problem, print_table, process_named
+from ..processes import ForwardProcess, known_processes, make_process
+from .common import Json, build_problem, print_table
 
 _LABELS = {
     "tv_barycenter_to_target": "TV(target, barycenter p_w)",
@@ -31,7 +29,7 @@ def fuse_command(
     n: Annotated[int, typer.Option(help="target samples")] = 1024,
     solver: Annotated[str, typer.Option(help="solver backend")] = "auto",
     estimator: Annotated[str, typer.Option(help="antithetic, dsm or stein")] = "antithetic",
-    process: Annotated[str, typer.Option(help=", ".join(PROCESSES))] = "ornstein_uhlenbeck",
+    process: Annotated[str, typer.Option(help=", ".join(known_processes()))] = "ornstein_uhlenbeck",
     t_min: Annotated[float, typer.Option(help="start of the time window")] = 1e-3,
     t_max: Annotated[float | None, typer.Option(help="end of the time window [default: the process's horizon]")] = None,
     param: Annotated[list[str] | None, typer.Option(help="problem parameter as name=value; repeat")] = None,
@@ -39,7 +37,7 @@ def fuse_command(
     as_json: Json = False,
 ) -> None:
     """Fit fusion weights on samples of a named problem and compare them with the truth."""
-    chosen = process_named(process)
+    chosen = make_process(process)
     if n < 1:
         raise ValueError(f"--n must be at least 1, got {n}")
     built = build_problem(problem, param or [], seed)
@@ -83,13 +81,9 @@ def _certificate(
     """The certificate of the run where the problem's population statistics are known; else the reason."""
     final = process.horizon if t_max is None else t_max
     try:
-        population = population_gram(problem, process=process, grid=time_grid(t_min, final, 32))
-        mismatch = bounds.prior_mismatch(problem.target, process, final)
+        certificate = bounds.certificate(problem, weights, process=process, t_min=t_min, t_max=final)
     except (IntractableError, GramError) as error:
         return {"certificate": {"unavailable": str(error)}}
-    if population.c is None:
-        return {"certificate": {"unavailable": "the objective's constant is not known for this target"}}
-    certificate = bounds.instance_certificate(population.value(weights), mismatch)
     tv = bounds.total_variation_certificate(certificate)
     return {"certificate_kl_target_to_fused": certificate.value, "certificate_tv_target_to_fused": tv.value}
 

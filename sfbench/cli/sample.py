@@ -11,18 +11,19 @@ import typer
 from synthetic import Estimate, IntractableError, LogLinearPool
 
 from ..files import prepare_folder, write_atomically
-from ..sampling import CorrectedSampler, SampleResult, TrustWarning, sample
+from ..processes import known_processes, make_process
+from ..sampling import CorrectedSampler, SampleResult, TrustWarning, known_integrators, known_samplers, sample
 from ..scores import FusedScore
-from .common import PROCESSES, Json, build_problem, process_named
+from .common import Json, build_problem
 
 
 def sample_command(
     problem: Annotated[str, typer.Option(help="problem family")] = "paper_mixture_1d",
     weights: Annotated[str | None, typer.Option(help="weights, comma separated [default: equal]")] = None,
-    sampler: Annotated[str, typer.Option(help="fused (law P_w), corrected (barycenter p_w) or ode")] = "corrected",
+    sampler: Annotated[str, typer.Option(help=", ".join([*known_samplers(), *known_integrators()]))] = "corrected",
     n: Annotated[int, typer.Option(help="number of points")] = 10_000,
     steps: Annotated[int | None, typer.Option(help="number of steps [default: the sampler's]")] = None,
-    process: Annotated[str, typer.Option(help=", ".join(PROCESSES))] = "ornstein_uhlenbeck",
+    process: Annotated[str, typer.Option(help=", ".join(known_processes()))] = "ornstein_uhlenbeck",
     param: Annotated[list[str] | None, typer.Option(help="problem parameter as name=value; repeat")] = None,
     seed: Annotated[int, typer.Option(help="seed of problem and noise")] = 0,
     out: Annotated[Path | None, typer.Option(help="write points and log weights to this .npz file")] = None,
@@ -30,7 +31,7 @@ def sample_command(
     as_json: Json = False,
 ) -> None:
     """Sample the fusion of a named problem's auxiliaries and report which law it is and whether to trust it."""
-    noising = process_named(process)
+    noising = make_process(process)
     if out is not None:  # before anything is computed
         if out.suffix != ".npz" or out.is_dir():
             raise ValueError(f"--out takes the name of an .npz file to write, got {str(out)!r}")
@@ -41,7 +42,7 @@ def sample_command(
     fused = FusedScore(built.auxiliaries, chosen, process=noising)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TrustWarning)  # the report carries the same words
-        result = sample(fused, n, drawn_by, steps=steps, progress=not as_json, rng=seed)  # type: ignore[arg-type]
+        result = sample(fused, n, drawn_by, steps=steps, progress=not as_json, rng=seed)
     if out is not None:
         write_atomically(out, lambda f: np.savez(f, x=result.x, log_weights=result.log_weights), binary=True)
     record = _record(result) | {"problem": repr(built), "weights": list(chosen)}

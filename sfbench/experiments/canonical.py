@@ -1,13 +1,17 @@
 """Specs and records as canonical JSON text: what is hashed, stored and compared.
 
 Python writes the shortest decimal that reads back as the same float64, so text and number determine each other and
-equal texts mean equal bits.
+equal texts mean equal bits. Specs inside a spec are stored with the name of their class, a part of the text and so of
+every key: ``module:class``, or an attribute ``cell_name`` of the class, which a file that moves does not change.
 """
 
 import dataclasses
+import functools
 import importlib
 import json
 import math
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +19,34 @@ import numpy as np
 from .errors import StudyError
 
 _CLASS = "__class__"
+_CLASS_IN_TEXT = re.compile(rf'"{_CLASS}":("(?:[^"\\]|\\.)*")')
+_KINDS: dict[str, type[Any]] = {}  # classes of this process by their names
+
+
+def place_of(thing: Any) -> str:
+    """Where a function or class is imported from, ``module:qualname``."""
+    return f"{thing.__module__}:{thing.__qualname__}"
+
+
+def class_name(kind: type[Any]) -> str:
+    """Name of a spec class in keys: its own ``cell_name`` if it has one (a subclass has another), else its place.
+
+    Raises
+    ------
+    StudyError
+        If another class of this process has the name.
+    """
+    name = str(vars(kind).get("cell_name") or place_of(kind))
+    other = _KINDS.setdefault(name, kind)
+    if place_of(other) != place_of(kind):
+        raise StudyError(f"the spec classes {place_of(other)} and {place_of(kind)} share the cell_name {name!r}")
+    return name
+
+
+def places_of_classes(texts: Iterable[str]) -> dict[str, str]:
+    """Places of the classes that encoded specs name, by name."""
+    found = {json.loads(name) for text in texts if _CLASS in text for name in _CLASS_IN_TEXT.findall(text)}
+    return {name: place_of(_KINDS[name]) for name in sorted(found) if name in _KINDS}
 
 
 def encode_spec(spec: Any) -> str:
@@ -36,8 +68,13 @@ def _is_frozen(value: object) -> bool:
 
 
 def _plain_fields(spec: Any) -> dict[str, Any]:
-    kind = type(spec)
-    return {name: _plain_value(getattr(spec, name), kind.__name__, name) for name in kind.__dataclass_fields__}
+    kind: Any = type(spec)
+    return {name: _plain_value(getattr(spec, name), kind.__name__, name) for name in _field_names(kind)}
+
+
+@functools.cache
+def _field_names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
 
 
 def _plain_value(value: Any, kind: str, name: str) -> Any:
@@ -50,44 +87,46 @@ def _plain_value(value: Any, kind: str, name: str) -> Any:
             raise StudyError(f"field {name!r} of {kind} is {value}; specs hold finite numbers only")
         return value
     if _is_frozen(value):
-        return {_CLASS: f"{type(value).__module__}:{type(value).__qualname__}", **_plain_fields(value)}
+        return {_CLASS: class_name(type(value)), **_plain_fields(value)}
     raise StudyError(
         f"field {name!r} of {kind} is a {type(value).__name__}; specs hold None, bool, int, float, str, tuples of them "
         "and frozen dataclasses (convert arrays with tuple(a.tolist()))"
     )
 
 
-def decode_spec(text: str, kind: type[Any]) -> Any:
-    """The spec that :func:`encode_spec` wrote.
+def decode_spec(text: str, kind: type[Any], places: Mapping[str, str] | None = None) -> Any:
+    """The spec that :func:`encode_spec` wrote; ``places`` say where classes lie whose name is not their place.
 
     Raises
     ------
     StudyError
         If its fields are not those of ``kind``.
     """
-    return _build(json.loads(text), kind)
+    return _build(json.loads(text), kind, places or {})
 
 
-def _build(values: dict[str, Any], kind: type[Any]) -> Any:
+def _build(values: dict[str, Any], kind: type[Any], places: Mapping[str, str]) -> Any:
     known = {field.name for field in dataclasses.fields(kind) if field.init}
     if unknown := sorted(set(values) ^ known):
         raise StudyError(
             f"stored specs of {kind.__qualname__} differ from the class in field(s) {', '.join(unknown)}; "
             "run the study's own command again, which writes a new grid"
         )
-    return kind(**{name: _rebuilt(value) for name, value in values.items()})
+    return kind(**{name: _rebuilt(value, places) for name, value in values.items()})
 
 
-def _rebuilt(value: Any) -> Any:
+def _rebuilt(value: Any, places: Mapping[str, str]) -> Any:
     if isinstance(value, list):
-        return tuple(_rebuilt(item) for item in value)
+        return tuple(_rebuilt(item, places) for item in value)
     if isinstance(value, dict):
-        return _build({name: item for name, item in value.items() if name != _CLASS}, load_class(value[_CLASS]))
+        name = value[_CLASS]
+        kind = load_class(places.get(name, name))
+        return _build({field: item for field, item in value.items() if field != _CLASS}, kind, places)
     return value
 
 
 def load_class(name: str) -> type[Any]:
-    """Import a frozen dataclass by its name ``module:class``.
+    """Import a frozen dataclass from its place ``module:class``.
 
     Raises
     ------
@@ -99,7 +138,8 @@ def load_class(name: str) -> type[Any]:
         found = getattr(importlib.import_module(module), qualname)
     except (ImportError, AttributeError, ValueError) as error:
         raise StudyError(
-            f"cannot import the spec class {name!r} here ({error}); run from the folder that holds it"
+            f"cannot import the spec class {name!r} here ({error}); run from the folder that holds it, or run the "
+            "study's own command, which records where it lies now"
         ) from None
     parameters = getattr(found, "__dataclass_params__", None)
     if parameters is None or not parameters.frozen:

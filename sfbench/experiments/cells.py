@@ -1,6 +1,7 @@
 r"""What a study computes: a versioned pure function of frozen specs.
 
-A cell's **key** is the sha256 of the function's name, algorithm version, record schema, dtype and spec. Its
+A cell's **key** is the sha256 of the function's name, algorithm version, record schema, dtype and spec. The name is a
+choice, not an import path (unless none is chosen): files may move, and results stay. Its
 **randomness** (:func:`cell_rng`) is seeded by the spec and nothing else, through ``numpy.random.SeedSequence``. So a
 result depends neither on order, nor on the number of workers, nor on which other cells exist; and since the version is
 no part of the seed, two versions of an algorithm see the same random numbers and can be compared draw by draw.
@@ -10,13 +11,13 @@ import dataclasses
 import hashlib
 import importlib
 import json
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, final
 
 import numpy as np
 
-from .canonical import decode_spec, encode_spec, load_class
+from .canonical import decode_spec, encode_spec, load_class, place_of, places_of_classes
 from .errors import StudyError
 
 RECORD_SCHEMA = 1  # of the engine: how a record becomes text
@@ -63,6 +64,9 @@ class CellFunction(Generic[Spec, Record]):
         The column that numbers independent repetitions.
     alone : bool
         Cells are timed: whatever the settings of a run, they are computed here, one after the other.
+    name : str
+        What keys hold; by default ``place``, so that a file that moves takes its results with it only if a name is
+        given. Two functions must not share one.
     """
 
     function: Callable[..., Any]
@@ -74,7 +78,7 @@ class CellFunction(Generic[Spec, Record]):
     factors: tuple[str, ...] = ()
     replicate: str = "seed"
     alone: bool = False
-    name: str = field(init=False)
+    name: str = ""
 
     def __post_init__(self) -> None:
         module, qualname = self.function.__module__, self.function.__qualname__
@@ -85,19 +89,24 @@ class CellFunction(Generic[Spec, Record]):
                 "so that worker processes and a later resume can import it"
             )
         object.__setattr__(self, "version", str(self.version))
-        object.__setattr__(self, "name", f"{module}:{qualname}")
+        object.__setattr__(self, "name", self.name or self.place)
         object.__setattr__(self, "__doc__", self.function.__doc__)
+
+    @property
+    def place(self) -> str:
+        """Where the function is imported from, ``module:qualname``."""
+        return place_of(self.function)
 
     def __call__(self, spec: Any) -> Any:
         """Compute one cell (or one group, if the function takes groups) directly."""
         return self.function(spec)
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        module, qualname = self.name.split(":")
+        module, qualname = self.place.split(":")
         if getattr(importlib.import_module(module), qualname, None) is self:
-            return load_cell_function, (self.name,)
+            return load_cell_function, (self.place,)
         state = (self.function, self.version, self.dtype, self.schema, self.group)
-        return CellFunction, (*state, self.volatile, self.factors, self.replicate, self.alone)
+        return CellFunction, (*state, self.volatile, self.factors, self.replicate, self.alone, self.name)
 
     def records(self, specs: Sequence[Spec]) -> list[Record]:
         """Records of specs that belong together."""
@@ -123,24 +132,27 @@ def as_cell_function(function: Callable[[Spec], Record]) -> CellFunction[Spec, R
     return function if isinstance(function, CellFunction) else CellFunction(function)
 
 
-def load_cell_function(name: str) -> CellFunction[Any, Any]:
-    """Import a cell function by its name ``module:function``.
+def load_cell_function(place: str) -> CellFunction[Any, Any]:
+    """Import a cell function from its place ``module:function``.
 
     Raises
     ------
     StudyError
-        If the module cannot be imported or holds no :class:`CellFunction` of that name. A store can therefore name
-        only what was declared to be a cell function.
+        If the module cannot be imported or holds no :class:`CellFunction` there. A store can therefore name only what
+        was declared to be a cell function.
     """
-    module, _, qualname = name.partition(":")
+    module, _, qualname = place.partition(":")
     try:
         found = getattr(importlib.import_module(module), qualname)
     except (ImportError, AttributeError, ValueError) as error:
         raise StudyError(
-            f"cannot import the cell function {name!r} here ({error}); run from the folder that holds its module"
+            f"cannot import the cell function {place!r} here ({error}); run from the folder that holds its module, or "
+            "run the study's own command, which records where it lies now"
         ) from None
     if not isinstance(found, CellFunction):
-        raise StudyError(f"{name!r} is not declared a cell function (decorate it with sfbench.experiments.study_cells)")
+        raise StudyError(
+            f"{place!r} is not declared a cell function (decorate it with sfbench.experiments.study_cells)"
+        )
     return found
 
 
@@ -158,7 +170,9 @@ class Study(Generic[Spec, Record]):
     keys : tuple of str
         Their keys.
     spec_class : str
-        Import name of the class of the specs.
+        Place of the class of the specs, which no key depends on.
+    class_places : dict
+        Places of the classes of specs inside specs, by their names.
     """
 
     name: str
@@ -167,6 +181,7 @@ class Study(Generic[Spec, Record]):
     texts: tuple[str, ...] = field(repr=False)
     keys: tuple[str, ...] = field(repr=False)
     spec_class: str
+    class_places: Mapping[str, str]
 
 
 def make_study(name: str, run_cell: Callable[[Spec], Record], specs: Sequence[Spec]) -> Study[Spec, Record]:
@@ -188,34 +203,46 @@ def make_study(name: str, run_cell: Callable[[Spec], Record], specs: Sequence[Sp
     function, kind = as_cell_function(run_cell), kinds.pop()
     unique = {encode_spec(spec): spec for spec in specs}
     keys = tuple(function.key(text) for text in unique)
-    class_name = f"{kind.__module__}:{kind.__qualname__}"
-    return Study(name, function, tuple(unique.values()), tuple(unique), keys, class_name)
+    return Study(name, function, tuple(unique.values()), tuple(unique), keys, place_of(kind), places_of_classes(unique))
 
 
 @final
 class _StoredSpecs(Sequence[Any]):
     """Specs that are read from their texts when they are asked for: only missing cells ever are."""
 
-    def __init__(self, texts: Sequence[str], kind: type[Any]) -> None:
-        self._texts, self._kind = texts, kind
+    def __init__(self, texts: Sequence[str], kind: type[Any], places: Mapping[str, str]) -> None:
+        self._texts, self._kind, self._places = texts, kind, places
 
     def __len__(self) -> int:
         return len(self._texts)
 
     def __getitem__(self, i: Any) -> Any:
-        return decode_spec(self._texts[i], self._kind)
+        return decode_spec(self._texts[i], self._kind, self._places)
 
 
-def stored_study(name: str, function_name: str, class_name: str, texts: Sequence[str]) -> Study[Any, Any]:
+def stored_study(
+    name: str,
+    function_name: str,
+    spec_class: str,
+    texts: Sequence[str],
+    *,
+    function_place: str,
+    class_places: Mapping[str, str],
+) -> Study[Any, Any]:
     """A study rebuilt from what a store holds, by importing its cell function and the class of its specs.
 
     Raises
     ------
     StudyError
-        If they cannot be imported here, or the class has other fields by now.
+        If they cannot be imported here, the function has another name, or the class has other fields by now.
     """
-    function = load_cell_function(function_name)
-    specs = _StoredSpecs(texts, load_class(class_name))
+    function = load_cell_function(function_place)
+    if function.name != function_name:
+        raise StudyError(
+            f"the results of study {name!r} are those of the cell function {function_name!r}, but {function_place} is "
+            f"named {function.name!r} by now; run the study's own command"
+        )
+    specs = _StoredSpecs(texts, load_class(spec_class), class_places)
     specs[0]  # refuses a class that has changed
     keys = tuple(function.key(text) for text in texts)
-    return Study(name, function, specs, tuple(texts), keys, class_name)
+    return Study(name, function, specs, tuple(texts), keys, spec_class, class_places)

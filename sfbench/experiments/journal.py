@@ -26,6 +26,7 @@ from .rows import (
     ENVIRONMENT,
     FAILURE,
     GRID,
+    PLACE,
     RUN,
     STORE_SCHEMA,
     STUDY,
@@ -234,6 +235,14 @@ class Journal:
             stored = self.grid(study.name) if known is not None else {}
             texts, note = merged_grid(study, known, stored, on_conflict, self.path)
             function, described = study.function, describe(study)
+            places = {("cells", function.name): function.place}
+            places |= {("spec", name): place for name, place in study.class_places.items()}
+            recorded = self.places()
+            moved = {key: place for key, place in places.items() if recorded.get(key, key[1]) != place}
+            if moved:
+                connection.execute(PLACE.create.replace("TABLE", "TABLE IF NOT EXISTS", 1))
+                rows = (PLACE.signed((*key, place)) for key, place in moved.items())
+                connection.executemany(PLACE.insert("INSERT OR REPLACE"), rows)
             if known == described and list(texts.items()) == list(stored.items()):
                 return note
             positions = [(study.name, i, key, text) for i, (text, key) in enumerate(texts.items())]
@@ -301,10 +310,20 @@ class Journal:
     def _rows(self, table: Table, where: str = "", values: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         """Checked rows without their checksums."""
         with self._translated():
+            if table is PLACE and not self._has_places():
+                return
             for row in self._connection.execute(table.select(where), values):
                 if not table.is_intact(row):
                     raise self._damaged(f"a row of table {table.name} does not match its hash ({str(row[0])[:16]!r})")
                 yield row[:-1]
+
+    def _has_places(self) -> bool:
+        query = "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = ?"
+        return bool(self._connection.execute(query, (PLACE.name,)).fetchone()[0])
+
+    def places(self) -> dict[tuple[str, str], str]:
+        """Where cell functions (``"cells"``) and classes (``"spec"``) lie whose name is not their place."""
+        return {(kind, name): place for kind, name, place in self._rows(PLACE)}
 
     def studies(self) -> list[StoredStudy]:
         """All studies, by name."""

@@ -79,7 +79,15 @@ def resume(path: Path, settings: RunSettings, names: list[str] | None = None) ->
         journal = open_for_writing(path)
     with journal:
         known = [journal.study(name) for name in names] if names else journal.studies()
-        studies = [stored_study(s.name, s.function, s.spec_class, list(journal.grid(s.name))) for s in known]
+        places = journal.places()
+        classes = {name: place for (kind, name), place in places.items() if kind == "spec"}
+        studies = [
+            stored_study(
+                s.name, s.function, s.spec_class, list(journal.grid(s.name)),
+                function_place=places.get(("cells", s.function), s.function), class_places=classes,
+            )
+            for s in known
+        ]  # fmt: skip
     if not studies:
         raise StoreError(f"{str(path)!r} holds no study; run the study's own command")
     outcomes = []

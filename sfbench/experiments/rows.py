@@ -62,7 +62,10 @@ CELL = Table(
 FAILURE = Table("failure", ("key", "attempt", "run", "finished", "traceback"), ("key", "attempt"))
 ENVIRONMENT = Table("environment", ("id", "text"), ("id",))
 RUN = Table("run", ("id", "text"), ("id",))
-TABLES = (STUDY, GRID, CELL, FAILURE, ENVIRONMENT, RUN)
+PLACE = Table(
+    "place", ("kind", "name", "place"), ("kind", "name")
+)  # of what is named otherwise; older stores have none
+TABLES = (STUDY, GRID, CELL, FAILURE, ENVIRONMENT, RUN, PLACE)
 
 
 @final

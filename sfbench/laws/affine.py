@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from synthetic import GaussianMixture, as_gaussian_mixture
 
 from .._typing import Float64Array
-from .._validation import as_weights, as_window
+from .._validation import as_points, as_weights, as_window
 from ..errors import GramError, GridError, ModelError
 from ..processes import ForwardProcess
 from ..scores import FusedScore
@@ -116,8 +116,11 @@ def gaussian_fused_law(
 
     with ``v_t = alpha_t^2 + sigma_t^2`` and p the prior's variance.
     """
+    if not isinstance(process, ForwardProcess):
+        raise GridError(f"process must be a ForwardProcess such as OrnsteinUhlenbeck(), got {process!r}")
     t_min, t_max = as_window(t_min, t_max)
-    mu = as_weights(weights, len(means), GramError) @ means
+    points = as_points("means", means, error=GramError)
+    mu: Float64Array = as_weights(weights, len(points), GramError) @ points
     a_d, a_T = float(process.alpha(t_min)), float(process.alpha(t_max))
     v_d, v_T = a_d**2 + float(process.sigma(t_min)) ** 2, a_T**2 + float(process.sigma(t_max)) ** 2
     r = v_d * (a_T / a_d) / v_T

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from .from_samples import mode_mass_error, total_variation_floor, total_variation_from_samples
     from .kernel_distances import energy_distance, squared_mmd
     from .kl import kl_divergence
-    from .line import wasserstein_1d
-    from .transport import sliced_wasserstein1, wasserstein, wasserstein1_1d
+    from .line import wasserstein1_1d, wasserstein_1d
+    from .transport import sliced_wasserstein1, wasserstein
     from .tv import total_variation
 
 __all__ = [
@@ -37,9 +37,10 @@ __getattr__, __dir__ = lazy_names(
     {
         **dict.fromkeys(["mode_mass_error", "total_variation_floor", "total_variation_from_samples"], ".from_samples"),
         **dict.fromkeys(["energy_distance", "squared_mmd"], ".kernel_distances"),
-        **dict.fromkeys(["sliced_wasserstein1", "wasserstein", "wasserstein1_1d"], ".transport"),
+        **dict.fromkeys(["sliced_wasserstein1", "wasserstein"], ".transport"),
         "kl_divergence": ".kl",
         "total_variation": ".tv",
+        "wasserstein1_1d": ".line",
         "wasserstein_1d": ".line",
     },
 )

@@ -21,9 +21,11 @@ import scipy  # submodules load on first use
 from synthetic import EffectiveSampleSizeError, Law
 
 from .._typing import Float64Array, FloatArray
+from .._validation import as_count
 from ..errors import ModelError, NotFiniteError
 
 _LARGEST_LOG_Z_ERROR = 0.05
+_MOST_DRAWS = 1 << 26
 
 
 @final
@@ -131,8 +133,4 @@ def _curvature(tanh_p: Float64Array, tanh_q: Float64Array) -> float:
 
 def checked_draws(n: int) -> int:
     """The number of Monte Carlo draws, refused where it leaves no standard error."""
-    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 2:
-        raise ModelError(
-            f"n must be an integer of at least 2 draws for a Monte Carlo estimate with a standard error, got {n!r}"
-        )
-    return n
+    return as_count("n", n, at_least=2, at_most=_MOST_DRAWS, error=ModelError)  # two, or there is no standard error

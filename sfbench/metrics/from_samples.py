@@ -15,9 +15,11 @@ from numpy.typing import ArrayLike
 from synthetic import Estimate, GaussianMixture, as_gaussian_mixture
 
 from .._typing import Float64Array, FloatArray
+from .._validation import as_count, as_real
 from ..errors import NotFiniteError, SfbenchError
 
 _GRID = 4096
+_MOST_BINS = 1 << 20
 _MASS_TOLERANCE = 1e-3
 
 
@@ -99,14 +101,15 @@ def weighted_points(x: ArrayLike, log_weights: ArrayLike | None, name: str = "x"
 
     Points of weight zero (lost trajectories) are left out.
     """
-    points = np.asarray(x, np.float64)
-    points = points[:, None] if points.ndim == 1 else points
-    if points.ndim != 2 or 0 in points.shape:
-        raise SfbenchError(f"{name} must have shape (n, d) with n, d >= 1, got {points.shape}")
+    given = as_real(name, x)
+    given = given[:, None] if given.ndim == 1 else given
+    if given.ndim != 2 or 0 in given.shape:
+        raise SfbenchError(f"{name} must have shape (n, d) with n, d >= 1, got {given.shape}")
+    points: Float64Array = given.astype(np.float64, copy=False)
     if log_weights is None:
         w = np.full(len(points), 1.0 / len(points))
     else:
-        logs = np.asarray(log_weights, np.float64)
+        logs: Float64Array = as_real("log_weights", log_weights).astype(np.float64, copy=False)
         if logs.shape != (len(points),) or np.any(np.isnan(logs)) or not np.isfinite(logs.max()):
             raise SfbenchError(f"log_weights must have shape ({len(points)},), no NaN and a finite maximum")
         kept = logs > -np.inf
@@ -147,8 +150,7 @@ def _total_variation(
     if method not in ("histogram", "kde"):
         raise SfbenchError(f"unknown method {method!r}; use 'histogram' or 'kde'")
     count = max(8, round(effective ** (1.0 / 3.0))) if n_bins is None else n_bins
-    if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 2:
-        raise SfbenchError(f"n_bins must be an integer of at least 2, got {n_bins!r}")
+    count = as_count("n_bins", count, at_least=2, at_most=_MOST_BINS)
     grid, cumulative = _cdf(values, law)
     if method == "histogram":
         edges = np.interp(np.linspace(0.0, 1.0, count + 1)[1:-1], cumulative / cumulative[-1], grid)

@@ -18,6 +18,7 @@ from ..errors import SfbenchError
 from .from_samples import weighted_points
 
 _GROUPS = 10
+_BLOCK = 1 << 18  # a tenth of the numbers in one block of the kernel matrix
 
 
 def squared_mmd(x: ArrayLike, y: ArrayLike, *, bandwidth: float | None = None) -> Estimate:
@@ -26,7 +27,7 @@ def squared_mmd(x: ArrayLike, y: ArrayLike, *, bandwidth: float | None = None) -
     Parameters
     ----------
     x, y : array_like (n, d), (m, d)
-        Unweighted samples of at least 20 points; cost and memory ``(n + m)^2``.
+        Unweighted samples of at least 20 points; cost ``(n + m)^2``, memory that of a block of rows.
     bandwidth : float, optional
         Default: the median distance between x and y.
     """
@@ -59,9 +60,8 @@ def _samples(x: ArrayLike, y: ArrayLike) -> tuple[Float64Array, Float64Array]:
 def _u_statistic(
     a: Float64Array, b: Float64Array, kernel: Callable[[Float64Array, Float64Array], Float64Array], method: str
 ) -> Estimate:
+    within_a, within_b, across = (_block_sums(kernel, p, q) for p, q in ((a, a), (b, b), (a, b)))
     group_a, group_b = np.arange(len(a)) % _GROUPS, np.arange(len(b)) % _GROUPS
-    within_a, within_b = _block_sums(kernel(a, a), group_a, group_a), _block_sums(kernel(b, b), group_b, group_b)
-    across = _block_sums(kernel(a, b), group_a, group_b)
     self_a = np.bincount(group_a, weights=np.diag(kernel(a[:1], a[:1]))[0] * np.ones(len(a)))
     self_b = np.bincount(group_b, weights=np.diag(kernel(b[:1], b[:1]))[0] * np.ones(len(b)))
     size_a, size_b = np.bincount(group_a), np.bincount(group_b)
@@ -79,7 +79,13 @@ def _u_statistic(
     return Estimate(value(everything), float(error), len(a) + len(b), method)
 
 
-def _block_sums(matrix: Float64Array, rows: np.ndarray, columns: np.ndarray) -> Float64Array:
-    """Sums of a matrix over groups of rows and columns, (10, 10)."""
-    left = np.eye(_GROUPS)[rows]
-    return np.asarray(left.T @ matrix @ np.eye(_GROUPS)[columns])
+def _block_sums(
+    kernel: Callable[[Float64Array, Float64Array], Float64Array], p: Float64Array, q: Float64Array
+) -> Float64Array:
+    """Sums of the kernel over groups of rows (every tenth of p) and columns (of q), (10, 10), a block at a time."""
+    columns = np.eye(_GROUPS)[np.arange(len(q)) % _GROUPS]
+    sums, rows = np.zeros((_GROUPS, _GROUPS)), max(_BLOCK // len(q), 1) * _GROUPS  # blocks start at group 0
+    for start in range(0, len(p), rows):
+        block = kernel(p[start : start + rows], q) @ columns
+        sums += np.eye(_GROUPS)[:, np.arange(len(block)) % _GROUPS] @ block
+    return sums

@@ -17,26 +17,17 @@ from scipy.sparse import coo_array
 from scipy.spatial.distance import cdist
 
 from synthetic import Estimate
+from synthetic._memory import refuse_huge
 
 from .._typing import Float64Array, SeedLike
-from .._validation import as_generator
+from .._validation import as_count, as_generator
 from ..errors import SfbenchError
 from .from_samples import weighted_points
+from .line import on_the_line, potential_error
 
 _LARGEST_ASSIGNMENT = 4000
 _LARGEST_PROGRAM = 40_000
-
-
-def wasserstein1_1d(
-    x: ArrayLike, y: ArrayLike, *, x_log_weights: ArrayLike | None = None, y_log_weights: ArrayLike | None = None
-) -> Estimate:
-    """W1 between two (weighted) samples on the line, in the units of x."""
-    a, v = weighted_points(x, x_log_weights)
-    b, w = weighted_points(y, y_log_weights, "y")
-    if a.shape[1] != 1 or b.shape[1] != 1:
-        raise SfbenchError(f"samples must be on the line, got dimensions {a.shape[1]} and {b.shape[1]}")
-    value, fx, fy = _line(a[:, 0], v, b[:, 0], w)
-    return Estimate(value, _potential_error(fx, v, fy, w), len(a) + len(b), "monotone coupling")
+_MOST_DIRECTIONS = 1 << 16
 
 
 def sliced_wasserstein1(
@@ -50,17 +41,16 @@ def sliced_wasserstein1(
 ) -> Estimate:
     """Mean over random directions of W1 between the projected samples (n, d)."""
     a, v, b, w = _pair(x, y, x_log_weights, y_log_weights)
-    if n_directions < 1:
-        raise SfbenchError(f"n_directions must be at least 1, got {n_directions!r}")
+    as_count("n_directions", n_directions, at_most=_MOST_DIRECTIONS)
     directions = as_generator(rng).standard_normal((n_directions, a.shape[1]))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     values, fx, fy = np.empty(n_directions), np.zeros(len(a)), np.zeros(len(b))
     for i, u in enumerate(directions):
-        values[i], px, py = _line(a @ u, v, b @ u, w)
+        values[i], px, py = on_the_line(a @ u, v, b @ u, w)
         fx += px / n_directions
         fy += py / n_directions
     between = float(values.var(ddof=1) / n_directions) if n_directions > 1 and a.shape[1] > 1 else 0.0
-    error = float(np.hypot(np.sqrt(between), _potential_error(fx, v, fy, w)))
+    error = float(np.hypot(np.sqrt(between), potential_error(fx, v, fy, w)))
     return Estimate(float(values.mean()), error, len(a) + len(b), f"sliced, {n_directions} directions")
 
 
@@ -87,6 +77,7 @@ def wasserstein(
     if order not in (1, 2) or (clip is not None and (order != 1 or not clip > 0)):
         raise SfbenchError(f"order must be 1 or 2, and clip a positive number with order 1; got {order!r}, {clip!r}")
     a, v, b, w = _pair(x, y, x_log_weights, y_log_weights)
+    refuse_huge("the matrix of costs (sliced_wasserstein1 needs none)", len(a), len(b), beside=len(a) * len(b))
     cost = cdist(a, b) if order == 1 else cdist(a, b, "sqeuclidean")
     if clip is not None:
         cost = np.minimum(cost, clip)
@@ -112,24 +103,6 @@ def _pair(
     if a.shape[1] != b.shape[1]:
         raise SfbenchError(f"samples must live in one dimension, got {a.shape[1]} and {b.shape[1]}")
     return a, v, b, w
-
-
-def _line(
-    a: Float64Array, v: Float64Array, b: Float64Array, w: Float64Array
-) -> tuple[float, Float64Array, Float64Array]:
-    """W1 on the line and the dual potential at both samples: its slope is ``sign(G - F)``."""
-    points = np.concatenate([a, b])
-    order = np.argsort(points, kind="stable")
-    signed = np.concatenate([v, -w])[order]
-    gap = np.cumsum(signed)[:-1]
-    lengths = np.diff(points[order])
-    potential = np.empty(len(points))
-    potential[order] = np.concatenate([[0.0], np.cumsum(-np.sign(gap) * lengths)])
-    return float(np.abs(gap) @ lengths), potential[: len(a)], potential[len(a) :]
-
-
-def _potential_error(fx: Float64Array, v: Float64Array, fy: Float64Array, w: Float64Array) -> float:
-    return float(np.sqrt(v**2 @ (fx - v @ fx) ** 2 + w**2 @ (fy - w @ fy) ** 2))
 
 
 def _plan(

@@ -8,11 +8,21 @@ and its result names the one it holds.
 from typing import TYPE_CHECKING
 
 from .._lazy import lazy_names
-from .api import sample
+from .api import known_samplers, register_sampler, sample
+from .base import Sampler, SampleRequest
+from .corrected import CorrectedSampler
 from .errors import DivergenceError, DivergenceWarning, TrustWarning
-from .integrators import AdaptiveFlow, EulerMaruyama, Exponential, Heun, Integrator, PredictorCorrector
+from .fused import FlowSampler, FusedSampler
+from .integrators import (
+    AdaptiveFlow,
+    EulerMaruyama,
+    Exponential,
+    Heun,
+    Integrator,
+    PredictorCorrector,
+    known_integrators,
+)
 from .result import Diagnostics, SampleResult
-from .samplers import CorrectedSampler, FlowSampler, FusedSampler, known_integrators
 
 if TYPE_CHECKING:
     from ..fusion.from_paths import PathRatios, ScoreLikelihoodFit, fit_from_scores, path_ratios
@@ -31,12 +41,16 @@ __all__ = [
     "Integrator",
     "PathRatios",
     "PredictorCorrector",
+    "SampleRequest",
     "SampleResult",
+    "Sampler",
     "ScoreLikelihoodFit",
     "TrustWarning",
     "fit_from_scores",
     "known_integrators",
+    "known_samplers",
     "path_ratios",
+    "register_sampler",
     "sample",
 ]
 

@@ -7,7 +7,7 @@ from typing import TypeVar, final
 
 import numpy as np
 
-from .._typing import FloatArray
+from .._typing import Float64Array, FloatArray
 from ..errors import ModelError, NotFiniteError
 from ..scores import ScoreModel
 from .errors import DivergenceError, DivergenceWarning
@@ -38,7 +38,7 @@ class CountedScore:
         """
         s = self.unchecked(x, t)
         if not all_finite(s):
-            self.blame(s, x, t)
+            self.name_the_model(s, x, t)
         return s
 
     def unchecked(self, x: FloatArray, t: float) -> FloatArray:
@@ -51,7 +51,7 @@ class CountedScore:
             raise ModelError(f"{self.name} returned dtype {s.dtype}; a score must be real and floating")
         return s if s.dtype == x.dtype else s.astype(x.dtype)
 
-    def blame(self, s: FloatArray, x: FloatArray, t: float) -> None:
+    def name_the_model(self, s: FloatArray, x: FloatArray, t: float) -> None:
         """Raise NotFiniteError for a score s (n, d) that is not finite, naming the part of the model that made it."""
         name = self.name
         for i, part in enumerate(self.parts):
@@ -73,7 +73,7 @@ def all_finite(values: FloatArray) -> bool:
 
 @final
 @dataclass(eq=False)
-class Herd:
+class Survivors:
     """Trajectories still alive, and the time at which the first was lost."""
 
     n: int
@@ -83,7 +83,7 @@ class Herd:
     def __post_init__(self) -> None:
         self.alive = np.arange(self.n)
 
-    def cull(self, x: FloatArray, t: float) -> np.ndarray | None:
+    def drop(self, x: FloatArray, t: float) -> np.ndarray | None:
         """Rows of x (alive, d) to keep, or None if all are within bounds."""
         extent = float(np.abs(x).max()) if x.size else 0.0
         if extent < _ESCAPED:  # false for NaN too
@@ -125,6 +125,14 @@ class Herd:
             raise DivergenceError(f"{message}; allowed share: {max_lost:.2%}")
         warnings.warn(message, DivergenceWarning, stacklevel=4)
         return (message,)
+
+    def log_weights(self, values: Float64Array | None = None) -> Float64Array:
+        """Normalised log weights (n,) from those of the survivors (equal by default), minus infinity for the lost."""
+        out = np.full(self.n, -np.inf)
+        given = np.zeros(len(self.alive)) if values is None else values
+        top = given.max()
+        out[self.alive] = given - top - np.log(np.exp(given - top).sum())
+        return out
 
 
 def tracked(items: Iterable[Item], *, label: str, total: int, enabled: bool) -> Iterator[Item]:

@@ -21,13 +21,14 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import numpy as np
 import scipy  # submodules load on first use
 
 from .._typing import FloatArray
-from ..errors import GridError
+from .._validation import did_you_mean
+from ..errors import GridError, SfbenchError
 from ..processes import ForwardProcess
 
 Score = Callable[[FloatArray, float], FloatArray]
@@ -347,3 +348,36 @@ def langevin(reverse: ReverseProcess, x: FloatArray, t: float, size: float) -> F
 def _half_log_snr_step(process: ForwardProcess, t: float, t_next: float) -> float:
     ends = process.log_snr(np.array([t, t_next]))
     return 0.5 * float(ends[1] - ends[0])
+
+
+_INTEGRATORS: dict[str, Callable[[], Integrator]] = {
+    "euler_maruyama": EulerMaruyama,
+    "exponential": lambda: Exponential(1),
+    "exponential_2m": lambda: Exponential(2),
+    "stochastic_heun": lambda: Heun(True),
+    "predictor_corrector": PredictorCorrector,
+    "ddim": lambda: Exponential(1, stochastic=False),
+    "dpm_solver_2m": lambda: Exponential(2, stochastic=False),
+    "heun": lambda: Heun(False),
+    "adaptive": AdaptiveFlow,
+}
+_OTHER_NAMES = {"ddpm": "exponential", "ancestral": "exponential"}
+
+
+def known_integrators() -> dict[str, str]:
+    """Names of the integrators and the law that each samples; ``"ddpm"`` and ``"ancestral"`` mean ``"exponential"``."""
+    return {name: build().law for name, build in _INTEGRATORS.items()}
+
+
+def as_integrator(integrator: Any) -> Integrator:
+    """The integrator of that name, or the integrator itself."""
+    if isinstance(integrator, Integrator):
+        return integrator
+    if isinstance(integrator, str):
+        name = _OTHER_NAMES.get(integrator, integrator)
+        if name in _INTEGRATORS:
+            return _INTEGRATORS[name]()
+    raise SfbenchError(
+        f"unknown integrator {integrator!r}{did_you_mean(integrator, _INTEGRATORS)}; use one of "
+        f"{', '.join(_INTEGRATORS)}"
+    )

@@ -18,7 +18,7 @@ from synthetic import Estimate
 from .._typing import Float64Array, FloatArray
 from ..errors import SfbenchError
 from ..scores import FusedScore
-from .guard import Herd
+from .guard import Survivors
 from .resampling import Scheme, normalised
 
 
@@ -128,17 +128,20 @@ class Particles:
                 self._resample(b, slice(*self.bounds[r : r + 2].tolist()), blocks, scheme, rng, memory)
             self.resamplings += poor.any(axis=1)
 
-    def merge_islands(self) -> None:
-        """Forget the islands: the next resampling is one of all particles."""
+    def unite(self, blocks: Blocks, scheme: Scheme, rng: np.random.Generator) -> None:
+        """End with equal weights: weights per block are no weights of points. Forgets the islands."""
         self.bounds, self.started = np.array([0, len(self.x)]), np.array([int(self.started.sum())])
+        for b in range(len(blocks)):
+            self._resample(b, slice(0, len(self.x)), blocks, scheme, rng, [])
+        self.log_weights[:] = 0.0
 
     def note_ess(self) -> None:
         """Add the worst block's effective share to ``ess``."""
         self._note_shares()
 
-    def drop_lost(self, memory: list[FloatArray], herd: Herd, t: float) -> list[FloatArray]:
+    def drop_lost(self, memory: list[FloatArray], survivors: Survivors, t: float) -> list[FloatArray]:
         """Drop diverged particles, which count as weight zero; returns what is left of ``memory``."""
-        keep = herd.cull(self.x, t)
+        keep = survivors.drop(self.x, t)
         if keep is None:
             return memory
         kept_before = np.concatenate([[0], np.cumsum(keep)])

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .._typing import Float64Array
-from ..errors import SfbenchError
+from .._validation import as_choice
 
 Scheme = Callable[[Float64Array, np.random.Generator, int | None], "np.ndarray"]
 
@@ -75,9 +75,7 @@ SCHEMES: dict[str, Scheme] = {
 
 def scheme(name: str) -> Scheme:
     """The resampling scheme of that name."""
-    if name not in SCHEMES:
-        raise SfbenchError(f"unknown resampling scheme {name!r}; use one of {', '.join(SCHEMES)}")
-    return SCHEMES[name]
+    return SCHEMES[as_choice("resampling scheme", name, SCHEMES)]
 
 
 def normalised(log_weights: Float64Array) -> Float64Array:

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._typing import Float64Array, FloatArray
+from .._validation import as_number, as_real
 from ..errors import GridError, ModelError
 from ..processes import ForwardProcess
 from .models import ScoreModel, score_and_divergence
@@ -67,17 +68,17 @@ class AlignedScore:
     ) -> None:
         if not isinstance(model, ScoreModel):
             raise ModelError(f"model is a {type(model).__name__}; a score model needs `dim` and `score(x, t)`")
-        if np.ndim(scale) != 0 or not np.isfinite(scale) or float(scale) <= 0:
+        if not (np.ndim(scale) == 0 and isinstance(scale, int | float | np.number) and 0 < scale < np.inf):
             raise ModelError(f"scale must be one finite positive number for all coordinates, got {scale!r}")
         for name, value in (("process", process), ("own_process", own_process)):
             if not isinstance(value, ForwardProcess | None) or (name == "process" and value is None):
                 raise ModelError(f"{name} must be a ForwardProcess such as OrnsteinUhlenbeck(), got {value!r}")
-        offset = np.asarray(shift, dtype=np.float64)
+        offset = as_real("shift", shift, ModelError)
         if offset.shape not in ((), (model.dim,)) or not np.all(np.isfinite(offset)):
             raise ModelError(f"shift must be a finite number or have shape ({model.dim},), got {shift!r}")
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "scale", float(scale))
-        object.__setattr__(self, "shift", np.broadcast_to(offset, (model.dim,)).copy())
+        object.__setattr__(self, "shift", np.broadcast_to(offset, (model.dim,)).astype(np.float64))
         object.__setattr__(self, "process", process)
         object.__setattr__(self, "own_process", process if own_process is None else own_process)
 
@@ -94,6 +95,8 @@ class AlignedScore:
         GridError
             If the model's process never reaches that signal-to-noise ratio.
         """
+        if not as_number("t", t, GridError) > 0:
+            raise GridError(f"t must be positive, got {t!r}")
         if self.scale == 1.0 and self.own_process == self.process:
             return t
         wanted = float(self.process.log_snr(t)) + 2.0 * math.log(self.scale)
@@ -107,6 +110,8 @@ class AlignedScore:
         return own
 
     def _inward(self, x: FloatArray, t: float) -> tuple[FloatArray, float, float]:
+        if x.ndim != 2 or x.shape[1] != self.dim:
+            raise ModelError(f"x must have shape (n, {self.dim}), got {x.shape}")
         own = self.own_time(t)
         unit = float(self.process.sigma(t)) / float(self.own_process.sigma(own))
         shift = (float(self.process.alpha(t)) * self.shift).astype(x.dtype)

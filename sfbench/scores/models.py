@@ -15,8 +15,9 @@ from numpy.typing import ArrayLike
 from synthetic import DiffusableLaw
 
 from .._typing import Float64Array, FloatArray
+from .._validation import as_number, as_weights
 from ..errors import GridError, ModelError, ProcessMismatchError
-from ..processes import ForwardProcess
+from ..processes import ForwardProcess, check_process
 
 
 @runtime_checkable
@@ -54,7 +55,7 @@ class AnalyticScore:
 
     def marginal(self, t: float) -> DiffusableLaw:
         """The noised law at time t >= 0."""
-        if not np.isreal(t) or not 0.0 <= t < np.inf:
+        if not as_number("t", t, GridError) >= 0.0:
             raise GridError(f"t must be finite and at least 0, got {t!r}")
         return self.law.diffuse(float(self.process.alpha(t)), float(self.process.sigma(t)))
 
@@ -95,17 +96,7 @@ class FusedScore:
         self, models: Sequence["ScoreModel | DiffusableLaw"], weights: ArrayLike, *, process: ForwardProcess
     ) -> None:
         scores = as_score_models(models, process)
-        try:
-            w = np.asarray(weights, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise ModelError(f"weights must be real numbers, got {weights!r}") from None
-        if w.shape != (len(scores),):
-            raise ModelError(f"weights must have shape ({len(scores)},) for {len(scores)} models, got {w.shape}")
-        if not np.all(np.isfinite(w)) or np.any(w < 0) or abs(float(w.sum()) - 1.0) > 1e-8:
-            raise ModelError(
-                f"weights must be non-negative, finite and sum to 1; got {w.tolist()}, of sum {float(w.sum()):.9g} "
-                "(divide weights by their sum)"
-            )
+        w = as_weights(weights, len(scores), ModelError)
         object.__setattr__(self, "models", scores)
         object.__setattr__(self, "weights", w)
         object.__setattr__(self, "process", process)
@@ -141,8 +132,8 @@ class FusedScore:
 
 def as_score_models(models: Sequence[ScoreModel | DiffusableLaw], process: ForwardProcess) -> tuple[ScoreModel, ...]:
     """Turn laws into analytic scores and check that all models live in one dimension and belong to the process."""
-    if not isinstance(process, ForwardProcess):
-        raise ModelError(f"process must be a forward process such as OrnsteinUhlenbeck(), got {process!r}")
+    if not type(process).__module__.startswith("sfbench."):
+        check_process(process)
     if not isinstance(models, Iterable):
         raise ModelError(f"models must be a sequence of score models or laws, got a {type(models).__name__}")
     scores: list[ScoreModel] = []

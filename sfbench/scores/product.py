@@ -10,6 +10,7 @@ from typing import final
 import numpy as np
 
 from .._typing import FloatArray
+from .._validation import as_count
 from ..errors import ModelError
 from .models import ScoreModel, score_and_divergence
 
@@ -23,8 +24,7 @@ class ProductScore:
     copies: int
 
     def __post_init__(self) -> None:
-        if isinstance(self.copies, bool) or not isinstance(self.copies, int | np.integer) or self.copies < 1:
-            raise ModelError(f"copies must be an integer of at least 1, got {self.copies!r}")
+        as_count("copies", self.copies, at_most=1 << 24, error=ModelError)
         if hasattr(self.factor, "diffuse") or not isinstance(self.factor, ScoreModel):
             raise ModelError(
                 f"factor must be a score model such as AnalyticScore(law, process), got a {type(self.factor).__name__}"

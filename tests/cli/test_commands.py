@@ -155,7 +155,7 @@ def test_check_holds_every_bound_of_a_problem(capsys: Capture) -> None:
     assert [entry["guarantee"] for entry in commuting] == ["upper", "upper", "upper", "asymptotic", "upper"]
     assert [entry["asserted"] for entry in commuting] == [True, True, True, False, True]
     assert 0.9 < commuting[0]["ratio"] <= 1.0  # Girsanov is tight here
-    assert "own noised score" in records[1]["bounds"][0]["unavailable"]
+    assert "no population statistics" in records[1]["bounds"][0]["unavailable"]
     code, out, _ = run(capsys, "check", "--problem", "shifted_gaussians", "--n", "200")
     assert code == 0
     assert "not asserted" in out

@@ -25,6 +25,7 @@ from benchmarks.fault_injection import (
     uninterrupted,
     wait_for_cells,
 )
+from benchmarks.faults_cells import run_fault_cell
 from sfbench.experiments import Journal, store_path
 
 CELLS, LEAST_MS = 240, 10.0
@@ -50,7 +51,7 @@ def test_three_writers_on_one_store_lose_and_double_nothing(tmp_path: Path, refe
     assert store_digest(tmp_path) == reference
     assert count_cells(tmp_path) == CELLS
     with Journal(store_path(tmp_path)) as journal:
-        runs = {cell.run for cell in journal.cells_of("benchmarks.faults_cells:run_fault_cell")}
+        runs = {cell.run for cell in journal.cells_of(run_fault_cell.name)}
         assert {run["outcome"] for run in journal.runs()} == {"complete"}
     assert len(runs) >= 2  # they shared the work
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from benchmarks.fault_injection import flip_bits, limit_file_size, small_disk, start, uninterrupted
+from benchmarks.faults_cells import run_fault_cell
 from sfbench.cli import main
 from sfbench.errors import OutputError
 from sfbench.experiments import (
@@ -326,7 +327,7 @@ def _check_and_resume(folder: Path, reference: Path) -> None:
     assert verify(store_path(folder)).rows > 400  # the grid and some cells
     assert {path.name for path in folder.iterdir()} <= {"journal.sqlite", "journal.seal", "study.json"}
     with Journal(store_path(folder)) as journal:
-        before = len(journal.cells_of("benchmarks.faults_cells:run_fault_cell"))
+        before = len(journal.cells_of(run_fault_cell.name))
     assert 0 < before < 400
     assert uninterrupted(folder, 400, 0.0) == uninterrupted(reference, 400, 0.0)
 

@@ -176,7 +176,7 @@ def test_methods_that_do_not_apply_say_so_before_any_work() -> None:
         kl_divergence(p, q, method="closed form")
     with pytest.raises(IntractableError, match="rank at most 2, got 3"):
         kl_divergence(p, q, method="quadrature")
-    with pytest.raises(ModelError, match="n must be an integer of at least 2 draws"):
+    with pytest.raises(ModelError, match="n must be an integer of at least 2"):
         kl_divergence(p, q, n=1)
     with pytest.raises(ModelError, match="p is a NoneType"):
         kl_divergence(None, q)  # type: ignore[arg-type]

@@ -233,5 +233,5 @@ def test_methods_that_do_not_apply_say_so_before_any_work() -> None:
     with pytest.raises(IntractableError, match="rank at most 2, got 3"):
         total_variation(p, q, method="quadrature")
     for n in (1, 0, -5, 2.5, "many", True):
-        with pytest.raises(ModelError, match="n must be an integer of at least 2 draws"):
+        with pytest.raises(ModelError, match="n must be an integer of at least 2"):
             total_variation(p, q, n=n)  # type: ignore[arg-type]

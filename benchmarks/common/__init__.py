@@ -1,0 +1,1 @@
+"""What studies share: running cells, figures, networks, claims."""

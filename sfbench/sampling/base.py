@@ -1,0 +1,89 @@
+"""The interface of samplers: a strategy that turns a request into points and the name of their law.
+
+A sampler of one's own is a subclass of :class:`Sampler`; ``sample(score, n, MySampler())`` takes it as it takes the
+built-in ones, and a name for it comes from :func:`register_sampler` or the entry-point group ``sfbench.samplers``.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from .._typing import Float64Array, FloatArray
+from ..scores import FusedScore
+from ..times import TimeSteps
+from .result import SampleResult
+
+Observer = Callable[[int, float, FloatArray, Float64Array], None]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class SampleRequest:
+    """What :func:`sfbench.sample` was asked for, checked.
+
+    Attributes
+    ----------
+    fused : FusedScore
+        What to sample.
+    n : int
+        Number of points.
+    dtype : dtype
+        Of the points.
+    steps : TimeSteps
+        Times of the steps.
+    max_lost : float
+        Share of diverged trajectories that is tolerated with a warning.
+    callback : Observer or None
+        To be called as ``callback(step, t, x, log_weights)`` after every step.
+    rng : Generator
+        Randomness.
+    order : iterator of int
+        Yields step numbers under a progress bar.
+    """
+
+    fused: FusedScore
+    n: int
+    dtype: np.dtype[Any]
+    steps: TimeSteps
+    max_lost: float
+    callback: Observer | None
+    rng: np.random.Generator
+    order: Iterator[int]
+
+    def start(self) -> FloatArray:
+        """Points (n, d) drawn from the prior at the first time."""
+        spread = self.fused.process.prior_std(float(self.steps.times[0]))
+        return spread * self.normal((self.n, self.fused.dim))
+
+    def normal(self, shape: tuple[int, ...]) -> FloatArray:
+        """Standard normals of the request's dtype."""
+        return self.rng.standard_normal(shape, dtype=self.dtype.type)
+
+    def observe(self, step: int, x: FloatArray, log_weights: Float64Array) -> None:
+        """Show the points after ``step`` steps to the callback, if there is one."""
+        if self.callback is not None:
+            self.callback(step, float(self.steps.times[step]), x, log_weights)
+
+
+class Sampler(ABC):
+    """Interface of samplers."""
+
+    @property
+    @abstractmethod
+    def n_steps(self) -> int:
+        """Steps on a log-SNR grid, if the caller gives none."""
+
+    @property
+    @abstractmethod
+    def law(self) -> str:
+        """The law sampled as steps and (for weighted particles) particles increase."""
+
+    @abstractmethod
+    def draw(self, request: SampleRequest) -> SampleResult:
+        """Draw ``request.n`` points along ``request.steps``.
+
+        Costs ``len(request.steps)`` times the evaluations of a step.
+        """

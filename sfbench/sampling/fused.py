@@ -1,0 +1,93 @@
+"""Unweighted samplers: the reverse SDE and the probability flow of the averaged score."""
+
+from dataclasses import dataclass, field
+from typing import final
+
+import numpy as np
+
+from .._typing import FloatArray
+from ..errors import SfbenchError
+from .base import Sampler, SampleRequest
+from .guard import CountedScore, Survivors
+from .integrators import FLOW_LAW, Exponential, Integrator, ReverseProcess, as_integrator
+from .result import Diagnostics, SampleResult
+
+
+@final
+@dataclass(frozen=True)
+class FusedSampler(Sampler):
+    """Reverse SDE driven by the averaged score: samples the fused law ``P_w``, in general not the KL barycenter.
+
+    Parameters
+    ----------
+    integrator : Integrator or str
+        One of :func:`known_integrators` that is stochastic.
+    n_steps : int
+        Steps on a log-SNR grid, if the caller gives none.
+    """
+
+    integrator: Integrator | str = field(default_factory=lambda: Exponential(2))
+    n_steps: int = 128
+
+    @property
+    def law(self) -> str:
+        """That of the integrator."""
+        return as_integrator(self.integrator).law
+
+    def draw(self, request: SampleRequest) -> SampleResult:
+        """Draw from the fused law."""
+        integrator = as_integrator(self.integrator)
+        if integrator.law == FLOW_LAW:
+            raise SfbenchError(f"FusedSampler cannot use {integrator!r}, which samples the {integrator.law}")
+        return _draw(request, integrator)
+
+
+@final
+@dataclass(frozen=True)
+class FlowSampler(Sampler):
+    """Probability flow driven by the averaged score: deterministic given the start; its law is not quite ``P_w``.
+
+    Parameters
+    ----------
+    integrator : Integrator or str
+        One of :func:`known_integrators` that follows the flow.
+    n_steps : int
+        Steps on a log-SNR grid, if the caller gives none.
+    """
+
+    integrator: Integrator | str = field(default_factory=lambda: Exponential(2, stochastic=False))
+    n_steps: int = 64
+
+    @property
+    def law(self) -> str:
+        """That of the integrator."""
+        return as_integrator(self.integrator).law
+
+    def draw(self, request: SampleRequest) -> SampleResult:
+        """Follow the probability flow."""
+        integrator = as_integrator(self.integrator)
+        if integrator.law != FLOW_LAW:
+            raise SfbenchError(f"FlowSampler cannot use {integrator!r}, which samples the {integrator.law}")
+        return _draw(request, integrator)
+
+
+def _draw(request: SampleRequest, integrator: Integrator) -> SampleResult:
+    fused, n, times = request.fused, request.n, request.steps.times.tolist()
+    score = CountedScore(fused, "the fused score", fused.models)
+    reverse = ReverseProcess(score, fused.process, lambda like: request.normal(like.shape))
+    survivors, equal = Survivors(n), np.full(n, -np.log(n))
+    memory: FloatArray | None = None
+    x = request.start()
+    for j in request.order:
+        before = times[j - 1] if j else None
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is lost, and reported
+            x, memory = integrator.advance(reverse, x, (before, times[j], times[j + 1]), memory)
+        keep = survivors.drop(x, times[j + 1])
+        if keep is not None:
+            x, memory = x[keep], None if memory is None else memory[keep]
+        request.observe(j + 1, x, equal[survivors.alive])
+    messages = survivors.report(request.max_lost)
+    diagnostics = Diagnostics(
+        repr(integrator), len(request.steps), score.evaluations, survivors.lost_share, messages=messages
+    )
+    return SampleResult(survivors.restore(x), survivors.log_weights(), integrator.law, times[-1], diagnostics)
