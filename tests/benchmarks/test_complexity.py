@@ -13,7 +13,7 @@ from benchmarks.study import read_rows
 
 def test_a_cell_depends_on_its_spec_alone_and_its_bounds_hold() -> None:
     specs = [CellSpec("n", "shifted_gaussians", 4, 3, (64, 128), s, 0, "antithetic", ("active_set",)) for s in range(3)]
-    forwards, backwards = [run_cell(spec) for spec in specs], [run_cell(spec) for spec in reversed(specs)]
+    forwards, backwards = run_cell(specs), run_cell(specs[::-1])
     weights = [[row["weights"] for row in record] for record in forwards]
     assert weights == [[row["weights"] for row in record] for record in reversed(backwards)]
     assert weights[0] != weights[1]
