@@ -192,8 +192,8 @@ def make_study(name: str, run_cell: Callable[[Spec], Record], specs: Sequence[Sp
     StudyError
         For no specs, specs of several classes, or a name that is not one line.
     """
-    if not name or "\n" in name:
-        raise StudyError(f"a study needs a name of one line, got {name!r}")
+    if not name.strip() or not name.isprintable():
+        raise StudyError(f"a study needs a name of one line of printable text, got {name!r}")
     if not specs:
         raise StudyError(f"study {name!r} has no cells")
     kinds = {type(spec) for spec in specs}

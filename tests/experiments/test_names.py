@@ -13,8 +13,8 @@ from benchmarks.networks import NetworkRef
 from sfbench.experiments import CellFunction, Journal, RunSettings, StudyError, make_study, run_study, store_path
 from sfbench.experiments.canonical import class_name, decode_spec, encode_spec
 from sfbench.experiments.cells import stored_study
-from sfbench.experiments.compare import digest
-from sfbench.experiments.resume import resume, study_status
+from sfbench.experiments.running.resume import resume, study_status
+from sfbench.experiments.store.compare import digest
 
 QUIET = RunSettings(progress=False)
 RESULTS = Path(__file__).parents[2] / "benchmarks/results"

@@ -1,25 +1,30 @@
 """The store of results: one SQLite file, written one batch a transaction, checked whenever it is opened.
 
 The rollback journal (``journal_mode=DELETE``) is safe for any number of processes in every SQLite; the write-ahead log
-is not before 3.51.3. Writers take turns (:mod:`.seal`), and two that compute the same cell store it once. A store at
-rest is sealed by the hash of the whole file, a working one after most commits; one whose writer died before it could
-is checked by SQLite and row by row.
+is not before 3.51.3. Writers take turns by SQLite's own lock, and two that compute the same cell store it once.
+
+A flipped bit that could change a result is found: SQLite checks its structure whenever a store is opened, every row is
+checked against its sha256 when it is read, and a writer reads them all before it adds the first. Bytes that no row uses
+are not covered.
 """
 
 import json
 import os
 import sqlite3
+import uuid
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, final
 
-from ..errors import OutputError
-from ..files import prepare_folder
-from .cells import Study
-from .errors import DamagedStoreError, StoreError, StudyError
+from ...errors import OutputError
+from ...files import prepare_folder
+from ..cells import Study
+from ..errors import DamagedStoreError, StoreError, StudyError
 from .grids import merged_grid
+from .leftover import belongs_to_another, rollback_journal, set_aside_if_of_another
 from .rows import (
     APPLICATION_ID,
     CELL,
@@ -36,9 +41,18 @@ from .rows import (
     Table,
     describe,
 )
-from .seal import LOCK_TIMEOUT_S, Seal, SealingPolicy
 
-_DAMAGE = ("malformed", "not a database", "corrupt", "decode")
+JOURNAL = "journal.sqlite"
+LOCK_TIMEOUT_S = 120.0
+_DAMAGE = ("malformed", "not a database", "corrupt", "decode", "unsupported", "no such")
+_MOST_KEYS = 500  # of one query; more are looked for in the whole table
+_OPEN: Counter[Path] = Counter()  # stores that this process has open
+
+
+def store_path(folder: str | os.PathLike[str]) -> Path:
+    """The store of a study folder; a path to a SQLite file is taken as it is."""
+    path = Path(folder)
+    return path if path.suffix == ".sqlite" else path / JOURNAL
 
 
 @final
@@ -50,7 +64,8 @@ class Journal:
     path : path
         The SQLite file.
     mode : {"read", "write"}
-        ``write`` makes the file if it is missing; ``read`` changes nothing.
+        ``write`` makes the file if it is missing; ``read`` changes nothing, but for a transaction that a dead writer
+        left half done, which SQLite undoes.
 
     Raises
     ------
@@ -64,105 +79,110 @@ class Journal:
 
     def __init__(self, path: str | os.PathLike[str], mode: str = "read") -> None:
         self.path = Path(path)
-        self.seal = Seal(self.path)
-        self._mode = mode
         if mode == "write":
             prepare_folder(self.path.parent)
-        elif not self.path.is_file():
-            raise StoreError(f"no store at {str(self.path)!r}; give the folder of a study, or run one first")
-        created = mode == "write" and self._create_if_missing()
-        self._check_identity()
-        verdict = "intact" if created else self.seal.judge()
-        if verdict == "broken":
-            raise self._damaged("its bytes do not match its seal")
-        self._connection = self._connect()
-        self._sealing = SealingPolicy(self.seal)
+            if not os.path.lexists(self.path):
+                self._create()
+        if not self.path.is_file():
+            raise StoreError(self._no_store())
+        if not self.path.stat().st_size:
+            raise self._damaged("it is empty")
+        self._real = self.path.resolve()
+        self._connection = self._connect(mode)
+        _OPEN[self._real] += 1
+        try:
+            self._check_identity()
+            self._check_structure()
+            if mode == "write":
+                self.check_rows()
+        except BaseException:
+            self.close()
+            raise
         self._inode = os.stat(self.path).st_ino
-        if verdict == "open":
-            try:
-                self.check_everything()
-            except BaseException:
-                self._connection.close()
-                raise
 
     # ------------------------------------------------------------------ opening and closing
-    def _connect(self) -> sqlite3.Connection:
-        read_only = "?mode=ro" if self._mode == "read" and not self._has_hot_journal() else "?mode=rw"
+    def _no_store(self) -> str:
+        folder = self.path.parent
+        tables = self.path.name == JOURNAL and folder.is_dir() and any(folder.glob("*.jsonl"))
+        why = "; that folder holds tables of results only" if tables else ""
+        return f"no store at {str(self.path)!r}{why}; give the folder of a study, or run one first"
+
+    def _create(self) -> None:
+        """Make the tables in a file beside, and give it the name: no other process ever sees half a store."""
+        fresh = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex[:8]}.tmp")
+        try:
+            with self._translated(), closing(sqlite3.connect(fresh, isolation_level=None)) as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+                connection.execute(f"PRAGMA user_version={STORE_SCHEMA}")
+                for i, table in enumerate(TABLES):
+                    connection.execute(table.create("" if i else f"/* store {uuid.uuid4().hex} */ "))
+                connection.execute("COMMIT")
+            with suppress(FileExistsError):  # another process was first
+                os.link(fresh, self.path)
+        except OSError as error:
+            if isinstance(error, OutputError):
+                raise
+            if not os.path.lexists(self.path):  # a file system without links
+                os.replace(fresh, self.path)
+        finally:
+            for name in (fresh, rollback_journal(fresh)):
+                name.unlink(missing_ok=True)
+
+    def _connect(self, mode: str) -> sqlite3.Connection:
+        options = "?mode=rw" if mode == "write" else "?mode=ro"
+        if rollback_journal(self.path).exists() and not _OPEN[self._real]:
+            if mode == "write":
+                set_aside_if_of_another(self.path)
+            else:  # what a dead writer left must be undone before anyone reads; what is not the store's is ignored
+                options = "?immutable=1" if belongs_to_another(self.path) else "?mode=rw"
         with self._translated():
-            connection = sqlite3.connect(
-                f"{self.path.resolve().as_uri()}{read_only}", uri=True, timeout=LOCK_TIMEOUT_S, isolation_level=None
+            return sqlite3.connect(
+                self._real.as_uri() + options, uri=True, timeout=LOCK_TIMEOUT_S, isolation_level=None
             )
-            if read_only != "?mode=ro":
-                connection.execute("PRAGMA journal_mode=DELETE")
-            return connection
-
-    def _has_hot_journal(self) -> bool:
-        """Whether a writer died in the middle of a transaction, which SQLite must roll back before reading."""
-        return self.path.with_name(self.path.name + "-journal").exists()
-
-    def _create_if_missing(self) -> bool:
-        """Make the tables; true if there was no store."""
-        if self._has_content():
-            return False
-        with self.seal.locked():
-            if self._has_content():
-                return False
-            with self._translated():
-                connection = sqlite3.connect(self.path, isolation_level=None)
-                try:
-                    connection.execute("BEGIN IMMEDIATE")
-                    connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-                    connection.execute(f"PRAGMA user_version={STORE_SCHEMA}")
-                    for table in TABLES:
-                        connection.execute(table.create)
-                    connection.execute("COMMIT")
-                finally:
-                    connection.close()
-        return True
-
-    def _has_content(self) -> bool:
-        return self.path.exists() and self.path.stat().st_size > 0
 
     def _check_identity(self) -> None:
-        """Refuse files that are not stores, before SQLite touches them."""
+        """Refuse files that are not stores, and stores to which something was added that SQLite would run."""
         try:
-            with self.path.open("rb") as f:
-                header = f.read(100)
-        except OSError as error:
-            raise StoreError(f"cannot read {str(self.path)!r}: {error.strerror or error}") from None
-        ours = (
-            len(header) == 100
-            and header.startswith(b"SQLite format 3\0")
-            and int.from_bytes(header[68:72], "big") == APPLICATION_ID
-        )
-        if not ours and self.seal.path.exists():
-            raise self._damaged("its first bytes are not those of a store, yet a seal lies beside it")
+            ours = self._pragma("application_id") == APPLICATION_ID
+        except DamagedStoreError:
+            ours = False
         if not ours:
+            with self.path.open("rb") as f:
+                head = f.read(65536)
+            if b"CREATE TABLE cell (key, function, version" in head:
+                raise self._damaged("its first bytes are not those of a store")
             raise StoreError(f"{str(self.path)!r} is not a study store; nothing was changed; choose another folder")
-        schema = int.from_bytes(header[60:64], "big")
-        if schema != STORE_SCHEMA and self.seal.judge() == "broken":
-            raise self._damaged("its bytes do not match its seal")
-        if schema != STORE_SCHEMA:
+        if (schema := self._pragma("user_version")) != STORE_SCHEMA:
             raise StoreError(
                 f"{str(self.path)!r} has store schema {schema}, this version reads {STORE_SCHEMA}; export it with the "
                 "version that wrote it, or choose another folder"
             )
-
-    def check_everything(self) -> int:
-        """Check what can be checked without a seal, SQLite's own structure and every row's hash; number of rows."""
+        names = {table.name for table in TABLES}
         with self._translated():
-            found = self._connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
-        if found != "ok":
+            found = self._connection.execute("SELECT type, name, tbl_name FROM sqlite_master").fetchall()
+        for kind, name, table in found:
+            if table not in names or kind not in ("table", "index"):
+                raise StoreError(
+                    f"{str(self.path)!r} holds a {kind} {name!r}, which no study makes; nothing was changed"
+                )
+
+    def _pragma(self, name: str) -> Any:
+        with self._translated():
+            return self._connection.execute(f"PRAGMA {name}").fetchone()[0]
+
+    def _check_structure(self) -> None:
+        if (found := self._pragma("integrity_check(1)")) != "ok":
             raise self._damaged(str(found))
+
+    def check_rows(self) -> int:
+        """Check the hash of every row; returns their number."""
         return sum(1 for table in TABLES for _ in self._rows(table))
 
     def close(self) -> None:
-        """Close; a writer seals the store."""
+        """Close the file."""
         self._connection.close()
-        if self._mode == "write":
-            with self.seal.locked() as handle:
-                if self.path.exists() and not self._has_hot_journal():
-                    self.seal.make(handle)
+        _OPEN[self._real] -= 1
 
     def __enter__(self) -> Self:
         return self
@@ -189,7 +209,10 @@ class Journal:
             if any(word in text for word in _DAMAGE):
                 raise self._damaged(text) from None
             if "locked" in text:
-                raise StoreError(f"another process holds {str(self.path)!r}; wait for it, then resume") from None
+                raise StoreError(
+                    f"another process has held {str(self.path)!r} for {LOCK_TIMEOUT_S:g} s; end it or wait for it, "
+                    "then resume"
+                ) from None
             raise OutputError(
                 f"cannot use store {str(self.path)!r}: {text}; results committed earlier are intact; free space or "
                 "permissions, then resume"
@@ -198,23 +221,20 @@ class Journal:
     # ------------------------------------------------------------------ writing
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self.seal.locked() as handle, self._translated():
-            try:
-                moved = os.stat(self.path).st_ino != self._inode
-            except FileNotFoundError:
-                moved = True
-            if moved:
-                raise StoreError(f"store {str(self.path)!r} was replaced while in use; resume to use the new one")
-            self.seal.break_open(handle)
+        with self._translated():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
+                self._require_same_file()
                 yield self._connection
                 self._connection.execute("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
-            self._sealing.after_commit(handle)
+
+    def _require_same_file(self) -> None:
+        if not self.path.exists() or os.stat(self.path).st_ino != self._inode:
+            raise StoreError(f"store {str(self.path)!r} was replaced while in use; resume to use the new one")
 
     def register(self, study: Study[Any, Any], on_conflict: str = "refuse") -> str:
         """Record a study and its grid, or add to what is recorded; returns a note of what changed.
@@ -238,11 +258,10 @@ class Journal:
             places = {("cells", function.name): function.place}
             places |= {("spec", name): place for name, place in study.class_places.items()}
             recorded = self.places()
-            moved = {key: place for key, place in places.items() if recorded.get(key, key[1]) != place}
+            moved = [(*key, place) for key, place in places.items() if recorded.get(key, key[1]) != place]
             if moved:
-                connection.execute(PLACE.create.replace("TABLE", "TABLE IF NOT EXISTS", 1))
-                rows = (PLACE.signed((*key, place)) for key, place in moved.items())
-                connection.executemany(PLACE.insert("INSERT OR REPLACE"), rows)
+                connection.execute(PLACE.create())  # stores made before there were names have none
+                connection.executemany(PLACE.insert("INSERT OR REPLACE"), map(PLACE.signed, moved))
             if known == described and list(texts.items()) == list(stored.items()):
                 return note
             positions = [(study.name, i, key, text) for i, (text, key) in enumerate(texts.items())]
@@ -263,24 +282,21 @@ class Journal:
         run: str,
         finished: str,
         environment: tuple[str, str] | None,
-    ) -> int:
-        """Commit one batch; returns how many results were new. Results that another process stored first are kept."""
+    ) -> None:
+        """Commit one batch. Results that another process stored first are kept."""
         with self._transaction() as connection:
             if environment is not None:
                 connection.execute(ENVIRONMENT.insert("INSERT OR IGNORE"), ENVIRONMENT.signed(environment))
-            before = connection.total_changes
-            rows = (CELL.signed(tuple(getattr(cell, name) for name in CELL.columns)) for cell in results)
-            connection.executemany(CELL.insert("INSERT OR IGNORE"), rows)
-            added = connection.total_changes - before
+            connection.executemany(CELL.insert("INSERT OR IGNORE"), [CELL.signed(cell) for cell in results])
             for key, text in failures:
                 attempt = connection.execute("SELECT COUNT(*) FROM failure WHERE key = ?", (key,)).fetchone()[0] + 1
                 connection.execute(FAILURE.insert(), FAILURE.signed((key, attempt, run, finished, text)))
-        return added
 
-    def write_run(self, run: str, text: str) -> None:
-        """Record or update a run."""
+    def write_run(self, run: dict[str, Any]) -> None:
+        """Record or update a run, plain data with an ``id``."""
         with self._transaction() as connection:
-            connection.execute(RUN.insert("INSERT OR REPLACE"), RUN.signed((run, text)))
+            row = (run["id"], json.dumps(run, sort_keys=True, default=str))
+            connection.execute(RUN.insert("INSERT OR REPLACE"), RUN.signed(row))
 
     def forget_failures(self, keys: Iterable[str]) -> None:
         """Let failed cells be tried again."""
@@ -310,16 +326,23 @@ class Journal:
     def _rows(self, table: Table, where: str = "", values: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         """Checked rows without their checksums."""
         with self._translated():
-            if table is PLACE and not self._has_places():
-                return
+            if (
+                table is PLACE
+                and not self._connection.execute(
+                    "SELECT COUNT(*) FROM sqlite_master WHERE name = ?", (PLACE.name,)
+                ).fetchone()[0]
+            ):
+                return  # of a store made before there were names
             for row in self._connection.execute(table.select(where), values):
                 if not table.is_intact(row):
                     raise self._damaged(f"a row of table {table.name} does not match its hash ({str(row[0])[:16]!r})")
                 yield row[:-1]
 
-    def _has_places(self) -> bool:
-        query = "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = ?"
-        return bool(self._connection.execute(query, (PLACE.name,)).fetchone()[0])
+    def _parsed(self, text: str) -> Any:
+        try:
+            return json.loads(text)
+        except (TypeError, ValueError):
+            raise self._damaged(f"a row that matches its hash does not hold JSON ({str(text)[:40]!r})") from None
 
     def places(self) -> dict[tuple[str, str], str]:
         """Where cell functions (``"cells"``) and classes (``"spec"``) lie whose name is not their place."""
@@ -327,7 +350,12 @@ class Journal:
 
     def studies(self) -> list[StoredStudy]:
         """All studies, by name."""
-        return [_stored_study(row) for row in self._rows(STUDY, "ORDER BY name")]
+        found = []
+        for values in self._rows(STUDY, "ORDER BY name"):
+            row = dict(zip(STUDY.columns[:-1], values, strict=False))  # but for the size of the grid
+            row |= {name: tuple(self._parsed(row[name])) for name in ("volatile", "factors")}
+            found.append(StoredStudy(**row))
+        return found
 
     def find_study(self, name: str) -> StoredStudy | None:
         """One study, or None."""
@@ -346,6 +374,10 @@ class Journal:
             raise StudyError(f"no study {name!r} in {str(self.path)!r}; it holds {names}")
         return found
 
+    def chosen(self, names: Sequence[str] | None) -> list[StoredStudy]:
+        """The studies of these names, by default all."""
+        return [self.study(name) for name in names] if names else self.studies()
+
     def grid(self, study: str) -> dict[str, str]:
         """Keys of a study's cells by their encoded specs, in order."""
         return {row[3]: row[2] for row in self._rows(GRID, "WHERE study = ? ORDER BY position", (study,))}
@@ -354,7 +386,7 @@ class Journal:
         """Those of the keys that have a result."""
         wanted = list(keys)
         with self._translated():
-            if len(wanted) > 500:
+            if len(wanted) > _MOST_KEYS:
                 return set(wanted) & {row[0] for row in self._connection.execute("SELECT key FROM cell")}
             marks = ",".join("?" * len(wanted))
             return {row[0] for row in self._connection.execute(f"SELECT key FROM cell WHERE key IN ({marks})", wanted)}
@@ -362,7 +394,7 @@ class Journal:
     def cells(self, keys: Iterable[str]) -> dict[str, StoredCell]:
         """Results by key."""
         wanted = set(keys)
-        if len(wanted) <= 500:
+        if len(wanted) <= _MOST_KEYS:
             rows = self._rows(CELL, f"WHERE key IN ({','.join('?' * len(wanted))})", tuple(wanted))
         else:
             rows = self._rows(CELL)
@@ -387,23 +419,8 @@ class Journal:
 
     def runs(self) -> list[dict[str, Any]]:
         """Runs, oldest first."""
-        return sorted((json.loads(row[1]) for row in self._rows(RUN)), key=lambda run: str(run.get("started")))
+        return sorted((self._parsed(row[1]) for row in self._rows(RUN)), key=lambda run: str(run.get("started")))
 
     def environments(self) -> dict[str, Any]:
         """Machines and versions that computed the results."""
-        return {row[0]: json.loads(row[1]) for row in self._rows(ENVIRONMENT)}
-
-
-def _stored_study(row: tuple[Any, ...]) -> StoredStudy:
-    volatile, factors = (tuple(json.loads(text)) for text in row[6:8])
-    return StoredStudy(row[0], row[1], row[2], row[3], row[4], row[5], volatile, factors, row[8])
-
-
-def peek(path: Path, keys: Sequence[str]) -> set[str]:
-    """Which of some keys have a result just now; a glance on a connection of its own, from any thread."""
-    marks = ",".join("?" * len(keys))
-    try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=1.0)) as connection:
-            return {row[0] for row in connection.execute(f"SELECT key FROM cell WHERE key IN ({marks})", list(keys))}
-    except sqlite3.Error:  # busy: computing a cell twice is harmless
-        return set()
+        return {row[0]: self._parsed(row[1]) for row in self._rows(ENVIRONMENT)}

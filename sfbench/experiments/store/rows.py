@@ -2,9 +2,9 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
-from .cells import Study
+from ..cells import Study
 
 APPLICATION_ID = 0x5FB0E5EC  # marks a SQLite file as a store of this package
 STORE_SCHEMA = 1
@@ -19,11 +19,10 @@ class Table:
     columns: tuple[str, ...]
     keys: tuple[str, ...]
 
-    @property
-    def create(self) -> str:
-        """SQL that makes the table."""
-        columns = ", ".join(self.columns)
-        return f"CREATE TABLE {self.name} ({columns}, sha256, PRIMARY KEY ({', '.join(self.keys)}))"
+    def create(self, comment: str = "") -> str:
+        """SQL that makes the table if there is none; the comment stays in the first page of the file."""
+        columns, keys = ", ".join(self.columns), ", ".join(self.keys)
+        return f"CREATE TABLE IF NOT EXISTS {self.name} ({comment}{columns}, sha256, PRIMARY KEY ({keys}))"
 
     def insert(self, verb: str = "INSERT") -> str:
         """SQL that adds a row."""
@@ -36,7 +35,8 @@ class Table:
 
     def signed(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
         """A row with its checksum."""
-        return (*values, checksum(self.name, values))
+        plain = (*values,)
+        return (*plain, checksum(self.name, plain))
 
     def is_intact(self, row: tuple[Any, ...]) -> bool:
         """Whether a row read back matches its checksum."""
@@ -48,17 +48,27 @@ def checksum(table: str, values: tuple[Any, ...]) -> str:
     return hashlib.sha256(f"{table}{values!r}".encode("utf-8", errors="surrogatepass")).hexdigest()
 
 
+class StoredCell(NamedTuple):
+    """One result: a row of its table."""
+
+    key: str
+    function: str
+    version: str
+    spec: str
+    record: str
+    seconds: float
+    environment: str
+    run: str
+    finished: str
+
+
 STUDY = Table(
     "study",
     ("name", "function", "version", "schema", "dtype", "spec_class", "volatile", "factors", "replicate", "grid"),
     ("name",),
 )
 GRID = Table("grid", ("study", "position", "key", "spec"), ("study", "position"))
-CELL = Table(
-    "cell",
-    ("key", "function", "version", "spec", "record", "seconds", "environment", "run", "finished"),
-    ("key",),
-)
+CELL = Table("cell", StoredCell._fields, ("key",))
 FAILURE = Table("failure", ("key", "attempt", "run", "finished", "traceback"), ("key", "attempt"))
 ENVIRONMENT = Table("environment", ("id", "text"), ("id",))
 RUN = Table("run", ("id", "text"), ("id",))
@@ -82,22 +92,6 @@ class StoredStudy:
     volatile: tuple[str, ...]
     factors: tuple[str, ...]
     replicate: str
-
-
-@final
-@dataclass(frozen=True)
-class StoredCell:
-    """One result."""
-
-    key: str
-    function: str
-    version: str
-    spec: str
-    record: str
-    seconds: float
-    environment: str
-    run: str
-    finished: str
 
 
 def describe(study: Study[Any, Any]) -> StoredStudy:
