@@ -19,7 +19,8 @@ from .errors import (
 from .inputs import in_study_folder, study_folder
 from .running.runner import run_study
 from .running.settings import Outcome, RunSettings, complete_records
-from .store.journal import Journal, store_path
+from .store.journal import Journal
+from .store.opening import store_path
 from .store.repair import repair, verify
 
 __all__ = [

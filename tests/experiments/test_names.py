@@ -99,7 +99,7 @@ def test_results_survive_a_move_and_resume_finds_the_new_place(tmp_path: Path, m
     run_study(before.study(4), store, QUIET)
     with Journal(store_path(store)) as journal:
         kept = digest(journal)
-        assert journal.places() == {
+        assert journal.about() == {
             ("cells", "tests/sum"): "cells_before_move:run",
             ("spec", "tests/part"): "cells_before_move:Part",
         }
@@ -115,7 +115,7 @@ def test_results_survive_a_move_and_resume_finds_the_new_place(tmp_path: Path, m
     [outcome] = resume(store_path(store), QUIET)
     assert (outcome.cached, outcome.done) == (4, 6)
     with Journal(store_path(store)) as journal:
-        assert journal.places()[("cells", "tests/sum")] == "cells_after_move:run"
+        assert journal.about()[("cells", "tests/sum")] == "cells_after_move:run"
         grid = journal.grid("sums")
         assert kept != digest(journal)
     assert list(grid.values()) == list(import_from(tmp_path, "cells_again").study(6).keys)

@@ -123,15 +123,15 @@ def resume(path: Path, settings: RunSettings, names: list[str] | None = None) ->
     except DamagedStoreError:
         journal = open_for_writing(path)
     with journal:
-        places = journal.places()
-        classes = {name: place for (kind, name), place in places.items() if kind == "spec"}
+        about = journal.about()
+        classes = {name: place for (kind, name), place in about.items() if kind == "spec"}
         studies = [
             stored_study(
                 s.name,
                 s.function,
                 s.spec_class,
                 list(journal.grid(s.name)),
-                function_place=places.get(("cells", s.function), s.function),
+                function_place=about.get(("cells", s.function), s.function),
                 class_places=classes,
             )
             for s in journal.chosen(names)

@@ -26,7 +26,8 @@ from ...progress import Progress, progress
 from ..canonical import decode_record, printable
 from ..cells import Study
 from ..errors import DamagedStoreError, SchedulerError
-from ..store.journal import Journal, store_path
+from ..store.journal import Journal
+from ..store.opening import store_path
 from ..store.repair import repair
 from ..store.rows import StoredCell
 from .manifest import is_alive, new_run, now, write_manifest

@@ -11,48 +11,36 @@ are not covered.
 import json
 import os
 import sqlite3
-import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, final
 
-from ...errors import OutputError
 from ...files import prepare_folder
 from ..cells import Study
 from ..errors import DamagedStoreError, StoreError, StudyError
 from .grids import merged_grid
-from .leftover import belongs_to_another, rollback_journal, set_aside_if_of_another
+from .opening import check_identity, connect, create, damaged, translated
 from .rows import (
-    APPLICATION_ID,
+    ABOUT,
     CELL,
     ENVIRONMENT,
     FAILURE,
     GRID,
-    PLACE,
     RUN,
-    STORE_SCHEMA,
     STUDY,
     TABLES,
     StoredCell,
     StoredStudy,
     Table,
+    about_study,
     describe,
 )
 
-JOURNAL = "journal.sqlite"
-LOCK_TIMEOUT_S = 120.0
-_DAMAGE = ("malformed", "not a database", "corrupt", "decode", "unsupported", "no such")
 _MOST_KEYS = 500  # of one query; more are looked for in the whole table
 _OPEN: Counter[Path] = Counter()  # stores that this process has open
-
-
-def store_path(folder: str | os.PathLike[str]) -> Path:
-    """The store of a study folder; a path to a SQLite file is taken as it is."""
-    path = Path(folder)
-    return path if path.suffix == ".sqlite" else path / JOURNAL
 
 
 @final
@@ -82,98 +70,18 @@ class Journal:
         if mode == "write":
             prepare_folder(self.path.parent)
             if not os.path.lexists(self.path):
-                self._create()
-        if not self.path.is_file():
-            raise StoreError(self._no_store())
-        if not self.path.stat().st_size:
-            raise self._damaged("it is empty")
+                create(self.path)
         self._real = self.path.resolve()
-        self._connection = self._connect(mode)
+        self._connection = connect(self.path, mode, is_open_here=_OPEN[self._real] > 0)
         _OPEN[self._real] += 1
         try:
-            self._check_identity()
-            self._check_structure()
+            self._tables = check_identity(self.path, self._connection)
             if mode == "write":
                 self.check_rows()
         except BaseException:
             self.close()
             raise
         self._inode = os.stat(self.path).st_ino
-
-    # ------------------------------------------------------------------ opening and closing
-    def _no_store(self) -> str:
-        folder = self.path.parent
-        tables = self.path.name == JOURNAL and folder.is_dir() and any(folder.glob("*.jsonl"))
-        why = "; that folder holds tables of results only" if tables else ""
-        return f"no store at {str(self.path)!r}{why}; give the folder of a study, or run one first"
-
-    def _create(self) -> None:
-        """Make the tables in a file beside, and give it the name: no other process ever sees half a store."""
-        fresh = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex[:8]}.tmp")
-        try:
-            with self._translated(), closing(sqlite3.connect(fresh, isolation_level=None)) as connection:
-                connection.execute("BEGIN IMMEDIATE")
-                connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-                connection.execute(f"PRAGMA user_version={STORE_SCHEMA}")
-                for i, table in enumerate(TABLES):
-                    connection.execute(table.create("" if i else f"/* store {uuid.uuid4().hex} */ "))
-                connection.execute("COMMIT")
-            with suppress(FileExistsError):  # another process was first
-                os.link(fresh, self.path)
-        except OSError as error:
-            if isinstance(error, OutputError):
-                raise
-            if not os.path.lexists(self.path):  # a file system without links
-                os.replace(fresh, self.path)
-        finally:
-            for name in (fresh, rollback_journal(fresh)):
-                name.unlink(missing_ok=True)
-
-    def _connect(self, mode: str) -> sqlite3.Connection:
-        options = "?mode=rw" if mode == "write" else "?mode=ro"
-        if rollback_journal(self.path).exists() and not _OPEN[self._real]:
-            if mode == "write":
-                set_aside_if_of_another(self.path)
-            else:  # what a dead writer left must be undone before anyone reads; what is not the store's is ignored
-                options = "?immutable=1" if belongs_to_another(self.path) else "?mode=rw"
-        with self._translated():
-            return sqlite3.connect(
-                self._real.as_uri() + options, uri=True, timeout=LOCK_TIMEOUT_S, isolation_level=None
-            )
-
-    def _check_identity(self) -> None:
-        """Refuse files that are not stores, and stores to which something was added that SQLite would run."""
-        try:
-            ours = self._pragma("application_id") == APPLICATION_ID
-        except DamagedStoreError:
-            ours = False
-        if not ours:
-            with self.path.open("rb") as f:
-                head = f.read(65536)
-            if b"CREATE TABLE cell (key, function, version" in head:
-                raise self._damaged("its first bytes are not those of a store")
-            raise StoreError(f"{str(self.path)!r} is not a study store; nothing was changed; choose another folder")
-        if (schema := self._pragma("user_version")) != STORE_SCHEMA:
-            raise StoreError(
-                f"{str(self.path)!r} has store schema {schema}, this version reads {STORE_SCHEMA}; export it with the "
-                "version that wrote it, or choose another folder"
-            )
-        names = {table.name for table in TABLES}
-        with self._translated():
-            found = self._connection.execute("SELECT type, name, tbl_name FROM sqlite_master").fetchall()
-        for kind, name, table in found:
-            if table not in names or kind not in ("table", "index"):
-                raise StoreError(
-                    f"{str(self.path)!r} holds a {kind} {name!r}, which no study makes; nothing was changed"
-                )
-
-    def _pragma(self, name: str) -> Any:
-        with self._translated():
-            return self._connection.execute(f"PRAGMA {name}").fetchone()[0]
-
-    def _check_structure(self) -> None:
-        if (found := self._pragma("integrity_check(1)")) != "ok":
-            raise self._damaged(str(found))
 
     def check_rows(self) -> int:
         """Check the hash of every row; returns their number."""
@@ -192,36 +100,13 @@ class Journal:
     ) -> None:
         self.close()
 
-    # ------------------------------------------------------------------ errors
     def _damaged(self, reason: str) -> DamagedStoreError:
-        return DamagedStoreError(
-            f"store {str(self.path)!r} is damaged: {reason}; run: sfbench study verify --repair {self.path.parent} "
-            "(keeps the file aside, saves every intact result), then resume"
-        )
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """Turn SQLite's errors into ours."""
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            text = str(error)
-            if any(word in text for word in _DAMAGE):
-                raise self._damaged(text) from None
-            if "locked" in text:
-                raise StoreError(
-                    f"another process has held {str(self.path)!r} for {LOCK_TIMEOUT_S:g} s; end it or wait for it, "
-                    "then resume"
-                ) from None
-            raise OutputError(
-                f"cannot use store {str(self.path)!r}: {text}; results committed earlier are intact; free space or "
-                "permissions, then resume"
-            ) from None
+        return damaged(self.path, reason)
 
     # ------------------------------------------------------------------ writing
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._translated():
+        with translated(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 self._require_same_file()
@@ -255,13 +140,11 @@ class Journal:
             stored = self.grid(study.name) if known is not None else {}
             texts, note = merged_grid(study, known, stored, on_conflict, self.path)
             function, described = study.function, describe(study)
-            places = {("cells", function.name): function.place}
-            places |= {("spec", name): place for name, place in study.class_places.items()}
-            recorded = self.places()
-            moved = [(*key, place) for key, place in places.items() if recorded.get(key, key[1]) != place]
-            if moved:
-                connection.execute(PLACE.create())  # stores made before there were names have none
-                connection.executemany(PLACE.insert("INSERT OR REPLACE"), map(PLACE.signed, moved))
+            about, recorded = about_study(study), self.about()
+            if changed := [(*key, value) for key, value in about.items() if recorded.get(key, key[1]) != value]:
+                connection.execute(ABOUT.create())
+                connection.executemany(ABOUT.insert("INSERT OR REPLACE"), map(ABOUT.signed, changed))
+                self._tables.add(ABOUT.name)
             if known == described and list(texts.items()) == list(stored.items()):
                 return note
             positions = [(study.name, i, key, text) for i, (text, key) in enumerate(texts.items())]
@@ -325,14 +208,9 @@ class Journal:
     # ------------------------------------------------------------------ reading
     def _rows(self, table: Table, where: str = "", values: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         """Checked rows without their checksums."""
-        with self._translated():
-            if (
-                table is PLACE
-                and not self._connection.execute(
-                    "SELECT COUNT(*) FROM sqlite_master WHERE name = ?", (PLACE.name,)
-                ).fetchone()[0]
-            ):
-                return  # of a store made before there were names
+        with translated(self.path):
+            if table.name not in self._tables:  # of a store that is older than the table
+                return
             for row in self._connection.execute(table.select(where), values):
                 if not table.is_intact(row):
                     raise self._damaged(f"a row of table {table.name} does not match its hash ({str(row[0])[:16]!r})")
@@ -344,9 +222,9 @@ class Journal:
         except (TypeError, ValueError):
             raise self._damaged(f"a row that matches its hash does not hold JSON ({str(text)[:40]!r})") from None
 
-    def places(self) -> dict[tuple[str, str], str]:
-        """Where cell functions (``"cells"``) and classes (``"spec"``) lie whose name is not their place."""
-        return {(kind, name): place for kind, name, place in self._rows(PLACE)}
+    def about(self) -> dict[tuple[str, str], str]:
+        """What is known of names that is no part of a key; see :func:`~.rows.about_study`."""
+        return {(kind, name): value for kind, name, value in self._rows(ABOUT)}
 
     def studies(self) -> list[StoredStudy]:
         """All studies, by name."""
@@ -385,7 +263,7 @@ class Journal:
     def done(self, keys: Iterable[str]) -> set[str]:
         """Those of the keys that have a result."""
         wanted = list(keys)
-        with self._translated():
+        with translated(self.path):
             if len(wanted) > _MOST_KEYS:
                 return set(wanted) & {row[0] for row in self._connection.execute("SELECT key FROM cell")}
             marks = ",".join("?" * len(wanted))
@@ -406,7 +284,7 @@ class Journal:
 
     def versions(self, function: str) -> dict[str, int]:
         """Number of results by algorithm version."""
-        with self._translated():
+        with translated(self.path):
             query = "SELECT version, COUNT(*) FROM cell WHERE function = ? GROUP BY version ORDER BY version"
             return dict(self._connection.execute(query, (function,)).fetchall())
 

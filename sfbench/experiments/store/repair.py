@@ -12,8 +12,9 @@ from typing import Any, final
 from ...files import file_lock
 from ..canonical import decode_record
 from ..errors import DamagedStoreError, StoreError
-from .journal import LOCK_TIMEOUT_S, Journal
+from .journal import Journal
 from .leftover import rollback_journal, set_aside_if_of_another
+from .opening import LOCK_TIMEOUT_S
 from .rows import TABLES, Table
 
 

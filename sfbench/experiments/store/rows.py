@@ -1,6 +1,7 @@
 """The tables of a store, the checksum of each of their rows, and what rows mean."""
 
 import hashlib
+import json
 from dataclasses import dataclass
 from typing import Any, NamedTuple, final
 
@@ -72,10 +73,8 @@ CELL = Table("cell", StoredCell._fields, ("key",))
 FAILURE = Table("failure", ("key", "attempt", "run", "finished", "traceback"), ("key", "attempt"))
 ENVIRONMENT = Table("environment", ("id", "text"), ("id",))
 RUN = Table("run", ("id", "text"), ("id",))
-PLACE = Table(
-    "place", ("kind", "name", "place"), ("kind", "name")
-)  # of what is named otherwise; older stores have none
-TABLES = (STUDY, GRID, CELL, FAILURE, ENVIRONMENT, RUN, PLACE)
+ABOUT = Table("about", ("kind", "name", "value"), ("kind", "name"))  # stores made before there were names have none
+TABLES = (STUDY, GRID, CELL, FAILURE, ENVIRONMENT, RUN, ABOUT)
 
 
 @final
@@ -101,3 +100,14 @@ def describe(study: Study[Any, Any]) -> StoredStudy:
         *(study.name, function.name, function.version, function.schema, function.dtype, study.spec_class),
         *(tuple(function.volatile), tuple(function.factors), function.replicate),
     )
+
+
+def about_study(study: Study[Any, Any]) -> dict[tuple[str, str], str]:
+    """Places of its function (``"cells"``) and classes (``"spec"``) by name; what its report says (``"report"``)."""
+    function = study.function
+    found = {("cells", function.name): function.place}
+    found |= {("spec", name): place for name, place in study.class_places.items()}
+    words = {"bounds": dict(function.bounds), "labels": dict(function.labels)}
+    if any(words.values()):
+        found["report", study.name] = json.dumps(words, sort_keys=True)
+    return found
