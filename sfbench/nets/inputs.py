@@ -37,6 +37,8 @@ def as_tensor(x: Any, dim: int, device: torch.device) -> Tensor:
 
 def as_times(t: Any, n: int) -> Times:
     """One time as a float, or times (n,) in float64 on the CPU."""
+    if isinstance(t, float) and 0.0 <= t < np.inf:
+        return float(t)
     if isinstance(t, Tensor):
         t = t.detach().cpu().numpy() if t.dtype != torch.bfloat16 else t.detach().float().cpu().numpy()
     values = as_real("t", t, GridError)

@@ -141,6 +141,7 @@ class Wiring:
 
 
 def as_wiring(
+    module: nn.Module,
     process: ForwardProcess,
     parameterisation: object,
     *,
@@ -148,12 +149,12 @@ def as_wiring(
     time: object = None,
     condition_name: str | None = None,
 ) -> Wiring:
-    """Checked fields; times default to ``c_noise`` for EDM, else to t."""
+    """Checked fields; times default to ``c_noise`` for EDM, else to t, as for all networks with ``host_times``."""
     if not isinstance(process, ForwardProcess):
         raise ModelError(f"process must be a forward process such as OrnsteinUhlenbeck(), got {process!r}")
     what = as_parameterisation(parameterisation)
     if time is None:
-        time = "c_noise" if isinstance(what, EDM) else "t"
+        time = "c_noise" if isinstance(what, EDM) and not getattr(module, "host_times", False) else "t"
     if not callable(time) and time not in get_args(TimeName):
         raise ModelError(
             f"unknown time {time!r}{did_you_mean(time, get_args(TimeName))}; use one of "
@@ -163,6 +164,8 @@ def as_wiring(
         raise ModelError(
             f"time='timestep' needs a process with numbered steps, such as processes.from_betas(betas), not {process!r}"
         )
+    if condition_name is None:
+        condition_name = getattr(module, "condition_name", None)
     if condition_name is not None and not (isinstance(condition_name, str) and condition_name.isidentifier()):
         raise ModelError(f"condition_name must be the name of an argument of the module, got {condition_name!r}")
     return Wiring(process, what, shape, time, condition_name)  # type: ignore[arg-type]  # just checked
