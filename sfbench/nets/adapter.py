@@ -22,7 +22,7 @@ from ..errors import ModelError, NotFiniteError
 from ..processes import ForwardProcess
 from .inputs import as_condition, as_range, as_shape, as_tensor, as_times
 from .parameterisation import Parameterisation
-from .wiring import TimeArgument, Times, Wiring, as_device, as_wiring, device_of, dtype_of, is_out_of_memory
+from .wiring import TimeArgument, Times, Wiring, as_device, as_process, as_wiring, device_of, dtype_of, is_out_of_memory
 
 _LARGEST_PRODUCT = 1 << 22  # numbers in a batch of directions
 Points = TypeVar("Points", FloatArray, Tensor)
@@ -117,7 +117,7 @@ class NetworkScore:
         own = getattr(module, "dim", dim)
         if own != dim:
             raise ModelError(f"the network was built for dimension {own}, not {dim}")
-        trained = getattr(module, "process", process)
+        trained = getattr(module, "process", as_process(process))
         if trained != process:
             raise ModelError(f"the network was built for {trained!r}, not {process!r}")
         if parameterisation is None:
