@@ -165,11 +165,14 @@ def first_certified(
 
 def _on_its_face(judged: Judged, objective: SimplexObjective, harmless: float) -> Judged:
     """Zero what an interior-point method leaves on unused auxiliaries, if the gap falls or stays `harmless`."""
-    w, slack = judged.weights, judged.slack
-    left_over = (w > 0.0) & (w < _LEFT_OVER) & (w < 1e-3 / objective.scale * slack)
-    if not left_over.any():
+    share = 1e-3 / objective.scale
+    weights, slack = judged.weights.tolist(), judged.slack.tolist()
+    cleaned_weights = [
+        0.0 if 0.0 < w < _LEFT_OVER and w < share * s else w for w, s in zip(weights, slack, strict=True)
+    ]
+    if cleaned_weights == weights:
         return judged
-    cleaned = judge(judged.solver, Candidate(np.where(left_over, 0.0, w), 0), objective)
+    cleaned = judge(judged.solver, Candidate(np.array(cleaned_weights), 0), objective)
     if cleaned.gap > max(judged.gap, harmless):
         return judged
     return cleaned._replace(candidate=judged.candidate, trail=judged.trail)

@@ -96,6 +96,13 @@ def options(draw: st.DrawFn, k: int) -> dict[str, Any]:
     return {name: draw(strategy) for name, strategy in table.items() if draw(some) == 0}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def libraries_are_imported() -> None:
+    """The first call of a library imports it, which may take longer than a hang."""
+    for name in available_solvers():
+        solvers.solve(SimplexQP(np.eye(3), [0.0, 0.1, 0.2]), name, max_iter=2)
+
+
 def outcome(call: Callable[[], Any], *given: Any) -> Any:
     """The answer of `call`, or None where it was refused with a reason; arrays in `given` keep their bits."""
     arrays = [a for a in given if type(a) is np.ndarray]
