@@ -121,9 +121,9 @@ def outcome(call: Callable[[], Any], *given: Any) -> Any:
 
 
 ARGUMENTS = (
-    "P ", "P[", "q ", "q[", "r ", "r[", "tol", "max_iter", "time_limit", "start", "rng", "solver", "problem", "strength",
-    "reference", "regulariser", "smoothing", "v ", "v[", "log_densities", "log_weights", "mean_log_densities", "option",
-    "name", "constraints", "failed", "returned", "index",
+    "P ", "P[", "q ", "q[", "r ", "r[", "tol", "max_iter", "time_limit", "start", "rng", "solver", "problem",
+    "strength", "reference", "regulariser", "smoothing", "v ", "v[", "log_densities", "log_weights",
+    "mean_log_densities", "option", "name", "constraints", "failed", "returned", "index",
 )  # fmt: skip
 
 

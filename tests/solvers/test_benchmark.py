@@ -14,6 +14,7 @@ from synthetic import make_problem
 OPTIONS = ["--quick", "--k", "2", "--k", "8", "--solver", "active_set", "--solver", "piqp"]
 
 
+@pytest.mark.slow
 def test_benchmark_writes_records_and_figures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
