@@ -205,10 +205,13 @@ def _order(objective: SimplexObjective, tol: float, warm: bool) -> tuple[str, ..
             return ("newton", "exponentiated_gradient", "projected_gradient", "frank_wolfe")
         return ("projected_gradient", "exponentiated_gradient", "frank_wolfe")
     # For k = 2 the own solver is a closed form, above 40 it is the fastest, and from a starting point it takes a round
-    # or two; between, compiled code wins. On singular P the libraries stop at a gap of 1e-12 to 1e-10 of the scale.
+    # or two; between, DAQP is, and where it is missing the own one again unless P is singular along the simplex. There
+    # the libraries stop at a gap of 1e-12 to 1e-10 of the scale, before polishing.
     exact_wanted = tol < (1e-13 if objective.definite else 1e-9)
     if warm or exact_wanted or not 3 <= objective.dim <= LARGEST_FOR_DAQP:
         return _installed("active_set", "piqp", "cvxpy")
+    if objective.definite:
+        return _installed("daqp", "active_set", "piqp", "cvxpy")
     return _installed("daqp", "piqp", "active_set", "cvxpy")
 
 
