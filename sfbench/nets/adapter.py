@@ -22,7 +22,7 @@ from ..errors import ModelError, NotFiniteError
 from ..processes import ForwardProcess
 from .inputs import as_condition, as_range, as_shape, as_tensor, as_times
 from .parameterisation import Parameterisation
-from .wiring import TimeArgument, Times, Wiring, as_device, as_wiring, device_of, dtype_of, is_out_of_memory
+from .wiring import TimeArgument, Times, Wiring, as_device, as_process, as_wiring, device_of, dtype_of, is_out_of_memory
 
 _LARGEST_PRODUCT = 1 << 22  # numbers in a batch of directions
 Points = TypeVar("Points", FloatArray, Tensor)
@@ -70,7 +70,8 @@ class NetworkScore:
     t_range : (float, float), optional
         Times for which the network was trained; by default the module's own ``t_range``, if it has one.
     condition_name : str, optional
-        Name of the argument by which the module takes a condition, such as "class_labels".
+        Name of the argument by which the module takes a condition, such as "class_labels"; networks of this package
+        say it themselves.
     condition : int or array, optional
         One label or embedding for all points, where :meth:`score` is given none.
 
@@ -116,7 +117,7 @@ class NetworkScore:
         own = getattr(module, "dim", dim)
         if own != dim:
             raise ModelError(f"the network was built for dimension {own}, not {dim}")
-        trained = getattr(module, "process", process)
+        trained = getattr(module, "process", as_process(process))
         if trained != process:
             raise ModelError(f"the network was built for {trained!r}, not {process!r}")
         if parameterisation is None:
@@ -128,13 +129,14 @@ class NetworkScore:
                 "silence"
             )
         wiring = as_wiring(
+            module,
             process,
             parameterisation,
             shape=None if shape is None else as_shape(shape),
             time=time,
             condition_name=condition_name,
         )
-        if condition is not None and condition_name is None:
+        if condition is not None and wiring.condition_name is None:
             raise ModelError("condition= needs condition_name=, the argument by which the module takes it")
         device_of(module)
         for name, value in (
@@ -146,7 +148,7 @@ class NetworkScore:
             ("shape", wiring.shape),
             ("time", wiring.time),
             ("t_range", as_range(getattr(module, "t_range", None) if t_range is None else t_range)),
-            ("condition_name", condition_name),
+            ("condition_name", wiring.condition_name),
             ("condition", condition),
             ("_memory", _Memory()),
         ):

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.complexity import main
-from benchmarks.complexity_cells import CellSpec, run_cell
-from benchmarks.complexity_claims import Claim
-from benchmarks.study import read_rows
+from benchmarks.common.claims import read_claims, within
+from benchmarks.common.study import read_rows
+from benchmarks.complexity.__main__ import main
+from benchmarks.complexity.cells import CellSpec, run_cell
 
 
 def test_a_cell_depends_on_its_spec_alone_and_its_bounds_hold() -> None:
     specs = [CellSpec("n", "shifted_gaussians", 4, 3, (64, 128), s, 0, "antithetic", ("active_set",)) for s in range(3)]
-    forwards, backwards = [run_cell(spec) for spec in specs], [run_cell(spec) for spec in reversed(specs)]
+    forwards, backwards = run_cell(specs), run_cell(specs[::-1])
     weights = [[row["weights"] for row in record] for record in forwards]
     assert weights == [[row["weights"] for row in record] for record in reversed(backwards)]
     assert weights[0] != weights[1]
@@ -40,24 +40,24 @@ def test_a_small_study_writes_its_tables_and_figures(problem: str, figures: set[
     code = main(["--problem", problem, "--solver", "active_set", "piqp", *sizes])
     assert {path.stem for path in out.glob("*.png")} == {path.stem for path in out.glob("*.pdf")} == figures
     assert all(path.stat().st_size > 10_000 for path in out.glob("*.png"))
-    rows, claims = read_rows(out, "cells"), read_rows(out, "claims")
-    assert code == (0 if all(claim["holds"] for claim in claims) else 1)
+    rows, claims = read_rows(out, "cells"), read_claims(out)
+    assert code == (0 if all(claim.stands for claim in claims) else 1)
     assert {row["n"] for row in rows if row["study"] == "n"} == {64, 256}
     assert all(0 <= row["tv"] <= 1 and row["tv_stderr"] >= 0 for row in rows if "tv" in row)
-    by_name = {claim["name"]: claim for claim in claims}
-    assert all(claim["value"] == 0 for name, claim in by_name.items() if name.startswith("violations"))
+    by_name = {claim.name: claim for claim in claims}
+    assert all(claim.value == 0 for name, claim in by_name.items() if name.startswith("violations"))
     windows = [claim for name, claim in by_name.items() if name.startswith("population weight")]
     assert len(windows) == 4
-    assert all(claim["holds"] for claim in windows)
+    assert all(claim.stands for claim in windows)
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["arguments"]["problem"] == problem
 
 
 def test_a_claim_whose_control_passes_does_not_hold() -> None:
-    assert Claim("x", 1.0, low=0.0, high=2.0, control=5.0).holds
-    assert not Claim("x", 1.0, low=0.0, high=2.0, control=1.5).holds
-    assert not Claim("x", 3.0, low=0.0, high=2.0, control=5.0).holds
-    assert not Claim("x", float("nan")).holds
+    assert within("x", 1.0, low=0.0, high=2.0, control=5.0).stands
+    assert not within("x", 1.0, low=0.0, high=2.0, control=1.5).stands
+    assert not within("x", 3.0, low=0.0, high=2.0, control=5.0).stands
+    assert not within("x", float("nan")).stands
 
 
 @pytest.mark.parametrize(
@@ -90,3 +90,23 @@ def test_an_output_folder_that_cannot_be_written_is_refused_before_computing(
     assert main(["--out", str(blocked / "inside")]) == 2
     assert "cannot write to output folder" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == [blocked]
+
+
+@pytest.mark.slow
+def test_a_family_of_ones_own_reaches_the_study_in_worker_processes(tmp_path: Path) -> None:
+    """Named by the file that it lies in; without d, so that only the study of n takes place."""
+    source = tmp_path / "ring_families.py"
+    source.write_text(
+        "import numpy as np\n"
+        "from synthetic import GaussianMixture, LogLinearPool, SyntheticProblem, family\n\n"
+        "@family\n"
+        "def ring(*, rng, k: int = 3):\n"
+        "    angles = 2 * np.pi * (np.arange(k) / k + rng.random())\n"
+        "    laws = [GaussianMixture([1.0], [[np.cos(a), np.sin(a)]], 0.3) for a in angles]\n"
+        "    return SyntheticProblem('ring', LogLinearPool(laws, np.full(k, 1 / k)), laws, np.full(k, 1 / k))\n"
+    )
+    sizes = ["--n", "64,128", "--seeds", "3", "--jobs", "2", "--out", str(tmp_path / "out")]
+    main(["--problem", f"{source}:ring", "--solver", "active_set", *sizes])  # three seeds need not show every claim
+    rows = read_rows(tmp_path / "out", "cells")
+    assert {row["problem"] for row in rows} == {f"{source}:ring"}
+    assert {(row["study"], row["k"], row["n"]) for row in rows} == {("n", 4, 64), ("n", 4, 128)}

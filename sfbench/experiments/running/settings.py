@@ -1,0 +1,126 @@
+"""How a study is run, and what a run leaves behind."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, final
+
+from ..canonical import printable
+from ..errors import IncompleteStudyError, StudyError
+
+
+@final
+@dataclass(frozen=True)
+class RunSettings:
+    """How to run, which no result depends on.
+
+    Parameters
+    ----------
+    n_jobs : int
+        Worker processes.
+    scheduler : str or None
+        Dask scheduler: an address, ``"local"``, or None for processes of this machine.
+    time_limit : float or None
+        Seconds after which no further cell is started.
+    max_retries : int
+        How often a failed cell is tried again, over all runs.
+    retry_failed : bool
+        Forget earlier failures first.
+    resume : bool
+        Use the results that the store holds; if False, the study's results are computed anew.
+    on_conflict : {"refuse", "extend", "replace"}
+        What to do if the store holds another grid under this name.
+    batch_size : int or None
+        Cells (or groups) a batch; None sizes batches by cost.
+    shuffle : int or None
+        Seed of an order of the cells; None keeps the grid's.
+    progress : bool
+        Show a bar on standard error.
+    """
+
+    n_jobs: int = 1
+    scheduler: str | None = None
+    time_limit: float | None = None
+    max_retries: int = 3
+    retry_failed: bool = False
+    resume: bool = True
+    on_conflict: Literal["refuse", "extend", "replace"] = "refuse"
+    batch_size: int | None = None
+    shuffle: int | None = None
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        if self.n_jobs < 1:
+            raise StudyError(f"the number of jobs must be at least 1, got {self.n_jobs}")
+        if self.time_limit is not None and not self.time_limit > 0:
+            raise StudyError(f"the time limit must be positive, got {self.time_limit}")
+        if self.max_retries < 0:
+            raise StudyError(f"the number of retries must be at least 0, got {self.max_retries}")
+        if self.on_conflict not in ("refuse", "extend", "replace"):
+            raise StudyError(f"a grid conflict is met by refuse, extend or replace, not {self.on_conflict!r}")
+        if self.batch_size is not None and self.batch_size < 1:
+            raise StudyError(f"the batch size must be at least 1, got {self.batch_size}")
+
+
+@final
+@dataclass(frozen=True)
+class Outcome:
+    """What a run left behind.
+
+    Attributes
+    ----------
+    done, cached, failed, missing : int
+        Cells with a result; those of them that the store held before; cells out of retries; cells not computed yet.
+    stopped : str
+        Why the run ended early: ``""``, ``"interrupted"``, ``"terminated"`` or ``"time limit"``.
+    """
+
+    study: str
+    store: Path
+    total: int
+    done: int
+    cached: int
+    failed: int
+    seconds: float
+    stopped: str
+    first_error: str = field(default="", repr=False)
+
+    @property
+    def missing(self) -> int:
+        """Cells without a result that may still get one."""
+        return self.total - self.done - self.failed
+
+    @property
+    def complete(self) -> bool:
+        """Whether every cell has a result."""
+        return self.done == self.total
+
+    @property
+    def exit_code(self) -> int:
+        """0 complete, 1 failed cells, 3 time limit, 130 and 143 for Ctrl-C and SIGTERM."""
+        return {"interrupted": 130, "terminated": 143, "time limit": 3}.get(self.stopped, 0 if self.complete else 1)
+
+    def summary(self) -> str:
+        """One line, with the way on."""
+        text = f"{self.study}: {self.done} of {self.total} cells ({self.cached} from the store), {self.seconds:.1f} s"
+        if self.failed:
+            text += f"; {self.failed} failed every attempt, the first with: {self.first_error}"
+        if self.stopped:
+            text += f"; stopped: {self.stopped}"
+        if not self.complete:
+            text += f"; go on with the same command, or with: sfbench study resume {self.store.parent}"
+            text += " --retry-failed" if self.failed else ""
+        return printable(text)
+
+
+def complete_records(records: Sequence[Any], outcome: Outcome) -> list[Any]:
+    """The records, if none is missing.
+
+    Raises
+    ------
+    IncompleteStudyError
+        Says how many are missing and how to go on.
+    """
+    if not outcome.complete:
+        raise IncompleteStudyError(outcome.summary(), outcome.exit_code)
+    return list(records)

@@ -1,0 +1,166 @@
+"""What happens in a worker: a batch of cells becomes texts, errors become tracebacks; one thread computes."""
+
+import functools
+import hashlib
+import json
+import os
+import pickle
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, final
+
+from ...files import provenance
+from ..canonical import encode_record
+from ..cells import CellFunction
+from ..errors import StudyError
+from ..inputs import in_study_folder
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+_ENVIRONMENT = ("versions", "python", "machine", "blas")
+Groups = Sequence[Sequence[tuple[int, Any]]]
+
+
+@final
+@dataclass(frozen=True)
+class CellOutcome:
+    """A cell's record as text, or its traceback."""
+
+    position: int
+    record: str | None
+    error: str | None
+    seconds: float
+
+
+@final
+@dataclass(frozen=True)
+class BatchOutcome:
+    """What came of a batch, and where it was computed; ``unusable`` says why a worker could not even begin."""
+
+    cells: tuple[CellOutcome, ...]
+    environment: tuple[str, str]
+    seconds: float
+    unusable: str = ""
+
+
+def run_batch(function: CellFunction[Any, Any], groups: Groups, folder: str) -> BatchOutcome:
+    """Compute groups of (position, spec) of the study in ``folder``; never raises for what a cell does."""
+    started = time.perf_counter()
+    with in_study_folder(folder):
+        cells = tuple(outcome for group in groups for outcome in _run_group(function, group))
+    return BatchOutcome(cells, environment(), time.perf_counter() - started)
+
+
+def run_elsewhere(task: bytes, folder: str, *, is_child: bool) -> BatchOutcome:
+    """Compute a pickled (function, groups) in a worker process."""
+    settle_in(is_child)
+    try:
+        function, groups = pickle.loads(task)
+    except Exception as error:  # whatever a module does when it is imported
+        return BatchOutcome((), ("", ""), 0.0, f"{type(error).__name__}: {error} (on {socket.gethostname()})")
+    return run_batch(function, groups, folder)
+
+
+def _run_group(function: CellFunction[Any, Any], group: Sequence[tuple[int, Any]]) -> list[CellOutcome]:
+    started = time.perf_counter()
+    try:
+        texts = [encode_record(record) for record in function.records([spec for _, spec in group])]
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit and the like are a cell's failure, not the run's end
+        seconds = time.perf_counter() - started
+        if len(group) > 1:  # which of them is at fault?
+            return [outcome for member in group for outcome in _run_group(function, [member])]
+        text = str(error) if isinstance(error, StudyError) else _traceback(error)
+        return [CellOutcome(group[0][0], None, text.encode(errors="backslashreplace").decode(), seconds)]
+    share = (time.perf_counter() - started) / len(group)
+    return [CellOutcome(position, text, None, share) for (position, _), text in zip(group, texts, strict=True)]
+
+
+def _traceback(error: BaseException) -> str:
+    """The traceback from the cell function on; the engine's own frames say nothing."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename in _OWN_FILES:
+        frames = frames.tb_next
+    return "".join(traceback.format_exception(type(error), error, frames))
+
+
+_OWN_FILES = {__file__, CellFunction.records.__code__.co_filename}
+
+
+@functools.cache
+def process_provenance() -> dict[str, Any]:
+    """Versions, BLAS kernels and source revision of this process, asked for once."""
+    return provenance()
+
+
+@functools.cache
+def environment() -> tuple[str, str]:
+    """Identity and description of this process's libraries and BLAS kernel."""
+    known = process_provenance()
+    text = json.dumps({name: known[name] for name in _ENVIRONMENT}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest(), text
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread of BLAS, OpenMP and torch, so that bits do not depend on the number of workers.
+
+    Libraries that are loaded are told; those that a cell loads later read it from the environment.
+    """
+    from threadpoolctl import ThreadpoolController
+
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    usual = before["OMP_NUM_THREADS"] or ""
+    loaded = {pool["filepath"] for pool in ThreadpoolController().info()}
+    torch = sys.modules.get("torch")
+    torch_threads = torch.get_num_threads() if torch is not None else 0
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    try:
+        with ThreadpoolController().limit(limits=1):
+            if torch is not None:  # it keeps a number of its own
+                torch.set_num_threads(1)
+            yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        if torch is not None:
+            torch.set_num_threads(torch_threads)
+        for library in ThreadpoolController().lib_controllers:  # those that came with a cell
+            if library.filepath not in loaded:
+                library.set_num_threads(int(usual) if usual.isdigit() else os.cpu_count() or 1)
+
+
+_FOR_LIFE = ExitStack()
+
+
+@functools.cache
+def settle_in(is_child: bool) -> None:
+    """Once a worker process: cap the threads; a child leaves Ctrl-C to its parent, and dies with it."""
+    _FOR_LIFE.enter_context(one_thread())
+    if is_child:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        threading.Thread(target=_follow_parent, args=(os.getppid(),), daemon=True).start()
+
+
+def _follow_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)

@@ -1,0 +1,68 @@
+"""What becomes of the grid that a store holds when a study comes with another."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ..cells import Study
+from ..errors import GridConflictError
+from .rows import StoredStudy
+
+
+def merged_grid(
+    study: Study[Any, Any], known: StoredStudy | None, stored: dict[str, str], on_conflict: str, path: Path
+) -> tuple[dict[str, str], str]:
+    """Keys by encoded spec of the grid to keep, and a note of what changed.
+
+    A grid inside the other, either way, is no conflict: adding seeds or sizes changes no other cell.
+
+    Raises
+    ------
+    GridConflictError
+        If the store's study is of another function, or, for ``on_conflict="refuse"``, each grid has cells that the
+        other has not; says which fields differ.
+    """
+    function = study.function
+    texts = dict(zip(study.texts, study.keys, strict=True))
+    if known is None:
+        return texts, ""
+    if known.function != function.name:
+        raise GridConflictError(
+            f"store {str(path)!r} holds a study {study.name!r} of {known.function}, not of {function.name}; "
+            "choose another study name or folder"
+        )
+    if on_conflict == "refuse" and not (stored.keys() <= texts.keys() or texts.keys() <= stored.keys()):
+        raise GridConflictError(
+            f"study {study.name!r} in {str(path)!r} has another grid: {differing_fields(stored, texts)}; "
+            "choose another --out, or pass --grid extend or --grid replace (no result is lost either way)"
+        )
+    if on_conflict != "replace":
+        merged = dict.fromkeys([*stored, *texts])
+        texts = {text: texts.get(text) or function.key(text) for text in merged}
+    changed = known.version != function.version
+    return texts, f"algorithm version {known.version} -> {function.version}" if changed else ""
+
+
+def differing_fields(stored: Iterable[str], wanted: Iterable[str]) -> str:
+    """In which fields two grids of encoded specs differ, in words."""
+    values: list[dict[str, set[str]]] = []
+    for texts in (stored, wanted):
+        found: dict[str, set[str]] = {}
+        for text in texts:
+            for name, value in json.loads(text).items():
+                found.setdefault(name, set()).add(json.dumps(value))
+        values.append(found)
+    here, there = values
+    parts = [
+        f"{name} {_listed(here.get(name, set()))} in the store, {_listed(there.get(name, set()))} asked for"
+        for name in sorted(here.keys() | there.keys())
+        if here.get(name) != there.get(name)
+    ]
+    return "; ".join(parts) or "other combinations of the same values"
+
+
+def _listed(values: set[str]) -> str:
+    ordered = sorted(values, key=lambda text: (len(text), text))
+    shown = ordered if len(ordered) <= 4 else [*ordered[:2], "...", ordered[-1]]
+    return ", ".join(text if len(text) <= 40 else text[:37] + "..." for text in shown) or "absent"

@@ -1,0 +1,124 @@
+"""Verifying a store completely, and saving what is intact of a damaged one."""
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from ...files import file_lock
+from ..canonical import decode_record
+from ..errors import DamagedStoreError, StoreError
+from .journal import Journal
+from .leftover import rollback_journal, set_aside_if_of_another
+from .opening import LOCK_TIMEOUT_S
+from .rows import TABLES, Table
+
+
+@final
+@dataclass(frozen=True)
+class Repaired:
+    """What was saved of a damaged store."""
+
+    aside: Path
+    kept: int
+    lost: int | None
+
+
+def verify(path: Path) -> int:
+    """Check SQLite's structure, the hash of every row, and that records read back; returns the number of rows.
+
+    Raises
+    ------
+    DamagedStoreError, StoreError
+    """
+    with Journal(path) as journal:
+        rows = journal.check_rows()
+        for study in journal.studies():
+            for cell in journal.cells_of(study.function):
+                decode_record(cell.record)
+        return rows
+
+
+def repair(path: Path) -> Repaired | None:
+    """Set a damaged store aside and make a new one of its intact rows; None if nothing is wrong (any more).
+
+    The damaged file is kept beside the store, for a person to look at. Writers wait meanwhile, and the new store takes
+    the place of the old one when it is whole: others that found the same damage find it repaired.
+    """
+    if _is_intact(path):
+        return None
+    lock = path.with_name(f".{path.stem}.repair")
+    try:
+        with file_lock(lock, LOCK_TIMEOUT_S, lambda: None):
+            return None if _is_intact(path) else _replace(path)  # another process may have repaired it meanwhile
+    except TimeoutError as error:
+        raise StoreError(f"{error}, repairing; end it or wait for it, then resume") from None
+
+
+def _replace(path: Path) -> Repaired:
+    fresh, hot = path.with_name(f"{path.stem}.repaired{path.suffix}"), rollback_journal(path)
+    fresh.unlink(missing_ok=True)  # of a repair that was killed
+    set_aside_if_of_another(path)
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=LOCK_TIMEOUT_S)) as connection:
+        with suppress(sqlite3.DatabaseError):  # bytes that are no database have no writers to wait for
+            connection.execute("BEGIN IMMEDIATE")
+        kept, seen = _copy_intact_rows(path, fresh)
+        aside = _free_name(path)
+        try:
+            os.link(path, aside)  # with no moment in which the first name is free
+        except OSError:
+            os.replace(path, aside)
+        if hot.exists() and not connection.in_transaction:
+            os.replace(hot, rollback_journal(aside))
+        os.replace(fresh, path)
+    return Repaired(aside, kept, seen - kept if seen else None)
+
+
+def _is_intact(path: Path) -> bool:
+    try:
+        verify(path)
+    except DamagedStoreError:
+        return False
+    return True
+
+
+def _copy_intact_rows(damaged: Path, fresh: Path) -> tuple[int, int]:
+    """Make a store of the intact rows of another; numbers of rows kept and seen."""
+    kept, seen = 0, 0
+    with Journal(fresh, "write") as journal:
+        for table in TABLES:
+            intact = []
+            for row in _readable_rows(damaged, table):
+                seen += 1
+                if table.is_intact(row):
+                    intact.append(row)
+            kept += journal.insert_signed(table, intact)
+    return kept, seen
+
+
+def _free_name(path: Path) -> Path:
+    stamp = time.strftime("%Y%m%dT%H%M%S")
+    for i in range(10_000):
+        name = path.with_name(f"{path.stem}.damaged-{stamp}{f'-{i}' if i else ''}{path.suffix}")
+        if not name.exists():
+            return name
+    raise FileExistsError(f"10,000 damaged copies of {str(path)!r} exist; move them away")
+
+
+def _readable_rows(path: Path, table: Table) -> Iterator[tuple[Any, ...]]:
+    """Rows of a damaged file, skipping what SQLite cannot read: pages in order, then in reverse order."""
+    seen = set()
+    for direction in ("ASC", "DESC"):
+        with (
+            suppress(sqlite3.DatabaseError),
+            closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection,
+        ):
+            connection.text_factory = lambda data: data.decode("utf-8", errors="surrogateescape")
+            for row in connection.execute(table.select(f"NOT INDEXED ORDER BY rowid {direction}")):
+                if row[-1] not in seen:
+                    seen.add(row[-1])
+                    yield row
