@@ -289,7 +289,7 @@ class NetworkScore:
         return self.wiring.score(self.module, x, t, condition) if torch.is_grad_enabled() else found
 
     def _products(self, value: Tensor, leaf: Tensor, directions: Tensor) -> Tensor:
-        """``v' J v`` (m, n) for directions (m, n, d) or (m, 1, d), many at a time on an accelerator, where autograd can."""
+        """``v' J v`` (m, n) for directions (m, n, d) or (m, 1, d), many at a time on accelerators."""
         parts = []
         loops = self._memory.loops_over_probes
         if loops is None:  # a CPU gains nothing from directions taken together (measured: up to half as fast)
