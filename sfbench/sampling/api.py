@@ -19,6 +19,7 @@ from ..times import TimeSteps, time_steps
 from .base import Observer, Sampler, SampleRequest
 from .fused import FlowSampler, FusedSampler
 from .guard import tracked
+from .memory import remembered
 from .integrators import FLOW_LAW, as_integrator, known_integrators
 from .result import SampleResult
 
@@ -108,7 +109,7 @@ def sample(
     generator = as_generator(rng)
     np.empty(_LARGE_BLOCK, dtype=np.uint8)  # see there
     order = tracked(range(len(steps)), label="sampling", total=len(steps), enabled=progress)
-    return chosen.draw(SampleRequest(fused, count, kind, steps, max_lost, callback, generator, order))
+    return chosen.draw(SampleRequest(remembered(fused), count, kind, steps, max_lost, callback, generator, order))
 
 
 def known_samplers() -> list[str]:

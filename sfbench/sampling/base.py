@@ -42,6 +42,8 @@ class SampleRequest:
         Randomness.
     order : iterator of int
         Yields step numbers under a progress bar.
+    trial : bool
+        Whether this is a small run that is only compared with another.
     """
 
     fused: FusedScore
@@ -52,6 +54,7 @@ class SampleRequest:
     callback: Observer | None
     rng: np.random.Generator
     order: Iterator[int]
+    trial: bool = False
 
     def start(self) -> FloatArray:
         """Points (n, d) drawn from the prior at the first time."""

@@ -121,7 +121,7 @@ class CorrectedSampler(Sampler):
     def _run(self, request: SampleRequest, blocks: Blocks) -> ParticleRun:
         fused, rng, fewest = request.fused, request.rng, N_ISLANDS * FEWEST_PER_ISLAND
         possible = blocks.on_lines(fused.dim) and request.n >= fewest
-        if self.noise == "lattice" and not possible:
+        if self.noise == "lattice" and not (possible or request.trial):
             raise SfbenchError(
                 f"lattice noise needs blocks of one coordinate each and at least {fewest} particles, got {len(blocks)} "
                 f"block(s) in dimension {fused.dim} and n = {request.n}; use noise='auto' or 'independent'"

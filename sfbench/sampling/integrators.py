@@ -346,8 +346,7 @@ def langevin(reverse: ReverseProcess, x: FloatArray, t: float, size: float) -> F
 
 
 def _half_log_snr_step(process: ForwardProcess, t: float, t_next: float) -> float:
-    ends = process.log_snr(np.array([t, t_next]))
-    return 0.5 * float(ends[1] - ends[0])
+    return 0.5 * (float(process.log_snr(t_next)) - float(process.log_snr(t)))
 
 
 _INTEGRATORS: dict[str, Callable[[], Integrator]] = {
