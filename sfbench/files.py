@@ -82,30 +82,36 @@ def _regular(path: str | os.PathLike[str]) -> Path:
     return final
 
 
-def read_regular(path: str | os.PathLike[str], largest: int, refuse: type[Exception]) -> bytes:
-    """Contents of a plain file of at most ``largest`` bytes; the size is looked at before anything is read.
+@contextmanager
+def open_regular(path: str | os.PathLike[str], refuse: type[Exception]) -> Iterator[tuple[IO[bytes], int]]:
+    """Open a plain file for reading; yields it and its size, before anything is read.
 
-    Links are followed; what is not a plain file behind them (a folder, device, pipe or socket) is never read.
+    Links are followed; what is not a plain file behind them (a folder, device, pipe or socket) is never opened.
 
     Raises
     ------
     refuse
-        The exception class given, for files that are missing, too large, unreadable, or not plain; names the path.
+        The exception class given, for files that are missing, unreadable, or not plain; names the path.
     """
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # before it is opened: opening a device or a pipe has effects
             raise refuse(f"{str(path)!r} is not a plain file")
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as f:
-            status = os.fstat(f.fileno())
-            if status.st_size > largest:
-                raise refuse(f"{str(path)!r} holds {status.st_size} bytes, more than the {largest} that it may")
-            content = f.read(largest + 1) if stat.S_ISREG(status.st_mode) else None
+            yield f, os.fstat(f.fileno()).st_size
     except (OSError, ValueError) as error:
         if isinstance(error, refuse):
             raise
         raise refuse(f"cannot read {str(path)!r}: {getattr(error, 'strerror', None) or error}") from None
-    if content is None or len(content) > largest:
-        raise refuse(f"{str(path)!r} changed while it was read; it holds more than {largest} bytes")
+
+
+def read_regular(path: str | os.PathLike[str], largest: int, refuse: type[Exception]) -> bytes:
+    """Contents of a plain file of at most ``largest`` bytes, as :func:`open_regular`; larger ones are not read."""
+    with open_regular(path, refuse) as (f, size):
+        if size > largest:
+            raise refuse(f"{str(path)!r} holds {size} bytes, more than the {largest} that it may")
+        content = f.read(largest + 1)
+        if len(content) > largest:
+            raise refuse(f"{str(path)!r} holds more than the {largest} bytes that it may")
     return content
 
 

@@ -14,14 +14,18 @@ from .api import solve
 from .base import BatchSolver, Candidate, ConstrainedSolver, Requirement, SimplexSolver, SolverResult, Status
 from .batch import SimplexQPBatch
 from .errors import (
+    ArgumentTypeError,
     AsymmetricMatrixError,
     DataTypeError,
+    InvalidArgumentError,
     InvalidProblemError,
     MissingExtraError,
     NonFiniteError,
     NotPositiveSemidefiniteError,
     ShapeError,
     SolverFailureError,
+    SolversError,
+    SolverTimeoutError,
     UnknownSolverError,
     UnsupportedObjectiveError,
 )
@@ -41,6 +45,7 @@ from .regularisation import EntropyRegularised, ridge, solve_path
 from .spectrum import TangentSpectrum, tangent_spectrum
 
 __all__ = [
+    "ArgumentTypeError",
     "AsymmetricMatrixError",
     "BatchSolver",
     "Candidate",
@@ -48,6 +53,7 @@ __all__ = [
     "ConstrainedSolver",
     "DataTypeError",
     "EntropyRegularised",
+    "InvalidArgumentError",
     "InvalidProblemError",
     "LogPartitionObjective",
     "MissingExtraError",
@@ -62,6 +68,8 @@ __all__ = [
     "SolverFailureError",
     "SolverResult",
     "SolverResults",
+    "SolverTimeoutError",
+    "SolversError",
     "Status",
     "StochasticObjective",
     "TangentSpectrum",

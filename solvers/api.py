@@ -7,9 +7,8 @@ judges every solver alike: ``converged`` means ``gap <= tol * scale`` and nothin
 
 from __future__ import annotations
 
-import functools
 import math
-import operator
+from collections.abc import Callable, Iterable
 from time import perf_counter
 from typing import Any
 
@@ -19,11 +18,21 @@ from numpy.typing import ArrayLike
 from .auto import Auto, Judged, first_certified, judge
 from .base import Candidate, SimplexSolver, SolverResult, Status
 from .certificates import null_directions
-from .errors import NonFiniteError, ShapeError, SolverFailureError, UnsupportedObjectiveError
+from .daqp_dual import Daqp
+from .errors import (
+    NonFiniteError,
+    ShapeError,
+    SolverFailureError,
+    SolverTimeoutError,
+    UnsupportedObjectiveError,
+)
+from .limits import default_time_limit
 from .minimum_norm import minimum_norm
-from .problem import Matrix, SimplexObjective, SimplexQP, Vector, finite_range, real_array
-from .projections import project_simplex
+from .problem import Matrix, SimplexObjective, SimplexQP, Vector
+from .projections import project_simplex, uniform
+from .quick import quick_solve
 from .registry import resolve_solver
+from .validation import finite_range, limits, positive_number, real_array, real_number, require_finite, seconds, seed
 
 
 def solve(
@@ -32,6 +41,7 @@ def solve(
     *,
     tol: float = 1e-9,
     max_iter: int | None = None,
+    time_limit: float | None = None,
     start: ArrayLike | None = None,
     rng: np.random.Generator | int | None = None,
     **options: Any,
@@ -47,6 +57,11 @@ def solve(
         Largest accepted duality gap, relative to ``problem.scale``.
     max_iter : int, optional
         The solver's own default when omitted.
+    time_limit : float, optional
+        Seconds, wall clock; infinity allowed. When omitted ``10 + 1e-7 k^3``, and 20,000 evaluations of the gradient
+        where the objective is not quadratic; none for an objective with minibatches. A solver of this package that
+        meets it returns its best weights with `Status.TIME_LIMIT`. A foreign solver that has not answered by then is
+        given up and "auto" answers in its place, as the result's `trail` says.
     start : (k,) array, optional
         Where to start, e.g. the weights of a neighbouring problem; projected onto the simplex.
     rng : Generator or int, optional
@@ -62,58 +77,92 @@ def solve(
     Raises
     ------
     ValueError
-        Invalid data, an unknown solver name, an objective the solver cannot handle.
+        Invalid data, an unknown solver name, an objective the solver cannot handle (classes of `solvers.errors`, some
+        of which are a `TypeError` too).
     ImportError
         The solver's library is not installed.
     SolverFailureError
         The solver broke down and gave no usable weights.
+    SolverTimeoutError
+        A foreign solver with extra constraints, for which nobody else can answer, hangs.
     """
     began = perf_counter()
     backend = resolve_solver(solver, options)
-    check_limits(tol, max_iter)
+    tol, max_iter = limits(tol, max_iter)
+    allowed = None if time_limit is None else seconds(time_limit)
+    source = seed(rng)
+    if max_iter is None and start is None and isinstance(problem, SimplexQP) and type(backend) in (Auto, Daqp):
+        answer = quick_solve(problem, tol, began, type(backend) is Auto)
+        if answer is not None:
+            return answer
     work: Any = problem
-    unique = False
+    evaluation = 0.0
     if isinstance(problem, SimplexQP):
         work = problem.normalised()
-        unique = problem.definite
     else:
-        _check_supported(backend, problem)
-    scale, k = problem.scale, problem.dim
+        evaluation = _check_objective(backend, problem)
+    scale, k = float(problem.scale), problem.dim
+    first = None if start is None else _starting_point(start, k)
+
+    def search(backend: SimplexSolver) -> Judged:
+        automatic = isinstance(backend, Auto)
+        chosen: Iterable[SimplexSolver] = (backend,)
+        if isinstance(backend, Auto):
+            chosen = backend.choices(work, tol, first is not None)
+        spare = default_time_limit(problem, evaluation) if allowed is None else allowed
+        return first_certified(
+            chosen, work, tol=tol, max_iter=max_iter, start=first, rng=source, time_limit=spare, exacting=automatic
+        )
+
     if k == 1:
         judged = judge(backend, Candidate(np.ones(1), 0), work)
     else:
-        first = None if start is None else _starting_point(start, k)
-        judged = first_certified(
-            backend.choices(work, tol, first is not None) if isinstance(backend, Auto) else (backend,),
-            work,
-            tol=tol,
-            max_iter=max_iter,
-            start=first,
-            rng=0 if rng is None else rng,
-            exacting=isinstance(backend, Auto),
-        )
-    limit = tol * work.scale
-    directions = _no_directions(k)
-    linear_minimum = getattr(judged.solver, "linear_minimum", None)
+        try:
+            judged = search(backend)
+        except SolverTimeoutError as error:
+            if getattr(backend, "linear_minimum", None) is not None:
+                raise
+            judged = search(resolve_solver("auto"))
+            judged = judged._replace(trail=(str(error), *judged.trail, f"{judged.solver.name} answers in its place"))
+    return _certified(problem, work, judged, tol, began, scale)
+
+
+def _certified(
+    problem: SimplexObjective, work: Any, judged: Judged, tol: float, began: float, scale: float
+) -> SolverResult:
+    """The result: gap, tie-break, status, multipliers."""
+    k, limit = len(judged.weights), tol * work.scale
+    linear_minimum: Callable[[Vector], float] | None = getattr(judged.solver, "linear_minimum", None)
+    directions = np.empty((k, 0))
+    factor = scale / work.scale
     if linear_minimum is not None:
         gap = float(judged.weights @ judged.gradient) - linear_minimum(judged.gradient)
-        # The residual below knows nothing of the extra constraints.
-        judged = judged._replace(gap=max(gap, 0.0), slack=np.full(k, np.nan))
-    elif not unique and k > 1 and judged.gap <= limit and hasattr(work, "hessian"):
+        judged = judged._replace(gap=max(gap, 0.0) if math.isfinite(gap) else gap)
+    elif not getattr(work, "definite", False) and k > 1 and judged.gap <= limit and hasattr(work, "hessian"):
         judged, directions = _break_ties(work, judged, limit)
-    if not math.isfinite(judged.gap):
-        raise SolverFailureError(f"the objective is not finite at the weights found by solver {judged.solver.name!r}")
     w, candidate = judged.weights, judged.candidate
     w.setflags(write=False)
+    value = float(problem.value(w))
+    if not (math.isfinite(judged.gap) and math.isfinite(value)):
+        raise SolverFailureError(f"the objective is not finite at the weights found by solver {judged.solver.name!r}")
     if judged.gap <= limit:
         status = Status.CERTIFIED
+    elif candidate.late:
+        status = Status.TIME_LIMIT
     else:
         status = Status.ITERATION_LIMIT if candidate.exhausted else Status.INACCURATE
+    # The gradient of the normalised problem lacks the constant that was taken from q.
+    constant = problem.lowest if isinstance(problem, SimplexQP) else 0.0
+    bounds, total = judged.slack, judged.gradient.item(judged.gradient.argmin())
+    extra: tuple[Any, ...] = ()
+    if linear_minimum is not None:
+        bounds, total, extra = candidate.duals or (np.full(k, np.nan), math.nan, ())
     return SolverResult(
         w,
-        problem.value(w),
-        judged.gap * (scale / work.scale),
-        judged.slack / work.scale,
+        value,
+        judged.gap * factor,
+        np.asarray(bounds) * factor,
+        float(total) * factor + constant,
         status,
         candidate.n_iter,
         candidate.build_s,
@@ -123,12 +172,9 @@ def solve(
         tol,
         directions,
         judged.trail,
+        None if linear_minimum is None else getattr(judged.solver, "constraints", linear_minimum),
+        tuple(None if dual is None else np.asarray(dual) * factor for dual in extra),
     )
-
-
-@functools.lru_cache(maxsize=8)
-def _no_directions(k: int) -> Matrix:
-    return np.empty((k, 0))
 
 
 def _break_ties(work: Any, judged: Judged, limit: float) -> tuple[Judged, Matrix]:
@@ -145,27 +191,21 @@ def _break_ties(work: Any, judged: Judged, limit: float) -> tuple[Judged, Matrix
     return judged._replace(trail=(*judged.trail, note)), directions
 
 
-def check_limits(tol: float, max_iter: int | None) -> None:
-    """Raise `ValueError` unless ``0 < tol < inf`` and `max_iter` is None or a whole number from 1."""
-    try:
-        if 0.0 < tol < math.inf and (max_iter is None or operator.index(max_iter) >= 1):
-            return
-    except TypeError:
-        pass
-    if isinstance(tol, int | float | np.number) and 0.0 < tol < math.inf:
-        raise ValueError(f"max_iter must be at least 1, a whole number, got {max_iter!r}")
-    raise ValueError(f"tol must be positive and finite, got {tol!r}")
-
-
-def _check_supported(backend: SimplexSolver, problem: SimplexObjective) -> None:
+def _check_objective(backend: SimplexSolver, problem: SimplexObjective) -> float:
+    """Refuse what is not an objective, or not one for `backend`; seconds that one gradient takes."""
     missing = [name for name in ("dim", "scale", "value", "gradient") if not hasattr(problem, name)]
     if missing:
-        raise TypeError(
+        raise UnsupportedObjectiveError(
             f"problem must be a SimplexQP or have dim, scale, value and gradient; {type(problem).__name__} lacks "
             f"{', '.join(missing)}"
         )
-    if not 0.0 < problem.scale < math.inf:
-        raise NonFiniteError(f"problem.scale must be positive and finite, got {problem.scale}")
+    k = problem.dim
+    if not isinstance(k, int | np.integer) or isinstance(k, bool) or k < 1:
+        raise UnsupportedObjectiveError(f"problem.dim must be a whole number from 1, got {k!r}")
+    try:
+        positive_number(problem.scale, "problem.scale")
+    except ValueError as error:
+        raise NonFiniteError(str(error)) from None
     needs = {"quadratic": "normalised", "hessian": "hessian", "conic": "conic"}
     attribute = needs.get(backend.requires)
     if attribute is not None and not hasattr(problem, attribute):
@@ -173,15 +213,29 @@ def _check_supported(backend: SimplexSolver, problem: SimplexObjective) -> None:
             f"solver {backend.name!r} needs a {backend.requires} objective, got {type(problem).__name__}; "
             "use 'auto', 'projected_gradient' or 'frank_wolfe'"
         )
+    if hasattr(problem, "minibatch_gradient"):  # the whole gradient may take as long as the run
+        return 0.0
+    centre = uniform(int(k))
+    began = perf_counter()
+    try:
+        slope, value = problem.gradient(centre), problem.value(centre)
+    except Exception as error:  # the caller's own code
+        raise SolverFailureError(f"the problem fails at equal weights: {type(error).__name__}: {error}") from error
+    took = perf_counter() - began
+    gradient = real_array(slope, "problem.gradient(w)", ("k",))[0]
+    if len(gradient) != k:
+        raise ShapeError(f"problem.gradient(w) must have shape ({k},), got {gradient.shape}")
+    require_finite(gradient, "problem.gradient(w)")
+    real_number(value, "problem.value(w)")
+    return took
 
 
 def _starting_point(start: ArrayLike, k: int) -> Vector:
-    point = real_array(start, "start")[0].copy()
+    point = real_array(start, "start", ("k",))[0].copy()
     if point.shape != (k,):
         raise ShapeError(f"start must have shape ({k},), got {point.shape}")
     low, high = finite_range(point, "start")
     # A point already on the simplex keeps its zeros, which tell an active-set method where to start.
     if low >= 0.0 and high <= 1.0 and abs(point.sum() - 1.0) <= 1e-12:
         return point
-    with np.errstate(over="ignore"):
-        return project_simplex(point)
+    return project_simplex(point)

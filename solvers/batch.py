@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .errors import InvalidProblemError, ShapeError
-from .problem import LARGEST, Matrix, SimplexQP, Vector, frozen, real_array, require_finite
+from .problem import Matrix, SimplexQP, Vector
+from .validation import LARGEST, frozen, real_array, require_finite
 
 
 @dataclass(frozen=True, slots=True, init=False, eq=False)
@@ -33,9 +34,9 @@ class SimplexQPBatch:
     r: Vector
 
     def __init__(self, P: ArrayLike, q: ArrayLike, r: ArrayLike = 0.0) -> None:
-        matrices, _ = real_array(P, "P")
-        vectors, _ = real_array(q, "q")
-        if matrices.ndim != 3 or matrices.shape[1] != matrices.shape[2] or matrices.shape[1] == 0:
+        matrices, _ = real_array(P, "P", ("B", "k", "k"))
+        vectors, _ = real_array(q, "q", ("B", "k"))
+        if matrices.shape[1] != matrices.shape[2] or matrices.shape[1] == 0:
             raise ShapeError(f"P must have shape (B, k, k) with k >= 1, got {matrices.shape}")
         if vectors.shape != matrices.shape[:2]:
             raise ShapeError(f"q must have shape {matrices.shape[:2]} to match P, got {vectors.shape}")

@@ -16,8 +16,11 @@ class Clarabel(AbstractLibrarySolver):
     """Solver of the `clarabel` library. Default `max_iter` is 200; `start` is not used."""
 
     name: ClassVar[str] = "clarabel"
+    interior: ClassVar[bool] = True
 
-    def prepared(self, objective: SimplexQP, tol: float, max_iter: int | None, start: Vector | None) -> Run:
+    def prepared(
+        self, objective: SimplexQP, tol: float, max_iter: int | None, start: Vector | None, time_limit: float
+    ) -> Run:
         """See `AbstractLibrarySolver.prepared`."""
         import clarabel
         from scipy import sparse
@@ -26,6 +29,7 @@ class Clarabel(AbstractLibrarySolver):
         settings = clarabel.DefaultSettings()
         settings.verbose = False
         settings.max_iter = 200 if max_iter is None else max_iter
+        settings.time_limit = time_limit
         settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = min(0.01 * tol, 1e-12)
         # A x + s = b: one zero-cone row for the sum, k non-negative rows for w = s.
         A = sparse.vstack([np.ones((1, k)), -sparse.identity(k)], format="csc")
@@ -37,7 +41,7 @@ class Clarabel(AbstractLibrarySolver):
 
         def run() -> tuple[Vector, int, bool]:
             found = solver.solve()
-            limited = found.status == clarabel.SolverStatus.MaxIterations
+            limited = found.status in (clarabel.SolverStatus.MaxIterations, clarabel.SolverStatus.MaxTime)
             return np.array(found.x), int(found.iterations), limited
 
         return run

@@ -9,6 +9,7 @@ r"""Exponentiated gradient: mirror descent with the entropy, on the logits.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from .base import Candidate, Requirement, Seed
 from .certificates import duality_gap
+from .limits import Budget
 from .problem import SimplexObjective, Vector
 from .projections import uniform
 
@@ -30,10 +32,17 @@ class ExponentiatedGradient:
     requires: ClassVar[Requirement] = "gradient"
 
     def solve(
-        self, objective: SimplexObjective, *, tol: float, max_iter: int | None, start: Vector | None, rng: Seed
+        self,
+        objective: SimplexObjective,
+        *,
+        tol: float,
+        max_iter: int | None,
+        start: Vector | None,
+        rng: Seed,
+        time_limit: float = math.inf,
     ) -> Candidate:
         """See `SimplexSolver.solve`."""
-        limit = 20_000 if max_iter is None else max_iter
+        budget = Budget(20_000 if max_iter is None else max_iter, time_limit)
         target = 0.5 * tol * objective.scale
         k = objective.dim
         # A zero start could never grow, so a starting point is mixed with a little of the centre.
@@ -41,7 +50,7 @@ class ExponentiatedGradient:
         logits = np.log(w)
         g = objective.gradient(w)
         eta = 1.0 / objective.scale
-        for n in range(1, limit + 1):
+        for n in budget:
             while True:
                 moved = logits - eta * (g - g.min())
                 moved -= moved.max()
@@ -60,4 +69,4 @@ class ExponentiatedGradient:
             if duality_gap(w, g) <= target:
                 return Candidate(w, n)
             eta = min(eta, 1e12 / objective.scale)
-        return Candidate(w, limit, exhausted=True)
+        return budget.spent(w)

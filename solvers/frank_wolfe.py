@@ -7,6 +7,7 @@ derivative by safeguarded secants, which is exact in one evaluation when f is qu
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from .base import Candidate, Requirement, Seed
 from .certificates import duality_gap
+from .limits import Budget
 from .problem import SimplexObjective, SimplexQP, Vector
 from .projections import uniform
 
@@ -26,15 +28,22 @@ class FrankWolfe:
     requires: ClassVar[Requirement] = "gradient"
 
     def solve(
-        self, objective: SimplexObjective, *, tol: float, max_iter: int | None, start: Vector | None, rng: Seed
+        self,
+        objective: SimplexObjective,
+        *,
+        tol: float,
+        max_iter: int | None,
+        start: Vector | None,
+        rng: Seed,
+        time_limit: float = math.inf,
     ) -> Candidate:
         """See `SimplexSolver.solve`."""
-        limit = 20_000 + 100 * objective.dim if max_iter is None else max_iter
+        budget = Budget(20_000 + 100 * objective.dim if max_iter is None else max_iter, time_limit)
         target = 0.5 * tol * objective.scale
         P = objective.P if isinstance(objective, SimplexQP) else None
         w = (uniform(objective.dim) if start is None else start).copy()
         g = objective.gradient(w)
-        for n in range(1, limit + 1):
+        for n in budget:
             best = int(g.argmin())
             worst = int(np.where(w > 0.0, g, -np.inf).argmax())
             room, slope = float(w[worst]), float(g[best] - g[worst])
@@ -50,7 +59,7 @@ class FrankWolfe:
                 g = _line_search(objective, w, best, worst, room, slope)
             if duality_gap(w, g) <= target:
                 return Candidate(w, n)
-        return Candidate(w, limit, exhausted=True)
+        return budget.spent(w)
 
 
 def _move(w: Vector, best: int, worst: int, step: float) -> None:

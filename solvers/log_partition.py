@@ -20,8 +20,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .errors import ShapeError
-from .problem import Matrix, Vector, real_array, require_finite
+from .errors import NonFiniteError, ShapeError
+from .problem import Matrix, Vector
+from .validation import finite_range, real_array, require_finite
+
+_MOST_NATS = 1e15
 
 
 @dataclass(frozen=True, slots=True, init=False, eq=False)
@@ -31,7 +34,7 @@ class LogPartitionObjective:
     Parameters
     ----------
     log_densities : (n, k) real array
-        ``log p_i(x_n)``, finite.
+        ``log p_i(x_n)``, finite, below 1e15 in size.
     log_weights : (n,) real array
         Logarithms of the quadrature weights; ``-inf`` drops a node. A Monte Carlo sample from a proposal g has
         ``-log g(x_n) - log n``.
@@ -50,17 +53,19 @@ class LogPartitionObjective:
     scale: float
 
     def __init__(self, log_densities: ArrayLike, log_weights: ArrayLike, mean_log_densities: ArrayLike) -> None:
-        L = real_array(log_densities, "log_densities")[0]
-        a = real_array(log_weights, "log_weights")[0]
-        mean = real_array(mean_log_densities, "mean_log_densities")[0]
-        if L.ndim != 2 or 0 in L.shape:
+        L = real_array(log_densities, "log_densities", ("n", "k"))[0]
+        a = real_array(log_weights, "log_weights", ("n",))[0]
+        mean = real_array(mean_log_densities, "mean_log_densities", ("k",))[0]
+        if 0 in L.shape:
             raise ShapeError(f"log_densities must have shape (n, k) with n, k >= 1, got {L.shape}")
         if a.shape != L.shape[:1]:
             raise ShapeError(f"log_weights must have shape {L.shape[:1]} to match log_densities, got {a.shape}")
         if mean.shape != L.shape[1:]:
             raise ShapeError(f"mean_log_densities must have shape {L.shape[1:]}, got {mean.shape}")
-        require_finite(L, "log_densities")
-        require_finite(mean, "mean_log_densities")
+        for array, name in ((L, "log_densities"), (mean, "mean_log_densities")):
+            low, high = finite_range(array, name)
+            if max(high, -low) >= _MOST_NATS:
+                raise NonFiniteError(f"{name} reaches {max(high, -low):.3g} nats, where float64 does not resolve one")
         kept = a != -np.inf
         require_finite(np.where(kept, a, 0.0), "log_weights")
         if not kept.any():

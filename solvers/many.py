@@ -6,19 +6,21 @@ batched solver leaves (no settled support, flat directions) go through `solve` o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import operator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .api import check_limits, solve
+from .api import solve
 from .base import BatchSolver, SimplexSolver, SolverResult, Status
 from .batch import SimplexQPBatch
-from .errors import ShapeError, UnsupportedObjectiveError
-from .problem import EPS, SimplexQP, Vector
+from .errors import ArgumentTypeError, ShapeError, UnsupportedObjectiveError
+from .problem import SimplexQP, Vector
 from .registry import resolve_solver
+from .validation import EPS, limits, seed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,17 +64,32 @@ class SolverResults:
         return len(self.weights)
 
     def __getitem__(self, index: int) -> SolverResult:
-        i = range(len(self))[index]
+        try:
+            i = range(len(self))[operator.index(index)]
+        except TypeError:
+            raise ArgumentTypeError(f"index must be a whole number, got {index!r}") from None
         if i in self.singles:
             return self.singles[i]
         w = self.weights[i]
         gradient = self.problems.P[i] @ w + self.problems.q[i]
+        least = float(gradient.min())
         status = Status.CERTIFIED if self.converged[i] else Status.INACCURATE
         return SolverResult(
-            w, float(self.values[i]), float(self.gaps[i]), (gradient - gradient.min()) / self.scales[i],
-            status, int(self.n_iter[i]), 0.0, 0.0, self.solver, float(self.scales[i]), self.tol, np.empty((len(w), 0)),
+            w,
+            float(self.values[i]),
+            float(self.gaps[i]),
+            gradient - least,
+            least,
+            status,
+            int(self.n_iter[i]),
+            0.0,
+            0.0,
+            self.solver,
+            float(self.scales[i]),
+            self.tol,
+            np.empty((len(w), 0)),
             ("solved in a batch; times are not kept per problem",),
-        )  # fmt: skip
+        )
 
     def __iter__(self) -> Iterator[SolverResult]:
         return (self[i] for i in range(len(self)))
@@ -91,6 +108,7 @@ def solve_many(
     *,
     tol: float = 1e-9,
     max_iter: int | None = None,
+    time_limit: float | None = None,
     rng: np.random.Generator | int | None = None,
     **options: Any,
 ) -> SolverResults:
@@ -102,11 +120,11 @@ def solve_many(
         Arrays have shapes (B, k, k), (B, k) and (B,).
     solver : str or SimplexSolver
         "auto" and "active_set" run batched for k up to 24, "torch_projected" always; any other solver is called once
-        per problem.
+        per problem. ``Cvxpy(constraints=...)`` keeps its constraints and translates the problem once for all of them.
     tol : float
         Largest accepted gap, relative to the scale of each problem.
-    max_iter, rng, **options
-        As in `solve`.
+    max_iter, time_limit, rng, **options
+        As in `solve`, for each problem.
 
     Returns
     -------
@@ -117,9 +135,10 @@ def solve_many(
     ValueError
         Invalid data; the message names the first bad problem.
     """
-    batch = stacked(problems)
     backend = resolve_solver(solver, options)
-    check_limits(tol, max_iter)
+    tol, max_iter = limits(tol, max_iter)
+    source = seed(rng)
+    batch = stacked(problems)
     B, k = batch.q.shape
     weights = np.empty((B, k))
     n_iter = np.zeros(B, dtype=np.intp)
@@ -133,8 +152,10 @@ def solve_many(
             part = slice(start, start + size)
             settled[part] = _solve_part(backend, batch, part, tol, max_iter, weights, gaps, scales, n_iter)
         left = np.flatnonzero(~settled).tolist()
+    compile_for = getattr(backend, "compiled", None)
+    alone: SimplexSolver = backend if compile_for is None or len(left) < 2 else compile_for(k)
     for i in left:
-        singles[i] = one = solve(batch[i], backend, tol=tol, max_iter=max_iter, rng=rng)
+        singles[i] = one = solve(batch[i], alone, tol=tol, max_iter=max_iter, time_limit=time_limit, rng=source)
         weights[i], gaps[i], scales[i], n_iter[i] = one.weights, one.gap, one.scale, one.n_iter
     for start in range(0, B, 4096):
         part = slice(start, start + 4096)
@@ -153,14 +174,17 @@ def stacked(problems: Any) -> SimplexQPBatch:
         return SimplexQPBatch(*problems)
     if isinstance(problems, SimplexQP):
         raise ShapeError("problems is a single SimplexQP; call solve, or pass a list of problems")
-    listed = list(problems)
-    if not listed:
-        raise ShapeError("problems is empty; pass at least one SimplexQP")
-    for i, problem in enumerate(listed):
+    if not isinstance(problems, Iterable):
+        raise ArgumentTypeError(f"problems must be SimplexQPs, or arrays (P, q), got a {type(problems).__name__}")
+    listed: list[SimplexQP] = []
+    for i, problem in enumerate(problems):
         if not isinstance(problem, SimplexQP):
             raise UnsupportedObjectiveError(
                 f"problems[{i}] is a {type(problem).__name__}; solve_many takes SimplexQP, or arrays (P, q)"
             )
+        listed.append(problem)
+    if not listed:
+        raise ShapeError("problems is empty; pass at least one SimplexQP")
     dims = sorted({problem.dim for problem in listed})
     if len(dims) > 1:
         raise ShapeError(f"problems have dimensions {dims}; group them by dimension and call solve_many for each group")

@@ -5,11 +5,12 @@ r"""Newton's method on the simplex: a sequence of quadratic problems solved exac
 
 with g and H the gradient and Hessian at w, and gamma halved until the directional derivative at the new point says that
 f fell (a curvature rule on the gradient, which does not cancel as values do). Quadratic convergence near the solution,
-and the support is identified in finitely many steps.
+and the support is identified in finitely many steps. An entropy has its own way, `solvers.log_newton`.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -18,8 +19,11 @@ import numpy as np
 from .active_set import ActiveSet
 from .base import Candidate, Requirement, Seed
 from .certificates import duality_gap, onto_simplex
+from .limits import Budget
+from .log_newton import log_newton
 from .problem import SimplexQP, TwiceDifferentiableObjective, Vector
 from .projections import uniform
+from .regularisation import EntropyRegularised
 
 
 @dataclass(frozen=True)
@@ -37,18 +41,22 @@ class Newton:
         max_iter: int | None,
         start: Vector | None,
         rng: Seed,
+        time_limit: float = math.inf,
     ) -> Candidate:
         """See `SimplexSolver.solve`."""
-        limit = 100 if max_iter is None else max_iter
+        budget = Budget(100 if max_iter is None else max_iter, time_limit)
+        w = uniform(objective.dim) if start is None else start
+        if isinstance(objective, EntropyRegularised) and objective.strength > 0.0:
+            return log_newton(objective, tol, w, budget)
         target = 0.01 * tol * objective.scale
         inner = ActiveSet()
-        w = uniform(objective.dim) if start is None else start
         g = objective.gradient(w)
         lowest, rounding = np.inf, 1e-14 * objective.scale
-        for n in range(1, limit + 1):
+        for n in budget:
             H = objective.hessian(w)
             model = SimplexQP(H, g - H @ w).normalised()
-            v = onto_simplex(inner.solve(model, tol=tol, max_iter=None, start=w, rng=rng).weights, len(w), self.name)
+            found = inner.solve(model, tol=tol, max_iter=None, start=w, rng=rng, time_limit=budget.seconds)
+            v = onto_simplex(found.weights, len(w), self.name)
             d = v - w
             slope = float((g - g @ w) @ d)
             gamma = 1.0
@@ -66,4 +74,4 @@ class Newton:
             if gap <= target or (gap <= tol * objective.scale and gap >= 0.5 * lowest):
                 return Candidate(w, n)
             lowest = min(lowest, gap)
-        return Candidate(w, limit, exhausted=True)
+        return budget.spent(w)

@@ -20,12 +20,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .api import check_limits
 from .base import Status
 from .batch import SimplexQPBatch
-from .errors import ShapeError
+from .errors import InvalidArgumentError, ShapeError
+from .limits import Budget, default_time_limit
 from .many import solve_many, stacked
-from .problem import Matrix, SimplexQP, Vector, power_of_two_below, real_number
+from .problem import Matrix, SimplexQP, Vector, power_of_two_below
+from .validation import one_of, positive_number, real_number, seconds, whole_number
 
 _CONSTANT = 1e9  # smoothing, relative to the mean scale, from which the weights are constant to rounding
 
@@ -68,6 +69,7 @@ def solve_over_time(
     solver: Literal["own", "cvxpy"] = "own",
     tol: float = 1e-6,
     max_iter: int = 5000,
+    time_limit: float | None = None,
 ) -> TimeWeights:
     """Fit one weight vector per time bin.
 
@@ -82,21 +84,25 @@ def solve_over_time(
         Largest accepted gap relative to the sum of the scales.
     max_iter : int
         Iterations of the own method.
+    time_limit : float, optional
+        Seconds; ``60 + B (10 + 1e-7 k^3)`` when omitted. The best weights by then are returned.
 
     Returns
     -------
     TimeWeights
     """
-    check_limits(tol, max_iter)
+    tol, max_iter = positive_number(tol, "tol"), whole_number(max_iter, "max_iter")
+    allowed = None if time_limit is None else seconds(time_limit)
     smoothing = real_number(smoothing, "smoothing")
     if smoothing < 0.0:
-        raise ValueError(f"smoothing must be finite and at least 0, got {smoothing}")
-    if solver not in ("own", "cvxpy"):
-        raise ValueError(f"solver must be 'own' or 'cvxpy', got {solver!r}")
+        raise InvalidArgumentError(f"smoothing must be finite and at least 0, got {smoothing}")
+    one_of(solver, ("own", "cvxpy"), "solver")
     batch = stacked(problems)
     if not len(batch):
         raise ShapeError("problems is empty; pass one problem per time bin")
-    alone = solve_many(batch, tol=min(tol, 1e-9))
+    if allowed is None:
+        allowed = 60.0 + len(batch) * default_time_limit(batch, 0.0)
+    alone = solve_many(batch, tol=min(tol, 1e-9), time_limit=allowed)
     scale = float(alone.scales.sum())
     if smoothing == 0.0 or len(batch) == 1:
         value, gap = float(alone.values.sum()), float(alone.gaps.sum())
@@ -108,26 +114,26 @@ def solve_over_time(
     # More than this changes nothing, and its square would overflow.
     amount = min(smoothing, _CONSTANT) * scale / len(batch)
     if solver == "cvxpy":
-        found = _conic(batch, amount, scale, tol)
+        found = _conic(batch, amount, scale, tol, allowed)
     else:
-        found = _alternate(batch, amount, alone.weights, scale, tol, max_iter)
+        found = _alternate(batch, amount, alone.weights, scale, tol, Budget(max_iter, allowed))
     return replace(found, value=found.value * unit, gap=found.gap * unit, scale=found.scale * unit)
 
 
 def _alternate(
-    batch: SimplexQPBatch, amount: float, weights: Matrix, scale: float, tol: float, max_iter: int
+    batch: SimplexQPBatch, amount: float, weights: Matrix, scale: float, tol: float, budget: Budget
 ) -> TimeWeights:
     B, k = batch.q.shape
     rho = scale / B
     augmented = batch.P + rho * np.eye(k)
     w, u = weights, np.zeros((B, k))
     best, best_value, bound = w, np.inf, -np.inf
-    n = 0
-    for n in range(1, max_iter + 1):
+    certified = False
+    for n in budget:
         moved = w + u
         z = np.column_stack([denoise(moved[:, i], amount / rho) for i in range(k)])
         u = moved - z
-        if n % 10 == 1 or n == max_iter:
+        if n % 10 == 1 or n == budget.steps:
             candidates = (w, np.maximum(z, 0.0) / np.maximum(z, 0.0).sum(axis=1, keepdims=True))
             for candidate in candidates:
                 value = _total(batch, candidate, amount)
@@ -135,17 +141,19 @@ def _alternate(
                     best, best_value = candidate, value
             lower = solve_many(SimplexQPBatch(batch.P, batch.q + rho * u, batch.r))
             bound = max(bound, float((lower.values - lower.gaps).sum()))
-            if best_value - bound <= tol * scale:
+            certified = best_value - bound <= tol * scale
+            if certified:
                 break
         w = solve_many(SimplexQPBatch(augmented, batch.q - rho * (z - u))).weights
     gap = max(best_value - bound, 0.0)
-    return TimeWeights(best, best_value, gap, scale, _status(gap <= tol * scale, exhausted=n == max_iter), n)
+    limit = Status.TIME_LIMIT if budget.late else Status.ITERATION_LIMIT
+    return TimeWeights(best, best_value, gap, scale, Status.CERTIFIED if certified else limit, budget.n)
 
 
-def _conic(batch: SimplexQPBatch, amount: float, scale: float, tol: float) -> TimeWeights:
+def _conic(batch: SimplexQPBatch, amount: float, scale: float, tol: float, time_limit: float) -> TimeWeights:
     from .cvxpy_conic import smoothed_over_time
 
-    w, multipliers, n_iter = smoothed_over_time(batch.P, batch.q, amount)
+    w, multipliers, n_iter = smoothed_over_time(batch.P, batch.q, amount, time_limit)
     w = np.maximum(w, 0.0)
     w /= w.sum(axis=1, keepdims=True)
     value = _total(batch, w, amount)
@@ -167,10 +175,8 @@ def _total(batch: SimplexQPBatch, w: Matrix, amount: float) -> float:
     return float(quadratic + amount * np.abs(np.diff(w, axis=0)).sum())
 
 
-def _status(certified: bool, exhausted: bool = False) -> Status:
-    if certified:
-        return Status.CERTIFIED
-    return Status.ITERATION_LIMIT if exhausted else Status.INACCURATE
+def _status(certified: bool) -> Status:
+    return Status.CERTIFIED if certified else Status.INACCURATE
 
 
 def denoise(y: Vector, amount: float) -> Vector:

@@ -1,6 +1,7 @@
 """PIQP: a proximal interior-point method (Schwan, Jiang, Kuhn and Jones 2023), through its dense interface.
 
-Called directly: modelling layers route PIQP through its sparse interface, which is slower on dense P.
+Called directly: modelling layers route PIQP through its sparse interface, which is slower on dense P. The library has
+no time limit; its iteration limit, of one factorisation each, is what ends it.
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ class Piqp(AbstractLibrarySolver):
     """Interior-point solver of the `piqp` library. Default `max_iter` is 250; `start` is not used."""
 
     name: ClassVar[str] = "piqp"
+    interior: ClassVar[bool] = True
 
-    def prepared(self, objective: SimplexQP, tol: float, max_iter: int | None, start: Vector | None) -> Run:
+    def prepared(
+        self, objective: SimplexQP, tol: float, max_iter: int | None, start: Vector | None, time_limit: float
+    ) -> Run:
         """See `AbstractLibrarySolver.prepared`."""
         import piqp
 

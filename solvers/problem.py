@@ -25,19 +25,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from .errors import (
     AsymmetricMatrixError,
-    DataTypeError,
     InvalidProblemError,
     NonFiniteError,
     NotPositiveSemidefiniteError,
     ShapeError,
 )
+from .validation import EPS, FLOAT64, LARGEST, finite_range, frozen, real_array, real_number
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 
-EPS = float(np.finfo(np.float64).eps)
-_SMALLEST, LARGEST = 1e-290, 1e300
-_Masked = np.ma.MaskedArray
+_SMALLEST = 1e-290
+_CLEAR = 1e4  # a pivot this many times above rounding leaves no doubt that the matrix is definite
 
 
 @runtime_checkable
@@ -114,9 +113,12 @@ class SimplexQP:
     Notes
     -----
     The arrays are copied as float64 and read-only; the caller's arrays are never modified.
-    `definite` says whether every eigenvalue of P is above rounding, in which case the minimiser is unique.
-    Cost: one or two Cholesky factorisations, k^3/3 flops each (an
-    eigendecomposition only when P is indefinite beyond k eps trace).
+    `definite` says whether ``d'Pd`` is above rounding for all d with ``1'd = 0``, in which case the minimiser is
+    unique; this holds for a Gram matrix relative to one of its own members too, which has a row of zeros.
+    `pivot` is the smallest pivot of the Cholesky factorisation that showed it, relative to the scale: where it is
+    small, the weights are badly determined. `nonsingular` says that P has an inverse, `lowest` is the least entry of q.
+    Cost: one Cholesky factorisation, k^3/3 flops, or three (an eigendecomposition only when P is indefinite beyond
+    k eps trace).
     """
 
     P: Matrix
@@ -125,38 +127,38 @@ class SimplexQP:
     clipped: float
     scale: float
     definite: bool
+    pivot: float
+    nonsingular: bool
+    lowest: float
     _normal: SimplexQP | None
 
     def __init__(self, P: ArrayLike, q: ArrayLike, r: float = 0.0) -> None:
-        matrix, eps = real_array(P, "P")
-        vector, _ = real_array(q, "q")
-        if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.shape[0] == 0:
-            raise ShapeError(f"P must have shape (k, k) with k >= 1, got {matrix.shape}")
-        k = matrix.shape[0]
-        if vector.shape != (k,):
-            raise ShapeError(f"q must have shape ({k},) to match P, got {vector.shape}")
-        low, high = finite_range(matrix, "P")
+        matrix, eps = real_array(P, "P", ("k", "k"))
+        vector, _ = real_array(q, "q", ("k",))
+        k = len(vector)
+        if matrix.shape != (k, k) or not k:
+            _refuse_shapes(matrix, vector)
         lowest, highest = finite_range(vector, "q")
-        r = real_number(r, "r")
-        largest, spread = max(high, -low), highest - lowest
-        if not max(largest, spread) < LARGEST:
-            raise NonFiniteError(
-                f"P and q reach {max(largest, spread):.3g}, near overflow; divide both by a common factor first"
-            )
-        matrix = _symmetrised(matrix, largest, eps)
-        trace = math.fsum(matrix.reshape(-1)[:: k + 1].tolist())
-        clipped = 0.0
-        rounding = k * EPS * trace
-        definite = trace > 0.0 and cholesky_succeeds(matrix, -10.0 * rounding)
-        if not definite and not cholesky_succeeds(matrix, rounding):
-            matrix, clipped = _clip_spectrum(matrix, 10 * k * eps * abs(trace))
+        if type(r) is not float or not math.isfinite(r):
+            r = real_number(r, "r")
+        diagonal = matrix.diagonal().tolist()
+        trace, spread, clipped = sum(diagonal), highest - lowest, 0.0
+        content = matrix.tobytes()
+        # A symmetric matrix with clear pivots is finite and positive definite: nothing else needs to be looked at.
+        pivot = smallest_pivot(matrix) if content == matrix.tobytes("F") else 0.0
+        nonsingular = definite = pivot > max(_CLEAR * k * EPS * trace, 0.0) and max(trace, spread) < LARGEST
+        if not nonsingular:
+            matrix, clipped = _semidefinite(matrix, eps, spread)
+            content = matrix.tobytes()
             trace = float(matrix.trace())
+            pivot, definite = _definite_along(matrix, trace)
         scale = max(trace / k, spread) or 1.0
         if scale < _SMALLEST:
             raise InvalidProblemError(
                 f"P and q have scale {scale:.3g}, near underflow; multiply both by a common factor first"
             )
-        _set(self, frozen(matrix), frozen(vector), r, clipped, scale, definite)
+        P, q = np.ndarray((k, k), FLOAT64, content), frozen(vector)
+        _fill(self, P, q, r, clipped, scale, definite, pivot / scale, nonsingular, lowest)
 
     @property
     def dim(self) -> int:
@@ -187,30 +189,25 @@ class SimplexQP:
     def normalised(self) -> SimplexQP:
         """The same minimisers at scale in [1, 2): P, q divided by a power of two, q shifted to start at zero, r = 0."""
         if self._normal is None:
-            factor, lowest = power_of_two_below(self.scale), self.q[self.q.argmin()]
+            factor = power_of_two_below(self.scale)
             P = self.P if factor == 1.0 else frozen(self.P / factor)
-            q = frozen((self.q - lowest) / factor)
-            normal = trusted_qp(P, q, 0.0, self.scale / factor, self.definite)
+            q = frozen((self.q - self.lowest) / factor)
+            normal = object.__new__(SimplexQP)
+            about = self.definite, self.pivot, self.nonsingular
+            _fill(normal, P, q, 0.0, 0.0, self.scale / factor, *about, 0.0)
             object.__setattr__(self, "_normal", normal)
             return normal
         return self._normal
 
     def __getstate__(self) -> tuple[Any, ...]:
-        return self.P, self.q, self.r, self.clipped, self.scale, self.definite
+        return tuple(getattr(self, field) for field in self.__slots__[:-1])
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         P, q, *rest = state
-        _set(self, frozen(P), frozen(q), *rest)
+        _fill(self, frozen(P), frozen(q), *rest)
 
     def __repr__(self) -> str:
         return f"SimplexQP(dim={self.dim}, scale={self.scale:.3g}, clipped={self.clipped:.1e})"
-
-
-def trusted_qp(P: Matrix, q: Vector, r: float, scale: float, definite: bool) -> SimplexQP:
-    """A `SimplexQP` from arrays already known to be valid: no copy, no check."""
-    qp = object.__new__(SimplexQP)
-    _set(qp, P, q, r, 0.0, scale, definite)
-    return qp
 
 
 def power_of_two_below(scale: float) -> float:
@@ -218,79 +215,66 @@ def power_of_two_below(scale: float) -> float:
     return math.ldexp(1.0, math.frexp(scale)[1] - 1)
 
 
-def _set(qp: SimplexQP, P: Matrix, q: Vector, r: float, clipped: float, scale: float, definite: bool) -> None:
-    assign = object.__setattr__
-    assign(qp, "P", P)
-    assign(qp, "q", q)
-    assign(qp, "r", r)
-    assign(qp, "clipped", clipped)
-    assign(qp, "scale", scale)
-    assign(qp, "definite", definite)
-    assign(qp, "_normal", None)
+# The descriptors of the slots: setting through them is faster than by name.
+_P, _q, _r, _clipped, _scale, _definite, _pivot, _nonsingular, _lowest, _normal = (
+    vars(SimplexQP)[field].__set__ for field in SimplexQP.__slots__
+)
 
 
-def frozen(array: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A copy that nobody can write to: a solver must not be able to change what its answer is judged by.
-
-    An array that owns its memory could be made writeable again; one that looks into `bytes` cannot.
-    """
-    return np.frombuffer(array.tobytes()).reshape(array.shape)
-
-
-def real_array(values: ArrayLike, name: str) -> tuple[NDArray[np.float64], float]:
-    """`values` as float64 in C order, and the rounding unit of their own dtype; `DataTypeError` unless real numbers.
-
-    Not a copy where they are such an array already.
-    """
-    if isinstance(values, _Masked):
-        raise DataTypeError(f"{name} is a masked array; fill or drop what is masked first")
-    try:
-        array = np.asarray(values)
-    except ValueError as error:  # rows of unequal length
-        raise ShapeError(f"{name} is not a rectangular array: {error}") from None
-    except (TypeError, RuntimeError) as error:  # a tensor on a device, or one that records gradients
-        raise DataTypeError(f"{name} cannot be read as an array: {error}") from None
-    if array.dtype == np.float64:
-        return array if array.flags.c_contiguous else np.array(array, order="C"), EPS
-    kind = array.dtype.kind
-    if kind not in "fiub":
-        raise DataTypeError(f"{name} must hold real numbers, got dtype {array.dtype}; convert it with astype(float)")
-    eps = float(np.finfo(array.dtype).eps) if kind == "f" else EPS
-    return array.astype(np.float64, order="C"), max(eps, EPS)
+def _fill(
+    qp: SimplexQP,
+    P: Matrix,
+    q: Vector,
+    r: float,
+    clipped: float,
+    scale: float,
+    definite: bool,
+    pivot: float,
+    nonsingular: bool,
+    lowest: float,
+) -> None:
+    _P(qp, P)
+    _q(qp, q)
+    _r(qp, r)
+    _clipped(qp, clipped)
+    _scale(qp, scale)
+    _definite(qp, definite)
+    _pivot(qp, pivot)
+    _nonsingular(qp, nonsingular)
+    _lowest(qp, lowest)
+    _normal(qp, None)
 
 
-def real_number(value: Any, name: str) -> float:
-    """`value` as a finite float."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise DataTypeError(f"{name} must be a real number, got {value!r}") from None
-    if not math.isfinite(number):
-        raise NonFiniteError(f"{name} must be finite, got {number}")
-    return number
+def _refuse_shapes(matrix: Matrix, vector: Vector) -> None:
+    if matrix.shape[0] != matrix.shape[1] or matrix.shape[0] == 0:
+        raise ShapeError(f"P must have shape (k, k) with k >= 1, got {matrix.shape}")
+    raise ShapeError(f"q must have shape ({len(matrix)},) to match P, got {vector.shape}")
 
 
-def finite_range(array: NDArray[np.float64], name: str) -> tuple[float, float]:
-    """Smallest and largest entry; `NonFiniteError` naming the array and its first bad index unless all are finite."""
-    # NaN is both the argmin and the argmax; and on a few numbers these are several times faster than min and max.
-    low, high = float(array.item(array.argmin())), float(array.item(array.argmax()))
-    if not (math.isfinite(low) and math.isfinite(high)):
-        bad = np.argwhere(~np.isfinite(array))
-        index = tuple(int(i) for i in bad[0])
+def _semidefinite(matrix: Matrix, eps: float, spread: float) -> tuple[Matrix, float]:
+    """The checks in full: finite, symmetric, positive semidefinite up to rounding. Returns what was clipped too."""
+    low, high = finite_range(matrix, "P")
+    largest = max(high, -low)
+    if not max(largest, spread) < LARGEST:
         raise NonFiniteError(
-            f"{name} has {len(bad)} non-finite entries, the first {name}{list(index)} = {array[index]}; "
-            "find the model or sample that produced it"
+            f"P and q reach {max(largest, spread):.3g}, near overflow; divide both by a common factor first"
         )
-    return low, high
+    k = len(matrix)
+    matrix = _symmetrised(matrix, largest, eps)
+    trace = math.fsum(matrix.diagonal().tolist())
+    if cholesky_succeeds(matrix, k * EPS * trace):
+        return matrix, 0.0
+    return _clip_spectrum(matrix, 10 * k * eps * abs(trace))
 
 
-def require_finite(array: NDArray[np.float64], name: str, largest: float = math.inf) -> None:
-    """Raise `NonFiniteError` naming the array if an entry is not finite, or as large as `largest`."""
-    if not array.size:
-        return
-    low, high = finite_range(array, name)
-    if not max(high, -low) < largest:
-        raise NonFiniteError(f"{name} reaches {max(high, -low):.3g}, near overflow; divide by a common factor first")
+def _definite_along(matrix: Matrix, trace: float) -> tuple[float, bool]:
+    """Smallest pivot of ``P + trace/k 11'``, which is definite exactly where P is along the simplex; and whether."""
+    k = len(matrix)
+    if trace <= 0.0:
+        return 0.0, k == 1
+    bordered = matrix + trace / k
+    pivot = smallest_pivot(bordered)
+    return pivot, pivot > 0.0 and cholesky_succeeds(bordered, -10.0 * k * EPS * 2.0 * trace)
 
 
 def _symmetrised(matrix: Matrix, highest: float, eps: float) -> Matrix:
@@ -305,6 +289,13 @@ def _symmetrised(matrix: Matrix, highest: float, eps: float) -> Matrix:
         )
     out: Matrix = 0.5 * (matrix + matrix.T)
     return out
+
+
+def smallest_pivot(matrix: Matrix) -> float:
+    """Smallest pivot of the Cholesky factorisation of a symmetric matrix; 0 if it breaks down or meets NaN."""
+    factor, failed = _dpotrf()(matrix.copy().T, 1, 0, 1)
+    roots = factor.diagonal().tolist()
+    return min(roots) ** 2 if not failed and sum(roots) < math.inf else 0.0  # the sum is NaN where a root is
 
 
 def cholesky_succeeds(matrix: Matrix, shift: float) -> bool:

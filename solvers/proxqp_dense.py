@@ -1,7 +1,7 @@
 """ProxQP: a proximal augmented-Lagrangian method (Bambade, El-Kazdadi, Taylor and Carpentier 2022), dense, with boxes.
 
 Its default tolerance misses by 1e-3 on these problems and it can hang on bad input; tolerances are set and the input is
-checked before it gets here.
+checked before it gets here. The library has no time limit; its limits of outer and inner iterations are what end it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ class Proxqp(AbstractLibrarySolver):
     """Solver of the `proxsuite` library. Default `max_iter` is 1000 outer iterations."""
 
     name: ClassVar[str] = "proxqp"
+    interior: ClassVar[bool] = True
 
-    def prepared(self, objective: SimplexQP, tol: float, max_iter: int | None, start: Vector | None) -> Run:
+    def prepared(
+        self, objective: SimplexQP, tol: float, max_iter: int | None, start: Vector | None, time_limit: float
+    ) -> Run:
         """See `AbstractLibrarySolver.prepared`."""
         from proxsuite import proxqp
 

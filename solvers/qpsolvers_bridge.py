@@ -9,18 +9,19 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .base import AbstractLibrarySolver, Run
-from .errors import SolverFailureError
+from .errors import ArgumentTypeError, InvalidArgumentError, SolverFailureError
 from .problem import SimplexQP, Vector
 
 _TIGHT: dict[str, dict[str, Any]] = {
-    # HiGHS can cycle on some rank-deficient problems, so it never runs without a time limit.
-    "highs": {"time_limit": 60.0, "primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
+    "highs": {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
     "clarabel": {"tol_gap_abs": 1e-12, "tol_gap_rel": 1e-12, "tol_feas": 1e-12},
     "osqp": {"eps_abs": 1e-10, "eps_rel": 0.0, "polishing": True, "max_iter": 50_000},
     "proxqp": {"eps_abs": 1e-11, "eps_rel": 0.0},
     "piqp": {"eps_abs": 1e-12, "eps_rel": 1e-12},
     "scs": {"eps_abs": 1e-10, "eps_rel": 0.0, "max_iters": 100_000},
 }
+# HiGHS, OSQP, Clarabel and DAQP count in seconds; the others are ended by their iteration limits.
+_TIME_OPTION = {"highs": "time_limit", "osqp": "time_limit", "clarabel": "time_limit", "daqp": "time_limit"}
 _ITERATION_OPTION = {"highs": "qp_iteration_limit", "scs": "max_iters", "daqp": "iter_limit"}
 
 
@@ -40,19 +41,29 @@ class Qpsolvers(AbstractLibrarySolver):
     backend_options: dict[str, Any] = field(default_factory=dict)
 
     name: ClassVar[str] = "qpsolvers"
+    interior: ClassVar[bool] = True
 
-    def prepared(self, objective: SimplexQP, tol: float, max_iter: int | None, start: Vector | None) -> Run:
+    def prepared(
+        self, objective: SimplexQP, tol: float, max_iter: int | None, start: Vector | None, time_limit: float
+    ) -> Run:
         """See `AbstractLibrarySolver.prepared`."""
         import qpsolvers
 
         k = objective.dim
-        if self.backend not in qpsolvers.available_solvers:
-            raise ValueError(f"qpsolvers finds {qpsolvers.available_solvers}, not {self.backend!r}; install it first")
+        if not isinstance(self.backend_options, dict):
+            raise ArgumentTypeError(f"backend_options must be a dict, got a {type(self.backend_options).__name__}")
+        if not isinstance(self.backend, str) or self.backend not in qpsolvers.available_solvers:
+            raise InvalidArgumentError(
+                f"backend: qpsolvers finds {qpsolvers.available_solvers}, not {self.backend!r}; install it first"
+            )
         # Copies: the libraries behind the bridge may write to their inputs.
         problem = qpsolvers.Problem(
             objective.P.copy(), objective.q.copy(), A=np.ones((1, k)), b=np.ones(1), lb=np.zeros(k), ub=np.ones(k)
         )
-        options = {**_TIGHT.get(self.backend, {}), **self.backend_options}
+        options = dict(_TIGHT.get(self.backend, {}))
+        if self.backend in _TIME_OPTION:
+            options[_TIME_OPTION[self.backend]] = min(time_limit, 1e9)
+        options.update(self.backend_options)
         if max_iter is not None:
             options[_ITERATION_OPTION.get(self.backend, "max_iter")] = max_iter
 

@@ -17,7 +17,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NamedTuple, cast
 
 from .base import SimplexSolver
-from .errors import MissingExtraError, UnknownSolverError
+from .errors import ArgumentTypeError, MissingExtraError, SolverFailureError, UnknownSolverError
 
 ENTRY_POINT_GROUP = "sfbench.solvers"
 
@@ -68,17 +68,19 @@ def get_solver(name: str, **options: Any) -> SimplexSolver:
         Lists the closest names.
     MissingExtraError
         An `ImportError` with the exact ``pip install`` line.
-    TypeError
-        An option the solver does not have; the message lists those it has.
+    ArgumentTypeError
+        An option the solver does not have; the message lists those it has. A `TypeError` too.
     """
+    if not isinstance(name, str):
+        raise ArgumentTypeError(f"name must be one of known_solvers(), a str, got a {type(name).__name__}")
     if not options:
         return _default(name)
     cls = _load(name)
-    known = [field.name for field in dataclasses.fields(cls)]
+    known = [field.name for field in dataclasses.fields(cls)] if dataclasses.is_dataclass(cls) else []
     unknown = sorted(set(options) - set(known))
     if unknown:
         listed = f"its options: {', '.join(known)}" if known else "it takes none"
-        raise TypeError(f"solver {name!r} has no option {', '.join(unknown)}; {listed}")
+        raise ArgumentTypeError(f"solver {name!r} has no option {', '.join(unknown)}; {listed}")
     return cast(SimplexSolver, cls(**options))
 
 
@@ -87,25 +89,37 @@ def resolve_solver(solver: str | SimplexSolver, options: Mapping[str, Any] | Non
 
     Raises
     ------
-    TypeError
+    ArgumentTypeError
         If `solver` is neither, or options come with a solver that has its own.
     """
     if isinstance(solver, str):
         return get_solver(solver, **options) if options else _default(solver)
     if isinstance(solver, type) or not (hasattr(solver, "solve") and hasattr(solver, "requires")):
-        raise TypeError(f"solver must be a name of known_solvers() or a solver object, got {solver!r}")
+        raise ArgumentTypeError(f"solver must be a name of known_solvers() or a solver object, got {solver!r}")
     if options:
-        raise TypeError(f"options {', '.join(options)} go with a solver's name; give them to {solver!r} itself")
+        raise ArgumentTypeError(f"options {', '.join(options)} go with a solver's name; give them to {solver!r} itself")
     return solver
 
 
 def describe_solver(name: str) -> tuple[str, str]:
     """What objective a solver needs, and its documentation's first sentence; for a missing library, how to get it."""
+    if not isinstance(name, str):
+        raise ArgumentTypeError(f"name must be one of known_solvers(), a str, got a {type(name).__name__}")
     try:
         cls = _load(name)
-    except ImportError as error:
+    except (MissingExtraError, SolverFailureError) as error:
         return "", str(error)
-    return str(cls.requires), (cls.__doc__ or "").strip().split("\n")[0].split(". ")[0].rstrip(".")
+    return str(getattr(cls, "requires", "")), (cls.__doc__ or "").strip().split("\n")[0].split(". ")[0].rstrip(".")
+
+
+def is_builtin(solver: SimplexSolver) -> bool:
+    """Whether `solver` is one of this package, which keeps to its time limit by itself."""
+    return _is_builtin(type(solver))
+
+
+@functools.cache
+def _is_builtin(cls: type[Any]) -> bool:
+    return f"{cls.__module__}:{cls.__qualname__}" in {entry.target for entry in _BUILTIN.values()}
 
 
 def is_available(name: str) -> bool:
@@ -123,7 +137,11 @@ def missing_line(name: str) -> str:
 @functools.cache
 def _default(name: str) -> SimplexSolver:
     """The solver with default options; solvers are immutable, so one instance serves all."""
-    return cast(SimplexSolver, _load(name)())
+    cls = _load(name)
+    try:
+        return cast(SimplexSolver, cls())
+    except Exception as error:  # only a plugin can fail here
+        raise SolverFailureError(f"solver {name!r} cannot be made without options: {error}") from error
 
 
 @functools.cache
@@ -139,7 +157,10 @@ def _load(name: str) -> type[Any]:
         close = difflib.get_close_matches(name, known_solvers(), n=3, cutoff=0.4)
         hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"known: {', '.join(known_solvers())}"
         raise UnknownSolverError(f"unknown solver {name!r}; {hint}")
-    return cast(type[Any], plugin.load())
+    try:
+        return cast(type[Any], plugin.load())
+    except Exception as error:  # whatever the plugin's module does when it is imported
+        raise SolverFailureError(f"plugin {plugin.value!r} of solver {name!r} cannot be loaded: {error}") from error
 
 
 @functools.cache

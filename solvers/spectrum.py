@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .problem import EPS, SimplexQP, Vector
+from .errors import UnsupportedObjectiveError
+from .problem import SimplexQP, Vector
+from .validation import EPS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +41,8 @@ class TangentSpectrum:
 
 def tangent_spectrum(problem: SimplexQP) -> TangentSpectrum:
     """Spectrum of P on the directions that sum to zero. Cost: one symmetric eigenvalue problem of size k."""
+    if not isinstance(problem, SimplexQP):
+        raise UnsupportedObjectiveError(f"problem must be a SimplexQP, got a {type(problem).__name__}")
     k = problem.dim
     P = problem.P
     row = P.mean(axis=0)

@@ -64,15 +64,12 @@ class InProcess:
     n_jobs: int = 1
 
     def run(self, study: Study[Any, Any], plan: BatchPlan, *, one_at_a_time: bool = False) -> Iterator[Finished | Died]:
-        """Run in this process with one BLAS thread, as every worker does."""
-        from threadpoolctl import threadpool_limits
-
-        with threadpool_limits(1):
-            for batch in plan:
-                outcome = run_batch(
-                    study.function, batch.index, _groups(study, batch), place="here", folder=self.folder
-                )
-                yield Finished(batch, outcome)
+        """Run in this process, which the runner keeps to one thread, as every worker is."""
+        for batch in plan:
+            yield Finished(
+                batch,
+                run_batch(study.function, batch.index, _groups(study, batch), place="here", folder=self.folder),
+            )
 
 
 @final

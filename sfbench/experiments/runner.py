@@ -31,6 +31,7 @@ from .outcome import Outcome, RunSettings, store_path
 from .progress import ProgressBar
 from .repair import repair
 from .rows import StoredCell
+from .worker import one_thread
 
 
 def open_for_writing(path: Path, bar_say: Any = print) -> Journal:
@@ -105,6 +106,7 @@ class _Run:
         settings, study = self.settings, self.study
         where = (1, None) if study.function.alone else (settings.n_jobs, settings.scheduler)
         with (
+            one_thread(),
             open_executor(*where, str(self.path.resolve().parent)) as executor,
             open_for_writing(self.path) as journal,
             self._signals(),

@@ -1,14 +1,16 @@
-"""What happens in a worker: a batch of cells becomes texts, errors become tracebacks."""
+"""What happens in a worker: a batch of cells becomes texts, errors become tracebacks; one thread computes."""
 
 import functools
 import hashlib
 import json
 import os
 import signal
+import sys
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
@@ -19,6 +21,10 @@ from .errors import StudyError
 from .inputs import in_study_folder
 
 _ENVIRONMENT = ("versions", "python", "machine", "blas")
+_THREADS = (
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)  # fmt: skip
 
 
 @final
@@ -105,13 +111,43 @@ def environment() -> tuple[str, str]:
 @functools.cache
 def _settle_in(is_child: bool) -> None:
     """Once a worker process: cap the BLAS threads; a child leaves Ctrl-C to its parent, and dies with it."""
-    from threadpoolctl import threadpool_limits
-
-    threadpool_limits(1)
+    one_thread().__enter__()
     if is_child:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         threading.Thread(target=_follow_parent, args=(os.getppid(),), daemon=True).start()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread of BLAS, OpenMP and torch, so that bits do not depend on the number of workers.
+
+    Libraries that are loaded are told; those that a cell loads later read it from the environment.
+    """
+    from threadpoolctl import ThreadpoolController
+
+    before = {name: os.environ.get(name) for name in _THREADS}
+    usual = int(before["OMP_NUM_THREADS"] or 0) if (before["OMP_NUM_THREADS"] or "0").isdigit() else 0
+    loaded = {pool["filepath"] for pool in ThreadpoolController().info()}
+    torch = sys.modules.get("torch")
+    torch_threads = torch.get_num_threads() if torch is not None else 0
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        with ThreadpoolController().limit(limits=1):
+            if torch is not None:  # it keeps a number of its own
+                torch.set_num_threads(1)
+            yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        if torch is not None:
+            torch.set_num_threads(torch_threads)
+        for library in ThreadpoolController().lib_controllers:  # those that came with a cell
+            if library.filepath not in loaded:
+                library.set_num_threads(usual or os.cpu_count() or 1)
 
 
 def _follow_parent(parent: int) -> None:

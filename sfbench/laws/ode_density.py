@@ -9,8 +9,9 @@ For one model this is its own likelihood; for a fused score it is the density of
 neither that of the reverse SDE nor the KL barycenter. The integral runs in ``lambda = log(alpha/sigma)``, in which the
 flow is smooth: ``dt = -2 sigma^2 / g^2 dlambda``.
 
-Divergences are exact where the model knows them; otherwise Hutchinson's estimate ``E v' (ds/dx) v`` over random signs v
-with central differences of the score, and a standard error over the probes.
+Divergences are exact where the model knows them; otherwise Hutchinson's estimate ``E v' (ds/dx) v`` over random signs
+v, with a standard error over the probes: by automatic differentiation for models with ``score_and_projections`` (those
+of :mod:`sfbench.nets`), else by central differences of the score.
 """
 
 from dataclasses import dataclass
@@ -150,9 +151,23 @@ def _velocity(
         s, div = score_and_divergence(score, x, t)
         divergences = np.asarray(div, np.float64)[:, None]
     else:
-        s = score.score(x, t)
-        step = 1e-4 * max(float(process.sigma(t)), 1e-3)
-        divergences = np.stack(
-            [((score.score(x + step * v, t) - score.score(x - step * v, t)) * v).sum(axis=1) for v in probes], axis=1
-        ) / (2.0 * step)
+        s, products = _projections(score, x, t, probes, 1e-4 * max(float(process.sigma(t)), 1e-3))
+        divergences = products.T
     return np.asarray(linear * x + variance * s), linear * x.shape[1] + variance * divergences
+
+
+def _projections(
+    score: ScoreModel, x: Float64Array, t: float, probes: Float64Array, step: float
+) -> tuple[Float64Array, Float64Array]:
+    """Score (n, d) and ``v' (ds/dx) v`` (p, n): by automatic differentiation where models can, else by differences."""
+    if isinstance(score, FusedScore):
+        support = [(w, m) for w, m in zip(score.weights.tolist(), score.models, strict=True) if w > 0]
+        parts = [_projections(model, x, t, probes, step) for _, model in support]
+        s, products = (sum(w * part[i] for (w, _), part in zip(support, parts, strict=True)) for i in (0, 1))
+        return np.asarray(s), np.asarray(products)
+    if hasattr(score, "score_and_projections"):
+        s, products = score.score_and_projections(x, t, probes)
+        return np.asarray(s), np.asarray(products)
+    changes = [score.score(x + step * v, t) - score.score(x - step * v, t) for v in probes]
+    products = np.stack([(change * v).sum(axis=1) for change, v in zip(changes, probes, strict=True)])
+    return np.asarray(score.score(x, t)), products / (2.0 * step)

@@ -8,21 +8,34 @@ torch; importing this package does.
 from typing import TYPE_CHECKING
 
 from .._lazy import lazy_names
-from .adapter import NetworkDivergence, NetworkScore
-from .checkpoint import CheckpointError, checkpoint_summary, load_checkpoint, save_checkpoint
+from .adapter import NetworkScore
+from .architectures import (
+    Architecture,
+    ScoreMLP,
+    ScoreUNet,
+    build_network,
+    known_architectures,
+    register_architecture,
+)
+from .checkpoint import checkpoint_summary, load_checkpoint, save_checkpoint
+from .divergence import NetworkDivergence
+from .guidance import GuidedScore
 from .lora import fine_tune, fine_tune_lora
 from .losses import denoising_loss
-from .networks import ScoreMLP, ScoreUNet, build_network
-from .parameterisation import Parameterisation, from_score, to_score
+from .parameterisation import EDM, Parameterisation, from_score, to_score
 from .settings import DivergedError, TrainingError, TrainingSettings
+from .tensor_files import CheckpointError
 from .training import TrainingResult, train_score_network
 
 if TYPE_CHECKING:
     from ..fusion.windows import WindowReport, inspect_windows
 
 __all__ = [
+    "EDM",
+    "Architecture",
     "CheckpointError",
     "DivergedError",
+    "GuidedScore",
     "NetworkDivergence",
     "NetworkScore",
     "Parameterisation",
@@ -39,7 +52,9 @@ __all__ = [
     "fine_tune_lora",
     "from_score",
     "inspect_windows",
+    "known_architectures",
     "load_checkpoint",
+    "register_architecture",
     "save_checkpoint",
     "to_score",
     "train_score_network",

@@ -1,189 +1,346 @@
 r"""A torch module as a score model: what it predicts, under which process, on which device, in which precision.
 
-``score`` takes and returns numpy arrays; points go to the device in batches and come back, so no more than one batch of
-activations lives at a time. Sums over data are made elsewhere, in float64. For likelihoods take float64
-(:meth:`NetworkScore.to`): differences of float32 scores lose the divergence.
+``score`` keeps the kind of its points: numpy arrays give numpy arrays, tensors give tensors on their device, without a
+copy through the host. Points are evaluated in batches, so no more than one batch of activations lives at a time.
 """
 
-from dataclasses import dataclass, replace
-from typing import final
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import chain
+from math import prod
+from typing import Any, TypeVar, final
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .._typing import FloatArray, SeedLike
-from .._validation import as_generator
+from .._typing import FloatArray
+from .._validation import as_count
 from ..errors import ModelError, NotFiniteError
 from ..processes import ForwardProcess
-from .networks import coefficients
-from .parameterisation import Parameterisation, check_parameterisation, to_score
+from .inputs import as_condition, as_range, as_shape, as_tensor, as_times
+from .parameterisation import Parameterisation
+from .wiring import TimeArgument, Times, Wiring, as_device, as_wiring, device_of, dtype_of, is_out_of_memory
+
+_LARGEST_PRODUCT = 1 << 22  # numbers in a batch of directions
+Points = TypeVar("Points", FloatArray, Tensor)
+
+
+@dataclass
+class _Memory:
+    """What was learned about a module by calling it."""
+
+    is_trusted: bool = False
+    rows: int | None = None  # that fit into memory
+    loops_over_probes: bool = False
 
 
 @final
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class NetworkScore:
-    """Score model backed by a network.
+    """Score model backed by a network of any origin.
+
+    The first call is checked: a network that writes into its input, or returns numbers that are not finite at finite
+    points, is refused. Shape, type and device of what it returns are checked at every call.
 
     Parameters
     ----------
     module : nn.Module
-        ``module(x, t)`` with x (n, d) and t (n,) returns (n, d). Put into evaluation mode.
-    dim : int
-        Dimension d.
+        Called as ``module(x, t)`` with x (n, d) or (n, *shape) and t (n,), both in its own precision on its device. It
+        returns a tensor like x, a tuple that begins with one, or an object with a tensor ``.sample`` or ``.logits``.
+        Put into evaluation mode.
+    dim : int or tuple of int
+        Dimension d, or the shape of one item, such as (channels, height, width): then the module sees (n, *shape).
+        Points are (n, d) in either case.
     process : ForwardProcess
         The process under which it was trained; fusing models of different processes is refused.
-    parameterisation : {"epsilon", "v", "x0", "score"}
-        What it predicts.
+    parameterisation : {"epsilon", "v", "x0", "score", "velocity", "edm"} or EDM
+        What it predicts; also "eps", "v_prediction", "sample", "flow_prediction". Networks of this package say it
+        themselves (attribute ``parameterisation``); for others there is no default.
     batch : int
-        Points evaluated at a time.
+        Points evaluated at a time; halved for good when memory runs out.
+    shape : tuple of int, optional
+        As a tuple for ``dim``.
+    time : {"t", "scaled", "timestep", "log_snr", "sigma", "c_noise"} or function
+        What the module takes for time: t, 1000 t, the step number of a process of :func:`processes.from_betas`,
+        ``log(alpha^2 / sigma^2)``, ``sigma_t``, ``log(sigma / alpha) / 4`` (the default for EDM), or a function of
+        times (n,), float64 on the CPU; it may return integers, for modules that look them up in a table.
+    t_range : (float, float), optional
+        Times for which the network was trained; by default the module's own ``t_range``, if it has one.
+    condition_name : str, optional
+        Name of the argument by which the module takes a condition, such as "class_labels".
+    condition : int or array, optional
+        One label or embedding for all points, where :meth:`score` is given none.
+
+    Raises
+    ------
+    ModelError
+        For arguments that do not fit the module or one another; the message names the argument.
     """
 
     module: nn.Module
     dim: int
     process: ForwardProcess
-    parameterisation: Parameterisation = "v"
-    batch: int = 4096
+    parameterisation: Parameterisation
+    batch: int
+    shape: tuple[int, ...] | None
+    time: TimeArgument
+    t_range: tuple[float, float] | None
+    condition_name: str | None
+    condition: Any
+    _memory: _Memory = field(init=False)
 
-    def __post_init__(self) -> None:
-        check_parameterisation(self.parameterisation)
-        if not isinstance(self.module, nn.Module):
-            raise ModelError(f"module is a {type(self.module).__name__}; a torch.nn.Module is needed")
-        if self.dim < 1 or self.batch < 1:
-            raise ModelError(f"dim and batch must be at least 1, got {self.dim!r} and {self.batch!r}")
-        own = getattr(self.module, "dim", self.dim)
-        if own != self.dim:
-            raise ModelError(f"the network was built for dimension {own}, not {self.dim}")
-        trained = getattr(self.module, "process", self.process)
-        if trained != self.process:
-            raise ModelError(f"the network was built for {trained!r}, not {self.process!r}")
-        self.module.eval()
+    def __init__(
+        self,
+        module: nn.Module,
+        dim: int | tuple[int, ...],
+        process: ForwardProcess,
+        parameterisation: "Parameterisation | str | None" = None,
+        batch: int = 4096,
+        *,
+        shape: tuple[int, ...] | None = None,
+        time: "TimeArgument | None" = None,
+        t_range: tuple[float, float] | None = None,
+        condition_name: str | None = None,
+        condition: Any = None,
+    ) -> None:
+        if not isinstance(module, nn.Module):
+            raise ModelError(f"module is a {type(module).__name__}; a torch.nn.Module is needed")
+        if isinstance(dim, tuple | list):
+            shape, dim = tuple(dim) if shape is None else shape, prod(as_shape(dim))
+        dim = as_count("dim", dim, error=ModelError)
+        if shape is not None and prod(as_shape(shape)) != dim:
+            raise ModelError(f"shape {tuple(shape)} has {prod(shape)} entries, but dim is {dim}")
+        own = getattr(module, "dim", dim)
+        if own != dim:
+            raise ModelError(f"the network was built for dimension {own}, not {dim}")
+        trained = getattr(module, "process", process)
+        if trained != process:
+            raise ModelError(f"the network was built for {trained!r}, not {process!r}")
+        if parameterisation is None:
+            parameterisation = getattr(module, "parameterisation", None)
+        if parameterisation is None:
+            raise ModelError(
+                f"parameterisation= must say what this {type(module).__name__} predicts: 'epsilon' (the noise; usual "
+                "for DDPM), 'v', 'x0', 'score', 'velocity' (flow matching) or 'edm'; a wrong one gives wrong scores in "
+                "silence"
+            )
+        wiring = as_wiring(
+            process,
+            parameterisation,
+            shape=None if shape is None else as_shape(shape),
+            time=time,
+            condition_name=condition_name,
+        )
+        if condition is not None and condition_name is None:
+            raise ModelError("condition= needs condition_name=, the argument by which the module takes it")
+        device_of(module)
+        for name, value in (
+            ("module", module.eval()),
+            ("dim", dim),
+            ("process", process),
+            ("parameterisation", wiring.parameterisation),
+            ("batch", as_count("batch", batch, error=ModelError)),
+            ("shape", wiring.shape),
+            ("time", wiring.time),
+            ("t_range", as_range(getattr(module, "t_range", None) if t_range is None else t_range)),
+            ("condition_name", condition_name),
+            ("condition", condition),
+            ("_memory", _Memory()),
+        ):
+            object.__setattr__(self, name, value)
+
+    @cached_property
+    def wiring(self) -> Wiring:
+        """How the module is called."""
+        return Wiring(self.process, self.parameterisation, self.shape, self.time, self.condition_name)
 
     @property
     def device(self) -> torch.device:
         """Where the network lives."""
-        tensor = _first_tensor(self.module)
+        tensor = next(chain(self.module.parameters(), self.module.buffers()), None)
         return torch.device("cpu") if tensor is None else tensor.device
 
     @property
     def dtype(self) -> torch.dtype:
         """Precision of its parameters."""
-        tensor = _first_tensor(self.module)
-        return torch.float64 if tensor is None else tensor.dtype
+        return dtype_of(self.module) or torch.float64
+
+    @property
+    def preferred_rows(self) -> int:
+        """Points that one call of the network takes best: the batch, or what fitted into memory."""
+        return min(self.batch, self._memory.rows or self.batch)
+
+    def __repr__(self) -> str:
+        weights = sum(p.numel() for p in self.module.parameters())
+        predicts = self.parameterisation
+        return f"NetworkScore({type(self.module).__name__}, {weights:,} weights, predicts {predicts}, {self.device})"
 
     def to(self, *, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> "NetworkScore":
         """A copy on another device or in another precision."""
-        from copy import deepcopy
+        place = None if device is None else as_device(device)
+        return replace(self, module=deepcopy(self.module).to(device=place, dtype=dtype))
 
-        return replace(self, module=deepcopy(self.module).to(device=device, dtype=dtype))
+    def given(self, condition: Any) -> "NetworkScore":
+        """The same network under one label or embedding for all points: a score model like any other."""
+        return replace(self, condition=condition)
 
-    def score(self, x: FloatArray, t: float) -> FloatArray:
-        """Score at points x (n, d) and time t, shape (n, d), in the dtype of x (float64 if x holds integers)."""
-        points = self._points(x)
-        out = np.empty_like(points)
-        device, dtype = self.device, self.dtype
-        with torch.inference_mode():
-            for start in range(0, len(points), self.batch):
-                part = torch.from_numpy(points[start : start + self.batch]).to(device=device, dtype=dtype)
-                out[start : start + self.batch] = self.evaluate(part, float(t)).to("cpu", torch.float64).numpy()
-        return out
+    def score(self, x: Points, t: float | FloatArray | Tensor, condition: Any = None) -> Points:
+        """Score at points x.
 
-    def evaluate(self, x: Tensor, t: float) -> Tensor:
-        """Score of a tensor x (n, d) at one time, differentiable in x."""
-        times = torch.full((len(x),), t, dtype=torch.float64)
-        output = self.module(x, times)
-        if output.shape != x.shape:
-            raise ModelError(f"the network returned shape {tuple(output.shape)} for points of shape {tuple(x.shape)}")
-        alpha, sigma = (float(v[0]) for v in coefficients(self.process, times[:1]))
-        score: Tensor = to_score(output, x, alpha, sigma, self.parameterisation)
-        return score
+        Parameters
+        ----------
+        x : array or tensor (n, d)
+            Tensors of single or double precision on the network's device; arrays may hold integers, too.
+        t : float or (n,)
+            One time, or one for each point.
+        condition : int or array, optional
+            Labels (n,) or embeddings (n, ...), or one label for all points.
 
-    def _points(self, x: FloatArray) -> FloatArray:
-        points = np.ascontiguousarray(x)
-        if points.dtype.kind in "biu":  # scores take the dtype of the points, and integers would cut them
-            points = points.astype(np.float64)
-        if points.dtype.kind != "f":
-            raise ModelError(f"x must hold real numbers, got the dtype {points.dtype}")
-        if points.ndim != 2 or points.shape[1] != self.dim:
-            raise ModelError(f"x must have shape (n, {self.dim}), got {points.shape}")
-        if not points.flags.writeable:  # torch warns about tensors over read-only memory
-            points = points.copy()
-        return points
+        Returns
+        -------
+        array or tensor (n, d)
+            As x, in its dtype (float64 for integers).
+        """
+        points, times, conditions = self._inputs(x, t, condition)
+        out = torch.empty_like(points)
+
+        def evaluate(rows: slice) -> None:
+            with torch.no_grad():
+                out[rows] = self._checked(self._part(points, rows), _rows(times, rows), _rows(conditions, rows))
+
+        self._in_batches(len(points), evaluate)
+        return out if isinstance(x, Tensor) else out.numpy()
+
+    def evaluate(self, x: Tensor, t: float | FloatArray | Tensor, condition: Any = None) -> Tensor:
+        """Score of a tensor x (n, d) in one call, differentiable in x and the weights."""
+        return self.wiring.score(self.module, x, as_times(t, len(x)), self._conditions(condition, len(x)))
+
+    def score_and_projections(
+        self, x: Points, t: float | FloatArray | Tensor, probes: Points, condition: Any = None
+    ) -> tuple[Points, Points]:
+        """Score (n, d), and its Jacobian J on both sides of directions v, ``v' J v``, by automatic differentiation.
+
+        Parameters
+        ----------
+        x, t, condition
+            As for :meth:`score`.
+        probes : array or tensor (m, n, d) or (m, 1, d)
+            Directions. Means over random signs estimate the divergence; sums over the d unit vectors are it.
+
+        Returns
+        -------
+        score (n, d), projections (m, n)
+            As x; one forward pass and m backward passes, taken together where the network allows it.
+        """
+        points, times, conditions = self._inputs(x, t, condition)
+        directions = probes if isinstance(probes, Tensor) else torch.from_numpy(np.array(probes, points.numpy().dtype))
+        if directions.ndim != 3 or directions.shape[1] not in (1, len(points)) or directions.shape[2] != self.dim:
+            raise ModelError(
+                f"probes must have shape (m, {len(points)}, {self.dim}) or (m, 1, {self.dim}), got "
+                f"{tuple(directions.shape)}"
+            )
+        scores = torch.empty_like(points)
+        products = points.new_empty((len(directions), len(points)))
+
+        def evaluate(rows: slice) -> None:
+            leaf = self._part(points, rows).detach().clone().requires_grad_(True)
+            with torch.enable_grad():
+                value = self._checked(leaf, _rows(times, rows), _rows(conditions, rows))
+            along = directions if directions.shape[1] == 1 else directions[:, rows]
+            scores[rows] = value.detach()
+            products[:, rows] = self._products(value, leaf, along).to(products)
+
+        self._in_batches(len(points), evaluate)
+        return (scores, products) if isinstance(x, Tensor) else (scores.numpy(), products.numpy())
+
+    # ------------------------------------------------------------------ the border
+    def _inputs(self, x: Any, t: Any, condition: Any) -> tuple[Tensor, Times, Tensor | None]:
+        points = as_tensor(x, self.dim, self.device)
+        return points, as_times(t, len(points)), self._conditions(condition, len(points))
+
+    def _part(self, points: Tensor, rows: slice) -> Tensor:
+        """Some points on the device, in at least single precision."""
+        return points[rows].to(device=self.device, dtype=torch.promote_types(self.dtype, torch.float32))
+
+    def _checked(self, x: Tensor, t: Times, condition: Tensor | None) -> Tensor:
+        """Scores; at the first call also that the network left x alone and returned finite numbers."""
+        if self._memory.is_trusted:
+            return self.wiring.score(self.module, x, t, condition)
+        with torch.no_grad():
+            given = x.detach().clone()
+            found = self.wiring.score(self.module, given, t, condition)
+            name = type(self.module).__name__
+            if not torch.equal(given.nan_to_num(), x.nan_to_num()):
+                raise ModelError(f"{name} writes into the points it is given; begin its forward with x = x.clone()")
+            wrong = torch.isfinite(x).all(dim=1) & ~torch.isfinite(found).all(dim=1)
+            if bool(wrong.any()):
+                row = int(wrong.nonzero()[0])
+                when = t if isinstance(t, float) else float(t[row])
+                raise NotFiniteError(
+                    f"{name} returned {found[row][~torch.isfinite(found[row])][0]:g} at a finite point (row {row}) and "
+                    f"t = {when:g}; look at its weights, its precision ({self.dtype}) and its range of times"
+                )
+        self._memory.is_trusted = True
+        return self.wiring.score(self.module, x, t, condition) if torch.is_grad_enabled() else found
+
+    def _products(self, value: Tensor, leaf: Tensor, directions: Tensor) -> Tensor:
+        """``v' J v`` (m, n) for directions (m, n, d) or (m, 1, d), many at a time where autograd can."""
+        parts = []
+        together = 1 if self._memory.loops_over_probes else max(1, _LARGEST_PRODUCT // max(1, leaf.numel()))
+        start = 0
+        while start < len(directions):
+            along = directions[start : start + together].to(value).expand(-1, *value.shape)
+            try:
+                if len(along) == 1:
+                    (gradient,) = torch.autograd.grad(value, leaf, along[0], retain_graph=True)
+                    gradient = gradient[None]
+                else:
+                    (gradient,) = torch.autograd.grad(value, leaf, along, retain_graph=True, is_grads_batched=True)
+            except RuntimeError as error:
+                if together == 1 or is_out_of_memory(error):
+                    raise
+                self._memory.loops_over_probes, together = True, 1  # some operation has no batched derivative
+                continue
+            parts.append((gradient * along).sum(dim=2))
+            start += together
+        return torch.cat(parts)
+
+    def _in_batches(self, n: int, evaluate: Callable[[slice], None]) -> None:
+        """Call with all rows, a batch at a time, with smaller batches where memory runs out."""
+        start = 0
+        while start < n:
+            rows = self.preferred_rows
+            try:
+                evaluate(slice(start, start + rows))
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                rows = min(rows, n - start)
+                if rows == 1:
+                    raise ModelError(
+                        f"{self.device} has not enough memory for one point of dimension {self.dim} through "
+                        f"{type(self.module).__name__}; use a smaller precision, score.to(dtype=torch.bfloat16), or "
+                        "another device"
+                    ) from None
+                self._memory.rows = rows // 2
+                continue
+            start += rows
+
+    def _conditions(self, condition: Any, n: int) -> Tensor | None:
+        """Conditions (n, ...) on the device, those of the call or the network's own."""
+        chosen = self.condition if condition is None else condition
+        if chosen is None:
+            return None
+        if self.condition_name is None:
+            raise ModelError(
+                "this network takes no condition; NetworkScore(condition_name='class_labels') names the argument by "
+                "which its module does"
+            )
+        return as_condition(chosen, n, self.device, self.dtype, one_for_all=condition is None)
 
 
-@final
-@dataclass(frozen=True, eq=False)
-class NetworkDivergence:
-    """A network's score with its divergence by automatic differentiation; what ``estimator="stein"`` needs.
-
-    Parameters
-    ----------
-    network : NetworkScore
-    n_probes : int or None
-        Random sign vectors per point (Hutchinson: unbiased, noisy); None takes all d coordinate directions, exact at d
-        backward passes a point.
-    rng : Generator, SeedSequence, int or None
-        Of the probes. Each call draws fresh ones.
-    """
-
-    network: NetworkScore
-    n_probes: int | None
-    rng: np.random.Generator
-
-    def __init__(self, network: NetworkScore, n_probes: int | None = 1, *, rng: SeedLike = None) -> None:
-        if n_probes is not None and n_probes < 1:
-            raise ModelError(f"n_probes must be at least 1, or None for the exact divergence; got {n_probes!r}")
-        object.__setattr__(self, "network", network)
-        object.__setattr__(self, "n_probes", n_probes)
-        object.__setattr__(self, "rng", as_generator(rng))
-
-    @property
-    def dim(self) -> int:
-        """Dimension d."""
-        return self.network.dim
-
-    @property
-    def process(self) -> ForwardProcess:
-        """Process of the network."""
-        return self.network.process
-
-    def score(self, x: FloatArray, t: float) -> FloatArray:
-        """Score at points x (n, d) and time t, shape (n, d)."""
-        return self.network.score(x, t)
-
-    def score_and_divergence(self, x: FloatArray, t: float) -> tuple[FloatArray, FloatArray]:
-        """Score (n, d) and its (estimated) divergence (n,)."""
-        points = self.network._points(x)
-        scores, divergences = np.empty_like(points), np.empty(len(points))
-        for start in range(0, len(points), self.network.batch):
-            rows = slice(start, start + self.network.batch)
-            leaf = torch.from_numpy(points[rows]).to(device=self.network.device, dtype=self.network.dtype)
-            leaf = leaf.detach().requires_grad_(True)
-            value = self.network.evaluate(leaf, float(t))
-            probes = self._probes(leaf)
-            total = torch.zeros(len(leaf), dtype=torch.float64)
-            for j, probe in enumerate(probes):
-                (gradient,) = torch.autograd.grad(value, leaf, probe, retain_graph=j + 1 < len(probes))
-                total += (gradient * probe).sum(dim=1).to("cpu", torch.float64)
-            scores[rows] = value.detach().to("cpu", torch.float64).numpy()
-            divergences[rows] = (total if self.n_probes is None else total / self.n_probes).numpy()
-        return scores, divergences
-
-    def _probes(self, like: Tensor) -> list[Tensor]:
-        if self.n_probes is None:
-            return [
-                torch.eye(self.dim, dtype=like.dtype, device=like.device)[j].expand_as(like) for j in range(self.dim)
-            ]
-        signs = self.rng.choice([-1.0, 1.0], size=(self.n_probes, *like.shape))
-        return [torch.from_numpy(s).to(device=like.device, dtype=like.dtype) for s in signs]
-
-
-def check_finite(network: nn.Module) -> None:
-    """Refuse a network that holds NaN or infinities."""
-    for name, tensor in network.state_dict().items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise NotFiniteError(f"weight {name!r} of the network holds NaN or infinities")
-
-
-def _first_tensor(module: nn.Module) -> Tensor | None:
-    return next(iter([*module.parameters(), *module.buffers()]), None)
+def _rows(values: Any, rows: slice) -> Any:
+    return values[rows] if isinstance(values, Tensor) else values

@@ -6,6 +6,7 @@ merged into W, so checkpoints, fusion and samplers see no difference.
 """
 
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -23,8 +24,7 @@ def fine_tune(
     score: NetworkScore, x: ArrayLike, settings: TrainingSettings | None = None, **options: Any
 ) -> TrainingResult:
     """Go on training all weights of a network on other data; options as for :func:`train_score_network`."""
-    options = {"process": score.process, "parameterisation": score.parameterisation, "device": score.device} | options
-    return train_score_network(score.module, x, settings, **options)
+    return train_score_network(score, x, settings, **({"device": score.device} | options))
 
 
 def fine_tune_lora(
@@ -69,12 +69,12 @@ def fine_tune_lora(
     with torch.random.fork_rng(devices=[]):  # peft draws from torch's global generator
         torch.manual_seed(int(generator.integers(2**62)))
         adapted = inject_adapter_in_model(config, base)
-    options = {"process": score.process, "parameterisation": score.parameterisation, "device": score.device} | options
     if options.get("folder") is not None:
         raise ModelError("checkpoints of unmerged adapters are not supported; save_checkpoint(folder, result.score)")
-    result = train_score_network(adapted, x, settings, rng=generator, **options)
-    merged = _merge(result.score.module, score.module)
-    final = NetworkScore(merged, score.dim, score.process, score.parameterisation, score.batch)
+    result = train_score_network(
+        replace(score, module=adapted), x, settings, rng=generator, **({"device": score.device} | options)
+    )
+    final = replace(result.score, module=_merge(result.score.module, score.module), batch=score.batch)
     return TrainingResult(
         final, result.best_loss, result.best_step, result.steps, result.history, f"LoRA of rank {rank}: {result.reason}"
     )

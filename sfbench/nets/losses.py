@@ -14,12 +14,11 @@ from torch import Tensor, nn
 
 from .._typing import Float64Array, SeedLike
 from .._validation import as_generator
-from ..errors import ModelError
 from ..processes import ForwardProcess
 from .adapter import NetworkScore
-from .networks import coefficients
-from .parameterisation import Parameterisation, to_noise
+from .architectures import coefficients
 from .settings import TrainingError
+from .wiring import Wiring, dtype_of
 
 _TABLE = 4097
 
@@ -36,7 +35,7 @@ def denoising_loss(
         raise TrainingError(f"x must have shape (m, {score.dim}) with m >= 1, got {tuple(points.shape)}")
     seed = int(as_generator(rng).integers(0, 2**62))
     batch = validation_batch(points, score.process, t_min, n_draws, seed)
-    losses = losses_of(score.module, batch, score.parameterisation, score.device, score.batch).reshape(-1, len(points))
+    losses = losses_of(score.module, batch, score.wiring, score.device, score.batch).reshape(-1, len(points))
     per_point = losses.mean(dim=0)
     spread = float(per_point.std()) / math.sqrt(len(points)) if len(points) > 1 else math.nan
     return float(per_point.mean()), spread
@@ -54,33 +53,24 @@ class Batch:
     sigma: Tensor
 
 
-def loss_per_point(
-    network: nn.Module, batch: Batch, parameterisation: Parameterisation, device: torch.device
-) -> Tensor:
+def loss_per_point(network: nn.Module, batch: Batch, wiring: Wiring, device: torch.device) -> Tensor:
     """Squared error of the predicted noise per point, averaged over coordinates, (n,)."""
     x, z = batch.x.to(device), batch.z.to(device)
-    output = network(x, batch.t)
-    if output.shape != x.shape:
-        raise ModelError(f"the network returned shape {tuple(output.shape)} for points of shape {tuple(x.shape)}")
-    alpha, sigma = batch.alpha.to(x), batch.sigma.to(x)
-    noise = to_noise(output.to(x.dtype), x, alpha, sigma, parameterisation)
-    out: Tensor = ((noise - z) ** 2).mean(dim=1)
+    out: Tensor = ((wiring.noise(network, x, batch.t) - z) ** 2).mean(dim=1)
     return out
 
 
-def losses_of(
-    network: nn.Module, batch: Batch, parameterisation: Parameterisation, device: torch.device, rows: int = 1024
-) -> Tensor:
+def losses_of(network: nn.Module, batch: Batch, wiring: Wiring, device: torch.device, rows: int = 1024) -> Tensor:
     """Losses of all points in float64, a part at a time, without gradients."""
     parts = []
-    dtype = next((p.dtype for p in network.parameters()), torch.float32)
+    dtype = torch.promote_types(dtype_of(network) or torch.float32, torch.float32)
     with torch.no_grad():
         for i in range(0, len(batch.t), rows):
             cut = slice(i, i + rows)
             piece = Batch(
                 batch.x[cut].to(dtype), batch.z[cut].to(dtype), batch.t[cut], batch.alpha[cut], batch.sigma[cut]
             )
-            parts.append(loss_per_point(network, piece, parameterisation, device).to("cpu", torch.float64))
+            parts.append(loss_per_point(network, piece, wiring, device).to("cpu", torch.float64))
     return torch.cat(parts)
 
 

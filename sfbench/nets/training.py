@@ -15,11 +15,11 @@ one device needs no launcher; accelerate would add nothing to these two hundred 
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 import numpy as np
 import torch
@@ -31,11 +31,17 @@ from .._validation import as_generator
 from ..errors import ModelError, NotFiniteError
 from ..processes import ForwardProcess
 from .adapter import NetworkScore
-from .checkpoint import CheckpointError, describe_process, load_tensors, read_files, save_checkpoint, write_files
+from .architectures import ScoreMLP, ScoreUNet, describe_network
+from .checkpoint import check_layout, describe_process, describe_wiring, save_checkpoint
 from .losses import Batch, TimeTable, loss_per_point, losses_of, noised, validation_batch
-from .parameterisation import Parameterisation, check_parameterisation
+from .parameterisation import Parameterisation, as_parameterisation
 from .progress import TrainingBar
 from .settings import DivergedError, TrainingError, TrainingSettings
+from .tensor_files import CheckpointError, open_files, write_files
+from .wiring import Wiring, as_device, as_wiring
+
+_GENERATOR_STATE = 1 << 16  # bytes, with room
+Value = TypeVar("Value")
 
 
 @final
@@ -65,12 +71,12 @@ class TrainingResult:
 
 
 def train_score_network(
-    network: nn.Module,
+    network: nn.Module | NetworkScore,
     x: ArrayLike,
     settings: TrainingSettings | None = None,
     *,
-    process: ForwardProcess,
-    parameterisation: Parameterisation = "v",
+    process: ForwardProcess | None = None,
+    parameterisation: Parameterisation | str | None = None,
     validation: ArrayLike | None = None,
     folder: str | os.PathLike[str] | None = None,
     device: str | torch.device = "cpu",
@@ -82,19 +88,22 @@ def train_score_network(
 
     Parameters
     ----------
-    network : nn.Module
-        ``network(x, t)``; its present weights are the start, so a trained network is fine-tuned.
+    network : nn.Module or NetworkScore
+        Called as a :class:`NetworkScore` calls it; its present weights are the start, so a trained network is
+        fine-tuned. What is not a plain ``network(x, t)`` on points (n, d) is described by a :class:`NetworkScore`.
     x : array_like (n, d)
         Training data, in coordinates of about unit scale.
     settings : TrainingSettings, optional
     process : ForwardProcess
-    parameterisation : {"epsilon", "v", "x0", "score"}
-        What the network predicts.
+        Needed for a bare module.
+    parameterisation : str or EDM, optional
+        What the network is to predict; by default what it says itself, else "v".
     validation : array_like (m, d), optional
         Held-out data; by default a share of ``x`` drawn with ``rng``.
     folder : path, optional
-        Keep a resumable state and the best network here. If it holds a state of the same run, that run goes on, and
-        ends with the same bits as one that was never stopped; the state of another run is refused.
+        Keep a resumable state and the best network here; the network must be of a known architecture. If it holds a
+        state of the same run, that run goes on, and ends with the same bits as one that was never stopped; the state of
+        another run is refused.
     device : str or torch.device
     progress : bool
         Show a progress bar with both losses.
@@ -111,29 +120,58 @@ def train_score_network(
         For data, networks or folders that cannot be used.
     """
     settings = TrainingSettings() if settings is None else settings
-    check_parameterisation(parameterisation)
+    module, wiring = _wired(network, process, parameterisation)
     generator = as_generator(rng)
     train, held_out = _split(x, validation, settings, generator)
     seed, validation_seed = (int(v) for v in generator.integers(0, 2**62, 2))
-    for name in ("dim", "process"):
-        own, wanted = getattr(network, name, None), {"dim": train.shape[1], "process": process}[name]
+    for name, wanted in (("dim", train.shape[1]), ("process", wiring.process)):
+        own = getattr(network, name, None)
         if own is not None and own != wanted:
             raise ModelError(f"the network was built for {name} {own!r}, the training run has {wanted!r}")
-    run = _Run(network, train, settings, process, parameterisation, torch.device(device), seed)
-    run.fix_validation(held_out, validation_seed)
-    identity = _identity(run, train, held_out, settings, process, parameterisation, seed)
     path = None if folder is None else Path(folder)
+    if path is not None:
+        describe_network(module)  # what could not be saved in the end is refused before the first step
+        describe_wiring(wiring)
+    run = _Run(module, train, settings, wiring, as_device(device), seed)
+    run.fix_validation(held_out, validation_seed)
+    identity = _identity(run, train, held_out, seed)
     if path is not None and (path / "state" / "manifest.json").exists():
         run.restore(path / "state", identity)
     _loop(run, path, identity, progress, on_step)
-    dim = int(train.shape[1])
-    score = NetworkScore(run.best_network(), dim, process, parameterisation)
+    horizon = wiring.process.horizon
+    score = NetworkScore(
+        run.best_network(),
+        int(train.shape[1]),
+        wiring.process,
+        wiring.parameterisation,
+        shape=wiring.shape,
+        time=wiring.time,
+        condition_name=wiring.condition_name,
+        t_range=(settings.t_min * horizon, horizon),
+    )
     p = run.progress
     result = TrainingResult(score, p.best_loss, p.best_step, p.step, list(p.history), p.reason)
     if path is not None:
         summary = {"validation_loss": p.best_loss, "best_step": p.best_step, "steps": p.step, "reason": p.reason}
         save_checkpoint(path, score, summary=summary | {"n": len(train), "settings": asdict(settings)})
     return result
+
+
+def _wired(
+    network: nn.Module | NetworkScore, process: ForwardProcess | None, parameterisation: Parameterisation | str | None
+) -> tuple[nn.Module, Wiring]:
+    """The module to train and how it is called."""
+    own = getattr(network, "process", None)
+    if process is None:
+        process = own
+    if process is None:
+        raise ModelError("process= must say under which forward process the network is trained")
+    if isinstance(network, NetworkScore):
+        chosen = network.parameterisation if parameterisation is None else parameterisation
+        return network.module, replace(network.wiring, process=process, parameterisation=as_parameterisation(chosen))
+    if not isinstance(network, nn.Module):
+        raise ModelError(f"network is a {type(network).__name__}; a torch.nn.Module or a NetworkScore is needed")
+    return network, as_wiring(process, parameterisation or getattr(network, "parameterisation", "v"))
 
 
 # ---------------------------------------------------------------------- state of a run
@@ -158,12 +196,11 @@ class _Run:
         network: nn.Module,
         train: Tensor,
         settings: TrainingSettings,
-        process: ForwardProcess,
-        parameterisation: Parameterisation,
+        wiring: Wiring,
         device: torch.device,
         seed: int,
     ) -> None:
-        self.settings, self.process, self.parameterisation, self.device = settings, process, parameterisation, device
+        self.settings, self.process, self.wiring, self.device = settings, wiring.process, wiring, device
         self.train = train
         self.network = deepcopy(network).to(device).train()
         self.average = deepcopy(self.network).eval().requires_grad_(False)
@@ -179,7 +216,7 @@ class _Run:
             a for a, p in zip(self.average.parameters(), self.network.parameters(), strict=True) if p.requires_grad
         ]
         self.generator = torch.Generator().manual_seed(seed)
-        self.times = TimeTable(process, settings.t_min)
+        self.times = TimeTable(wiring.process, settings.t_min)
         self.progress = _Progress()
         self.validation: Batch | None = None
 
@@ -200,7 +237,7 @@ class _Run:
         t = self.times.stratified(s.batch, self.generator)
         batch = noised(self.train[rows], z, t, self.process)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=s.precision == "bfloat16"):
-            losses = loss_per_point(self.network, batch, self.parameterisation, self.device)
+            losses = loss_per_point(self.network, batch, self.wiring, self.device)
         if s.weighting == "min_snr":
             snr = (batch.alpha / batch.sigma)[:, 0] ** 2
             losses = losses * (snr.clamp(max=5.0) / snr).to(losses)
@@ -223,7 +260,7 @@ class _Run:
     def validate(self) -> float:
         """Loss of the averaged weights on the fixed validation set; remembers the best."""
         assert self.validation is not None
-        loss = float(losses_of(self.average, self.validation, self.parameterisation, self.device).mean())
+        loss = float(losses_of(self.average, self.validation, self.wiring, self.device).mean())
         if not math.isfinite(loss):
             raise DivergedError(f"validation loss {loss:g} at step {self.progress.step}")
         p = self.progress
@@ -238,6 +275,8 @@ class _Run:
         """The averaged network at its best validation."""
         network = deepcopy(self.network).eval()
         network.load_state_dict(self.best)
+        if isinstance(network, ScoreMLP | ScoreUNet):
+            network.parameterisation = self.wiring.parameterisation
         return network
 
     def save(self, folder: Path, identity: dict[str, Any]) -> None:
@@ -255,7 +294,8 @@ class _Run:
 
     def restore(self, folder: Path, identity: dict[str, Any]) -> None:
         """Read what :meth:`save` wrote, if it belongs to this very run."""
-        tensors, record = read_files(folder, "tensors", "progress")
+        stored = open_files(folder, "tensors", "progress")
+        record = stored.record
         if record.get("identity") != identity:
             found = record.get("identity") or {}
             differs = sorted(k for k in identity if found.get(k) != identity[k])
@@ -263,24 +303,34 @@ class _Run:
                 f"{str(folder)!r} holds the state of another run (different {', '.join(differs)}); "
                 "choose another folder, or delete this one to start over"
             )
-
-        def part(prefix: str) -> dict[str, Tensor]:
-            return {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
-
-        load_tensors(self.network, part("network."), str(folder))
-        load_tensors(self.average, part("average."), str(folder))
-        self.best = {k: v.to(self.device) for k, v in part("best.").items()}
+        source = f"the state in {str(folder)!r}"
+        for prefix in ("network.", "average.", "best."):
+            check_layout(self.network, _part(stored.layout, prefix), source)
+        own = sum(v.numel() for v in self.network.state_dict().values())
+        if sum(math.prod(shape) for _, shape in stored.layout.values()) > 6 * own + _GENERATOR_STATE:
+            raise CheckpointError(f"{source} holds more numbers than a run of this network has")
+        tensors = stored.tensors()
+        self.network.load_state_dict(_part(tensors, "network."))
+        self.average.load_state_dict(_part(tensors, "average."))
+        self.best = {k: v.to(self.device) for k, v in _part(tensors, "best.").items()}
         state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in part("optimiser.").items():
-            index, _, key = name.partition(".")
-            state.setdefault(int(index), {})[key] = tensor
-        whole = self.optimiser.state_dict()
-        self.optimiser.load_state_dict({"state": state, "param_groups": whole["param_groups"]})
-        self.generator.set_state(tensors["generator"])
-        values = dict(record["progress"])
-        values["best_loss"] = math.inf if values["best_loss"] is None else float(values["best_loss"])
-        values["history"] = [(int(a), float(b), float(c)) for a, b, c in values["history"]]
-        self.progress = _Progress(**values)
+        try:
+            for name, tensor in _part(tensors, "optimiser.").items():
+                index, _, key = name.partition(".")
+                state.setdefault(int(index), {})[key] = tensor
+            whole = self.optimiser.state_dict()
+            self.optimiser.load_state_dict({"state": state, "param_groups": whole["param_groups"]})
+            self.generator.set_state(tensors["generator"])
+            values = dict(record["progress"])
+            values["best_loss"] = math.inf if values["best_loss"] is None else float(values["best_loss"])
+            values["history"] = [(int(a), float(b), float(c)) for a, b, c in values["history"]]
+            self.progress = _Progress(**values)
+        except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
+            raise CheckpointError(f"{source} is incomplete: {error!r}") from None
+
+
+def _part(named: Mapping[str, Value], prefix: str) -> dict[str, Value]:
+    return {k[len(prefix) :]: v for k, v in named.items() if k.startswith(prefix)}
 
 
 def _loop(
@@ -353,9 +403,6 @@ def _identity(
     run: _Run,
     train: Tensor,
     held_out: Tensor,
-    settings: TrainingSettings,
-    process: ForwardProcess,
-    parameterisation: str,
     seed: int,
 ) -> dict[str, Any]:
     """What makes two runs the same run, as digests and plain values."""
@@ -371,8 +418,8 @@ def _identity(
     return {
         "data": digest([train, held_out]),
         "initial weights": digest([v.reshape(-1) for v in run.network.state_dict().values()]),
-        "settings": asdict(settings),
-        "process": describe_process(process),
-        "parameterisation": parameterisation,
+        "settings": asdict(run.settings),
+        "process": describe_process(run.process),
+        **describe_wiring(run.wiring),
         "seed": seed,
     }

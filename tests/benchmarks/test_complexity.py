@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.complexity import main
-from benchmarks.complexity_cells import CellSpec, run_cell
-from benchmarks.complexity_claims import Claim
-from benchmarks.study import read_rows
+from benchmarks.common.claims import read_claims, within
+from benchmarks.common.study import read_rows
+from benchmarks.complexity.__main__ import main
+from benchmarks.complexity.cells import CellSpec, run_cell
 
 
 def test_a_cell_depends_on_its_spec_alone_and_its_bounds_hold() -> None:
@@ -40,24 +40,24 @@ def test_a_small_study_writes_its_tables_and_figures(problem: str, figures: set[
     code = main(["--problem", problem, "--solver", "active_set", "piqp", *sizes])
     assert {path.stem for path in out.glob("*.png")} == {path.stem for path in out.glob("*.pdf")} == figures
     assert all(path.stat().st_size > 10_000 for path in out.glob("*.png"))
-    rows, claims = read_rows(out, "cells"), read_rows(out, "claims")
-    assert code == (0 if all(claim["holds"] for claim in claims) else 1)
+    rows, claims = read_rows(out, "cells"), read_claims(out)
+    assert code == (0 if all(claim.stands for claim in claims) else 1)
     assert {row["n"] for row in rows if row["study"] == "n"} == {64, 256}
     assert all(0 <= row["tv"] <= 1 and row["tv_stderr"] >= 0 for row in rows if "tv" in row)
-    by_name = {claim["name"]: claim for claim in claims}
-    assert all(claim["value"] == 0 for name, claim in by_name.items() if name.startswith("violations"))
+    by_name = {claim.name: claim for claim in claims}
+    assert all(claim.value == 0 for name, claim in by_name.items() if name.startswith("violations"))
     windows = [claim for name, claim in by_name.items() if name.startswith("population weight")]
     assert len(windows) == 4
-    assert all(claim["holds"] for claim in windows)
+    assert all(claim.stands for claim in windows)
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["arguments"]["problem"] == problem
 
 
 def test_a_claim_whose_control_passes_does_not_hold() -> None:
-    assert Claim("x", 1.0, low=0.0, high=2.0, control=5.0).holds
-    assert not Claim("x", 1.0, low=0.0, high=2.0, control=1.5).holds
-    assert not Claim("x", 3.0, low=0.0, high=2.0, control=5.0).holds
-    assert not Claim("x", float("nan")).holds
+    assert within("x", 1.0, low=0.0, high=2.0, control=5.0).stands
+    assert not within("x", 1.0, low=0.0, high=2.0, control=1.5).stands
+    assert not within("x", 3.0, low=0.0, high=2.0, control=5.0).stands
+    assert not within("x", float("nan")).stands
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import kernels
+from benchmarks.kernels import __main__ as kernels
 from synthetic import GaussianMixture
 
 

@@ -7,12 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks import digits, mixture_1d, mixture_1d_cells
-from benchmarks.digits_cells import pooled_share
-from benchmarks.digits_models import QUICK as DIGITS
-from benchmarks.digits_models import SHARES
-from benchmarks.mixture_1d_cells import Scale, Work
-from benchmarks.networks import NetworkRef, load_network, train_all
+from benchmarks.common.networks import NetworkRef, load_network, train_all
+from benchmarks.digits import __main__ as digits
+from benchmarks.digits.cells import pooled_share
+from benchmarks.digits.models import QUICK as DIGITS
+from benchmarks.digits.models import SHARES
+from benchmarks.mixture_1d import __main__ as mixture_1d
+from benchmarks.mixture_1d import cells as mixture_1d_cells
+from benchmarks.mixture_1d.cells import Scale, Work
 from sfbench import FusedScore, OrnsteinUhlenbeck
 from sfbench.experiments import GridConflictError, Journal, RunSettings, StudyError, in_study_folder, store_path
 from sfbench.laws import fokker_planck_1d

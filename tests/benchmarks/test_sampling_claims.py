@@ -4,8 +4,8 @@ import copy
 
 import pytest
 
-from benchmarks.sampling_claims import evaluate_claims, slope, summary
-from benchmarks.sampling_integrator_cells import EXPECTED_ORDERS
+from benchmarks.sampling_error.claims import evaluate_claims, slope, summary
+from benchmarks.sampling_error.integrator_cells import EXPECTED_ORDERS
 
 
 def laws():
@@ -57,8 +57,8 @@ def tables():
 
 def test_right_rows_pass_and_their_controls_fail(tables):
     for claim in evaluate_claims(tables):
-        assert claim["holds"], claim
-        assert claim["control_fails"], claim
+        assert claim.holds, claim
+        assert claim.control_fails, claim
 
 
 FAULTS = {
@@ -84,12 +84,12 @@ def test_wrong_rows_fail_their_claim(tables, title):
     wrong = copy.deepcopy(tables)
     for row in wrong[name]:
         spoil(row)
-    failed = [claim["claim"] for claim in evaluate_claims(wrong) if not claim["holds"]]
+    failed = [claim.name for claim in evaluate_claims(wrong) if not claim.holds]
     assert any(claim.startswith(title) for claim in failed)
 
 
 def test_every_claim_has_a_fault(tables):
-    titles = [claim["claim"] for claim in evaluate_claims(tables)]
+    titles = [claim.name for claim in evaluate_claims(tables)]
     assert len(titles) == len(FAULTS)
     assert all(any(title.startswith(start) for start in FAULTS) for title in titles)
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import sampling_error
-from benchmarks.sampling_cells import SAMPLED, VERTEX_SAMPLERS, LawSpec, run_law_cell
-from benchmarks.sampling_experiments import EXPERIMENTS, FULL, QUICK
-from benchmarks.study import read_rows
+from benchmarks.common.study import read_rows
+from benchmarks.sampling_error import __main__ as sampling_error
+from benchmarks.sampling_error.cells import SAMPLED, VERTEX_SAMPLERS, LawSpec, run_law_cell
+from benchmarks.sampling_error.experiments import EXPERIMENTS, FULL, QUICK
 from sfbench.cli import main as sfbench
 from sfbench.experiments.canonical import encode_spec
 
@@ -61,7 +61,9 @@ def test_a_stopped_study_goes_on_and_is_not_mixed(tmp_path: Path, monkeypatch, c
     assert len(read_rows(tmp_path, "vertices")) == 2 * len(VERTEX_SAMPLERS)
 
     tables = {name: (tmp_path / f"{name}.jsonl").read_bytes() for name in EXPERIMENTS}
-    monkeypatch.setattr("benchmarks.sampling_cells.reference_problem", None)  # finished cells are not computed again
+    monkeypatch.setattr(
+        "benchmarks.sampling_error.cells.reference_problem", None
+    )  # finished cells are not computed again
     assert sampling_error.main(options) == code
     assert tables == {name: (tmp_path / f"{name}.jsonl").read_bytes() for name in EXPERIMENTS}
     monkeypatch.undo()

@@ -62,3 +62,12 @@ def read_input(spec: Spec) -> str:
 def run_alone(spec: Spec) -> int:
     """The process that computed it."""
     return os.getpid()
+
+
+@study_cells(version=1)
+def sum_in_torch(spec: Spec) -> dict[str, Any]:
+    """Imports torch itself: whether one thread or two add up, the last bits tell."""
+    import torch
+
+    x = torch.randn(spec.n, generator=torch.Generator().manual_seed(spec.seed))
+    return {"sum": float((x * x).sum()), "threads": torch.get_num_threads()}

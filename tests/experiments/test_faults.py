@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import faults
-from benchmarks.fault_injection import (
+from benchmarks.faults import __main__ as faults
+from benchmarks.faults.cells import run_fault_cell
+from benchmarks.faults.injection import (
     count_cells,
     dask_cluster,
     finish,
@@ -25,7 +26,6 @@ from benchmarks.fault_injection import (
     uninterrupted,
     wait_for_cells,
 )
-from benchmarks.faults_cells import run_fault_cell
 from sfbench.experiments import Journal, store_path
 
 CELLS, LEAST_MS = 240, 10.0

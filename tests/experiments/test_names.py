@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks import digits_cells, digits_models, mixture_1d_cells
-from benchmarks.networks import NetworkRef
+from benchmarks.common.networks import NetworkRef
+from benchmarks.digits import cells as digits_cells
+from benchmarks.digits import models as digits_models
+from benchmarks.mixture_1d import cells as mixture_1d_cells
 from sfbench.experiments import CellFunction, Journal, RunSettings, StudyError, make_study, run_study, store_path
 from sfbench.experiments.canonical import class_name, decode_spec, encode_spec
 from sfbench.experiments.cells import stored_study

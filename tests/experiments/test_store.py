@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.fault_injection import flip_bits, limit_file_size, small_disk, start, uninterrupted
-from benchmarks.faults_cells import run_fault_cell
+from benchmarks.faults.cells import run_fault_cell
+from benchmarks.faults.injection import flip_bits, limit_file_size, small_disk, start, uninterrupted
 from sfbench.cli import main
 from sfbench.errors import OutputError
 from sfbench.experiments import (

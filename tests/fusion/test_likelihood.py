@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import sfbench
-from benchmarks.coverage import main as coverage_main
-from benchmarks.coverage import summarise
-from benchmarks.coverage_cells import CoverageSpec, run_coverage_cell
+from benchmarks.coverage.__main__ import main as coverage_main
+from benchmarks.coverage.__main__ import summarise
+from benchmarks.coverage.cells import CoverageSpec, run_coverage_cell
 from synthetic import IntractableError, LogLinearPool, make_problem
 
 PROCESS = sfbench.OrnsteinUhlenbeck()

@@ -10,7 +10,7 @@ from sfbench.laws import ode_log_density
 from sfbench.nets import NetworkDivergence, NetworkScore, build_network, from_score, to_score
 from synthetic import GaussianMixture
 
-from .networks import ExactNetwork
+from .exact_networks import ExactNetwork
 
 PROCESSES = [sfbench.OrnsteinUhlenbeck(), sfbench.VariancePreserving(), sfbench.VarianceExploding(25.0)]
 KINDS = ["epsilon", "v", "x0", "score"]
@@ -131,8 +131,8 @@ def test_mismatches_are_refused():
         NetworkScore(network, 3, process)
     with pytest.raises(ModelError, match="built for OrnsteinUhlenbeck"):
         NetworkScore(network, 2, sfbench.VariancePreserving())
-    with pytest.raises(ModelError, match="unknown parameterisation 'eps'"):
-        NetworkScore(network, 2, process, "eps")
+    with pytest.raises(ModelError, match="unknown parameterisation 'noise'"):
+        NetworkScore(network, 2, process, "noise")
     with pytest.raises(ModelError, match=r"x must have shape \(n, 2\)"):
         NetworkScore(network, 2, process).score(np.zeros((4, 3)), 0.1)
     with pytest.raises(ModelError, match="unknown architecture"):
@@ -148,5 +148,5 @@ def test_nan_from_a_network_is_named():
     process = sfbench.OrnsteinUhlenbeck()
     broken = build_network("mlp", {"dim": 2, "width": 8}, process=process)
     torch.nn.init.constant_(broken.outward.bias, float("nan"))
-    with pytest.raises(sfbench.NotFiniteError, match="model 1 returned"):
+    with pytest.raises(sfbench.NotFiniteError, match=r"ScoreMLP returned nan at a finite point .row 0. and t ="):
         sfbench.fuse([LAWS[0], NetworkScore(broken, 2, process)], np.zeros((3, 2)), process=process, rng=0)

@@ -134,7 +134,7 @@ def test_integer_points_have_the_scores_of_equal_floats():
         for a, b in zip(found, NetworkDivergence(network, None).score_and_divergence(floats, 0.3), strict=True):
             np.testing.assert_array_equal(a, b)
     assert network.score(floats.astype(np.float32), 0.3).dtype == np.float32
-    with pytest.raises(ModelError, match="real numbers, got the dtype complex128"):
+    with pytest.raises(ModelError, match="real numbers, got dtype complex128"):
         network.score(floats + 1j, 0.3)
 
 
@@ -142,10 +142,10 @@ def test_adapters_start_from_rng(monkeypatch):
     """The first weights of A differ between seeds (B starts at zero), and torch's global generator is left alone."""
     starts = []
 
-    def keep(module, *args, **options):
-        named = module.named_parameters()
+    def keep(score, *args, **options):
+        named = score.module.named_parameters()
         starts.append(torch.cat([p.detach().reshape(-1) for name, p in named if "lora_A" in name]))
-        return train_score_network(module, *args, **options)
+        return train_score_network(score, *args, **options)
 
     monkeypatch.setattr(lora, "train_score_network", keep)
     [network] = networks(1)

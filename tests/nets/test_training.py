@@ -23,6 +23,7 @@ from sfbench.nets import (
     fine_tune,
     fine_tune_lora,
     load_checkpoint,
+    register_architecture,
     train_score_network,
 )
 from synthetic import GaussianMixture
@@ -137,12 +138,13 @@ def test_divergence_stops_says_the_step_and_keeps_the_last_good_state(tmp_path):
     class Poisoned(torch.nn.Module):
         def __init__(self):
             super().__init__()
-            self.net, self.calls = small(), 0
+            self.net, self.calls, self.dim, self.options = small(), 0, 1, {}
 
         def forward(self, x, t):
             self.calls += self.training
             return self.net(x, t) * (math.nan if self.calls == 33 else 1.0)
 
+    register_architecture("poisoned", Poisoned)
     with pytest.raises(DivergedError, match="at step 33; the last good state stays in"):
         train_score_network(Poisoned(), LAW.sample(99, rng=0), SHORT, process=OU, folder=tmp_path, rng=0)
     [progress] = (tmp_path / "state").glob("progress*.json")

@@ -9,6 +9,7 @@ from scipy.optimize import nnls
 from solvers import SimplexQP, SimplexQPBatch, Status, solve, solve_many
 from solvers.active_set import ActiveSet, _finish
 from solvers.certificates import null_directions
+from solvers.limits import Budget
 from solvers.minimum_norm import minimum_norm
 from solvers.testing import duplicated, grid_minimum, random_qp
 
@@ -40,7 +41,7 @@ def test_certified_and_optimal_at_any_rank(k: int, rank: int, seed: int, pull: f
 @given(k=st.integers(2, 10), rank=st.integers(1, 10), seed=st.integers(0, 10**6))
 def test_primal_phase_alone_reaches_the_same_minimum(k: int, rank: int, seed: int) -> None:
     problem = random_qp(k, rank, seed).normalised()
-    w, _, settled = _finish(problem.P, problem.q, np.full(k, 1.0 / k), 1000)
+    w, settled = _finish(problem.P, problem.q, np.full(k, 1.0 / k), Budget(1000, 60.0))
     assert settled
     assert problem.value(w) == pytest.approx(problem.value(solve(problem, "active_set").weights), abs=1e-13)
 
@@ -123,7 +124,7 @@ def test_difference_basis_with_a_zero_row_is_still_unique() -> None:
     A = np.random.default_rng(3).normal(size=(4, 9))
     D = A - A[0]
     problem = SimplexQP(D @ D.T, -D @ np.ones(9))
-    assert not problem.definite
+    assert problem.definite  # along the simplex
     assert solve(problem, "active_set", tol=EXACT).is_unique
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from solvers import (
+    ArgumentTypeError,
     DataTypeError,
     EntropyRegularised,
     InvalidProblemError,
@@ -54,7 +55,7 @@ REFUSED: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "max_iter nan": (lambda: solve(QP, max_iter=np.nan), ValueError, "max_iter must be at least 1"),
     "start text": (lambda: solve(QP, start="abc"), DataTypeError, "start must hold real numbers"),
     "start complex": (lambda: solve(QP, start=[1j, 0, 0]), DataTypeError, "start must hold real numbers"),
-    "rng text": (lambda: solve(EntropyRegularised(QP, 1.0), "torch", rng="a", max_iter=3), TypeError, "entropy"),
+    "rng text": (lambda: solve(EntropyRegularised(QP, 1.0), "torch", rng="a"), TypeError, "rng must be a numpy Gen"),
     "optimizer": (lambda: solve(QP, "torch", optimizer="rms"), ValueError, "optimizer must be 'adam' or 'sgd'"),
     "lr": (lambda: solve(QP, "torch", lr=np.nan), ValueError, "lr must be positive"),
     "device": (lambda: solve(QP, "torch", device="nope"), SolverFailureError, "torch failed"),
@@ -79,10 +80,10 @@ REFUSED: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "many denormal": (
         lambda: solve_many((EYE[None] * 1e-310, np.zeros((1, 2)))), InvalidProblemError, "problem 0 of the batch"
     ),
-    "path scalar": (lambda: solve_path(QP, 1.0), ShapeError, "strengths must be a sequence"),
+    "path scalar": (lambda: solve_path(QP, 1.0), ArgumentTypeError, "strengths must be a sequence"),
     "path text": (lambda: solve_path(QP, ["a"]), DataTypeError, "strength must be a real number"),
     "path nan": (lambda: solve_path(QP, [np.nan]), NonFiniteError, "strength must be finite"),
-    "path problem": (lambda: solve_path(None, [1.0]), UnsupportedObjectiveError, "got NoneType"),
+    "path problem": (lambda: solve_path(None, [1.0]), UnsupportedObjectiveError, "got a NoneType"),
     "path huge": (lambda: solve_path(QP, [1e308], regulariser="entropy"), NonFiniteError, "near overflow"),
     "ridge huge": (lambda: ridge(SimplexQP(EYE * 1e200, [0, 0]), 1e200), NonFiniteError, "near overflow"),
     "time empty": (lambda: solve_over_time([]), ShapeError, "empty"),

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import published_way, solver_speed, window_bias
+from benchmarks.solver_speed import __main__ as solver_speed
+from benchmarks.solver_speed import published_way
+from benchmarks.window_bias import __main__ as window_bias
 from solvers import SimplexQP
 from synthetic import make_problem
 
@@ -108,5 +110,5 @@ def test_window_bias_study_tells_the_cases_apart(
     monkeypatch.setattr(
         window_bias, "CASES", {name: replace(case, biased=not case.biased) for name, case in few.items()}
     )
-    monkeypatch.setattr("benchmarks.window_bias_cells.target_and_models", None)  # finished cells are not computed again
+    monkeypatch.setattr("benchmarks.window_bias.cells.target_and_models", None)  # finished cells are not computed again
     assert window_bias.main(options) == 1

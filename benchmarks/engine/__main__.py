@@ -1,0 +1,232 @@
+r"""What the study engine costs: ``python -m benchmarks.engine``.
+
+1. ``overhead``: the 8,000-cell sweep on the engine over the bare loop, CPU and wall, interleaved;
+2. ``speedup``: two processes over one on cells of 60 ms;
+3. ``journal``: a store of 1e5 cells: time to resume, status, verify and export, as whole commands;
+4. ``stream``: score-matching statistics of 1e7 samples on disk: peak memory, and agreement with memory.
+
+Ratios are taken in one process where they can be; the exit status is 1 if a limit is missed.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+
+from sfbench.errors import SfbenchError
+from sfbench.experiments import RunSettings, Study, make_study, run_study
+from sfbench.experiments.batches import group_cells
+from sfbench.files import prepare_folder, provenance, write_json
+
+from ..common.study import OneLineParser, Row, write_rows
+from .cells import INSIDE, BusySpec, TinySpec, run_busy, run_sweep, run_sweep_timed, run_tiny, sweep_specs
+
+QUIET = RunSettings(progress=False)
+
+
+@final
+@dataclass(frozen=True)
+class Scale:
+    """How much is measured."""
+
+    seeds: int
+    repeats: int
+    busy_cells: int
+    tiny_cells: int
+    rows: int
+
+
+FULL, QUICK = Scale(50, 3, 200, 100_000, 10_000_000), Scale(4, 2, 40, 10_000, 500_000)
+
+
+def row(name: str, value: float, limit: str, holds: bool, note: str = "") -> Row:
+    """One line of the table."""
+    return {"measured": name, "value": value, "limit": limit, "holds": holds, "note": note}
+
+
+def overhead(scale: Scale) -> list[Row]:
+    """CPU time of a run outside its cells over that inside; and the run over the bare loop, interleaved.
+
+    The first is taken within one run, so that other work on the machine slows both parts alike.
+    """
+    from threadpoolctl import threadpool_limits
+
+    study: Study[Any, Any] = make_study("sweep", run_sweep_timed, sweep_specs(scale.seeds))
+    groups = [[study.specs[i] for i in g] for g in group_cells(study, range(len(study.specs)))]
+
+    def bare() -> None:
+        for group in groups:
+            run_sweep.records(group)
+
+    def engine() -> None:
+        with tempfile.TemporaryDirectory() as place:
+            run_study(study, place, QUIET)
+
+    shares, pairs, inside = [], [], 0.0
+    with threadpool_limits(1):
+        run_sweep.records(groups[0])
+        for _ in range(scale.repeats):
+            INSIDE[0] = 0.0
+            bare_cpu, engine_cpu = _timed(bare)[0], _timed(engine)[0]
+            inside = INSIDE[0]
+            shares.append(engine_cpu / inside - 1)
+            pairs.append(engine_cpu / bare_cpu - 1)
+    share, pair = float(np.median(shares)), float(np.median(pairs))
+    note = f"{len(study.keys)} cells in {len(groups)} passes, {inside:.1f} CPU s in cells; {_range(shares)}"
+    return [
+        row("CPU outside cells over inside, one run", share, "< 0.10", share < 0.1, note),
+        row("CPU of the engine over the bare loop - 1", pair, "reported", True, _range(pairs)),
+    ]
+
+
+def speedup(scale: Scale) -> list[Row]:
+    """One process over two on cells of 60 ms of CPU time, workers started before; joblib alone is the ceiling."""
+    from joblib import Parallel, delayed
+
+    ratios, ceilings = [], []
+    two = RunSettings(2, progress=False)
+    with tempfile.TemporaryDirectory() as place:
+        run_study(make_study("warm", run_busy, [BusySpec(seed, 0.2) for seed in range(10)]), place, two)
+    for repeat in range(scale.repeats):
+        specs = [BusySpec(seed + 1000 * repeat, 0.06) for seed in range(scale.busy_cells)]
+        study = make_study("busy", run_busy, specs)
+        times = []
+        for settings in (QUIET, two):
+            with tempfile.TemporaryDirectory() as place:
+                times.append(_timed(partial(run_study, study, place, settings))[1])
+        bare = _timed(partial(Parallel(n_jobs=2, batch_size=1), [delayed(run_busy)(spec) for spec in specs]))[1]
+        ratios.append(times[0] / times[1])
+        ceilings.append(times[0] / bare)
+    value = float(np.median(ratios))
+    note = f"{scale.busy_cells} cells; {_range(ratios)}"
+    return [
+        row("speed-up of 2 processes", value, ">= 1.6", value >= 1.6, note),
+        row("speed-up of bare joblib, 2 processes", float(np.median(ceilings)), "reported", True, _range(ceilings)),
+    ]
+
+
+def journal(scale: Scale) -> list[Row]:
+    """Whole commands on a large store."""
+    study = make_study(
+        "tiny", run_tiny, [TinySpec(n, seed) for seed in range(scale.tiny_cells // 10) for n in range(10)]
+    )
+    limits = {"resume": 5.0, "status": None, "verify": None, "export": 10.0}
+    rows = []
+    with tempfile.TemporaryDirectory() as place:
+        filled = _timed(partial(run_study, study, place, QUIET))[1]
+        size = (Path(place) / "journal.sqlite").stat().st_size / 1e6
+        rows.append(row(f"fill a store of {len(study.keys)} cells, s", filled, "reported", True, f"{size:.0f} MB"))
+        for verb, limit in limits.items():
+            options = ["--format", "csv", "--format", "parquet"] if verb == "export" else []
+            command = [sys.executable, "-m", "sfbench.cli", "study", verb, place, *options]
+            run = partial(subprocess.run, command, check=True, capture_output=True)
+            times = [_timed(run)[1] for _ in range(3)]
+            value = float(np.median(times))
+            kept = "reported" if limit is None else f"< {limit:g}"
+            rows.append(row(f"sfbench study {verb}, s", value, kept, limit is None or value < limit, _range(times)))
+    return rows
+
+
+def stream(scale: Scale) -> list[Row]:
+    """Statistics from disk in processes of their own, whose peak memory is read off; and the same in memory."""
+    answers: dict[str, dict[str, Any]] = {}
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        _child("write", folder, scale.rows)
+        for how in ("memory", "npy", "parquet", "shards"):
+            answers[how] = _child(how, folder, scale.rows)
+    reference = answers["memory"]
+    rows = []
+    for how, name in (("npy", "memory-mapped npy"), ("parquet", "Parquet"), ("shards", "shards of npy, 2 processes")):
+        answer = answers[how]
+        peak = answer["peak_mb"]
+        exact = how != "shards"
+        gaps = [
+            float(
+                np.abs(np.array(answer[x]) - reference[x if exact else f"{x}_shards"]).max()
+                / np.abs(reference[x]).max()
+            )
+            for x in ("G", "b")
+        ]
+        note = f"{scale.rows} samples, {answer['seconds']:.1f} s, in memory {reference['peak_mb']:.0f} MB"
+        rows.append(row(f"{name}: peak memory, MB", peak, "< 500", peak < 500, note))
+        what = "one pass" if exact else "the same shards"
+        rows.append(
+            row(f"{name}: largest relative difference to {what} in memory", max(gaps), "<= 1e-12", max(gaps) <= 1e-12)
+        )
+    return rows
+
+
+def _child(how: str, folder: Path, rows: int) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.engine.stream", how, str(folder), str(rows)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed: {done.stderr.strip().splitlines()[-1]}")
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def _timed(run: Callable[[], object]) -> tuple[float, float]:
+    cpu, wall = time.process_time(), time.perf_counter()
+    run()
+    return time.process_time() - cpu, time.perf_counter() - wall
+
+
+def _range(values: list[float]) -> str:
+    return f"{len(values)} repeats, {min(values):.3g} to {max(values):.3g}"
+
+
+PARTS: dict[str, Callable[[Scale], list[Row]]] = {
+    "overhead": overhead,
+    "speedup": speedup,
+    "journal": journal,
+    "stream": stream,
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure and print the table; exit code 1 if a limit is missed."""
+    parser = OneLineParser(prog="python -m benchmarks.engine", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="smaller grids: about a minute")
+    parser.add_argument("--part", nargs="+", choices=list(PARTS), default=list(PARTS), help="only these")
+    parser.add_argument("--out", default="results/engine", help="folder for the table")
+    args = parser.parse_args(argv)
+    rows: list[Row] = []
+    try:
+        folder = prepare_folder(args.out)
+        for name in args.part:
+            rows += PARTS[name](QUICK if args.quick else FULL)
+        write_rows(folder, "engine", rows)
+        write_json(folder / "manifest.json", provenance())
+    except (SfbenchError, OSError, ImportError, RuntimeError) as error:
+        print(f"benchmarks.engine: {error}", file=sys.stderr)
+        return 2
+    _print(rows)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"peak memory of this process {peak:.0f} MB; table in {folder}")
+    return 0 if all(r["holds"] for r in rows) else 1
+
+
+def _print(rows: list[Row]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("measured", "value", "limit", "", "note", title="The study engine")
+    for r in rows:
+        table.add_row(
+            r["measured"], f"{r['value']:.3g}", r["limit"], "holds" if r["holds"] else "[red]MISSED[/]", r["note"]
+        )
+    Console(width=160).print(table)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""The study ``python -m benchmarks.mixture_1d``."""

@@ -1,0 +1,52 @@
+"""What a row of the sampling study must satisfy: cells record it of their own row, claims ask it of other rows too."""
+
+import math
+
+from ..common.study import Row
+
+TRUSTED_ERROR = 0.05
+COST_LIMIT = 1.3
+
+
+def follows_fused_law(row: Row) -> bool:
+    """Samples agree with the Fokker-Planck law to the histogram's floor."""
+    return bool(row["tv_fused"] <= row["floor_fused"] + 0.007)
+
+
+def reaches_barycenter(row: Row) -> bool:
+    """Samples agree with the barycenter, and so does their share of each mode."""
+    return bool(row["tv_pool"] <= 0.02 and abs(row["mass"] - row["mass_pool"]) <= 0.01)
+
+
+def covers_log_z(row: Row, truth: float) -> bool:
+    """log Z is right to what is stated beside it.
+
+    Halving the steps changes log Z by more than the steps still contribute; 4 errors, for 15 degrees of freedom.
+    """
+    stated = abs(row["log_z_doubling"]) + 4.0 * math.hypot(row["log_z_error"], row["log_z_doubling_error"])
+    return bool(abs(row["log_z"] - truth) <= stated)
+
+
+def returns_vertex(row: Row) -> bool:
+    """Samples at a vertex agree with its auxiliary, to discretisation error."""
+    return bool(row["tv"] <= row["floor"] + 0.01)
+
+
+def below_bound(row: Row, factor: float = 1.0) -> bool:
+    """The exact divergence is below a multiple of the Girsanov bound, to the divergence's own error."""
+    return bool(row["kl"] <= factor * row["bound"] + row["kl_error"])
+
+
+def is_honest(row: Row, *, trusted: bool) -> bool:
+    """No result that is trusted has a coordinate wrong by more than ``TRUSTED_ERROR``."""
+    return not (trusted and row["tv_worst"] > TRUSTED_ERROR)
+
+
+def keeps_coordinates(row: Row) -> bool:
+    """Coordinates agree with the barycenter on average."""
+    return bool(row["tv_mean"] <= 0.02)
+
+
+def keeps_independence(row: Row) -> bool:
+    """Coordinates that are independent under the truth are so among the samples, to 5 standard errors."""
+    return bool(row["correlation"] <= 5.0 / math.sqrt(row["n"]))
