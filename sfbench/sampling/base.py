@@ -72,7 +72,15 @@ class SampleRequest:
 
 
 class Sampler(ABC):
-    """Interface of samplers."""
+    """Interface of samplers.
+
+    Attributes
+    ----------
+    check_steps : bool
+        Whether :func:`sfbench.sample` may draw some points again with longer steps and compare.
+    """
+
+    check_steps: bool = True
 
     @property
     @abstractmethod

@@ -31,8 +31,8 @@ class RememberedProcess(ForwardProcess):
     def __repr__(self) -> str:
         return repr(self.inner)
 
-    def _ask(self, name: str, t: ArrayLike) -> Any:
-        if type(t) is not float:
+    def _ask(self, name: str, t: Any) -> Any:
+        if not isinstance(t, float):
             return getattr(self.inner, name)(t)
         key = (name, t)
         if key not in self.known:

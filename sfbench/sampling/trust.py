@@ -4,34 +4,41 @@ r"""What can be seen of a sample's error from scores alone: noise left at the en
 
     log p_t - log p_0  =  (sigma^2 / 2 alpha^2) U - log(alpha) (d + <x, s_w>),        U = div s_w + sum_i w_i |s_i|^2
 
-to first order in sigma^2, for the pool of the noised auxiliaries (for the fused law, up to the gap between its score and
-``s_w``, with ``|s_w|^2`` in place of the sum). Half the mean absolute deviation of this is the total variation, and
-``sigma^2/2 E[sum_i w_i |s_i - s_w|^2]`` what is missing in log Z. The divergence is probed by differences of scores.
+to first order in sigma^2, for the pool of the noised auxiliaries (for the fused law, up to the gap between its score
+and ``s_w``, with ``|s_w|^2`` in place of the sum). Half the mean absolute deviation of this is the total variation, and
+``sigma^2/2 E[sum_i w_i |s_i - s_w|^2]`` is missing in log Z. The divergence is probed by differences of scores.
 
-**Prior.** Particles start from ``N(0, rho^2)`` instead of ``p_{i,T}``. ``K_i = rho^2/2 E|s_i(x, T) + x / rho^2|^2`` over
+**Prior.** Particles start from ``N(0, rho^2)`` instead of ``p_{i,T}``. ``K = rho^2/2 E|s(x, T) + x / rho^2|^2`` over
 the prior is the divergence between the two if they differ by a shift, and twice it if they differ by a scale;
-``sqrt(K) / 2`` lies between the total variations of the two cases.
+``sqrt(K) / 2`` lies between the total variations of the two cases. What it does to log Z is the log of the mean of
+``prod_i p_{i,T}^{w_i} / prior`` over the founders of the final weight, with Gaussians fitted to the scores.
 
-**Steps.** The sampler draws a share of the points again with half as many steps. Distribution functions along the
-coordinates (or random directions) and of the radius differ by at most the total variation; a difference counts
-as far as it exceeds four standard errors.
+**Steps.** The sampler draws a tenth of the points (a quarter if steps are fewer than 32) again with a share 1/c of the
+steps, c = 4 from 128 steps on and 2 below. Distribution functions of the two samples along coordinates (or random
+directions), of the radius and of the score's length differ by at most the total variation; a difference counts as far
+as it exceeds four standard errors. An error of first order in the steps is the change divided by c - 1; for log Z that
+is part of the standard error (the corrected chains are of first order in log Z, measured, whatever the order of the
+integrator's drift).
 
 Modes that no particle visits leave no trace in any of these.
 """
 
 import copy
+import math
 import warnings
 from dataclasses import replace
 
 import numpy as np
 
-from synthetic import SyntheticError
+from synthetic import Estimate, SyntheticError
 
 from .._typing import Float64Array, FloatArray
 from ..errors import SfbenchError
-from ..scores import FusedScore
+from ..scores import FusedScore, ScoreModel
 from ..times import TimeSteps
 from .base import Sampler, SampleRequest
+from .particles import Blocks
+from .resampling import systematic
 from .result import SampleResult
 
 _PROBES = 256  # points at which scores are probed
@@ -39,17 +46,130 @@ _PROBE_STEP = 0.2  # of a difference, in units of sigma: curvatures are at most 
 _DIRECTIONS = 16
 _LEVELS = np.linspace(0.05, 0.95, 19)
 _ERRORS = 4.0  # standard errors, for some 300 correlated comparisons
+_FEWEST = 12  # points drawn again; fewer say nothing
+_FEW_STEPS, _MANY_STEPS = 32, 128
+_MILD = 0.02  # divergence from the prior up to which Gaussians describe the difference
+_LARGEST_NOISE, _LARGEST_PRIOR, _LARGEST_DIFFERENCE, _LARGEST_CHANGE = 0.03, 0.1, 0.02, 0.1
+
+
+def audit(
+    sampler: Sampler, request: SampleRequest, result: SampleResult, *, check_steps: bool
+) -> tuple[SampleResult, tuple[str, ...]]:
+    """The result with what the checks found in its diagnostics, and what they object to."""
+    fused, found, probes = request.fused, result.diagnostics, min(_PROBES, max(16, request.n // 16))
+    doubts, errors = [], dict(found.log_partition_errors)
+    start, end = float(request.steps.times[0]), result.t_min
+    prior = min(1.0, 0.5 * math.sqrt(prior_divergence(fused, start, probes)[0]))
+    if not prior <= _LARGEST_PRIOR:
+        doubts.append(
+            f"at t = {start:.4g}, where the run starts, the law is still about {prior:.2g} in total variation from the "
+            "prior (start later: a larger t_max, or divide the data by their spread)"
+        )
+    rows = systematic(result.weights, np.random.default_rng(0), probes)
+    pooled = found.log_partition is not None
+    noise, missing = noise_left(fused, result.x[rows], end, pooled=pooled)
+    if not noise <= _LARGEST_NOISE and not (fused.t_range or (0.0,))[0] >= 0.999 * end:
+        doubts.append(
+            f"undoing the noise left at t = {end:.3g} would change the law by about {noise:.2g} in total variation: "
+            f"modes are hardly wider than the noise, {float(fused.process.sigma(end)):.2g} (take a smaller t_min)"
+        )
+    if not _inside(fused.t_range, start, end):
+        doubts.append(
+            f"the steps run from t = {start:.4g} to {end:.4g}, but the models are valid for t in {fused.t_range}"
+        )
+    difference = change = None
+    share = 10 if len(request.steps) >= _FEW_STEPS else 4
+    if check_steps and sampler.check_steps and request.n >= share * _FEWEST:
+        coarser = _coarser(request)
+        factor = max(2.0, len(request.steps) / len(coarser))
+        again = _draw_again(sampler, request, coarser, request.n // share)
+        if again is None:
+            doubts.append(f"with {len(coarser)} steps the run fails: the steps are too long, or nearly so (take more)")
+        else:
+            difference = law_difference(fused, result, again) / (factor - 1.0)
+            change = _change(found.log_partition, again.diagnostics.log_partition, factor)
+    if difference is not None and not difference <= _LARGEST_DIFFERENCE:
+        doubts.append(
+            f"with {len(coarser)} steps the law is another one, by which the steps leave an error of more than "
+            f"{difference:.2g} in total variation: they are too long (take more)"
+        )
+    if change is not None and abs(change.value) > _LARGEST_CHANGE + 3.0 * change.stderr:
+        doubts.append(
+            f"with {len(coarser)} steps log Z is another one, by which the steps leave an error of about "
+            f"{change.value:+.3g} in it: they are too long (take more)"
+        )
+    log_partition = found.log_partition
+    if log_partition is not None:
+        errors["noise left"] = missing
+        if change is not None:
+            errors["steps"] = math.hypot(change.value, change.stderr)
+        log_partition = replace(log_partition, stderr=math.hypot(*errors.values()))
+    diagnostics = replace(
+        found,
+        log_partition=log_partition,
+        log_partition_errors=errors,
+        noise_left=noise,
+        prior_mismatch=prior,
+        step_difference=difference,
+        step_error=change,
+        messages=(*found.messages, *doubts),
+    )
+    return replace(result, diagnostics=diagnostics), tuple(doubts)
+
+
+def _change(fine: Estimate | None, coarse: Estimate | None, factor: float) -> Estimate | None:
+    """The error that the steps leave in log Z, from a run with fewer."""
+    if fine is None or coarse is None:
+        return None
+    value, error = coarse.value - fine.value, math.hypot(fine.stderr, coarse.stderr)
+    return Estimate(value / (factor - 1.0), error / (factor - 1.0), coarse.n, f"{factor:.3g} times longer steps")
+
+
+def _inside(known: tuple[float, float] | None, start: float, end: float) -> bool:
+    return known is None or (end >= 0.999 * known[0] and start <= 1.001 * known[1])
+
+
+def start_error(fused: FusedScore, x: FloatArray, masses: Float64Array, blocks: Blocks, t: float) -> float:
+    """What the prior's misfit at time t does to log Z, from the founders x (n, d) and the final weight that descends
+    from each, (b, n) for b blocks of coordinates. Where the misfit is too large for Gaussians to describe, at least its
+    first-order bound.
+    """
+    rho, probes = fused.process.prior_std(t), _prior_points(fused, t, min(_PROBES, max(16, len(x) // 16)))
+    scores = [model.score(probes, t) for model in _active(fused)]
+    total = 0.0
+    for mass, columns in zip(masses, blocks.columns or [np.arange(fused.dim)], strict=True):
+        points, here, d = x[:, columns].astype(np.float64), probes[:, columns], len(columns)
+        centred = here - here.mean(axis=0)
+        log_ratio = 0.5 * np.einsum("nd,nd->n", points, points) / rho**2 + d * math.log(rho)
+        divergence = 0.0
+        for w, score in zip(fused.weights[fused.weights > 0], scores, strict=True):
+            s = score[:, columns]
+            precision = max(-float(np.vdot(centred, s) / np.vdot(centred, centred)), 1e-3 / rho**2)
+            gap = points - here.mean(axis=0) - s.mean(axis=0) / precision
+            log_ratio += w * (0.5 * d * math.log(precision) - 0.5 * precision * np.einsum("nd,nd->n", gap, gap))
+            divergence += w * 0.5 * rho**2 * float(np.mean(np.sum((s + here / rho**2) ** 2, axis=1)))
+        log_ratio = log_ratio[mass > 0]
+        top = float(log_ratio.max())
+        error = abs(top + math.log(float(mass[mass > 0] @ np.exp(log_ratio - top))))
+        if divergence > _MILD:
+            spread = len(x) * float(mass @ mass) - 1.0
+            error = max(error, math.sqrt(2.0 * divergence * max(spread, 0.0)) + divergence)
+        total += error
+    return total
 
 
 def prior_divergence(fused: FusedScore, t: float, n: int = _PROBES) -> tuple[float, float]:
     """``K`` of the fused score and the weighted mean of the models' at time t, from n points of the prior."""
-    rho = fused.process.prior_std(t)
-    x = rho * np.random.default_rng(0).standard_normal((n, fused.dim))
+    rho, x = fused.process.prior_std(t), _prior_points(fused, t, n)
     weights = fused.weights[fused.weights > 0]
     gaps = [model.score(x, t) + x / rho**2 for model in _active(fused)]
     mean = np.sum([w * gap for w, gap in zip(weights, gaps, strict=True)], axis=0)
     own, each = (0.5 * rho**2 * np.mean(np.sum(np.square(v), axis=-1), axis=-1) for v in (mean, np.asarray(gaps)))
     return float(own), float(weights @ each)
+
+
+def _prior_points(fused: FusedScore, t: float, n: int) -> Float64Array:
+    return fused.process.prior_std(t) * np.random.default_rng(0).standard_normal((n, fused.dim))
 
 
 def noise_left(fused: FusedScore, x: FloatArray, t: float, *, pooled: bool) -> tuple[float, float]:
@@ -70,7 +190,7 @@ def noise_left(fused: FusedScore, x: FloatArray, t: float, *, pooled: bool) -> t
     own = np.einsum("nd,nd->n", mean, mean)
     undone = 0.5 * (sigma / alpha) ** 2 * (divergence + (squares if pooled else own))
     undone -= np.log(alpha) * np.einsum("nd,nd->n", points, mean)
-    return 0.5 * float(np.abs(undone - undone.mean()).mean()), 0.5 * sigma**2 * float((squares - own).mean())
+    return min(1.0, 0.5 * float(np.abs(undone - undone.mean()).mean())), 0.5 * sigma**2 * float((squares - own).mean())
 
 
 def law_difference(fused: FusedScore, a: SampleResult, b: SampleResult) -> float:
@@ -103,23 +223,27 @@ def _views(fused: FusedScore, x: FloatArray, centre: FloatArray, t: float) -> Fl
     return np.vstack([directions @ centred.T, *lengths])
 
 
-def draw_coarsely(sampler: Sampler, request: SampleRequest, n: int) -> SampleResult | None:
-    """A small sample with half as many steps, None if it diverges; the request's randomness is left as it was."""
+def _coarser(request: SampleRequest) -> TimeSteps:
     steps = request.steps
-    times = np.append(steps.times[:-1:2], steps.times[-1])
-    coarse = TimeSteps(times) if len(steps) > 1 else steps.refined(request.fused.process)
-    trial = replace(
-        request, n=n, steps=coarse, callback=None, rng=copy.deepcopy(request.rng), order=iter(range(len(coarse))), trial=True
-    )
+    if len(steps) == 1:
+        return steps.refined(request.fused.process)
+    every = 4 if len(steps) >= _MANY_STEPS else 2
+    return TimeSteps(np.append(steps.times[:-1:every], steps.times[-1]))
+
+
+def _draw_again(sampler: Sampler, request: SampleRequest, steps: TimeSteps, n: int) -> SampleResult | None:
+    """A small sample along other steps, None if that fails; the request's randomness is left as it was."""
+    order, rng = iter(range(len(steps))), copy.deepcopy(request.rng)
+    trial = replace(request, n=n, steps=steps, callback=None, rng=rng, order=order, trial=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             return sampler.draw(trial)
-        except (SfbenchError, SyntheticError):
+        except (SfbenchError, SyntheticError, ArithmeticError):
             return None
 
 
-def _active(fused: FusedScore) -> list:
+def _active(fused: FusedScore) -> list[ScoreModel]:
     return [fused.models[i] for i in np.flatnonzero(fused.weights)]
 
 
