@@ -30,7 +30,7 @@ from synthetic.quadrature import Grid, cover
 from .._typing import Float64Array
 from ..processes import ForwardProcess
 from ..times import TimeGrid, Weighting, objective_weights
-from .affine import AffineScores, are_gaussian, gaussian_moments
+from .affine import Gaussians, are_gaussian, gaussian_moments
 from .gram import ScoreGram
 
 _HERMITE_NODES = {1: 32, 2: 12}
@@ -83,17 +83,16 @@ def _gaussian_node(
 ) -> Callable[[float, float], tuple[Float64Array, Float64Array, float | None]]:
     k = len(auxiliaries)
     laws = (*auxiliaries, target) if target.n_components == 1 else tuple(auxiliaries)
-    full = any(law.spectrum.layout == "full" for law in laws)
-    mean, covariance = gaussian_moments(target, dense=full)
-    identity: Float64Array = np.eye(target.dim) if full else np.ones(target.dim)
+    gaussians = Gaussians(laws)
+    mean, covariance = gaussian_moments(target, dense=gaussians.dense)
+    identity: Float64Array = np.eye(target.dim) if gaussians.dense else np.ones(target.dim)
 
     def node(alpha: float, sigma: float) -> tuple[Float64Array, Float64Array, float | None]:
-        scores = AffineScores.of([law.diffuse(alpha, sigma) for law in laws], alpha * mean)
-        spread = alpha**2 * covariance + sigma**2 * identity
-        pairs, with_base, divergence = scores.expectations(np.zeros_like(mean), spread)
+        scores = gaussians.scores(alpha, sigma, mean)
+        pairs, base = scores.expectations(np.zeros_like(mean), alpha**2 * covariance + sigma**2 * identity)
         # The score of a Gaussian target is the last of the affine scores.
         constant = float(pairs[k, k]) if len(laws) > k else None
-        return pairs[:k, :k], (-divergence - with_base)[:k], constant
+        return pairs[:k, :k], (scores.traces - base)[:k], constant
 
     return node
 

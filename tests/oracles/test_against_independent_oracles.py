@@ -15,6 +15,8 @@ from solvers import solve
 from synthetic import GaussianMixture, LogLinearPool, make_problem
 from synthetic.quadrature import cover
 
+from ..common import ambient_gram, streamed
+
 PROCESS = sfbench.OrnsteinUhlenbeck()
 LAYOUTS = ("shared", "isotropic", "diagonal", "full")
 
@@ -65,15 +67,15 @@ def test_mixture_density_score_and_divergence(layout: str, d: int) -> None:
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_statistics_agree_with_streaming_and_with_the_population(name: str, params: dict, estimator: str) -> None:
     problem = make_problem(name, **params)
-    settings = GramSettings(PROCESS, sfbench.time_grid(1e-2, 2.0, 6), estimator, noise="ambient")  # type: ignore[arg-type]
+    settings = GramSettings(PROCESS, sfbench.time_grid(1e-2, 2.0, 6), estimator)
     x = problem.target.sample(6000, rng=3)
-    reduced = sfbench.score_gram(problem.auxiliaries, x, settings, rng=5)
-    streamed = sfbench.score_gram(problem.auxiliaries, x, replace(settings, reduce=False), keep=1, rng=5)
-    scale = np.abs(streamed.G).max()
-    assert np.abs(reduced.G - streamed.G).max() < 1e-12 * scale
-    assert np.abs(reduced.b - streamed.b).max() < 1e-11 * scale
+    reduced = ambient_gram(problem.auxiliaries, x, settings, rng=5)
+    whole = sfbench.score_gram(streamed(problem.auxiliaries, settings), x, settings, keep=1, rng=5)
+    scale = np.abs(whole.G).max()
+    assert np.abs(reduced.G - whole.G).max() < 1e-12 * scale
+    assert np.abs(reduced.b - whole.b).max() < 1e-11 * scale
     population = sfbench.population_gram(problem, process=PROCESS, grid=settings.grid)
-    kept = sfbench.score_gram(problem.auxiliaries, x, replace(settings, noise="reduced"), keep=6000, rng=6)
+    kept = sfbench.score_gram(problem.auxiliaries, x, settings, keep=6000, rng=6)
     assert kept.contributions is not None
     variance_g, variance_b = kept.contributions.variances()
     assert np.all(np.abs(kept.G - population.G) <= 6 * np.sqrt(variance_g / 6000) + 1e-9)
@@ -165,7 +167,7 @@ def test_dsm_spreads_at_small_times_and_the_others_do_not(t: float, ratio: float
     problem = make_problem("paper_mixture_1d", scale=6.0, target="barycenter")
 
     def spread(estimator: str, time: float) -> float:
-        settings = GramSettings(PROCESS, sfbench.time_grid(time, time, 1), estimator)  # type: ignore[arg-type]
+        settings = GramSettings(PROCESS, sfbench.time_grid(time, time, 1), estimator)
         weights = [
             solve(
                 sfbench.score_gram(problem.auxiliaries, problem.target.sample(64, rng=seed), settings, rng=seed).to_qp()

@@ -310,11 +310,12 @@ def test_the_command_line_takes_a_family_of_another_distribution(installed: Path
     assert len(json.loads(done.stdout)["weights"]) == 3
 
 
+@pytest.mark.slow
 def test_the_family_of_the_documentation_is_complete(tmp_path: Path) -> None:
     """The page's code as a file, its command as it stands, from an empty folder."""
     page = (ROOT / "docs" / "extending.md").read_text()
     (source,) = re.findall(r"`my_families.py`:\n\n```python\n(.*?)```", page, re.DOTALL)
-    (command,) = re.findall(r"`sfbench (fuse --problem my_families.py:ring [^`]*)`", page)
+    (command,) = re.findall(r"`sfbench (fuse --problem my_families.py:comb [^`]*)`", page)
     (tmp_path / "my_families.py").write_text(source)
     code = f"import os; os.chdir({str(tmp_path)!r}); from sfbench.cli import main; main({[*command.split(), '--json']})"
     done = run(tmp_path, "-c", code)
