@@ -15,12 +15,13 @@ from .._typing import SeedLike
 from .._validation import as_count, as_generator, as_number, did_you_mean
 from ..errors import ModelError, ProcessMismatchError, SfbenchError
 from ..processes import ForwardProcess
+from ..progress import tracked
 from ..scores import FusedScore, ScoreModel, process_of
 from ..times import TimeSteps
 from .base import Observer, Sampler, SampleRequest
 from .errors import TrustWarning
 from .fused import FlowSampler, FusedSampler
-from .guard import check_models, tracked
+from .guard import check_models
 from .integrators import FLOW_LAW, as_integrator, known_integrators
 from .memory import remembered
 from .result import SampleResult
@@ -127,7 +128,7 @@ def sample(
     if not isinstance(steps, TimeSteps):
         steps = steps_for(fused, chosen.n_steps if steps is None else steps, stretch=steps is None)
     np.empty(_LARGE_BLOCK, dtype=np.uint8)  # see there
-    order = tracked(range(len(steps)), label="sampling", total=len(steps), enabled=progress)
+    order = tracked(range(len(steps)), len(steps), "sampling", progress)
     request = SampleRequest(fused, count, kind, steps, max_lost, callback, generator, order)
     result = chosen.draw(request)
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is not trusted
