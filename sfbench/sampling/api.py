@@ -12,7 +12,7 @@ from synthetic import DiffusableLaw
 
 from .._lazy import Registry
 from .._typing import SeedLike
-from .._validation import as_count, as_generator, as_number, did_you_mean
+from .._validation import as_count, as_flag, as_generator, as_number, did_you_mean
 from ..errors import ModelError, ProcessMismatchError, SfbenchError
 from ..processes import ForwardProcess
 from ..progress import tracked
@@ -120,12 +120,12 @@ def sample(
         raise SfbenchError(f"max_lost must be a number in [0, 1), got {max_lost!r}")
     if callback is not None and not callable(callback):
         raise SfbenchError(f"callback must be a function of (step, t, x, log_weights), got {callback!r}")
-    if not isinstance(check_steps, bool | np.bool_):
-        raise SfbenchError(f"check_steps must be True or False, got {check_steps!r}")
+    as_flag("check_steps", check_steps)
     generator = as_generator(rng)
-    check_models(fused)
     fused = remembered(fused)
-    if not isinstance(steps, TimeSteps):
+    if isinstance(steps, TimeSteps):
+        check_models(fused)
+    else:
         steps = steps_for(fused, chosen.n_steps if steps is None else steps, stretch=steps is None)
     np.empty(_LARGE_BLOCK, dtype=np.uint8)  # see there
     order = tracked(range(len(steps)), len(steps), "sampling", progress)

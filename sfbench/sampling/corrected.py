@@ -6,7 +6,7 @@ from typing import Any, Literal, final
 
 import numpy as np
 
-from .._validation import as_choice, as_number
+from .._validation import as_choice, as_flag, as_number
 from ..errors import SfbenchError
 from .base import Observer, Sampler, SampleRequest
 from .errors import TrustWarning
@@ -72,6 +72,7 @@ class CorrectedSampler(Sampler):
     def __post_init__(self) -> None:
         scheme(self.resampling)
         as_choice("noise", self.noise, ("auto", "independent", "lattice"))
+        as_flag("check_steps", self.check_steps)
         if self.moves is not None and not isinstance(self.moves, LangevinMoves):
             raise SfbenchError(f"moves must be LangevinMoves(...) or None, got {self.moves!r}")
         if not 0.0 <= as_number("threshold", self.threshold) <= 1.0:

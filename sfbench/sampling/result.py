@@ -9,7 +9,7 @@ import numpy as np
 from synthetic import Estimate
 
 from .._typing import Float64Array, FloatArray, SeedLike
-from .._validation import as_generator
+from .._validation import as_count, as_generator
 from ..errors import NotFiniteError, SfbenchError
 from .resampling import effective_size, systematic
 
@@ -131,10 +131,9 @@ class SampleResult:
 
     def resampled(self, n: int | None = None, *, rng: SeedLike = None) -> FloatArray:
         """Equally weighted points (n, d) drawn from the weighted ones by systematic resampling, in random order."""
-        if n is not None and (isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1):
-            raise SfbenchError(f"n must be an integer of at least 1, got {n!r}")
+        count = len(self.x) if n is None else as_count("n", n)
         generator = as_generator(rng)
-        chosen = systematic(self.weights, generator, n)
+        chosen = systematic(self.weights, generator, count)
         drawn: FloatArray = self.x[generator.permutation(chosen)]
         return drawn
 

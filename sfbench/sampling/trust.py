@@ -13,12 +13,12 @@ the prior is the divergence between the two if they differ by a shift, and twice
 ``sqrt(K) / 2`` lies between the total variations of the two cases. What it does to log Z is the log of the mean of
 ``prod_i p_{i,T}^{w_i} / prior`` over the founders of the final weight, with Gaussians fitted to the scores.
 
-**Steps.** The sampler draws a tenth of the points (a quarter if steps are fewer than 32) again with a share 1/c of the
-steps, c = 4 from 128 steps on and 2 below. Distribution functions of the two samples along coordinates (or random
-directions), of the radius and of the score's length differ by at most the total variation; a difference counts as far
-as it exceeds four standard errors. An error of first order in the steps is the change divided by c - 1; for log Z that
-is part of the standard error (the corrected chains are of first order in log Z, measured, whatever the order of the
-integrator's drift).
+**Steps.** The sampler draws a tenth of the points (a quarter if steps are fewer than 32) again with steps c times as
+long, c = 4 from 128 steps on, 2 below, 1/4 below 8. Distribution functions of the two samples along coordinates (or
+random directions), of the radius and of the score's length differ by at most the total variation; a difference counts
+as far as it exceeds four standard errors. An error of first order in the steps is the change divided by c - 1; for
+log Z that is part of the standard error (the corrected chains are of first order in log Z, measured, whatever the
+order of the integrator's drift).
 
 Modes that no particle visits leave no trace in any of these.
 """
@@ -47,7 +47,7 @@ _DIRECTIONS = 16
 _LEVELS = np.linspace(0.05, 0.95, 19)
 _ERRORS = 4.0  # standard errors, for some 300 correlated comparisons
 _FEWEST = 12  # points drawn again; fewer say nothing
-_FEW_STEPS, _MANY_STEPS = 32, 128
+_FEWEST_STEPS, _FEW_STEPS, _MANY_STEPS = 8, 32, 128
 _MILD = 0.02  # divergence from the prior up to which Gaussians describe the difference
 _LARGEST_NOISE, _LARGEST_PRIOR, _LARGEST_DIFFERENCE, _LARGEST_CHANGE = 0.03, 0.1, 0.02, 0.1
 
@@ -80,22 +80,22 @@ def audit(
     difference = change = None
     share = 10 if len(request.steps) >= _FEW_STEPS else 4
     if check_steps and sampler.check_steps and request.n >= share * _FEWEST:
-        coarser = _coarser(request)
-        factor = max(2.0, len(request.steps) / len(coarser))
-        again = _draw_again(sampler, request, coarser, request.n // share)
+        others = _other_steps(request)
+        ratio = len(request.steps) / len(others)
+        again = _draw_again(sampler, request, others, request.n // share)
         if again is None:
-            doubts.append(f"with {len(coarser)} steps the run fails: the steps are too long, or nearly so (take more)")
+            doubts.append(f"with {len(others)} steps the run fails: the steps are too long, or nearly so (take more)")
         else:
-            difference = law_difference(fused, result, again) / (factor - 1.0)
-            change = _change(found.log_partition, again.diagnostics.log_partition, factor)
+            difference = law_difference(fused, result, again) / abs(ratio - 1.0)
+            change = _change(found.log_partition, again.diagnostics.log_partition, ratio)
     if difference is not None and not difference <= _LARGEST_DIFFERENCE:
         doubts.append(
-            f"with {len(coarser)} steps the law is another one, by which the steps leave an error of more than "
+            f"with {len(others)} steps the law is another one, by which the steps leave an error of more than "
             f"{difference:.2g} in total variation: they are too long (take more)"
         )
     if change is not None and abs(change.value) > _LARGEST_CHANGE + 3.0 * change.stderr:
         doubts.append(
-            f"with {len(coarser)} steps log Z is another one, by which the steps leave an error of about "
+            f"with {len(others)} steps log Z is another one, by which the steps leave an error of about "
             f"{change.value:+.3g} in it: they are too long (take more)"
         )
     log_partition = found.log_partition
@@ -117,12 +117,12 @@ def audit(
     return replace(result, diagnostics=diagnostics), tuple(doubts)
 
 
-def _change(fine: Estimate | None, coarse: Estimate | None, factor: float) -> Estimate | None:
-    """The error that the steps leave in log Z, from a run with fewer."""
-    if fine is None or coarse is None:
+def _change(found: Estimate | None, other: Estimate | None, ratio: float) -> Estimate | None:
+    """The error that the steps leave in log Z, from a run with ``ratio`` times longer ones."""
+    if found is None or other is None:
         return None
-    value, error = coarse.value - fine.value, math.hypot(fine.stderr, coarse.stderr)
-    return Estimate(value / (factor - 1.0), error / (factor - 1.0), coarse.n, f"{factor:.3g} times longer steps")
+    value, error = other.value - found.value, math.hypot(found.stderr, other.stderr)
+    return Estimate(value / (ratio - 1.0), error / abs(ratio - 1.0), other.n, f"{ratio:.3g} times longer steps")
 
 
 def _inside(known: tuple[float, float] | None, start: float, end: float) -> bool:
@@ -223,10 +223,10 @@ def _views(fused: FusedScore, x: FloatArray, centre: FloatArray, t: float) -> Fl
     return np.vstack([directions @ centred.T, *lengths])
 
 
-def _coarser(request: SampleRequest) -> TimeSteps:
-    steps = request.steps
-    if len(steps) == 1:
-        return steps.refined(request.fused.process)
+def _other_steps(request: SampleRequest) -> TimeSteps:
+    steps, process = request.steps, request.fused.process
+    if len(steps) < _FEWEST_STEPS:  # fewer would be as bad in the same way
+        return steps.refined(process).refined(process)
     every = 4 if len(steps) >= _MANY_STEPS else 2
     return TimeSteps(np.append(steps.times[:-1:every], steps.times[-1]))
 

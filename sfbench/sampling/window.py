@@ -18,6 +18,7 @@ from ..errors import GridError
 from ..processes import ForwardProcess
 from ..scores import FusedScore
 from ..times import TimeSteps, time_steps
+from .guard import check_models
 from .integrators import Exponential, ReverseProcess
 from .trust import noise_left, prior_divergence
 
@@ -46,6 +47,8 @@ def steps_for(fused: FusedScore, n_steps: int, *, stretch: bool = False) -> Time
     ------
     GridError
         For a number of steps that is not one, or models whose times of validity do not overlap.
+    ModelError, NotFiniteError
+        For models whose answers are no scores.
 
     Notes
     -----
@@ -54,6 +57,7 @@ def steps_for(fused: FusedScore, n_steps: int, *, stretch: bool = False) -> Time
     """
     process = fused.process
     as_count("n_steps", n_steps, error=GridError)
+    check_models(fused)
     known = fused.t_range
     low, high = _SMALLEST_SHARE * process.horizon, process.horizon
     if known is not None:
