@@ -99,3 +99,21 @@ def run_odd(spec: Grid) -> dict[str, Any]:
         "tv": 0.5 * spec.seed,
         "big": 10**400,
     }
+
+
+@study_cells(version=1)
+def misbehave(spec: Spec) -> dict[str, Any]:
+    """What a cell may do that once ended the run."""
+    if spec.behaviour == "surrogate":
+        return {"file": "caf\udce9.txt"}
+    if spec.behaviour == "surrogate name":
+        return {"caf\udce9": 1}
+    if spec.behaviour == "surrogate error":
+        raise RuntimeError("caf\udce9")
+    if spec.behaviour == "generator exit":
+        raise GeneratorExit
+    if spec.behaviour == "system exit":
+        raise SystemExit(3)
+    if spec.behaviour == "escape":
+        raise RuntimeError("\x1b[2J\x1b]0;owned\x07")
+    return {"n": spec.n}

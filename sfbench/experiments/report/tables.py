@@ -179,7 +179,7 @@ def file_stems(names: Iterable[str]) -> dict[str, str]:
     """A name of a file for each name, short and plain; no two are one, on any file system."""
     stems: dict[str, str] = {}
     for name in names:
-        stem = re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("_") or "study"
+        stem = re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("_.") or "study"
         if len(stem) > _LONGEST_STEM or stem.lower() in {known.lower() for known in stems.values()}:
             stem = f"{stem[:_LONGEST_STEM]}-{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:8]}"
         stems[name] = stem

@@ -9,9 +9,11 @@ name does not fit was made for other bytes. (https://www.sqlite.org/fileformat.h
 
 import os
 import re
+import struct
 import uuid
 from pathlib import Path
 
+_MAGIC = bytes.fromhex("d9d505f920a163d7")
 _STORE_ID = re.compile(rb"/\* store [0-9a-f]{32} \*/")
 
 
@@ -32,13 +34,27 @@ def belongs_to_another(store: Path) -> bool:
             return False
     except OSError:
         return False
-    sector, size = (int.from_bytes(journal[at : at + 4], "big") for at in (20, 24))
-    for at in range(sector, len(journal) - size - 7, size + 8) if sector and size else ():
-        if journal[at : at + 4] == b"\0\0\0\1":
-            saved = journal[at + 4 : at + 4 + size]
-            old, new = (int.from_bytes(data[24:28], "big") for data in (saved, page))
-            return (new - old) % 2**32 > 1 or _STORE_ID.findall(saved) != _STORE_ID.findall(page[:size])
-    return False
+    saved = _first_page(journal)
+    if saved is None:
+        return False
+    old, new = (int.from_bytes(data[24:28], "big") for data in (saved, page))
+    return (new - old) % 2**32 > 1 or _STORE_ID.findall(saved) != _STORE_ID.findall(page[: len(saved)])
+
+
+def _first_page(journal: bytes) -> bytes | None:
+    """The first page of the database, as one of the journal's segments saved it."""
+    at = 0
+    while journal[at : at + 8] == _MAGIC:
+        n, _, _, sector, size = struct.unpack_from(">5I", journal, at + 8)
+        if not (sector and size):
+            break
+        first, step = at + sector, size + 8
+        n = n if 0 < n < 0xFFFFFFFF else (len(journal) - first) // step  # not written yet, or never
+        for record in range(first, min(first + n * step, len(journal) - step + 1), step):
+            if journal[record : record + 4] == b"\0\0\0\1":
+                return journal[record + 4 : record + 4 + size]
+        at = -(-(first + n * step) // sector) * sector
+    return None
 
 
 def set_aside_if_of_another(store: Path) -> None:
