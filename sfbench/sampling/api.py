@@ -14,11 +14,11 @@ from .._typing import SeedLike
 from .._validation import as_count, as_generator, as_number, did_you_mean
 from ..errors import ModelError, ProcessMismatchError, SfbenchError
 from ..processes import ForwardProcess
+from ..progress import tracked
 from ..scores import FusedScore, ScoreModel, process_of
 from ..times import TimeSteps, time_steps
 from .base import Observer, Sampler, SampleRequest
 from .fused import FlowSampler, FusedSampler
-from .guard import tracked
 from .integrators import FLOW_LAW, as_integrator, known_integrators
 from .result import SampleResult
 
@@ -107,7 +107,7 @@ def sample(
         steps = time_steps(fused.process, chosen.n_steps if steps is None else steps)
     generator = as_generator(rng)
     np.empty(_LARGE_BLOCK, dtype=np.uint8)  # see there
-    order = tracked(range(len(steps)), label="sampling", total=len(steps), enabled=progress)
+    order = tracked(range(len(steps)), len(steps), "sampling", progress)
     return chosen.draw(SampleRequest(fused, count, kind, steps, max_lost, callback, generator, order))
 
 

@@ -1,9 +1,8 @@
 """Watching scores and trajectories while they are made: nothing that is not finite passes silently."""
 
 import warnings
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TypeVar, final
+from typing import final
 
 import numpy as np
 
@@ -13,7 +12,6 @@ from ..scores import ScoreModel
 from .errors import DivergenceError, DivergenceWarning
 
 _ESCAPED = 1e12  # no data live here; larger values could not be squared in float32
-Item = TypeVar("Item")
 
 
 @final
@@ -133,13 +131,3 @@ class Survivors:
         top = given.max()
         out[self.alive] = given - top - np.log(np.exp(given - top).sum())
         return out
-
-
-def tracked(items: Iterable[Item], *, label: str, total: int, enabled: bool) -> Iterator[Item]:
-    """The items, with a progress bar if enabled."""
-    if not enabled:
-        yield from items
-        return
-    from rich.progress import track  # comes with typer; only needed here
-
-    yield from track(items, description=label, total=total)
