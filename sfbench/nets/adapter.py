@@ -34,7 +34,7 @@ class _Memory:
 
     is_trusted: bool = False
     rows: int | None = None  # that fit into memory
-    loops_over_probes: bool = False
+    loops_over_probes: bool | None = None  # None: not tried
 
 
 @final
@@ -289,9 +289,12 @@ class NetworkScore:
         return self.wiring.score(self.module, x, t, condition) if torch.is_grad_enabled() else found
 
     def _products(self, value: Tensor, leaf: Tensor, directions: Tensor) -> Tensor:
-        """``v' J v`` (m, n) for directions (m, n, d) or (m, 1, d), many at a time where autograd can."""
+        """``v' J v`` (m, n) for directions (m, n, d) or (m, 1, d), many at a time on accelerators."""
         parts = []
-        together = 1 if self._memory.loops_over_probes else max(1, _LARGEST_PRODUCT // max(1, leaf.numel()))
+        loops = self._memory.loops_over_probes
+        if loops is None:  # a CPU gains nothing from directions taken together (measured: up to half as fast)
+            loops = leaf.device.type == "cpu"
+        together = 1 if loops else max(1, _LARGEST_PRODUCT // max(1, leaf.numel()))
         start = 0
         while start < len(directions):
             along = directions[start : start + together].to(value).expand(-1, *value.shape)

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..progress import progress
 from .architectures import ScoreMLP, ScoreUNet
 from .checkpoint import check_layout
 from .losses import Batch, Data, TimeTable, loss_per_point, losses_of, noised, validation_batch
-from .progress import TrainingBar
 from .settings import DivergedError, TrainingError, TrainingSettings
 from .tensor_files import CheckpointError, open_files, write_files
 from .wiring import Wiring
@@ -195,12 +195,13 @@ def take_steps(
     run: TrainingRun,
     folder: Path | None,
     identity: dict[str, Any],
-    progress: bool,
+    show_progress: bool,
     on_step: Callable[[int, float], None] | None,
 ) -> None:
     """Train until the run says why it ends, validating and keeping its state on the way."""
     s, p = run.settings, run.progress
-    with TrainingBar(s.steps, p.step, progress) as bar:
+    note = ""
+    with progress(s.steps, "training", show_progress, done=p.step) as bar:
         while not p.reason:
             try:
                 loss = run.take_step()
@@ -209,9 +210,10 @@ def take_steps(
                     value = run.validate()
                     p.history.append((p.step, float(np.mean(p.window)), value))
                     p.window = []
+                    note = f"loss {p.history[-1][1]:.4f}, validation {value:.4f}"
             except DivergedError as error:
                 raise DivergedError(f"training diverged: {error}; {_last_good(run, folder)}") from None
-            bar.show(p)
+            bar.advance(note=note)
             if p.step >= s.steps:
                 p.reason = f"all {s.steps} steps taken"
             elif s.patience and p.stale >= s.patience:
