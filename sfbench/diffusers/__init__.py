@@ -16,8 +16,12 @@ except ImportError as _error:
         f"sfbench.diffusers needs the package {_error.name!r}: pip install -c constraints.txt 'sfbench[hf]'"
     ) from None
 
+from .drawing import sample, sde_scheduler
 from .errors import DiffusersError, IncompatibleExpertsError, NotFusedError, RecipeError, SchedulerError
 from .handle import Handle, fuse, fused, handle_of
+from .opening import open_pipeline
+from .recipe import load, make_recipe, read_recipe, save_images
+from .result import PathIntegral, PipelineSample
 from .schedules import Schedule, from_scheduler, process_of
 from .weights import WeightBins
 
@@ -26,6 +30,8 @@ __all__ = [
     "Handle",
     "IncompatibleExpertsError",
     "NotFusedError",
+    "PathIntegral",
+    "PipelineSample",
     "RecipeError",
     "Schedule",
     "SchedulerError",
@@ -34,6 +40,13 @@ __all__ = [
     "fuse",
     "fused",
     "handle_of",
+    "load",
+    "make_recipe",
+    "open_pipeline",
     "process_of",
+    "read_recipe",
+    "sample",
+    "save_images",
+    "sde_scheduler",
 ]
 del _library, _peft

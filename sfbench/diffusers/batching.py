@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from .errors import DiffusersError
 from .experts import AbstractExpert, AdapterExpert, Forward
 from .outputs import prediction_of, with_prediction
-from .switching import BASE, AdapterSwitch
+from .switching import BASE
 
 _WITHOUT_BATCH_AXIS = ("img_ids", "txt_ids")
 _NETWORKS = (
@@ -52,18 +52,20 @@ class BatchedAdapters:
         others = [expert.name for expert in experts if not isinstance(expert, AdapterExpert)]
         if others:
             raise DiffusersError(f"method='batched' needs adapters only; {others} are networks: take 'sequential'")
-        self.switch = AdapterSwitch(module)
-        names = [expert.name for expert in experts]
-        special = [n for n in names if any(n in getattr(layer, "lora_variant", {}) for layer in self.switch.layers)]
+        adapters = [expert for expert in experts if isinstance(expert, AdapterExpert)]
+        self.switch = adapters[0].switch
+        self.names = [expert.adapter for expert in adapters]
+        special = [n for n in self.names if any(n in getattr(layer, "lora_variant", {}) for layer in self.switch.layers)]
         if special:
             raise DiffusersError(
                 f"adapters {special} are variants of LoRA (DoRA, for one) that peft cannot batch; take 'sequential'"
             )
 
     def evaluate(
-        self, own: Forward, names: Sequence[str], inputs: Sequence[tuple[tuple[Any, ...], dict[str, Any]]]
+        self, own: Forward, active: Sequence[int], inputs: Sequence[tuple[tuple[Any, ...], dict[str, Any]]]
     ) -> list[Any]:
-        """Outputs for the adapters of these names, each with its arguments (args, kwargs)."""
+        """Outputs of the experts of these numbers, each for its arguments (args, kwargs)."""
+        names = [self.names[i] for i in active]
         first_args, first_kwargs = inputs[0]
         sample = next(value for value in (*first_args, *first_kwargs.values()) if isinstance(value, Tensor))
         rows, k = len(sample), len(names)

@@ -55,6 +55,9 @@ def _network_differences(own: nn.Module, theirs: nn.Module) -> Differences:
     a, b = getattr(own, "config", None), getattr(theirs, "config", None)
     if a is not None and b is not None:
         found += [(f, x, y) for f in _NETWORK if (x := getattr(a, f, None)) != (y := getattr(b, f, None))]
+    a, b = getattr(own, "dtype", None), getattr(theirs, "dtype", None)
+    if a != b:
+        found.append(("dtype", str(a), str(b)))
     arguments, others = _required(own), _required(theirs)
     if arguments != others:
         found.append(("arguments of forward", sorted(arguments), sorted(others)))

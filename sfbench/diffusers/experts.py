@@ -1,9 +1,10 @@
 """What can be fused: adapters of the pipeline's own network, other networks, other pipelines."""
 
+import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, final
 
 import torch
@@ -62,22 +63,28 @@ class AbstractExpert(ABC):
         """Whether its text encoders differ from those of the pipeline."""
         return False
 
+    @property
+    def switches(self) -> bool:
+        """Whether it leaves the adapters of the pipeline's network switched."""
+        return False
+
 
 @final
 @dataclass(frozen=True, eq=False)
 class AdapterExpert(AbstractExpert):
     """The pipeline's network with one adapter active, at the scale that was set for it (``"__base__"``: with none).
 
-    Must be evaluated inside ``switch.restored()``, as must the text encoders.
+    Must be evaluated inside ``switch.restored()``.
     """
 
     name: str
+    adapter: str
     switch: AdapterSwitch
     encoders: tuple[AdapterSwitch, ...] = ()
 
     def evaluate(self, own: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Switch, then run the pipeline's own network."""
-        self.switch.only([] if self.name == BASE else [self.name])
+        self.switch.only([] if self.adapter == BASE else [self.adapter])
         return own(*args, **kwargs)
 
     def encode(self, own: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -85,13 +92,18 @@ class AdapterExpert(AbstractExpert):
         with ExitStack() as stack:
             for encoder in self.encoders:
                 stack.enter_context(encoder.restored())
-                encoder.only([self.name] if self.name in encoder.names() else [])
+                encoder.only([self.adapter] if self.adapter in encoder.names() else [])
             return own(*args, **kwargs)
 
     @property
     def encodes(self) -> bool:
         """Whether any text encoder has adapters."""
         return any(encoder.layers for encoder in self.encoders)
+
+    @property
+    def switches(self) -> bool:
+        """Always."""
+        return True
 
 
 @final
@@ -118,7 +130,7 @@ class NetworkExpert(AbstractExpert):
     name: str
     module: nn.Module
     pipe: Any = None
-    own_text: bool = field(default=False)
+    own_text: bool = False
 
     def evaluate(self, own: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the other network."""
@@ -134,26 +146,43 @@ class NetworkExpert(AbstractExpert):
         return self.own_text
 
 
-def as_expert(pipe: Any, denoiser: nn.Module, switch: AdapterSwitch, expert: Any) -> AbstractExpert:
-    """An expert from what a user gives: the name of an adapter, a pipeline, or a network.
+def as_experts(pipe: Any, denoiser: nn.Module, experts: Any) -> list[AbstractExpert]:
+    """Experts from what a user gives: names of adapters, pipelines, networks; a mapping gives them names.
 
     Raises
     ------
     DiffusersError
         For anything else, and for adapters that are not loaded.
     """
+    given = list(experts.items()) if isinstance(experts, Mapping) else [(None, expert) for expert in experts]
+    switch = AdapterSwitch(denoiser)
+    encoders = () if isinstance(pipe, nn.Module) else tuple(map(AdapterSwitch, text_encoders(pipe).values()))
+    made: list[AbstractExpert] = []
+    for label, expert in given:
+        name = _unused(_name(expert) if label is None else str(label), [other.name for other in made])
+        if isinstance(expert, str):
+            switch.check([expert])
+            made.append(AdapterExpert(name, expert, switch, encoders))
+            continue
+        other = None if isinstance(expert, nn.Module) else expert
+        module = find_denoiser(expert)[1]
+        if module is denoiser:
+            made.append(OwnExpert(name))
+        else:
+            made.append(NetworkExpert(name, module, other, other is not None and not same_text_encoders(pipe, other)))
+    return made
+
+
+def _name(expert: Any) -> str:
     if isinstance(expert, str):
-        switch.check([expert])
-        return AdapterExpert(expert, switch, tuple(map(AdapterSwitch, text_encoders(pipe).values())))
-    if isinstance(expert, nn.Module):
-        own = expert is denoiser
-        name = type(expert).__name__
-        return OwnExpert(name) if own else NetworkExpert(name, expert)
-    _, module = find_denoiser(expert)
-    name = str(getattr(expert, "name_or_path", None) or type(expert).__name__)
-    if module is denoiser:
-        return OwnExpert(name)
-    return NetworkExpert(name, module, expert, not same_text_encoders(pipe, expert))
+        return expert
+    return str(getattr(expert, "name_or_path", None) or type(expert).__name__)
+
+
+def _unused(name: str, used: list[str]) -> str:
+    """The name itself, or with a number."""
+    tries = (name if i == 1 else f"{name} {i}" for i in itertools.count(1))
+    return next(candidate for candidate in tries if candidate not in used)
 
 
 def same_text_encoders(pipe: Any, other: Any) -> bool:

@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from typing import Any, final
@@ -14,9 +14,8 @@ from .alternatives import join
 from .batching import BatchedAdapters
 from .compatible import check_compatible
 from .errors import DiffusersError, NotFusedError
-from .experts import AbstractExpert, NetworkExpert, as_expert, find_denoiser
+from .experts import AbstractExpert, NetworkExpert, as_experts, find_denoiser
 from .hook import FusionHook, Method
-from .switching import AdapterSwitch
 from .weights import AbstractWeights, ConstantWeights, WeightBins, WeightFunction, as_fusion_weights
 
 NAME = "sfbench_fusion"
@@ -24,7 +23,7 @@ NAME = "sfbench_fusion"
 
 def fuse(
     pipe: Any,
-    experts: Sequence[Any],
+    experts: Sequence[Any] | Mapping[str, Any],
     weights: Any = None,
     *,
     method: Method = "sequential",
@@ -36,7 +35,7 @@ def fuse(
     ----------
     pipe : diffusers pipeline, modular pipeline, or network
         Its ``unet``, ``transformer`` or ``model`` is given a hook; nothing else of it changes.
-    experts : sequence
+    experts : sequence, or mapping that names them
         Names of adapters that are loaded in the pipeline (``"__base__"``: the network without any), other pipelines,
         or networks. The pipeline itself means its network as it stands. Adapters cost their own weights only; prompts
         are encoded once for every expert whose text encoders differ.
@@ -71,12 +70,11 @@ def fuse(
     registry = getattr(module, "_diffusers_hook", None)
     if registry is not None and registry.get_hook(NAME) is not None:
         raise DiffusersError(f"the {type(module).__name__} is fused already; call handle.remove() first")
-    if isinstance(experts, str) or not isinstance(experts, Sequence) or not experts:
+    if isinstance(experts, str) or not isinstance(experts, Sequence | Mapping) or not experts:
         raise DiffusersError(f"experts must be a sequence of adapters, pipelines or networks, got {experts!r}")
     if method not in ("sequential", "batched", "switched"):
         raise DiffusersError(f"unknown method {method!r}; use 'sequential', 'batched' or 'switched'")
-    switch = AdapterSwitch(module)
-    models = [as_expert(pipe, module, switch, expert) for expert in experts]
+    models = as_experts(pipe, module, experts)
     for model in models:
         if isinstance(model, NetworkExpert):
             check_compatible(model.name, pipe, model.module if model.pipe is None else model.pipe)
@@ -98,7 +96,7 @@ def fuse(
 
 
 @contextmanager
-def fused(pipe: Any, experts: Sequence[Any], weights: Any = None, **options: Any) -> Iterator["Handle"]:
+def fused(pipe: Any, experts: Sequence[Any] | Mapping[str, Any], weights: Any = None, **options: Any) -> Iterator["Handle"]:
     """:func:`fuse` for the length of a ``with`` block."""
     handle = fuse(pipe, experts, weights, **options)
     try:

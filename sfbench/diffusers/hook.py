@@ -41,6 +41,7 @@ class Call:
 
     predictions: tuple[Tensor | None, ...]
     fused: Tensor
+    weights: Float64Array
 
 
 @final
@@ -86,7 +87,7 @@ class FusionHook(ModelHook):  # type: ignore[misc]  # diffusers has no types
         self._credits = np.zeros(len(self.experts))
         self._step: Any = None
         self._chosen = 0
-        self._finite: list[Tensor | None] = [None] * len(self.experts)
+        self._finite: list[tuple[int, Tensor]] = []
 
     @property
     def last(self) -> Call | None:
@@ -136,7 +137,7 @@ class FusionHook(ModelHook):  # type: ignore[misc]  # diffusers has no types
             by_expert: list[Tensor | None] = [None] * len(self.experts)
             for i, prediction in zip(active, predictions, strict=True):
                 by_expert[i] = self.mean_of(prediction)
-            call = Call(tuple(by_expert), self.mean_of(fused))
+            call = Call(tuple(by_expert), self.mean_of(fused), weights)
             self.last = call if self.keep else None
             if self.collect:
                 self.since_step.append(call)
@@ -147,8 +148,12 @@ class FusionHook(ModelHook):  # type: ignore[misc]  # diffusers has no types
         inputs = [(pick(args, i), pick(kwargs, i)) if differ else (args, kwargs) for i in active]
         with switches_restored(self.experts):
             if self.batched is not None and len(active) > 1:
-                return self.batched.evaluate(own, [self.experts[i].name for i in active], inputs)
-            return [self.experts[i].evaluate(own, *given) for i, given in zip(active, inputs, strict=True)]
+                return self.batched.evaluate(own, active, inputs)
+            outputs: dict[int, Any] = {}
+            # The network as it stands comes first, before anything is switched.
+            for i, given in sorted(zip(active, inputs, strict=True), key=lambda pair: self.experts[pair[0]].switches):
+                outputs[i] = self.experts[i].evaluate(own, *given)
+            return [outputs[i] for i in active]
 
     def _average(self, predictions: list[Tensor], weights: Float64Array, heaviest: Tensor) -> Tensor:
         fused = average([self.mean_of(p) for p in predictions], weights.tolist())
@@ -198,14 +203,13 @@ class FusionHook(ModelHook):  # type: ignore[misc]  # diffusers has no types
     # ------------------------------------------------------------------------------------------------ watching
     def _watch(self, i: int, prediction: Tensor) -> None:
         """Note whether the prediction is finite, without waiting for the device."""
-        fine = torch.isfinite(prediction.sum(dtype=torch.promote_types(prediction.dtype, torch.float32)))
-        before = self._finite[i]
-        self._finite[i] = fine if before is None else before & fine
+        total = prediction.sum(dtype=torch.promote_types(prediction.dtype, torch.float32))
+        self._finite.append((i, torch.isfinite(total)))
 
     def check_finite(self) -> None:
-        """Refuse an image of which an expert predicted a NaN or an infinity."""
-        bad = [e.name for e, fine in zip(self.experts, self._finite, strict=True) if fine is not None and not bool(fine)]
-        if bad:
+        """Refuse an image of which an expert predicted a NaN or an infinity; names the first."""
+        if self._finite and not bool(torch.stack([fine.to(self._finite[0][1].device) for _, fine in self._finite]).all()):
+            i = next(i for i, fine in self._finite if not bool(fine))
             raise NotFiniteError(
-                f"expert {bad[0]!r} predicted NaN or infinities (in float16, take bfloat16 or float32 instead)"
+                f"expert {self.experts[i].name!r} predicted NaN or infinities (in float16, take bfloat16 or float32)"
             )

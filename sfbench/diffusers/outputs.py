@@ -1,5 +1,6 @@
 """The prediction inside what a network returns, and averages of predictions."""
 
+import copy
 import dataclasses
 from collections.abc import Sequence
 from typing import Any
@@ -33,7 +34,11 @@ def with_prediction(output: Any, prediction: Tensor) -> Any:
     if isinstance(output, tuple):
         return (prediction, *output[1:])
     name = "sample" if isinstance(getattr(output, "sample", None), Tensor) else "logits"
-    return dataclasses.replace(output, **{name: prediction})
+    if dataclasses.is_dataclass(output) and not isinstance(output, type):
+        return dataclasses.replace(output, **{name: prediction})
+    changed = copy.copy(output)
+    setattr(changed, name, prediction)
+    return changed
 
 
 def has_logits(output: Any) -> bool:

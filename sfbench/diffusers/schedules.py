@@ -228,9 +228,9 @@ def present_index(scheduler: Any, timestep: float) -> int:
     times = np.asarray(scheduler.timesteps.double().cpu())
     # Some pipelines give their network timesteps of [0, 1].
     for scale in (1.0, float(scheduler.config.get("num_train_timesteps", 1000))):
-        close = np.flatnonzero(np.isclose(times, scale * timestep, rtol=1e-3, atol=1e-6))
-        if len(close):
-            return int(close[0])
+        nearest = int(np.argmin(np.abs(times - scale * timestep)))
+        if np.isclose(times[nearest], scale * timestep, rtol=1e-3, atol=1e-6):
+            return nearest
     return 0
 
 

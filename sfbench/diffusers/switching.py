@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, final
 
+import torch
 from torch import nn
 
 from .errors import DiffusersError
@@ -24,6 +25,8 @@ class AdapterSwitch:
         self.module = module
         self._layers: list[Any] | None = None
         self._known: tuple[str, ...] = ()
+        self._parameters: dict[str, list[nn.Parameter]] = {}
+        self._frozen: list[nn.Parameter] = []  # made to require gradients inside ``restored``
 
     @property
     def layers(self) -> list[Any]:
@@ -34,6 +37,7 @@ class AdapterSwitch:
         if self._layers is None or configured != self._known:
             self._known = configured
             self._layers = [layer for layer in self.module.modules() if isinstance(layer, BaseTunerLayer)]
+            self._parameters.clear()
         return self._layers
 
     def names(self) -> list[str]:
@@ -44,25 +48,46 @@ class AdapterSwitch:
                 found.update(dict.fromkeys(getattr(layer, part).keys()))
         return list(found)
 
+    def parameters(self, name: str) -> list[nn.Parameter]:
+        """Weights of one adapter."""
+        layers = self.layers
+        if name not in self._parameters:
+            parts = [getattr(layer, part) for layer in layers for part in layer.adapter_layer_names]
+            found = [part[name] for part in parts if name in part.keys()]
+            groups = [[item] if isinstance(item, nn.Parameter) else list(item.parameters()) for item in found]
+            self._parameters[name] = [parameter for group in groups for parameter in group]
+        return self._parameters[name]
+
     @contextmanager
     def restored(self) -> Iterator[None]:
         """Whatever is switched inside is switched back at the end, however it ends."""
         layers = self.layers
         before = [(layer._active_adapter, layer._disable_adapters) for layer in layers]
+        self._frozen.clear()
         try:
             yield
         finally:
             for layer, (active, disabled) in zip(layers, before, strict=True):
                 layer._active_adapter, layer._disable_adapters = active, disabled
+            for parameter in self._frozen:
+                parameter.requires_grad = False
 
     def only(self, names: Sequence[str]) -> None:
-        """Make these adapters active, alone; none of them is the bare model."""
+        """Make these adapters active, alone; none of them is the bare model. Only inside :meth:`restored`."""
         active, disabled = list(names), not names
         for layer in self.layers:
             if disabled:
                 layer._disable_adapters = True
             else:
                 layer._active_adapter, layer._disable_adapters = active, False
+        # Products with weights that require gradients are folded in another way, with other last bits; ``set_adapter``
+        # makes the active adapter's require them.
+        if not torch.is_grad_enabled():
+            for name in names:
+                for parameter in self.parameters(name):
+                    if not parameter.requires_grad and parameter.is_floating_point():
+                        parameter.requires_grad = True
+                        self._frozen.append(parameter)
 
     def check(self, names: Sequence[str]) -> None:
         """Refuse adapters that are not loaded, and adapters that were merged into the weights."""

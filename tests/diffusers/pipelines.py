@@ -1,8 +1,8 @@
 """Tiny random pipelines of the common families, made here: nothing is downloaded."""
 
 import string
+import warnings
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -112,7 +112,6 @@ def sdxl(seed: int = 0) -> Any:
 
 
 def modular(seed: int = 0) -> Any:
-    from diffusers import ClassifierFreeGuidance, ModularPipelineBlocks  # noqa: F401
     from diffusers.modular_pipelines.stable_diffusion_xl import StableDiffusionXLAutoBlocks
 
     classic = sdxl(seed)
@@ -239,10 +238,12 @@ def add_adapter(module: Any, name: str, seed: int, scale: float = 2.0, **options
     torch.manual_seed(seed)
     targets = options.pop("target_modules", ["to_q", "to_k", "to_v", "to_out.0"])
     config = LoraConfig(r=2, lora_alpha=4, target_modules=targets, init_lora_weights=False, **options)
-    if hasattr(module, "add_adapter") and hasattr(module, "_hf_peft_config_loaded"):
-        module.add_adapter(config, adapter_name=name)
-    else:
-        inject_adapter_in_model(config, module, name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # peft wonders at a second adapter
+        if hasattr(module, "add_adapter") and hasattr(module, "_hf_peft_config_loaded"):
+            module.add_adapter(config, adapter_name=name)
+        else:
+            inject_adapter_in_model(config, module, name)
     for layer in module.modules():
         if isinstance(layer, BaseTunerLayer):
             layer.set_scale(name, scale)
@@ -262,7 +263,7 @@ def with_adapters(family: str, **options: Any) -> Any:
     return pipe
 
 
-def draw(pipe: Any, seed: int = 0, n: int = 1, steps: int = 3, **options: Any) -> torch.Tensor:
+def draw(pipe: Any, seed: int = 0, n: int = 1, steps: int = 2, **options: Any) -> torch.Tensor:
     """Images as a tensor (n, ...), without the last cut to [0, 1] where the pipeline allows."""
     generator = torch.Generator().manual_seed(seed)
     common = {"generator": generator, "num_inference_steps": steps} | options
@@ -274,8 +275,3 @@ def draw(pipe: Any, seed: int = 0, n: int = 1, steps: int = 3, **options: Any) -
     if "Modular" in name:
         return pipe(prompt=PROMPT, height=16, width=16, num_images_per_prompt=n, output_type="latent", output="images", **common)
     return pipe(PROMPT, height=16, width=16, num_images_per_prompt=n, output_type="latent", **common).images
-
-
-@lru_cache(maxsize=1)
-def families() -> tuple[str, ...]:
-    return tuple(BUILDERS)
