@@ -2,8 +2,8 @@
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -200,13 +200,3 @@ def same_weights(a: nn.Module, b: nn.Module) -> bool:
         x.shape == second[name].shape and torch.equal(x.cpu(), second[name].cpu()) for name, x in first.items()
     )
 
-
-@contextmanager
-def switches_restored(experts: list[AbstractExpert]) -> Iterator[None]:
-    """Leave the adapters of the experts' network as they were."""
-    switch = next((expert.switch for expert in experts if isinstance(expert, AdapterExpert)), None)
-    if switch is None:
-        yield
-    else:
-        with switch.restored():
-            yield

@@ -13,6 +13,7 @@ An expert of weight zero is not run, and the output of a single expert is handed
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
@@ -26,11 +27,14 @@ from ..errors import NotFiniteError
 from .alternatives import count, pick
 from .batching import BatchedAdapters
 from .errors import DiffusersError, SchedulerError
-from .experts import AbstractExpert, Forward, switches_restored
+from .experts import AbstractExpert, AdapterExpert, Forward
 from .outputs import average, has_logits, prediction_of, with_prediction
 from .schedules import Level, kind_of, level_of, present_index, present_sigma
 from .weights import AbstractWeights
 
+# torch.compile skips the first kind of function and compiles what it calls (the experts); the second it leaves alone.
+_TRANSPARENT = torch.compiler.disable(recursive=False)
+_OPAQUE = torch.compiler.disable
 Method = Literal["sequential", "batched", "switched"]
 
 
@@ -98,8 +102,7 @@ class FusionHook(ModelHook):  # type: ignore[misc]  # diffusers has no types
     def last(self, call: Call | None) -> None:
         self._last = call
 
-    # torch.compile skips this frame and compiles what it calls: each expert, not the loop over them.
-    @torch.compiler.disable(recursive=False)
+    @_TRANSPARENT
     def new_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> Any:
         """What runs in place of the network's forward."""
         own: Forward = self.fn_ref.original_forward
@@ -112,23 +115,37 @@ class FusionHook(ModelHook):  # type: ignore[misc]  # diffusers has no types
             )
         self._inside = True
         try:
-            return self._fuse(own, args, kwargs)
+            weights = self._present_weights(args, kwargs)
+            return self._finish(weights, self._evaluate(own, args, kwargs, np.flatnonzero(weights).tolist()))
         finally:
             self._inside = False
 
-    def _fuse(self, own: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        weights = self._present_weights(args, kwargs)
-        active = [int(i) for i in np.flatnonzero(weights)]
-        outputs = self._evaluate(own, args, kwargs, active)
+    @_TRANSPARENT
+    def _evaluate(self, own: Forward, args: tuple[Any, ...], kwargs: dict[str, Any], active: list[int]) -> list[Any]:
+        differ = count((args, kwargs)) > 0
+        inputs = [(pick(args, i), pick(kwargs, i)) if differ else (args, kwargs) for i in active]
+        switch = next((expert.switch for expert in self.experts if isinstance(expert, AdapterExpert)), None)
+        with nullcontext() if switch is None else switch.restored():
+            if self.batched is not None and len(active) > 1:
+                return self.batched.evaluate(own, active, inputs)
+            outputs: dict[int, Any] = {}
+            # The network as it stands comes first, before anything is switched.
+            for i, given in sorted(zip(active, inputs, strict=True), key=lambda pair: self.experts[pair[0]].switches):
+                outputs[i] = self.experts[i].evaluate(own, *given)
+            return [outputs[i] for i in active]
+
+    @_OPAQUE
+    def _finish(self, weights: Float64Array, outputs: list[Any]) -> Any:
+        """One output of the outputs of all experts with a positive weight."""
+        active = np.flatnonzero(weights).tolist()
         self.calls += 1
         predictions = [prediction_of(output) for output in outputs]
         for i, prediction in zip(active, predictions, strict=True):
             self._watch(i, prediction)
         heaviest = int(np.argmax(weights[active]))
         output = outputs[heaviest]
-        if len(active) == 1:
-            fused = predictions[0]
-        else:
+        fused = predictions[0]
+        if len(active) > 1:
             if has_logits(output):
                 predictions = [torch.log_softmax(p.float(), dim=-1) for p in predictions]
             fused = self._average(predictions, weights[active], predictions[heaviest])
@@ -143,18 +160,6 @@ class FusionHook(ModelHook):  # type: ignore[misc]  # diffusers has no types
                 self.since_step.append(call)
         return output
 
-    def _evaluate(self, own: Forward, args: tuple[Any, ...], kwargs: dict[str, Any], active: list[int]) -> list[Any]:
-        differ = count((args, kwargs)) > 0
-        inputs = [(pick(args, i), pick(kwargs, i)) if differ else (args, kwargs) for i in active]
-        with switches_restored(self.experts):
-            if self.batched is not None and len(active) > 1:
-                return self.batched.evaluate(own, active, inputs)
-            outputs: dict[int, Any] = {}
-            # The network as it stands comes first, before anything is switched.
-            for i, given in sorted(zip(active, inputs, strict=True), key=lambda pair: self.experts[pair[0]].switches):
-                outputs[i] = self.experts[i].evaluate(own, *given)
-            return [outputs[i] for i in active]
-
     def _average(self, predictions: list[Tensor], weights: Float64Array, heaviest: Tensor) -> Tensor:
         fused = average([self.mean_of(p) for p in predictions], weights.tolist())
         if self.mean_channels is None or heaviest.shape[1] == self.mean_channels:
@@ -166,6 +171,7 @@ class FusionHook(ModelHook):  # type: ignore[misc]  # diffusers has no types
         return prediction if self.mean_channels is None else prediction[:, : self.mean_channels]
 
     # ------------------------------------------------------------------------------------------------ weights
+    @_OPAQUE
     def _present_weights(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Float64Array:
         if self.weights.constant and self.method != "switched":
             return self.weights.at(None)

@@ -18,3 +18,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "tests/diffusers" in item.path.as_posix():
             for library in _LIBRARIES:
                 item.add_marker(pytest.mark.filterwarnings(rf"ignore:::{library}(\..*)?"))
+            item.add_marker(pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning"))  # of tensors

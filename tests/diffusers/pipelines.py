@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from diffusers.loaders import PeftAdapterMixin
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 
@@ -240,7 +241,7 @@ def add_adapter(module: Any, name: str, seed: int, scale: float = 2.0, **options
     config = LoraConfig(r=2, lora_alpha=4, target_modules=targets, init_lora_weights=False, **options)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # peft wonders at a second adapter
-        if hasattr(module, "add_adapter") and hasattr(module, "_hf_peft_config_loaded"):
+        if isinstance(module, PeftAdapterMixin):
             module.add_adapter(config, adapter_name=name)
         else:
             inject_adapter_in_model(config, module, name)
