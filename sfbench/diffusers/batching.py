@@ -55,7 +55,9 @@ class BatchedAdapters:
         adapters = [expert for expert in experts if isinstance(expert, AdapterExpert)]
         self.switch = adapters[0].switch
         self.names = [expert.adapter for expert in adapters]
-        special = [n for n in self.names if any(n in getattr(layer, "lora_variant", {}) for layer in self.switch.layers)]
+        special = [
+            n for n in self.names if any(n in getattr(layer, "lora_variant", {}) for layer in self.switch.layers)
+        ]
         if special:
             raise DiffusersError(
                 f"adapters {special} are variants of LoRA (DoRA, for one) that peft cannot batch; take 'sequential'"

@@ -30,7 +30,7 @@ from ..sampling.result import Diagnostics
 from .errors import DiffusersError, SchedulerError
 from .handle import Handle, handle_of
 from .result import PathIntegral, PipelineSample
-from .schedules import Schedule, dynamics_of, from_scheduler, kind_of, nonlinear_settings
+from .schedules import dynamics_of, from_scheduler, kind_of, nonlinear_settings
 from .steps import WatchedSteps
 
 Sampler = Literal["fused", "switched", "ode", "corrected"]
@@ -222,7 +222,7 @@ def _linear(scheduler: Any, options: dict[str, Any], linearise: bool, accepted: 
     if (settings or rescaled) and not linearise:
         names = [*settings, *(["guidance_rescale"] if rescaled else [])]
         raise DiffusersError(
-            f"{' and '.join(names)} of the {type(scheduler).__name__} or the pipeline are not linear in the prediction, so "
+            f"{' and '.join(names)} of the {type(scheduler).__name__} or the pipeline are not linear in the prediction: "
             "the images would follow no law of the averaged score; pass linearise=True to switch them off"
         )
     if rescaled:
@@ -299,7 +299,7 @@ def _run(pipe: Any, prompt: Any, n: int, generator: torch.Generator, options: di
 def _report(reach: PathIntegral, n: int, verbose: bool) -> None:
     text = reach.verdict(n)
     if verbose:
-        print(text)  # noqa: T201  # the user asked to know before the long run
+        print(text)  # before the long run
     if not reach.in_reach(n):
         warnings.warn(text, TrustWarning, stacklevel=3)
 
@@ -329,8 +329,8 @@ def _diagnose(
     share = float(watched.extrapolated.mean())
     if share > _LARGEST_EXTRAPOLATION:
         messages.append(
-            f"{share:.2f} (in the log) of the mean weight was extrapolated into the last step: take more steps, or a scheduler "
-            "with use_karras_sigmas=True"
+            f"{share:.2f} (in the log) of the mean weight was extrapolated into the last step: take more steps, or a "
+            "scheduler with use_karras_sigmas=True"
         )
     ess = effective_size(raw) * n
     if n > 1 and ess < _SMALLEST_ESS:

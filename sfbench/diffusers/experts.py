@@ -31,11 +31,12 @@ def find_denoiser(pipe: Any) -> tuple[str, nn.Module]:
     second = [f"{name}_2" for name in DENOISERS if isinstance(getattr(pipe, f"{name}_2", None), nn.Module)]
     if not found:
         raise DiffusersError(
-            f"a {type(pipe).__name__} has no `unet`, `transformer` or `model`; pass a diffusers pipeline that is loaded, "
-            "or a network"
+            f"a {type(pipe).__name__} has no `unet`, `transformer` or `model`; pass a loaded pipeline or a network"
         )
     if len(found) + len(second) > 1:
-        raise DiffusersError(f"a {type(pipe).__name__} has several networks ({', '.join(found + second)}); not supported")
+        raise DiffusersError(
+            f"a {type(pipe).__name__} has several networks ({', '.join(found + second)}); not supported"
+        )
     return found[0], getattr(pipe, found[0])
 
 
@@ -199,4 +200,3 @@ def same_weights(a: nn.Module, b: nn.Module) -> bool:
     return first.keys() == second.keys() and all(
         x.shape == second[name].shape and torch.equal(x.cpu(), second[name].cpu()) for name, x in first.items()
     )
-

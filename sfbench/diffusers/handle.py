@@ -79,7 +79,9 @@ def fuse(
         if isinstance(model, NetworkExpert):
             check_compatible(model.name, pipe, model.module if model.pipe is None else model.pipe)
     if getattr(module, "is_cache_enabled", False):
-        raise DiffusersError(f"the {type(module).__name__} reuses features of earlier calls; call disable_cache() on it")
+        raise DiffusersError(
+            f"the {type(module).__name__} reuses features of earlier calls; call disable_cache() on it"
+        )
     hook = FusionHook(
         None if isinstance(pipe, nn.Module) else pipe,
         models,
@@ -96,7 +98,9 @@ def fuse(
 
 
 @contextmanager
-def fused(pipe: Any, experts: Sequence[Any] | Mapping[str, Any], weights: Any = None, **options: Any) -> Iterator["Handle"]:
+def fused(
+    pipe: Any, experts: Sequence[Any] | Mapping[str, Any], weights: Any = None, **options: Any
+) -> Iterator["Handle"]:
     """:func:`fuse` for the length of a ``with`` block."""
     handle = fuse(pipe, experts, weights, **options)
     try:
@@ -203,7 +207,9 @@ class Handle:
     def __repr__(self) -> str:
         names = ", ".join(expert.name for expert in self.experts)
         state = "" if self.active else ", removed"
-        return f"Handle({type(self.module).__name__} of {len(self.experts)} experts: {names}; {self.hook.method}{state})"
+        return (
+            f"Handle({type(self.module).__name__} of {len(self.experts)} experts: {names}; {self.hook.method}{state})"
+        )
 
     # ------------------------------------------------------------------------------------------------ inside
     def _attach(self) -> None:
@@ -211,7 +217,7 @@ class Handle:
         self.active = True
         if isinstance(self.pipe, nn.Module):
             return
-        object.__setattr__(self.pipe, "__class__", _counting_class(type(self.pipe)))
+        object.__setattr__(self.pipe, "__class__", _counting_class(type(self.pipe)))  # type: ignore[arg-type]
         object.__setattr__(self.pipe, "_sfbench_handle", self)
         if any(expert.encodes for expert in self.experts):
             try:
@@ -247,7 +253,7 @@ class Handle:
         if encode is None:
             names = [expert.name for expert in self.experts if expert.encodes]
             raise DiffusersError(
-                f"experts {names} have text encoders of their own, and a {type(self.pipe).__mro__[1].__name__} cannot encode a "
+                f"experts {names} have text encoders of their own, and a {type(self.pipe).__name__} cannot encode a "
                 "prompt for each of them: load adapters of the denoiser only, or pass networks in place of pipelines"
             )
 
@@ -273,18 +279,23 @@ class Handle:
 
 
 @functools.cache
-def _counting_class(base: type) -> type:
+def _counting_class(base: Any) -> type:
     """The pipeline's own class with a look at the fusion before and after every call.
 
     ``pipe(...)`` looks ``__call__`` up on the class, so there is no other place from which to see the end of a call.
     """
 
-    @functools.wraps(base.__call__)  # type: ignore[operator]
+    @functools.wraps(base.__call__)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         with self._sfbench_handle._image():
-            return base.__call__(self, *args, **kwargs)  # type: ignore[operator]
+            return base.__call__(self, *args, **kwargs)
 
-    names = {"__call__": call, "__module__": base.__module__, "__qualname__": base.__qualname__, "__doc__": base.__doc__}
+    names = {
+        "__call__": call,
+        "__module__": base.__module__,
+        "__qualname__": base.__qualname__,
+        "__doc__": base.__doc__,
+    }
     return type(base.__name__, (base,), names)
 
 

@@ -12,10 +12,10 @@ network stays what it is to everybody else: its config, dtype, loaders and saver
 An expert of weight zero is not run, and the output of a single expert is handed on as it is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal, final
+from typing import Any, Literal, TypeVar, final
 
 import numpy as np
 import torch
@@ -32,9 +32,10 @@ from .outputs import average, has_logits, prediction_of, with_prediction
 from .schedules import Level, kind_of, level_of, present_index, present_sigma
 from .weights import AbstractWeights
 
+F = TypeVar("F", bound=Callable[..., Any])
 # torch.compile skips the first kind of function and compiles what it calls (the experts); the second it leaves alone.
-_TRANSPARENT = torch.compiler.disable(recursive=False)
-_OPAQUE = torch.compiler.disable
+_TRANSPARENT: Callable[[F], F] = torch.compiler.disable(recursive=False)  # type: ignore[no-untyped-call]
+_OPAQUE: Callable[[F], F] = torch.compiler.disable
 Method = Literal["sequential", "batched", "switched"]
 
 
@@ -185,7 +186,7 @@ class FusionHook(ModelHook):  # type: ignore[misc]  # diffusers has no types
             self._credits += weights
             self._chosen = int(np.argmax(np.where(weights > 0, self._credits, -np.inf)))
             self._credits[self._chosen] -= 1.0
-        return np.eye(len(weights))[self._chosen]
+        return np.asarray(np.eye(len(weights))[self._chosen])
 
     def _timestep(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> float:
         if self.timestep_at is None:
@@ -214,7 +215,9 @@ class FusionHook(ModelHook):  # type: ignore[misc]  # diffusers has no types
 
     def check_finite(self) -> None:
         """Refuse an image of which an expert predicted a NaN or an infinity; names the first."""
-        if self._finite and not bool(torch.stack([fine.to(self._finite[0][1].device) for _, fine in self._finite]).all()):
+        if self._finite and not bool(
+            torch.stack([fine.to(self._finite[0][1].device) for _, fine in self._finite]).all()
+        ):
             i = next(i for i, fine in self._finite if not bool(fine))
             raise NotFiniteError(
                 f"expert {self.experts[i].name!r} predicted NaN or infinities (in float16, take bfloat16 or float32)"

@@ -38,12 +38,14 @@ def _check_hub(name: str) -> None:
     import huggingface_hub
 
     endpoint = huggingface_hub.constants.ENDPOINT
-    try:
-        if huggingface_hub.constants.HF_HUB_OFFLINE:
-            raise ConnectionError("HF_HUB_OFFLINE is set")
-        huggingface_hub.get_session().head(endpoint, timeout=_SECONDS)
-    except Exception as error:  # noqa: BLE001  # whatever the client raises
+    reason = "HF_HUB_OFFLINE is set" if huggingface_hub.constants.HF_HUB_OFFLINE else None
+    if reason is None:
+        try:
+            huggingface_hub.get_session().head(endpoint, timeout=_SECONDS)
+        except Exception as error:  # whatever the client raises
+            reason = type(error).__name__
+    if reason is not None:
         raise DiffusersError(
-            f"{name!r} is neither a folder nor in the local cache, and {endpoint} cannot be reached "
-            f"({type(error).__name__}); copy the pipeline here and pass its folder"
-        ) from None
+            f"{name!r} is neither a folder nor in the local cache, and {endpoint} cannot be reached ({reason}); copy "
+            "the pipeline here and pass its folder"
+        )

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from os import PathLike
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from diffusers.loaders import PeftAdapterMixin
 from torch import Tensor, nn
 
 from ..errors import OutputError
@@ -53,18 +55,16 @@ def save_recipe(handle: Handle, folder: str | PathLike[str], *, adapters: bool =
     Raises
     ------
     RecipeError
-        For weights that are a function; for adapters that also change text encoders, if they are to be written.
+        For weights that are a function.
     OutputError
         If the folder cannot be written.
     """
     recipe = make_recipe(handle)  # everything that can be refused is refused before anything is written
     names = [e.adapter for e in handle.experts if isinstance(e, AdapterExpert) and e.adapter != BASE]
-    if adapters:
-        if any(expert.encodes for expert in handle.experts):
-            raise RecipeError("these adapters change text encoders too; keep the files that they came from")
     path = prepare_folder(folder)
     for name in names if adapters else ():
-        _save_adapter(handle.module, name, path / "adapters" / name)
+        for part, module in _with_adapter(handle.pipe, handle.module, name).items():
+            _save_adapter(module, name, path / "adapters" / name / part)
     write_json(path / FILE, recipe)
 
 
@@ -100,7 +100,7 @@ def save_images(
     source = handle if drawn is None else drawn.handle
     record: dict[str, Any] = {"recipe": None if source is None else make_recipe(source)}
     record["seed"] = seed if drawn is None else drawn.seed
-    pictures = [_picture(image) for image in (images if drawn is None else drawn.images)]
+    pictures = [_picture(image) for image in (images.images if isinstance(images, PipelineSample) else images)]
     path, written = prepare_folder(folder), []
     for i, picture in enumerate(pictures):
         about = record | {"number": i}
@@ -182,7 +182,9 @@ def load(
         if schedule is not None and schedule != (here := _schedule(pipe)):
             raise RecipeError(f"the recipe is for the schedule {schedule}, the pipeline has {here}")
         if check and recipe["sha256"] != digest(module):
-            raise RecipeError(f"the weights of the {network} are not those of the recipe ({recipe['pipeline']['source']})")
+            raise RecipeError(
+                f"the weights of the {network} are not those of the recipe ({recipe['pipeline']['source']})"
+            )
         models = {e["name"]: _find(pipe, module, e, given, Path(path), check) for e in recipe["experts"]}
     except (KeyError, TypeError) as error:
         raise RecipeError(f"the recipe in {str(path)!r} is incomplete: {error!r}") from None
@@ -196,16 +198,8 @@ def _find(pipe: Any, module: nn.Module, entry: Any, given: dict[str, Any], path:
         return pipe
     if kind == "adapter":
         adapter = entry["adapter"]
-        switch, folder = AdapterSwitch(module), path / "adapters" / adapter
-        if adapter != BASE and adapter not in switch.names() and folder.is_dir():
-            _load_adapter(module, adapter, folder)
-        try:
-            switch.check([adapter])
-        except DiffusersError as error:
-            raise RecipeError(str(error)) from None
-        if adapter != BASE and check and wanted != adapter_digest(pipe, module, adapter):
-            raise RecipeError(f"the weights of the adapter {adapter!r} are not those of the recipe")
-        _set_scales(switch, adapter, entry["scale"])
+        if adapter != BASE:
+            _find_adapter(pipe, module, adapter, entry["parts"], path / "adapters" / adapter, check)
         return adapter
     found = given.get(name)
     if found is None and entry["source"]:
@@ -236,20 +230,41 @@ def _load_adapter(module: nn.Module, name: str, folder: Path) -> None:
         config, tensors = PeftConfig.from_pretrained(str(folder)), load_file(folder / _WEIGHTS)
     except (OSError, ValueError) as error:
         raise RecipeError(f"cannot read the adapter {name!r} in {str(folder)!r}: {error}") from None
-    if hasattr(module, "add_adapter"):
-        module.add_adapter(config, adapter_name=name)  # type: ignore[operator]
-    else:
-        inject_adapter_in_model(config, module, name)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Already found a `peft_config`")  # another adapter is no surprise here
+        if isinstance(module, PeftAdapterMixin):
+            module.add_adapter(config, adapter_name=name)
+        else:
+            inject_adapter_in_model(config, module, name)
     set_peft_model_state_dict(module, tensors, adapter_name=name)
+
+
+def _find_adapter(pipe: Any, module: nn.Module, name: str, parts: Mapping[str, Any], folder: Path, check: bool) -> None:
+    """See that an adapter is loaded, is the recipe's, and has its scale, in the network and in the text encoders."""
+    for part, entry in parts.items():
+        place = _parts_of(pipe, module)[part]
+        if name not in AdapterSwitch(place).names() and (folder / part).is_dir():
+            _load_adapter(place, name, folder / part)
+        switch = AdapterSwitch(place)
+        try:
+            switch.check([name])
+        except DiffusersError as error:
+            raise RecipeError(str(error)) from None
+        if check and entry["sha256"] != adapter_digest(place, name):
+            raise RecipeError(f"the weights of the adapter {name!r} ({part}) are not those of the recipe")
+        _set_scales(switch, name, entry["scale"])
 
 
 # ------------------------------------------------------------------------------------------------------- describing
 def _describe(pipe: Any, module: nn.Module, expert: Any) -> dict[str, Any]:
     if isinstance(expert, AdapterExpert):
         name = expert.adapter
-        sha256 = None if name == BASE else adapter_digest(pipe, module, name)
-        scale = _scales(expert.switch, name)
-        return {"kind": "adapter", "name": expert.name, "adapter": name, "sha256": sha256, "scale": scale}
+        found = {} if name == BASE else _with_adapter(pipe, module, name)
+        parts = {
+            part: {"sha256": adapter_digest(place, name), "scale": _scales(AdapterSwitch(place), name)}
+            for part, place in found.items()
+        }
+        return {"kind": "adapter", "name": expert.name, "adapter": name, "parts": parts}
     if isinstance(expert, OwnExpert):
         return {"kind": "own", "name": expert.name}
     assert isinstance(expert, NetworkExpert)
@@ -291,10 +306,18 @@ def _set_scales(switch: AdapterSwitch, name: str, scale: float | Sequence[float]
         layer.set_scale(name, scale)
 
 
-def adapter_digest(pipe: Any, module: nn.Module, name: str) -> str:
-    """sha256 of an adapter's weights, in the network and in the text encoders."""
-    parts = {"": module} if isinstance(pipe, nn.Module) else {"": module, **text_encoders(pipe)}
-    return _sha256({f"{key}/{k}": v for key, part in parts.items() for k, v in _adapter_tensors(part, name).items()})
+def _parts_of(pipe: Any, module: nn.Module) -> dict[str, nn.Module]:
+    """The network and the text encoders, by name."""
+    return {"network": module} | ({} if isinstance(pipe, nn.Module) else text_encoders(pipe))
+
+
+def _with_adapter(pipe: Any, module: nn.Module, name: str) -> dict[str, nn.Module]:
+    return {part: place for part, place in _parts_of(pipe, module).items() if name in AdapterSwitch(place).names()}
+
+
+def adapter_digest(module: nn.Module, name: str) -> str:
+    """sha256 of one adapter's weights in a module."""
+    return _sha256(_adapter_tensors(module, name))
 
 
 def digest(module: nn.Module) -> str:
@@ -327,8 +350,6 @@ def _sha256(tensors: Mapping[str, Tensor]) -> str:
     total = hashlib.sha256()
     for name in sorted(tensors):
         value = tensors[name]
-        if not isinstance(value, Tensor):
-            continue
         if value.is_meta:
             raise RecipeError(f"the weight {name!r} is offloaded to disk or memory; take sequential offload off first")
         total.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
@@ -345,5 +366,3 @@ def _installed(name: str) -> bool:
     except PackageNotFoundError:
         return False
     return True
-
-

@@ -42,7 +42,7 @@ class PathIntegral:
 
     def in_reach(self, n: int) -> bool:
         """Whether n images can carry the weights; False if it cannot be known."""
-        return self.variance <= np.log(n)
+        return bool(self.variance <= np.log(n))
 
     def verdict(self, n: int) -> str:
         """One line in words."""
@@ -111,7 +111,8 @@ class PipelineSample:
             lines.append(f"  {self.pilot.verdict(n)}")
         if d.ess is not None:
             lines.append(
-                f"  effective images: {self.ess:.1f} of {n} now, {d.ess.min():.1%} at worst, {d.n_resamplings} resamplings"
+                f"  effective images: {self.ess:.1f} of {n} now, {d.ess.min():.1%} at worst, "
+                f"{d.n_resamplings} resamplings"
             )
         lines += [f"  WARNING: {message}" for message in d.messages]
         return "\n".join(lines)

@@ -2,13 +2,13 @@ r"""What a diffusers scheduler says about the noise: process, prediction, noise 
 
 diffusers counts noise by ``sigma``, one number a step:
 
-==========  ============================================  ==============================  =========================
-kind        schedulers                                    signal and noise                process
-==========  ============================================  ==============================  =========================
-``vp``      tables of betas (Stable Diffusion, DDPM)      ``alpha = 1/sqrt(1 + sigma^2)``  :func:`~sfbench.processes.from_betas`
-``flow``    flow matching (SD 3, Flux)                    ``alpha = 1 - sigma``           ``FlowMatching``
-``edm``     EDM                                           ``alpha = 1``                   ``Karras``
-==========  ============================================  ==============================  =========================
+========  =======================================  ===============================  ================
+kind      schedulers                               signal                           process
+========  =======================================  ===============================  ================
+``vp``    tables of betas (Stable Diffusion)       ``alpha = 1/sqrt(1 + sigma^2)``  ``Tabulated``
+``flow``  flow matching (SD 3, Flux)               ``alpha = 1 - sigma``            ``FlowMatching``
+``edm``   EDM                                      ``alpha = 1``                    ``Karras``
+========  =======================================  ===============================  ================
 
 A flow's shift moves the steps, not the process: the network's timestep is ``n sigma`` whatever the shift.
 """
@@ -30,8 +30,12 @@ Dynamics = Literal["sde", "eta", "ode"]
 _DISTILLED = "it steps by predicting clean data and adding fresh noise, as consistency and distilled models do"
 _DISCRETE = "it samples a chain of tokens, which has no Gaussian noise"
 _NOT_A_DIFFUSION: Mapping[str, str] = {
-    **dict.fromkeys(("LCMScheduler", "TCDScheduler", "FlowMatchLCMScheduler", "CMStochasticIterativeScheduler"), _DISTILLED),
-    **dict.fromkeys(("SCMScheduler", "PiflowScheduler", "HeliosDMDScheduler", "FlowMapEulerDiscreteScheduler"), _DISTILLED),
+    **dict.fromkeys(
+        ("LCMScheduler", "TCDScheduler", "FlowMatchLCMScheduler", "CMStochasticIterativeScheduler"), _DISTILLED
+    ),
+    **dict.fromkeys(
+        ("SCMScheduler", "PiflowScheduler", "HeliosDMDScheduler", "FlowMapEulerDiscreteScheduler"), _DISTILLED
+    ),
     **dict.fromkeys(("AmusedScheduler", "BlockRefinementScheduler", "DiscreteDDIMScheduler"), _DISCRETE),
     **dict.fromkeys(("EntropyBoundScheduler", "VQDiffusionScheduler", "RFD4ProteinaScheduler"), _DISCRETE),
     "RePaintScheduler": "it jumps back in time to fill holes in an image",

@@ -1,8 +1,8 @@
 r"""Log weights at the steps of any diffusers scheduler: the correction without knowing the scheduler.
 
 For every linear SDE the weight of a path of the fused process against the pool is ``-1/2 int V_D d(snr)``, with
-``snr = alpha^2 / sigma^2`` and ``V_D = sum_i w_i |D_i|^2 - |sum_i w_i D_i|^2`` the dispersion of the predicted data
-``D_i``: this is ``-int V_eps dlambda`` (``lambda = log(alpha / sigma)``) in coordinates in which nothing is infinite but
+``snr = alpha^2 / sigma^2`` and ``V_D = sum_i w_i |D_i|^2 - |sum_i w_i D_i|^2`` the dispersion of predicted data
+``D_i``: this is ``-int V_eps dlambda`` (``lambda = log(alpha / sigma)``) in coordinates where nothing is infinite but
 the end. Between two steps the integral is taken as
 
     1/2 (snr_1 - snr_0) sqrt(V_D(0) V_D(1)),
@@ -188,8 +188,8 @@ class WatchedSteps:
         if not (misfit <= tolerance and abs(abs(total) - 1.0) <= 10 * tolerance):
             raise DiffusersError(
                 f"the scheduler's input is not a linear guidance of what the network predicted (misfit {misfit:.2g}, "
-                f"coefficients of sum {total:.4g}): averaging experts does not commute with it. Switch guidance_rescale "
-                "and dynamic guidance off"
+                f"coefficients of sum {total:.4g}): averaging experts does not commute with it. Switch "
+                "guidance_rescale and dynamic guidance off"
             )
         return np.asarray(solution.cpu())
 
@@ -224,7 +224,7 @@ def _chunks(prediction: Tensor | None, n: int) -> Sequence[Tensor]:
     assert prediction is not None
     if len(prediction) % n:
         raise DiffusersError(f"the network was given {len(prediction)} rows for {n} images")
-    return prediction.split(n)
+    return [prediction[start : start + n] for start in range(0, len(prediction), n)]
 
 
 def _combine(parts: Sequence[Tensor], coefficients: Float64Array) -> Tensor:

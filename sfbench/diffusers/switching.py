@@ -53,7 +53,7 @@ class AdapterSwitch:
         layers = self.layers
         if name not in self._parameters:
             parts = [getattr(layer, part) for layer in layers for part in layer.adapter_layer_names]
-            found = [part[name] for part in parts if name in part.keys()]
+            found = [part[name] for part in parts if name in part]
             groups = [[item] if isinstance(item, nn.Parameter) else list(item.parameters()) for item in found]
             self._parameters[name] = [parameter for group in groups for parameter in group]
         return self._parameters[name]

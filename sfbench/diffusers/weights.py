@@ -97,7 +97,9 @@ class WeightFunction(AbstractWeights):
 
     def to_json(self) -> dict[str, Any]:
         """Refused: a function cannot be written."""
-        raise RecipeError("weights that are a function cannot be saved; set handle.weights = WeightBins(edges, weights)")
+        raise RecipeError(
+            "weights that are a function cannot be saved; set handle.weights = WeightBins(edges, weights)"
+        )
 
 
 def as_fusion_weights(weights: Any, k: int) -> AbstractWeights:

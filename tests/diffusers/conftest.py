@@ -9,6 +9,7 @@ from synthetic import GaussianMixture, make_problem
 def laws() -> tuple[GaussianMixture, GaussianMixture]:
     return tuple(make_problem("paper_mixture_1d", space="raw", scale=6.0).auxiliaries)
 
+
 _LIBRARIES = ("diffusers", "peft", "transformers", "accelerate", "torch", "huggingface_hub")
 
 

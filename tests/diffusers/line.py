@@ -65,7 +65,9 @@ class LinePipeline(DiffusionPipeline):
         return float(s.sigmas[j] if between is None or j % 2 == 0 else between[j - 1])
 
     @torch.no_grad()
-    def __call__(self, batch_size: int = 1, num_inference_steps: int = 32, generator: Any = None, eta: float = 0.0) -> Any:
+    def __call__(
+        self, batch_size: int = 1, num_inference_steps: int = 32, generator: Any = None, eta: float = 0.0
+    ) -> Any:
         s = self.scheduler
         s.set_timesteps(num_inference_steps)
         x = torch.randn(batch_size, 1, 1, 1, generator=generator, dtype=torch.float64)
@@ -85,7 +87,9 @@ class Drawn(BaseOutput):
     images: list
 
 
-def line(laws: tuple[GaussianMixture, ...], scheduler: Any, predicts: str = "epsilon", kind: str = "vp") -> tuple[Any, list]:
+def line(
+    laws: tuple[GaussianMixture, ...], scheduler: Any, predicts: str = "epsilon", kind: str = "vp"
+) -> tuple[Any, list]:
     """A pipeline of the first law, and a network for each law."""
     networks = [ExactNetwork(law, predicts, kind) for law in laws]
     return LinePipeline(networks[0], scheduler), networks

@@ -274,5 +274,7 @@ def draw(pipe: Any, seed: int = 0, n: int = 1, steps: int = 2, **options: Any) -
     if name == "DiTPipeline":
         return pipe(class_labels=[1] * n, output_type="pt", **common).images
     if "Modular" in name:
-        return pipe(prompt=PROMPT, height=16, width=16, num_images_per_prompt=n, output_type="latent", output="images", **common)
+        return pipe(
+            prompt=PROMPT, height=16, width=16, num_images_per_prompt=n, output_type="latent", output="images", **common
+        )
     return pipe(PROMPT, height=16, width=16, num_images_per_prompt=n, output_type="latent", **common).images

@@ -68,7 +68,9 @@ def test_weights_choose_among_images(pipe: Any) -> None:
     result = fusion.sample(pipe, None, 2000, "corrected", steps=32, rng=0, verbose=False)
     assert 0.3 * 2000 < result.ess < 2000
     chosen = torch.stack(result.resampled(4000, rng=0))
-    assert float((chosen > 0).double().mean()) == pytest.approx(float(result.weights @ (result.latents.flatten() > 0).numpy()), abs=0.01)
+    assert float((chosen > 0).double().mean()) == pytest.approx(
+        float(result.weights @ (result.latents.flatten() > 0).numpy()), abs=0.01
+    )
     assert "effective images" in repr(result)
 
 
@@ -100,7 +102,7 @@ def test_settings_that_are_not_linear_need_consent() -> None:
     pipe = with_adapters("ddpm")
     pipe.scheduler = diffusers.DDPMScheduler()  # clip_sample=True by default
     with fusion.fused(pipe, ADAPTERS):
-        with pytest.raises(fusion.DiffusersError, match="clip_sample.*linearise=True"):
+        with pytest.raises(fusion.DiffusersError, match=r"clip_sample.*linearise=True"):
             fusion.sample(pipe, None, 2, steps=2)
         before = pipe.scheduler
         result = fusion.sample(pipe, None, 2, steps=2, linearise=True, rng=0)

@@ -122,7 +122,13 @@ def test_a_pipeline_of_a_masked_language_model_is_fused() -> None:
             return MaskedLMOutput(logits=self.table[tokens])
 
     def words(pipe: Any) -> list[int]:
-        options = {"gen_length": 8, "block_length": 8, "num_inference_steps": 4, "mask_token_id": 11, "eos_token_id": 10}
+        options = {
+            "gen_length": 8,
+            "block_length": 8,
+            "num_inference_steps": 4,
+            "mask_token_id": 11,
+            "eos_token_id": 10,
+        }
         out = pipe(input_ids=torch.tensor([[1, 2]]), output_type="seq", **options)
         return out.sequences[0].tolist()
 
@@ -363,7 +369,7 @@ def test_compiled_networks_are_fused(where: str) -> None:
     with torch.no_grad(), fusion.fused(network, ADAPTERS) as handle:
         expected = []
         for handle.weights in settings:
-            expected.append(network(x, 1.0))  # noqa: PERF401
+            expected.append(network(x, 1.0))
     torch._dynamo.reset()
     counters.clear()
     if where == "wrapped":

@@ -21,10 +21,20 @@ SD = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012
 # name: (class, options, what the networks predict, kind)
 SUPPORTED = {
     "dpm order 1": ("DPMSolverMultistepScheduler", {**SDE, "solver_order": 1}, "epsilon", "vp"),
-    "dpm order 1 log-SNR": ("DPMSolverMultistepScheduler", {**SDE, "use_lu_lambdas": True, "solver_order": 1}, "epsilon", "vp"),
+    "dpm order 1 log-SNR": (
+        "DPMSolverMultistepScheduler",
+        {**SDE, "use_lu_lambdas": True, "solver_order": 1},
+        "epsilon",
+        "vp",
+    ),
     "dpm order 2": ("DPMSolverMultistepScheduler", SDE, "epsilon", "vp"),
     "dpm order 2 Karras": ("DPMSolverMultistepScheduler", {**SDE, "use_karras_sigmas": True}, "epsilon", "vp"),
-    "dpm order 3 Karras": ("DPMSolverMultistepScheduler", {**SDE, "use_karras_sigmas": True, "solver_order": 3}, "epsilon", "vp"),
+    "dpm order 3 Karras": (
+        "DPMSolverMultistepScheduler",
+        {**SDE, "use_karras_sigmas": True, "solver_order": 3},
+        "epsilon",
+        "vp",
+    ),
     "dpm v": ("DPMSolverMultistepScheduler", {**SDE, "prediction_type": "v_prediction"}, "v", "vp"),
     "dpm Stable Diffusion": ("DPMSolverMultistepScheduler", {**SDE, **SD}, "epsilon", "vp"),
     "dpm ends early": (
@@ -156,9 +166,7 @@ def test_memory_that_stays_behind_would_be_seen(laws: Any, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(("forgotten", "kind"), [("alpha", "dpm flow order 1"), ("left", "ddpm")])
-def test_other_weights_would_be_seen(
-    forgotten: str, kind: str, laws: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_weights_would_be_seen(forgotten: str, kind: str, laws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from sfbench.diffusers.schedules import Level, Schedule
     from sfbench.diffusers.steps import WatchedSteps
 

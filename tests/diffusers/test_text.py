@@ -1,5 +1,6 @@
 """Adapters and pipelines whose text encoders differ: every expert sees its own prompt."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,6 +52,15 @@ def test_every_adapter_encodes_the_prompt_by_itself(family: str) -> None:
     pipe = with_text_adapters(family)
     with fusion.fused(pipe, ADAPTERS, [0.5, 0.5], method="batched"):
         torch.testing.assert_close(draw(pipe), both, rtol=1e-4, atol=1e-4)
+
+
+def test_recipes_hold_the_adapters_of_text_encoders(tmp_path: Path) -> None:
+    pipe, other = with_text_adapters("sd15"), build("sd15")
+    with fusion.fused(pipe, ADAPTERS, [0.25, 0.75]) as handle:
+        handle.save(tmp_path, adapters=True)
+        image = draw(pipe)
+    fusion.load(other, tmp_path)
+    assert torch.equal(draw(other), image)
 
 
 def test_another_pipeline_reads_the_prompt_with_its_own_encoder() -> None:
