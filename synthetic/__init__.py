@@ -20,6 +20,7 @@ from .estimate import Estimate
 from .gaussian_mixture import GaussianMixture
 from .law import ComposedLaw, DiffusableLaw, Law, as_gaussian_mixture, components_of
 from .log_linear_pool import LogLinearPool, arithmetic_mixture
+from .pool_sample import PoolSample
 from .problems import SyntheticProblem
 from .registry import family, known_problems, load_families, make_problem, problem_parameters
 from .subspace import Subspace, common_subspace
@@ -37,6 +38,7 @@ __all__ = [
     "Law",
     "LogLinearPool",
     "NotFiniteError",
+    "PoolSample",
     "ShapeError",
     "SimplexError",
     "Subspace",

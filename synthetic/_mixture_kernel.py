@@ -40,6 +40,8 @@ _SMALLEST_LOG = {np.dtype(np.float64): -600.0, np.dtype(np.float32): -60.0}
 _RANGE = {np.dtype(np.float64): LARGEST, np.dtype(np.float32): 1e18}
 _SMALL_DIM = 8
 _CHUNK_BYTES = 1 << 19  # of the log joints of one chunk, and of its points: both stay in the second-level cache
+_SQUARES_BYTES = 1 << 21  # of the squared points of one chunk: larger ones are mapped and cleared anew every time
+_CHUNK_WORK = 1 << 25  # bytes times coordinates that one chunk is worth its calls for
 _COPY_BYTES = 1 << 23  # of the points of one chunk, at most
 
 
@@ -67,15 +69,15 @@ def _gemm(dtype: np.dtype[np.floating]) -> Any:
     return blas.dgemm if dtype == np.float64 else blas.sgemm
 
 
-def _add_product(out: FloatArray, a: FloatArray, b: FloatArray) -> None:
-    """``out += a @ b`` in place, without a temporary; out is C-contiguous, a and b are contiguous in either order."""
+def _add_product(out: FloatArray, a: FloatArray, b: FloatArray, times: float = 1.0) -> None:
+    """``out = times * out + a @ b`` in place; out is C-contiguous, a and b are contiguous in either order."""
     left, right = b.T, a.T  # BLAS sees the transposed product, in Fortran order
     flip_left, flip_right = not left.flags.f_contiguous, not right.flags.f_contiguous
     _gemm(out.dtype)(
         1.0,
         left.T if flip_left else left,
         right.T if flip_right else right,
-        beta=1.0,
+        beta=times,
         c=out.T,
         trans_a=flip_left,
         trans_b=flip_right,
@@ -118,10 +120,14 @@ class MixtureKernel:
 
     def _rows_per_chunk(self, itemsize: int) -> int:
         m, d = self.means.shape
-        width = m + (d if self.spectrum.layout == "diagonal" else 0)
-        fitting = max(_CHUNK_BYTES // (itemsize * width), 64)
-        cached = max(_CHUNK_BYTES // (itemsize * d), 512)  # below 512 rows the calls cost more than the cache saves
-        return int(min(fitting, cached, max(_COPY_BYTES // (itemsize * d), 1), 8192))
+        if self.spectrum.layout == "diagonal":  # whose squares are a temporary of the size of the points
+            return int(
+                min(max(_SQUARES_BYTES // (itemsize * max(m, d)), 64), max(_COPY_BYTES // (itemsize * d), 1), 8192)
+            )
+        fitting = max(_CHUNK_BYTES // (itemsize * m), 64)
+        cached = _CHUNK_BYTES // (itemsize * d)
+        worthwhile = max(_CHUNK_WORK // (itemsize * m * d), 512)  # or the calls cost more than the cache saves
+        return int(min(fitting, max(cached, worthwhile), max(_COPY_BYTES // (itemsize * d), 1), 8192))
 
     def _try_product_form(
         self, x: FloatArray, log_prob: FloatArray | None, score: FloatArray | None, divergence: FloatArray | None
@@ -198,19 +204,16 @@ class MixtureKernel:
         divergence: FloatArray | None,
     ) -> None:
         xt = x.T
-        joint: FloatArray = c.curved @ np.stack([norms, np.ones_like(norms)])  # (m, rows)
-        _add_product(joint, c.linear, xt)
+        joint = self._product_joints(c, x, norms)
         square_term: FloatArray | None = None  # the part of log p common to all components, added at the end
-        if self.spectrum.layout == "diagonal":
-            _add_product(joint, c.quadratic, xt * xt)
-        elif c.shared is not None:
+        if c.shared is not None:
             square_term = (-0.5 * c.shared) * norms
         quad: FloatArray | None = None
         if divergence is not None:  # squared Mahalanobis distances, before the exponential overwrites the joints
             quad = -2.0 * (joint - c.log_w) if square_term is None else -2.0 * (joint - c.log_w + square_term)
         top = joint.max(axis=0)
         joint -= top
-        np.maximum(joint, _SMALLEST_LOG[x.dtype], out=joint)
+        np.maximum(joint, np.full_like(top, _SMALLEST_LOG[x.dtype]), out=joint)  # a row: twice as fast as a number
         np.exp(joint, out=joint)
         total, pull = c.sums @ joint
         if log_prob is not None:
@@ -226,6 +229,17 @@ class MixtureKernel:
         if divergence is not None:
             assert quad is not None
             divergence[...] = self._product_divergence(c, x, joint, quad, value)
+
+    def _product_joints(self, c: _Prepared, x: FloatArray, norms: FloatArray) -> FloatArray:
+        """Log joints (m, rows), without what isotropic components of one variance have in common."""
+        powers = np.stack([norms, np.ones_like(norms)])
+        # With few components a float32 product into rows and a transposed copy cost 0.5-0.8 of one into columns.
+        transposed = x.dtype == np.float32 and x.shape[1] >= max(4 * len(c.linear), _SMALL_DIM + 1)
+        joint: FloatArray = powers.T @ c.curved.T if transposed else c.curved @ powers
+        terms = [(c.linear, x)] if self.spectrum.layout != "diagonal" else [(c.linear, x), (c.quadratic, x * x)]
+        for factors, points in terms:
+            _add_product(joint, *((points, factors.T) if transposed else (factors, points.T)))
+        return np.ascontiguousarray(joint.T) if transposed else joint
 
     def _product_score(
         self, c: _Prepared, xt: FloatArray, resp: FloatArray, pull: FloatArray, out: FloatArray | None
@@ -244,11 +258,14 @@ class MixtureKernel:
             out = np.empty((rows, d), dtype=xt.dtype)
         # One accumulating product, out = R'(M/v) - precision x, instead of a product and a subtraction.
         if diagonal:
-            np.multiply(xt.T, -(c.precision.T @ resp).T, out=out)
-        elif c.shared is not None:
+            np.matmul(resp.T, c.quadratic, out=out)  # in rows, as the points lie; half of what is needed
+            out *= xt.T
+            _add_product(out, resp.T, c.linear, times=2.0)
+            return out
+        if c.shared is not None:
             np.multiply(xt.T, xt.dtype.type(-c.shared), out=out)
         else:
-            np.einsum("nd,n->nd", xt.T, np.negative(pull, out=pull), out=out)
+            np.multiply(xt.T, np.negative(pull, out=pull)[:, None], out=out)
         _add_product(out, resp.T, c.linear)
         return out
 

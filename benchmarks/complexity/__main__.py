@@ -22,7 +22,7 @@ import numpy as np
 from sfbench.files import prepare_folder, provenance, write_json
 from sfbench.statistics.passes import ESTIMATORS
 from solvers import available_solvers
-from synthetic import SyntheticError, known_problems, make_problem
+from synthetic import SyntheticError, known_problems, make_problem, problem_parameters
 
 from ..common.claims import exit_code, write_claims
 from ..common.study import (
@@ -104,9 +104,10 @@ def _sizes(text: str) -> list[int]:
 
 def build_specs(args: argparse.Namespace) -> list[CellSpec]:
     """Cells of the n, d and k studies; families without d or k only take part in the n study."""
-    fixed = {"bimodal_from_unimodal": (16, 2), "paper_mixture_1d": (None, None)}
-    seeds = range(args.seeds)
-    d0, k0 = fixed.get(args.problem, (FIXED_D, FIXED_K))
+    seeds, accepted = range(args.seeds), problem_parameters(args.problem)
+    d0, k0 = (FIXED_D if "d" in accepted else None), (FIXED_K if "k" in accepted else None)
+    if args.problem == "bimodal_from_unimodal":
+        k0 = 2
 
     def cells(study: str, d: int | None, k: int | None, sizes: list[int]) -> list[CellSpec]:
         compared = [
@@ -118,7 +119,7 @@ def build_specs(args: argparse.Namespace) -> list[CellSpec]:
         ]
 
     specs = cells("n", d0, k0, args.n)
-    if d0 is not None:
+    if d0 is not None and k0 is not None:
         for d in args.d:
             specs += cells("d", d, k0, [FIXED_N])
         for k in args.k:

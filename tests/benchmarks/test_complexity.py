@@ -13,7 +13,7 @@ from benchmarks.complexity.cells import CellSpec, run_cell
 
 def test_a_cell_depends_on_its_spec_alone_and_its_bounds_hold() -> None:
     specs = [CellSpec("n", "shifted_gaussians", 4, 3, (64, 128), s, 0, "antithetic", ("active_set",)) for s in range(3)]
-    forwards, backwards = [run_cell(spec) for spec in specs], [run_cell(spec) for spec in reversed(specs)]
+    forwards, backwards = run_cell(specs), run_cell(specs[::-1])
     weights = [[row["weights"] for row in record] for record in forwards]
     assert weights == [[row["weights"] for row in record] for record in reversed(backwards)]
     assert weights[0] != weights[1]
@@ -90,3 +90,23 @@ def test_an_output_folder_that_cannot_be_written_is_refused_before_computing(
     assert main(["--out", str(blocked / "inside")]) == 2
     assert "cannot write to output folder" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == [blocked]
+
+
+@pytest.mark.slow
+def test_a_family_of_ones_own_reaches_the_study_in_worker_processes(tmp_path: Path) -> None:
+    """Named by the file that it lies in; without d, so that only the study of n takes place."""
+    source = tmp_path / "ring_families.py"
+    source.write_text(
+        "import numpy as np\n"
+        "from synthetic import GaussianMixture, LogLinearPool, SyntheticProblem, family\n\n"
+        "@family\n"
+        "def ring(*, rng, k: int = 3):\n"
+        "    angles = 2 * np.pi * (np.arange(k) / k + rng.random())\n"
+        "    laws = [GaussianMixture([1.0], [[np.cos(a), np.sin(a)]], 0.3) for a in angles]\n"
+        "    return SyntheticProblem('ring', LogLinearPool(laws, np.full(k, 1 / k)), laws, np.full(k, 1 / k))\n"
+    )
+    sizes = ["--n", "64,128", "--seeds", "3", "--jobs", "2", "--out", str(tmp_path / "out")]
+    main(["--problem", f"{source}:ring", "--solver", "active_set", *sizes])  # three seeds need not show every claim
+    rows = read_rows(tmp_path / "out", "cells")
+    assert {row["problem"] for row in rows} == {f"{source}:ring"}
+    assert {(row["study"], row["k"], row["n"]) for row in rows} == {("n", 4, 64), ("n", 4, 128)}

@@ -24,9 +24,9 @@ from sfbench.experiments import (
     run_study,
     store_path,
 )
-from sfbench.experiments.compare import digest
-from sfbench.experiments.resume import resume
-from sfbench.experiments.runner import finish_study
+from sfbench.experiments.running.resume import resume
+from sfbench.experiments.running.runner import finish_study
+from sfbench.experiments.store.compare import digest
 
 from .example_cells import Spec, read_input, run_alone, run_cell, run_group, small_study
 
@@ -185,7 +185,7 @@ def test_a_time_limit_spans_all_studies_of_a_resume(tmp_path: Path, monkeypatch:
             settings = replace(settings, time_limit=None)  # its 12 cells of 50 ms take all the time there is
         return finish_study(study, path, settings)
 
-    monkeypatch.setattr(import_module("sfbench.experiments.resume"), "finish_study", finish_slowly)
+    monkeypatch.setattr(import_module("sfbench.experiments.running.resume"), "finish_study", finish_slowly)
     outcomes = resume(store_path(tmp_path), replace(QUIET, time_limit=0.5))
     assert [outcome.stopped for outcome in outcomes] == ["", "time limit"]
     assert outcomes[1].done < 12
@@ -206,6 +206,23 @@ def test_two_runs_in_one_process_share_a_store(tmp_path: Path) -> None:
     assert [outcome.complete for outcome in outcomes] == [True, True]
     run_study(small_study(10, "slow"), tmp_path / "alone", replace(QUIET, n_jobs=2))
     assert store_digest(tmp_path) == store_digest(tmp_path / "alone")
+
+
+def test_a_run_beside_others_takes_another_order(tmp_path: Path) -> None:
+    """Array jobs on many machines share a store: in one order, all would compute the same cells at the same time."""
+    study = small_study(10)
+
+    def order(folder: Path) -> list[str]:
+        run_study(study, folder, QUIET)
+        with Journal(store_path(folder)) as journal:
+            return [row[0] for row in journal._connection.execute("SELECT key FROM cell ORDER BY rowid")]
+
+    assert order(tmp_path / "alone") == list(study.keys)
+    with Journal(store_path(tmp_path / "beside"), "write") as journal:
+        journal.write_run({"id": "x", "host": "elsewhere", "started": "2026-01-01", "finished": None})
+    found = order(tmp_path / "beside")
+    assert found != list(study.keys)
+    assert sorted(found) == sorted(study.keys)
 
 
 def test_an_unreachable_scheduler_is_one_line_and_touches_nothing(tmp_path: Path) -> None:

@@ -1,0 +1,221 @@
+"""Results as tables: one row a line of a record, with the study, cell key and algorithm version it came from."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from ...files import prepare_folder, write_atomically
+from ..canonical import decode_record
+from ..cells import cell_key
+from ..errors import MixedVersionsError, StudyError
+from ..store.journal import Journal
+from ..store.rows import StoredStudy
+
+Row = dict[str, Any]
+VERSION_COLUMN = "algorithm_version"
+FORMATS = ("csv", "jsonl", "parquet")
+_LONGEST_STEM = 80
+
+
+@final
+@dataclass(frozen=True)
+class StudyTable:
+    """Rows of one study, of one algorithm version, in the order of its grid.
+
+    Attributes
+    ----------
+    rows : list of dict
+        Columns ``study``, ``cell``, ``algorithm_version``, the spec's fields, the record's columns. Of the last two,
+        those called ``cell`` or ``algorithm_version`` are shown as ``record_cell`` and ``record_algorithm_version``.
+    total : int
+        Cells of the grid.
+    missing : list of dict
+        Specs of cells without a result.
+    seconds : dict
+        What each cell took, by the value of its column ``cell``; a shared pass counts in equal parts.
+    spec_fields : tuple of str
+        Columns that repeat the specs.
+    bounds, labels : mapping
+        As the study declares them (:class:`~sfbench.experiments.CellFunction`).
+    others : str
+        Versions of which the store holds results too, which are not here.
+    """
+
+    study: StoredStudy
+    rows: list[Row]
+    total: int
+    missing: list[Row]
+    seconds: dict[str, float]
+    spec_fields: tuple[str, ...]
+    bounds: Mapping[str, str]
+    labels: Mapping[str, str]
+    others: str
+
+    def caption(self) -> str:
+        """How complete the table is, in words; belongs under every figure drawn from it."""
+        text = f"{self.total - len(self.missing)} of {self.total} cells"
+        text += f", {len(self.missing)} missing" if self.missing else ""
+        return text + (f" (without the results of version {self.others})" if self.others else "")
+
+
+def require_one_version(rows: Iterable[Mapping[str, Any]], what: str = "these rows") -> None:
+    """Refuse rows that different versions of an algorithm computed.
+
+    Raises
+    ------
+    MixedVersionsError
+        Names the versions, with the number of rows of each.
+    """
+    counts: dict[Any, dict[str, int]] = {}
+    for row in rows:
+        versions, version = counts.setdefault(row.get("study"), {}), str(row.get(VERSION_COLUMN))
+        versions[version] = versions.get(version, 0) + 1
+    for versions in counts.values():
+        if len(versions) > 1:
+            listed = ", ".join(f"{version} ({n} rows)" for version, n in sorted(versions.items()))
+            raise MixedVersionsError(
+                f"{what} mix results of algorithm versions {listed}; compute all of them with one version"
+            )
+
+
+def load_table(journal: Journal, name: str, version: str | None = None) -> StudyTable:
+    """The rows of a study of one algorithm version: the study's own, unless another is chosen.
+
+    Rows are found by their keys, so that results of another version, schema or dtype can never be among them.
+
+    Raises
+    ------
+    StudyError
+        For an unknown study, or a version of which there are no results.
+    """
+    study, grid, known = journal.study(name), journal.grid(name), journal.versions(journal.study(name).function)
+    chosen = version or study.version
+    if chosen != study.version:
+        grid = {text: cell_key(study.function, chosen, study.schema, study.dtype, text) for text in grid}
+    cells = journal.cells(grid.values())
+    if not cells and version is not None and version != study.version:
+        listed = ", ".join(known) or "none"
+        raise StudyError(f"study {name!r} holds no results of algorithm version {version!r}; it holds {listed}")
+    rows: list[Row] = []
+    for text, key in grid.items():
+        if key in cells:
+            origin = {"study": name, "cell": key[:16], VERSION_COLUMN: chosen, **_renamed(json.loads(text))}
+            records = _as_rows(decode_record(cells[key].record))
+            rows += [{**origin, "study": name, **_renamed(record)} for record in records]
+    words = journal.about().get(("report", name), name)
+    declared = json.loads(words) if words != name else {}
+    return StudyTable(
+        study=study,
+        rows=rows,
+        total=len(grid),
+        missing=[_renamed(json.loads(text)) for text, key in grid.items() if key not in cells],
+        seconds={key[:16]: cell.seconds for key, cell in cells.items()},
+        spec_fields=tuple(_renamed(json.loads(next(iter(grid), "{}")))),
+        bounds=declared.get("bounds", {}),
+        labels=declared.get("labels", {}),
+        others=", ".join(other for other in known if other != chosen),
+    )
+
+
+def _renamed(columns: Row) -> Row:
+    """Columns whose names the engine needs under other names."""
+    return {f"record_{name}" if name in ("cell", VERSION_COLUMN) else name: value for name, value in columns.items()}
+
+
+def _as_rows(record: Any) -> list[Row]:
+    if isinstance(record, dict):
+        return [record]
+    if isinstance(record, list) and all(isinstance(row, dict) for row in record):
+        return record
+    return [{"value": record}]
+
+
+def stale_keys(journal: Journal, function: str) -> dict[str, str]:
+    """Results of a function that no study of the store asks for any more, with their versions.
+
+    They are of another version, schema or dtype. Results outside a grid that was replaced can be asked for again.
+    """
+    studies = [study for study in journal.studies() if study.function == function]
+    wanted = {key for study in studies for key in journal.grid(study.name).values()}
+    kinds = {(study.version, study.schema, study.dtype) for study in studies}
+    return {
+        cell.key: cell.version
+        for cell in journal.cells_of(function)
+        if cell.key not in wanted and all(cell.key != cell_key(function, *kind, cell.spec) for kind in kinds)
+    }
+
+
+# ---------------------------------------------------------------------- files
+def write_tables(
+    tables: Sequence[StudyTable], folder: Path, kinds: Sequence[str] = ("csv",)
+) -> Iterator[tuple[Path, StudyTable]]:
+    """Write tables as files named after their studies; yields each path when it is written.
+
+    Raises
+    ------
+    StudyError
+        For an unknown format.
+    ImportError
+        If Parquet is wanted and pyarrow is missing; says what to install.
+    OutputError
+        If a file cannot be written; nothing half-written is left.
+    """
+    if unknown := [kind for kind in kinds if kind not in FORMATS]:
+        raise StudyError(f"unknown format {unknown[0]!r}; use {', '.join(FORMATS)}")
+    prepare_folder(folder)
+    stems = file_stems([table.study.name for table in tables])
+    for table in tables:
+        for kind in kinds:
+            path = folder / f"{stems[table.study.name]}.{kind}"
+            write_rows(table.rows, path)
+            yield path, table
+
+
+def file_stems(names: Iterable[str]) -> dict[str, str]:
+    """A name of a file for each name, short and plain; no two are one, on any file system."""
+    stems: dict[str, str] = {}
+    for name in names:
+        stem = re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("_.") or "study"
+        if len(stem) > _LONGEST_STEM or stem.lower() in {known.lower() for known in stems.values()}:
+            stem = f"{stem[:_LONGEST_STEM]}-{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:8]}"
+        stems[name] = stem
+    return stems
+
+
+def write_rows(rows: Iterable[Row], path: Path) -> None:
+    """Write rows in the format that the suffix of the path names; columns in order of first appearance."""
+    rows = list(rows)
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    if path.suffix == ".jsonl":
+        write_atomically(path, lambda f: f.writelines(json.dumps(row) + "\n" for row in rows))
+    elif path.suffix == ".csv":
+        import csv
+
+        lines = [columns, *([_flat(row.get(column)) for column in columns] for row in rows)]
+        write_atomically(path, lambda f: csv.writer(f).writerows(lines))
+    else:
+        _write_parquet(rows, columns, path)
+
+
+def _flat(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, list | dict) else value
+
+
+def _write_parquet(rows: Sequence[Row], columns: Sequence[str], path: Path) -> None:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise ImportError("Parquet needs pyarrow: pip install 'sfbench[parquet]'") from None
+    arrays = {}
+    for column in columns:
+        values = [row.get(column) for row in rows]
+        try:
+            arrays[column] = pa.array(values)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):  # of several kinds or beyond int64: text, as in CSV
+            arrays[column] = pa.array([None if value is None else str(_flat(value)) for value in values])
+    write_atomically(path, lambda f: pq.write_table(pa.table(arrays), f, compression="zstd"), binary=True)
