@@ -128,7 +128,7 @@ def sample(
     distilled = distilled_reason(handle.module)
     if distilled and sampler == "corrected":
         raise DiffusersError(f"the KL barycenter is not defined: {distilled}; use sampler='fused' or 'ode'")
-    chosen = _linear(chosen, options, linearise, _accepted(pipe))
+    chosen = _linear(chosen, options, linearise)
     generator = as_generator(rng)
     seed = int(generator.integers(2**63))
     noise = torch.Generator().manual_seed(seed)
@@ -215,15 +215,15 @@ def _check_scheduler(scheduler: Any, sampler: Sampler) -> float | None:
     return None
 
 
-def _linear(scheduler: Any, options: dict[str, Any], linearise: bool, accepted: set[str]) -> Any:
+def _linear(scheduler: Any, options: dict[str, Any], linearise: bool) -> Any:
     """The scheduler without settings that are not linear, by consent; changes options likewise."""
     settings = nonlinear_settings(scheduler)
     rescaled = float(options.get("guidance_rescale", 0.0) or 0.0) != 0.0
     if (settings or rescaled) and not linearise:
-        names = [*settings, *(["guidance_rescale"] if rescaled else [])]
+        names = " and ".join([*settings, *(["guidance_rescale"] if rescaled else [])])
         raise DiffusersError(
-            f"{' and '.join(names)} of the {type(scheduler).__name__} or the pipeline are not linear in the prediction: "
-            "the images would follow no law of the averaged score; pass linearise=True to switch them off"
+            f"{names} of the {type(scheduler).__name__} or the pipeline are not linear in the prediction: the images "
+            "would follow no law of the averaged score; pass linearise=True to switch them off"
         )
     if rescaled:
         options["guidance_rescale"] = 0.0

@@ -61,11 +61,12 @@ def unet(seed: int, **options: Any) -> Any:
 
     torch.manual_seed(seed)
     return UNet2DConditionModel(
-        block_out_channels=(8, 16),
+        block_out_channels=(8,),
         layers_per_block=1,
         sample_size=8,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        down_block_types=("CrossAttnDownBlock2D",),
+        up_block_types=("CrossAttnUpBlock2D",),
+        mid_block_type=None,
         norm_num_groups=4,
         attention_head_dim=8,
         **{"cross_attention_dim": 16} | options,
@@ -130,7 +131,7 @@ def sd3(seed: int = 0) -> Any:
         sample_size=8,
         patch_size=1,
         in_channels=4,
-        num_layers=2,
+        num_layers=1,
         attention_head_dim=8,
         num_attention_heads=2,
         caption_projection_dim=16,
@@ -184,7 +185,7 @@ def dit(seed: int = 0) -> Any:
     torch.manual_seed(seed)
     transformer = DiTTransformer2DModel(
         sample_size=8,
-        num_layers=2,
+        num_layers=1,
         patch_size=2,
         attention_head_dim=8,
         num_attention_heads=2,
@@ -202,11 +203,11 @@ def ddpm(seed: int = 0) -> Any:
     torch.manual_seed(seed)
     network = UNet2DModel(
         sample_size=8,
-        block_out_channels=(8, 16),
+        block_out_channels=(8,),
         layers_per_block=1,
         norm_num_groups=4,
-        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
-        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+        down_block_types=("AttnDownBlock2D",),
+        up_block_types=("AttnUpBlock2D",),
         attention_head_dim=8,
     ).eval()
     return DDPMPipeline(unet=network, scheduler=DDPMScheduler(clip_sample=False))

@@ -89,7 +89,7 @@ def mass(laws: tuple[GaussianMixture, ...], weights: tuple[float, ...]) -> float
     return float(density[x > 0].sum() / density.sum())
 
 
-def drawn(name: str, laws: Any, sampler: str = "corrected", n: int = 4000, **options: Any) -> Any:
+def drawn(name: str, laws: Any, sampler: str = "corrected", n: int = 3000, **options: Any) -> Any:
     *_, predicts, kind = SUPPORTED[name]
     pipe, networks = line(laws, scheduler(name), predicts, kind)
     weights = options.pop("weights", (0.5, 0.5))
