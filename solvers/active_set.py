@@ -133,7 +133,7 @@ def polish(objective: SimplexQP, w: Vector, slack: Vector, time_limit: float = m
     """
     P, q = objective.P, objective.q
     start = w * (w > slack)
-    total = start.sum()
+    total = float(start.sum())
     if not total > 0.0:
         return Candidate(w, 0, exhausted=True)
     start /= total
@@ -142,7 +142,8 @@ def polish(objective: SimplexQP, w: Vector, slack: Vector, time_limit: float = m
         return Candidate(polished, 1, exhausted=not settled)
     support = start.nonzero()[0]
     polished = start.copy()
-    polished[support] += _newton_step(P, support, P.dot(start) + q)
+    # Where nothing was dropped the slack is the gradient but for a constant.
+    polished[support] += _newton_step(P, support, slack if total >= 1.0 - 1e-15 else P.dot(start) + q)
     settled = bool(polished[polished.argmin()] >= 0.0)
     if not settled:  # not the right face
         polished, settled = _finish(P, q, start, Budget(_POLISHING_ROUNDS, time_limit))

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .auto import Auto, Judged, first_certified, judge
-from .base import Candidate, SimplexSolver, SolverResult, Status
+from .base import Candidate, SimplexSolver, SolverResult, Status, quick_result
 from .certificates import null_directions
 from .daqp_dual import Daqp
 from .errors import (
@@ -157,7 +157,7 @@ def _certified(
     extra: tuple[Any, ...] = ()
     if linear_minimum is not None:
         bounds, total, extra = candidate.duals or (np.full(k, np.nan), math.nan, ())
-    return SolverResult(
+    return quick_result(
         w,
         value,
         judged.gap * factor,

@@ -165,11 +165,14 @@ def first_certified(
 
 def _on_its_face(judged: Judged, objective: SimplexObjective, harmless: float) -> Judged:
     """Zero what an interior-point method leaves on unused auxiliaries, if the gap falls or stays `harmless`."""
-    w, slack = judged.weights, judged.slack
-    left_over = (w > 0.0) & (w < _LEFT_OVER) & (w < 1e-3 / objective.scale * slack)
-    if not left_over.any():
+    share = 1e-3 / objective.scale
+    weights, slack = judged.weights.tolist(), judged.slack.tolist()
+    cleaned_weights = [
+        0.0 if 0.0 < w < _LEFT_OVER and w < share * s else w for w, s in zip(weights, slack, strict=True)
+    ]
+    if cleaned_weights == weights:
         return judged
-    cleaned = judge(judged.solver, Candidate(np.where(left_over, 0.0, w), 0), objective)
+    cleaned = judge(judged.solver, Candidate(np.array(cleaned_weights), 0), objective)
     if cleaned.gap > max(judged.gap, harmless):
         return judged
     return cleaned._replace(candidate=judged.candidate, trail=judged.trail)
@@ -202,10 +205,13 @@ def _order(objective: SimplexObjective, tol: float, warm: bool) -> tuple[str, ..
             return ("newton", "exponentiated_gradient", "projected_gradient", "frank_wolfe")
         return ("projected_gradient", "exponentiated_gradient", "frank_wolfe")
     # For k = 2 the own solver is a closed form, above 40 it is the fastest, and from a starting point it takes a round
-    # or two; between, compiled code wins. On singular P the libraries stop at a gap of 1e-12 to 1e-10 of the scale.
+    # or two; between, DAQP is, and where it is missing the own one again unless P is singular along the simplex. There
+    # the libraries stop at a gap of 1e-12 to 1e-10 of the scale, before polishing.
     exact_wanted = tol < (1e-13 if objective.definite else 1e-9)
     if warm or exact_wanted or not 3 <= objective.dim <= LARGEST_FOR_DAQP:
         return _installed("active_set", "piqp", "cvxpy")
+    if objective.definite:
+        return _installed("daqp", "active_set", "piqp", "cvxpy")
     return _installed("daqp", "piqp", "active_set", "cvxpy")
 
 

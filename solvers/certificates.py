@@ -68,18 +68,19 @@ def null_directions(w: Vector, hessian: Matrix, gradient: Vector) -> Matrix:
     unique, one eigendecomposition otherwise, of the size of the support.
     """
     k = len(w)
-    slack = gradient - gradient.min()
+    slack = gradient - gradient[gradient.argmin()]
     # Too many candidates do no harm: along the directions found below, value and certificate stay as they are.
     inexact = 2.0 * float(slack[w > 1e-6].max(initial=0.0))
-    free = np.flatnonzero((w > 0.0) & (slack < 1e-3) | (slack <= max(_SLACK, inexact)))
+    free = ((w > 0.0) & (slack < 1e-3) | (slack <= max(_SLACK, inexact))).nonzero()[0]
     none = np.empty((k, 0))
     if len(free) < 2:
         return none
     block = hessian if len(free) == k else hessian[free[:, None], free]
-    weight = 1.0 + float(block.trace()) / len(free)
+    trace = sum(block.diagonal().tolist())
+    weight = 1.0 + trace / len(free)
     # P + weight 11' is singular exactly along null vectors of P that sum to zero.
     bordered = block + weight
-    limit = 10 * k * EPS * (float(block.trace()) + weight)
+    limit = 10 * k * EPS * (trace + weight)
     if cholesky_succeeds(bordered, -limit):
         return none
     eigenvalues, vectors = np.linalg.eigh(bordered)

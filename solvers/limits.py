@@ -81,10 +81,15 @@ def run_within(
     SolverTimeoutError
         If a foreign solver has not answered by then.
     """
-    call: Any = functools.partial(solver.solve, objective, tol=tol, max_iter=max_iter, start=start, rng=rng)
+    own: Any = solver.solve
+    if is_builtin(solver):
+        return own(  # type: ignore[no-any-return]
+            objective, tol=tol, max_iter=max_iter, start=start, rng=rng, time_limit=time_limit
+        )
+    call = functools.partial(own, objective, tol=tol, max_iter=max_iter, start=start, rng=rng)
     if _takes_time_limit(type(solver)):
         call = functools.partial(call, time_limit=time_limit)
-    candidate = call() if is_builtin(solver) or time_limit == math.inf else _watched(call, time_limit, solver.name)
+    candidate = call() if time_limit == math.inf else _watched(call, time_limit, solver.name)
     if not isinstance(candidate, Candidate):
         raise SolverFailureError(f"solver {solver.name!r} returned a {type(candidate).__name__}, not a Candidate")
     return candidate

@@ -7,7 +7,7 @@ batched solver leaves (no settled support, flat directions) go through `solve` o
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -174,10 +174,14 @@ def stacked(problems: Any) -> SimplexQPBatch:
         return SimplexQPBatch(*problems)
     if isinstance(problems, SimplexQP):
         raise ShapeError("problems is a single SimplexQP; call solve, or pass a list of problems")
-    if not isinstance(problems, Iterable):
-        raise ArgumentTypeError(f"problems must be SimplexQPs, or arrays (P, q), got a {type(problems).__name__}")
+    try:
+        each = iter(problems)
+    except TypeError:
+        raise ArgumentTypeError(
+            f"problems must be SimplexQPs, or arrays (P, q), got a {type(problems).__name__}"
+        ) from None
     listed: list[SimplexQP] = []
-    for i, problem in enumerate(problems):
+    for i, problem in enumerate(each):
         if not isinstance(problem, SimplexQP):
             raise UnsupportedObjectiveError(
                 f"problems[{i}] is a {type(problem).__name__}; solve_many takes SimplexQP, or arrays (P, q)"
@@ -212,10 +216,14 @@ def _solve_part(
     # Anything unusual (asymmetric, not convex, not strictly convex, extreme scale) goes through `solve`, which names
     # the trouble or breaks the tie.
     usual = (scale > 1e-290) & (scale < 1e290) & (P.transpose(1, 0, 2) == P).all(axis=(0, 1))
+    if not usual.all():
+        # A stand-in, so that no number overflows; its answer is not used.
+        P[:, :, ~usual] = np.eye(k)[:, :, None]
+        q = np.where(usual, q, 0.0)
     factor = np.ldexp(1.0, np.where(usual, np.frexp(np.where(usual, scale, 1.0))[1] - 1, 0))
     P /= factor
     q = (q - q.min(axis=0)) / factor
-    rounding = k * EPS * trace / factor
+    rounding = k * EPS * np.where(usual, trace / factor, k)
     usual &= _positive_definite(P, rounding)
     usual &= _positive_definite(P + 1.0, -10.0 * (rounding + k * k * EPS))
     w, rounds = backend.solve_block(P, q, tol=tol, max_iter=max_iter)

@@ -144,10 +144,16 @@ class SimplexQP:
         diagonal = matrix.diagonal().tolist()
         trace, spread, clipped = sum(diagonal), highest - lowest, 0.0
         content = matrix.tobytes()
-        # A symmetric matrix with clear pivots is finite and positive definite: nothing else needs to be looked at.
-        pivot = smallest_pivot(matrix) if content == matrix.tobytes("F") else 0.0
-        nonsingular = definite = pivot > max(_CLEAR * k * EPS * trace, 0.0) and max(trace, spread) < LARGEST
-        if not nonsingular:
+        # A symmetric matrix with clear pivots is finite and positive definite: nothing else needs to be looked at. One
+        # row of zeros, as in a Gram matrix relative to one of its members, is left out.
+        nonsingular = 0.0 not in diagonal
+        left_out = -1 if nonsingular else diagonal.index(0.0)
+        pivot = 0.0
+        if content == matrix.tobytes("F") and (nonsingular or not any(matrix[left_out].tolist())):
+            pivot = smallest_pivot(matrix, left_out)
+        definite = pivot > max(_CLEAR * k * EPS * trace, 0.0) and max(trace, spread) < LARGEST
+        if not definite:
+            nonsingular = False
             matrix, clipped = _semidefinite(matrix, eps, spread)
             content = matrix.tobytes()
             trace = float(matrix.trace())
@@ -291,11 +297,19 @@ def _symmetrised(matrix: Matrix, highest: float, eps: float) -> Matrix:
     return out
 
 
-def smallest_pivot(matrix: Matrix) -> float:
-    """Smallest pivot of the Cholesky factorisation of a symmetric matrix; 0 if it breaks down or meets NaN."""
-    factor, failed = _dpotrf()(matrix.copy().T, 1, 0, 1)
+def smallest_pivot(matrix: Matrix, left_out: int = -1) -> float:
+    """Smallest pivot of the Cholesky factorisation of a symmetric matrix; 0 if it breaks down or meets NaN.
+
+    `left_out` is the index of a row of zeros that has no part in it.
+    """
+    work = matrix.copy()
+    if left_out >= 0:
+        work[left_out, left_out] = 1.0
+    factor, failed = _dpotrf()(work.T, 1, 0, 1)
     roots = factor.diagonal().tolist()
-    return min(roots) ** 2 if not failed and sum(roots) < math.inf else 0.0  # the sum is NaN where a root is
+    if left_out >= 0:
+        del roots[left_out]
+    return min(roots) ** 2 if not failed and sum(roots) < math.inf and roots else 0.0  # the sum is NaN where a root is
 
 
 def cholesky_succeeds(matrix: Matrix, shift: float) -> bool:

@@ -38,19 +38,20 @@ def project_simplex(v: ArrayLike) -> Vector:
     if points.ndim == 0 or points.shape[-1] == 0:
         raise ShapeError(f"v must have shape (..., k) with k >= 1, got {points.shape}")
     require_finite(points, "v")
+    if not points.size:
+        return points.copy()
     with np.errstate(over="ignore"):  # entries of 1e308 and -1e308: what overflows is far below zero
         return euclidean(points)
 
 
 def euclidean(v: Vector) -> Vector:
     """`project_simplex` without checks."""
-    ordered = np.sort(v, axis=-1)[..., ::-1]
-    # Shifting by the largest entry changes nothing and keeps the sums small.
-    top = ordered[..., :1]
-    thresholds = (np.cumsum(ordered - top, axis=-1) - 1.0) / np.arange(1, v.shape[-1] + 1)
-    count = ((ordered - top) > thresholds).sum(axis=-1, keepdims=True)
-    theta = np.take_along_axis(thresholds, count - 1, axis=-1)
-    w: Vector = np.maximum(v - top - theta, 0.0)
+    # Shifting by the largest entry changes nothing and keeps the sums small; what is 2 below it has no part.
+    lowered = np.maximum(v - v.max(axis=-1, keepdims=True), -2.0)
+    ordered = np.sort(lowered, axis=-1)[..., ::-1]
+    thresholds = (np.cumsum(ordered, axis=-1) - 1.0) / np.arange(1, v.shape[-1] + 1)
+    count = (ordered > thresholds).sum(axis=-1, keepdims=True)
+    w: Vector = np.maximum(lowered - np.take_along_axis(thresholds, count - 1, axis=-1), 0.0)
     w /= w.sum(axis=-1, keepdims=True)
     return w
 

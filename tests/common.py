@@ -1,10 +1,14 @@
 """What tests of several packages share: a foreign score model and small settings."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 import sfbench
+from sfbench.statistics.passes import accumulate
+from sfbench.statistics.samples import as_data, data_source
 from synthetic import GaussianMixture
 
 
@@ -28,3 +32,16 @@ def settings(
 ) -> sfbench.GramSettings:
     grid = sfbench.time_grid(t_min, t_max, n_nodes)
     return sfbench.GramSettings(sfbench.OrnsteinUhlenbeck(), grid, estimator, **options)
+
+
+def ambient_gram(
+    laws: Sequence[Any], x: np.ndarray, rule: sfbench.GramSettings, *, keep: int = 0, rng: int = 0
+) -> sfbench.ScoreGram:
+    """Statistics of reduced laws with the noise that an unreduced pass draws, projected: equal to it to rounding."""
+    source = data_source(laws, as_data(x), rule, np.random.default_rng(rng), ambient=True)
+    return accumulate(source, rule, [len(x)], keep)[0].at()
+
+
+def streamed(laws: Sequence[Any], rule: sfbench.GramSettings) -> list[sfbench.AnalyticScore]:
+    """The laws as score models, of which no reduction is known."""
+    return [sfbench.AnalyticScore(law, rule.process) for law in laws]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar, final
 
 from sfbench.experiments import RunSettings, StudyError, in_study_folder, make_study, store_path, study_folder
-from sfbench.experiments.runner import open_for_writing
+from sfbench.experiments.running.runner import open_for_writing
 from sfbench.nets import NetworkScore, load_checkpoint
 from sfbench.processes import ForwardProcess
 

@@ -29,10 +29,10 @@ from sfbench.experiments import (
 )
 from sfbench.experiments.canonical import encode_spec
 from sfbench.experiments.cells import as_cell_function
-from sfbench.experiments.progress import ProgressBar
 from sfbench.experiments.report import loglog_slope
-from sfbench.experiments.tables import VERSION_COLUMN, require_one_version
+from sfbench.experiments.report.tables import VERSION_COLUMN, require_one_version
 from sfbench.files import write_atomically
+from sfbench.progress import progress
 from synthetic import EffectiveSampleSizeError, SyntheticError
 
 __all__ = [
@@ -168,15 +168,14 @@ def _run_unkept(run_cell: Callable[[Spec], Record], specs: Sequence[Spec], n_job
 
     records: list[Record] = []
     with (
-        ProgressBar(title, len(specs), 0, wanted=True) as bar,
+        progress(len(specs), title) as bar,
         parallel_config(backend="loky", inner_max_num_threads=1) if n_jobs > 1 else parallel_config(),
     ):
-        started = time.monotonic()
         for record in Parallel(n_jobs=n_jobs, return_as="generator", batch_size=1)(
             delayed(run_cell)(spec) for spec in specs
         ):
             records.append(record)
-            bar.advance(1, seconds=time.monotonic() - started, failures=0)
+            bar.advance()
     return records
 
 

@@ -24,7 +24,7 @@ import numpy as np
 
 from sfbench.errors import SfbenchError
 from sfbench.experiments import RunSettings, Study, make_study, run_study
-from sfbench.experiments.batches import group_cells
+from sfbench.experiments.running.plan import group_cells
 from sfbench.files import prepare_folder, provenance, write_json
 
 from ..common.study import OneLineParser, Row, write_rows

@@ -20,8 +20,8 @@ from typing import Any, final
 
 import numpy as np
 
-from sfbench.experiments import DamagedStoreError, Journal, RunSettings, StoreError, run_study, store_path
-from sfbench.experiments.compare import digest
+from sfbench.experiments import DamagedStoreError, Journal, RunSettings, StoreError, run_study, store_path, verify
+from sfbench.experiments.store.compare import digest
 
 from .cells import fault_study
 
@@ -151,24 +151,20 @@ class Flips:
     silent: int
 
 
-def flip_bits(folder: Path, n: int, *, sealed: bool, rng: np.random.Generator) -> Flips:
+def flip_bits(folder: Path, n: int, *, rng: np.random.Generator) -> Flips:
     """Flip one bit in a fresh copy of a store, n times; a flip is found, harmless (same digest), or silent.
 
-    Without its seal, a store is as a killed writer leaves it, and unused bytes between rows are not covered.
+    Bytes that no row uses are not covered by any hash.
     """
     expected = store_digest(folder)
     found = harmless = silent = 0
     for _ in range(n):
         with tempfile.TemporaryDirectory() as place:
-            copy = Path(place)
-            for path in folder.glob("journal.*"):
-                if sealed or path.suffix != ".seal":
-                    shutil.copy(path, copy)
-            files = sorted(copy.glob("journal.*"))
-            sizes = np.array([path.stat().st_size for path in files], dtype=float)
-            flip_bit(files[int(rng.choice(len(files), p=sizes / sizes.sum()))], rng)
+            shutil.copy(store_path(folder), place)
+            flip_bit(store_path(place), rng)
             try:
-                same = store_digest(copy) == expected
+                verify(store_path(place))
+                same = store_digest(Path(place)) == expected
             except (DamagedStoreError, StoreError):
                 found += 1
             else:

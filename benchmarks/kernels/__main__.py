@@ -14,15 +14,15 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from sfbench import OrnsteinUhlenbeck
+from sfbench import AnalyticScore, OrnsteinUhlenbeck
 from sfbench.errors import SfbenchError
 from sfbench.files import prepare_folder, provenance, write_json
-from sfbench.statistics.passes import GramSettings, score_gram, simulated_grams
+from sfbench.statistics.passes import GramSettings, accumulate, score_gram, simulated_grams
+from sfbench.statistics.samples import data_source
 from sfbench.times import time_grid
 from solvers import solve_many
 from synthetic import GaussianMixture, make_problem
@@ -183,8 +183,10 @@ def gram_rows(repeats: int) -> list[Row]:
         ]
         x = models[0].sample(n, rng=1)
         settings = GramSettings(OrnsteinUhlenbeck(), time_grid(1e-3, 5.0, 16))
-        streamed = score_gram(models, x, replace(settings, reduce=False), rng=2)
-        reduced = score_gram(models, x, replace(settings, noise="ambient"), rng=2)
+        whole = [AnalyticScore(law, settings.process) for law in models]  # of which no reduction is known
+        streamed = score_gram(whole, x, settings, rng=2)
+        source = data_source(models, x, settings, np.random.default_rng(2), ambient=True)  # the same noise, projected
+        reduced = accumulate(source, settings, [n])[0].at()
         error = max(
             float(np.abs(reduced.G - streamed.G).max() / np.abs(streamed.G).max()),
             float(np.abs(reduced.b - streamed.b).max() / max(np.abs(streamed.b).max(), np.abs(streamed.G).max())),
@@ -193,8 +195,8 @@ def gram_rows(repeats: int) -> list[Row]:
         def free(models: Any = models, x: Any = x, settings: GramSettings = settings) -> object:
             return score_gram(models, x, settings, rng=2)
 
-        def stream(models: Any = models, x: Any = x, settings: GramSettings = settings) -> object:
-            return score_gram(models, x, replace(settings, reduce=False), rng=2)
+        def stream(models: Any = whole, x: Any = x, settings: GramSettings = settings) -> object:
+            return score_gram(models, x, settings, rng=2)
 
         value, low, high = ratio(interleaved([stream, free], max(2, repeats // 3)), 0, 1)
         name = "streaming Gram / d-free Gram" + (", equal variances" if equal else "")

@@ -33,7 +33,18 @@ from sfbench.errors import SfbenchError
 
 from ..common.study import IncompleteStudyError
 from . import published_way
-from .cells import CONTENDERS, DIMS, LARGEST, RANKS, REFERENCE, Record, measure_cell, measure_many, measure_overhead
+from .cells import (
+    CONTENDERS,
+    DIMS,
+    LARGEST,
+    RANKS,
+    REFERENCE,
+    Record,
+    measure_cell,
+    measure_constrained,
+    measure_many,
+    measure_overhead,
+)
 
 PARTS = ("general", "correlated", "overhead", "many", "published_way")
 _TITLES = {
@@ -91,7 +102,7 @@ def run(
     dims: Sequence[int] = DIMS,
     folder: Path | None = None,
 ) -> list[Record]:
-    """All measurements, as records with a `kind`: cell, overhead, many, published_way."""
+    """All measurements, as records with a `kind`: cell, overhead, many, constrained, published_way."""
     from solvers import available_solvers
 
     names = [n for n in available_solvers() if not only or n in only or n in ("auto", REFERENCE)]
@@ -105,9 +116,9 @@ def run(
             over = auto_over_fastest(cell, family, k, rank)
             print(f"{family}, k = {k}, {rank} rank: auto over the fastest {over:.2f}", file=sys.stderr)
     if "overhead" in parts:
-        records.append(measure_overhead(seed, quick))
+        records += measure_overhead(seed, quick)
     if "many" in parts:
-        records.append(measure_many(seed, quick))
+        records += [measure_many(seed, quick), measure_constrained(seed, quick)]
     if "published_way" in parts:
         records.append(published_way.run(seed=seed, quick=quick, folder=folder))
     return records
@@ -118,13 +129,18 @@ def report(records: Sequence[Record]) -> str:
     lines: list[str] = []
     for family in _TITLES:
         lines += _family_table([r for r in records if r["kind"] == "cell" and r["family"] == family], family)
+    lines += _overhead_table([record for record in records if record["kind"] == "overhead"])
     for record in records:
-        if record["kind"] == "overhead":
-            lines += _overhead_lines(record)
         if record["kind"] == "many":
             lines.append(
                 f"solve_many, 1000 problems of k = 8: {record['ratio_to_cvxpy']:.5f} of 1000 fresh cvxpy calls, "
                 f"{record['solves_per_second']:.0f} solves/s on 20,000, worst gap {record['worst_gap']:.1e} of scale"
+            )
+        if record["kind"] == "constrained":
+            lines.append(
+                f"solve_many with a cap on the weights, {record['n']} perturbed problems of k = 8: "
+                f"{record['seconds']:.2f} s, {record['ratio_to_alone']:.2f} of one by one, {record['certified']} "
+                f"certified, the cap binds in {record['binding']:.0%}, worst gap {record['worst_gap']:.1e} of scale"
             )
         if record["kind"] == "published_way":
             lines += published_way.report(record)
@@ -159,18 +175,23 @@ def _family_table(cells: Sequence[Record], family: str) -> list[str]:
     return lines + failed
 
 
-def _overhead_lines(record: Record) -> list[str]:
-    seconds = {name: np.array(values) for name, values in record["seconds"].items()}
-    lines = []
-    for library in record["libraries"]:
-        raw = seconds[f"raw_{library}"]
-        lines.append(
-            f"k = 8, over a raw {library} call: "
-            f"solve(problem, {library!r}) {_spread(seconds[f'solve_{library}'] / raw)}, "
-            f"solve(problem), which chooses {record['chosen']}, {_spread(seconds['auto'] / raw)}, "
-            f"solve(SimplexQP(P, q)), validation included, {_spread(seconds['auto_and_construction'] / raw)}"
-        )
-    return lines
+def _overhead_table(records: Sequence[Record]) -> list[str]:
+    if not records:
+        return []
+    lines = ["Time over a raw call of the library (median and range over five problems)"]
+    for record in records:
+        seconds = {name: np.array(values) for name, values in record["seconds"].items()}
+        for library in record["libraries"]:
+            raw = seconds[f"raw_{library}"]
+            cells = {
+                f"solve(problem, {library!r})": f"solve_{library}",
+                f"solve(problem), by {record['chosen']}": "auto",
+                "SimplexQP(P, q)": "construction",
+                "solve(SimplexQP(P, q))": "auto_and_construction",
+            }
+            ratios = ", ".join(f"{name} {_spread(seconds[key] / raw)}" for name, key in cells.items())
+            lines.append(f"{record['family']}, k = {record['k']}, {library}: {ratios}")
+    return [*lines, ""]
 
 
 def _spread(ratios: np.ndarray) -> str:

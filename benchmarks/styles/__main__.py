@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import final
 
 from sfbench.experiments import Journal, StudyError, store_path
-from sfbench.experiments.tables import load_table
+from sfbench.experiments.report.tables import load_table
 from sfbench.files import prepare_folder, provenance, write_json
 
 from ..common.claims import exit_code, print_claims, write_claims

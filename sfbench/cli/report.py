@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from ..experiments import Journal
-    from ..experiments.tables import StudyTable
+    from ..experiments.report.tables import StudyTable
 
 
 def report_command(
@@ -25,7 +25,7 @@ def report_command(
     from ..experiments import Journal, store_path
     from ..experiments.errors import StudyError
     from ..experiments.report import draw_figures, summarise, write_page
-    from ..experiments.tables import load_table
+    from ..experiments.report.tables import load_table
 
     if unknown := [kind for kind in figures or [] if kind not in ("pdf", "png", "svg")]:
         raise ValueError(f"--figures takes pdf, png or svg, got {unknown[0]!r}")
@@ -49,7 +49,7 @@ def report_command(
 
 
 def _provenance(journal: "Journal", tables: "list[StudyTable]") -> dict[str, Any]:
-    from ..experiments.compare import digest
+    from ..experiments.store.compare import digest
 
     return {
         "results": {

@@ -8,11 +8,14 @@ The study engine is imported by the commands that use it, so that help does not 
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .common import Json, print_table
+
+if TYPE_CHECKING:
+    from ..experiments.running.resume import StudyStatus
 
 study_app = typer.Typer(help="Look after the results of a study.", no_args_is_help=True)
 Folder = Annotated[Path, typer.Argument(help="folder of the study, or its .sqlite file", show_default=False)]
@@ -24,7 +27,7 @@ Version = Annotated[str | None, typer.Option(help="results of this algorithm ver
 def status(folder: Folder, study: Names = None, as_json: Json = False) -> None:
     """Cells done, failed and missing, and who is at work."""
     from ..experiments import Journal, store_path
-    from ..experiments.resume import running_now, study_status
+    from ..experiments.running.resume import running_now, study_status
 
     path = store_path(folder)
     with Journal(path) as journal:
@@ -33,22 +36,51 @@ def status(folder: Folder, study: Names = None, as_json: Json = False) -> None:
         last = runs[-1] if runs else None
         print(json.dumps({"studies": [s.as_dict() for s in found], "running": len(alive), "last_run": last}))
         return
-    rows = [
-        [
-            s.study, s.version, str(s.total), str(s.done), str(s.failed), str(s.missing),
-            f"{s.cell_seconds:.1f}", ", ".join(f"{v}: {n}" for v, n in s.other_versions.items()),
-        ]
-        for s in found
-    ]  # fmt: skip
-    columns = ["study", "version", "cells", "done", "failed", "missing", "cell seconds", "other versions"]
-    print_table(str(path), columns, rows)
+    _print_status(path, found)
     for s in found:
         if s.last_error:
             print(f"{s.study}: the first failed cell says: {s.last_error}")
     if alive:
         print(f"{len(alive)} run(s) at work: {', '.join(str(run['pid']) for run in alive)}")
-    elif any(s.missing or s.failed for s in found):
+        return
+    if any(s.missing for s in found):
         print(f"go on with: sfbench study resume {folder}")
+    if any(s.failed for s in found):
+        print(f"see why with: sfbench study failures {folder}")
+        print(f"try failed cells again with: sfbench study resume {folder} --retry-failed")
+
+
+def _print_status(path: Path, found: "list[StudyStatus]") -> None:
+    columns = ["study", "version", "cells", "done", "failed", "missing", "cell seconds", "other versions"]
+    rows = []
+    for s in found:
+        others = ", ".join(f"{v}: {n}" for v, n in s.other_versions.items())
+        counts = [str(n) for n in (s.total, s.done, s.failed, s.missing)]
+        rows.append([s.study, s.version, *counts, f"{s.cell_seconds:.1f}", others])
+    print_table(str(path), columns, rows)
+
+
+@study_app.command()
+def failures(folder: Folder, study: Names = None, as_json: Json = False) -> int:
+    """Failed cells: specs, attempts, the last traceback of each; exit code 1 if there are any."""
+    from ..experiments import Journal, store_path
+    from ..experiments.canonical import printable
+    from ..experiments.running.resume import study_failures
+
+    with Journal(store_path(folder)) as journal:
+        found = study_failures(journal, study)
+    if as_json:
+        print(json.dumps([vars(failure) | {"error": failure.error} for failure in found]))
+        return 1 if found else 0
+    for i, failure in enumerate(found, 1):
+        spec = ", ".join(f"{name}={json.dumps(value)}" for name, value in failure.spec.items())
+        print(f"{i}. {failure.study}: {spec}\n   tried {failure.attempts} time(s); the last says:")
+        print("\n".join(f"   {line}" for line in printable(failure.traceback).strip().splitlines()))
+    if found:
+        print(f"{len(found)} failed cells; try them again with: sfbench study resume {folder} --retry-failed")
+    else:
+        print("no failed cells")
+    return 1 if found else 0
 
 
 @study_app.command(name="resume")
@@ -61,13 +93,19 @@ def resume_command(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="try cells again that failed")] = False,
 ) -> int:
     """Compute the missing cells; results that are there stay as they are."""
-    from ..experiments import RunSettings, store_path
-    from ..experiments.resume import resume
+    from ..experiments import Journal, RunSettings, store_path
+    from ..experiments.running.resume import resume, study_status
 
-    settings = RunSettings(n_jobs=jobs, scheduler=scheduler, time_limit=time_limit, retry_failed=retry_failed)
-    outcomes = resume(store_path(folder), settings, study)
+    settings, path = (
+        RunSettings(n_jobs=jobs, scheduler=scheduler, time_limit=time_limit, retry_failed=retry_failed),
+        store_path(folder),
+    )
+    outcomes = resume(path, settings, study)
     for outcome in outcomes:
         print(outcome.summary())
+    if any(outcome.stopped for outcome in outcomes):
+        with Journal(path) as journal:  # what is left, of the studies too that were not begun
+            _print_status(path, study_status(journal, study))
     return max(outcome.exit_code for outcome in outcomes)
 
 
@@ -81,47 +119,46 @@ def export(
 ) -> None:
     """Write the results as tables; missing cells are counted, never filled in."""
     from ..experiments import Journal, store_path
-    from ..experiments.tables import load_table, write_table
+    from ..experiments.report.tables import load_table, write_tables
 
     path = store_path(folder)
     with Journal(path) as journal:
-        names = study or [s.name for s in journal.studies()]
-        tables = [load_table(journal, name, algorithm_version) for name in names]
-    for table in tables:
-        for written in write_table(table, out or path.parent / "export", kind or ["csv"]):
-            print(f"{written}: {len(table.rows)} rows, {table.caption()}")
+        tables = [load_table(journal, s.name, algorithm_version) for s in journal.chosen(study)]
+    for written, table in write_tables(tables, out or path.parent / "export", kind or ["csv"]):
+        print(f"{written}: {len(table.rows)} rows, {table.caption()}")
 
 
 @study_app.command(name="verify")
 def verify_command(
     folder: Folder,
-    mend: Annotated[bool, typer.Option("--repair", help="set a damaged store aside and save what is intact")] = False,
+    repaired: Annotated[
+        bool, typer.Option("--repair", help="set a damaged store aside and save what is intact")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Check every byte that can be checked; with --repair, save what is intact of a damaged store."""
+    """Check the structure of the store and the sha256 of every row; with --repair, save what is intact."""
     from ..experiments import Journal, repair, store_path, verify
-    from ..experiments.compare import digest
     from ..experiments.errors import DamagedStoreError
+    from ..experiments.store.compare import digest
 
     path = store_path(folder)
     try:
-        checked = verify(path)
+        rows = verify(path)
     except DamagedStoreError:
-        if not mend:
+        if not repaired:
             raise
         if (saved := repair(path)) is not None:
             lost = "an unknown number of rows" if saved.lost is None else f"{saved.lost} damaged rows"
             print(f"kept {str(saved.aside)!r}, saved {saved.kept} intact rows, left out {lost}")
             print(f"go on with: sfbench study resume {folder}")
             return
-        checked = verify(path)  # another process has mended it by now
+        rows = verify(path)  # another process has repaired it by now
     with Journal(path) as journal:
         number = digest(journal)
     if as_json:
-        print(json.dumps({"sealed": checked.sealed, "rows": checked.rows, "digest": number}))
+        print(json.dumps({"rows": rows, "digest": number}))
         return
-    how = "sealed, every byte checked" if checked.sealed else "not sealed (a run is at work or was killed)"
-    print(f"{path}: {checked.rows} rows intact, {how}\ndigest of the results {number}")
+    print(f"{path}: {rows} rows intact\ndigest of the results {number}")
 
 
 @study_app.command()
@@ -135,7 +172,7 @@ def diff(
 ) -> int:
     """Compare the results of two runs cell by cell; exit code 1 if they differ."""
     from ..experiments import Journal, store_path
-    from ..experiments.compare import compare
+    from ..experiments.store.compare import compare
 
     if not (0.0 <= rtol < 1.0 and 0.0 <= atol < float("inf")):
         raise ValueError(f"--rtol must be in [0, 1) and --atol at least 0, got {rtol} and {atol}")
@@ -168,11 +205,11 @@ def diff(
 def prune(folder: Folder, study: Names = None) -> None:
     """Remove results of algorithm versions, record schemas and dtypes other than the study's own."""
     from ..experiments import Journal, store_path
-    from ..experiments.tables import stale_keys
+    from ..experiments.report.tables import stale_keys
 
     with Journal(store_path(folder), "write") as journal:
-        for name in study or [s.name for s in journal.studies()]:
-            known = journal.study(name)
+        for known in journal.chosen(study):
+            name = known.name
             for version in journal.versions(known.function):
                 if version != known.version:
                     n = journal.drop_versions(known.function, version)

@@ -17,10 +17,11 @@ from .errors import (
     StudyError,
 )
 from .inputs import in_study_folder, study_folder
-from .journal import Journal
-from .outcome import Outcome, RunSettings, complete_records, store_path
-from .repair import repair, verify
-from .runner import run_study
+from .running.runner import run_study
+from .running.settings import Outcome, RunSettings, complete_records
+from .store.journal import Journal
+from .store.opening import store_path
+from .store.repair import repair, verify
 
 __all__ = [
     "CellFunction",

@@ -156,16 +156,21 @@ def encode_record(record: Any) -> str:
         If it holds something that JSON does not, or a number that is not finite; names the place.
     """
     try:
-        return json.dumps(record, separators=(",", ":"), allow_nan=False, default=_plain, ensure_ascii=False)
-    except (TypeError, ValueError) as error:
-        place = _offending(record, "record")
+        text = _ENCODER.encode(record)
+        text.encode()  # as the store will
+    except (TypeError, ValueError, RecursionError) as error:
+        place = None if isinstance(error, RecursionError) else _offending(record, "record")
         raise StudyError(place or f"a record must be JSON data: {error}") from None
+    return text
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     raise TypeError(f"{type(value).__name__} is not JSON data")
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=_plain, ensure_ascii=False)
 
 
 def _offending(value: Any, place: str) -> str | None:
@@ -176,16 +181,39 @@ def _offending(value: Any, place: str) -> str | None:
         bad_key = next((key for key in value if not isinstance(key, str)), None)
         if bad_key is not None:
             return f"{place} has the key {bad_key!r}; names must be text"
+        if bad := next(filter(_is_broken, value), None):
+            return f"{place} has the key {bad!r}, which is not text that can be stored"
         return next((found for key, item in value.items() if (found := _offending(item, f"{place}[{key!r}]"))), None)
     if isinstance(value, list | tuple):
         return next((found for i, item in enumerate(value) if (found := _offending(item, f"{place}[{i}]"))), None)
     if isinstance(value, float) and not math.isfinite(value):
-        return f"{place} is {value}; store None where a number does not exist, or mend the cell"
+        return f"{place} is {value}; store None where a number does not exist, or repair the cell"
+    if isinstance(value, str) and _is_broken(value):
+        return f"{place} is {value!r}, which is not text that can be stored (of a file name? use os.fsencode)"
     if value is None or isinstance(value, bool | int | float | str):
         return None
     return f"{place} is a {type(value).__name__}, which is not JSON data"
 
 
+def _is_broken(text: str) -> bool:
+    """Whether a text holds halves of surrogate pairs, as names of files may that are not UTF-8."""
+    return any("\ud800" <= c <= "\udfff" for c in text)
+
+
+def printable(text: str) -> str:
+    """Text that a terminal shows and does not obey; lines stay lines."""
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+
+
 def decode_record(text: str) -> Any:
-    """The record that :func:`encode_record` wrote."""
-    return json.loads(text)
+    """The record that :func:`encode_record` wrote.
+
+    Raises
+    ------
+    StudyError
+        If it wrote no such thing.
+    """
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise StudyError(f"a stored record does not read back: {error}") from None

@@ -12,7 +12,7 @@ import hashlib
 import importlib
 import json
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Generic, TypeVar, final
 
 import numpy as np
@@ -64,6 +64,11 @@ class CellFunction(Generic[Spec, Record]):
         The column that numbers independent repetitions.
     alone : bool
         Cells are timed: whatever the settings of a run, they are computed here, one after the other.
+    bounds : mapping
+        Columns that bound another, with the name of that: a report draws both on one axis. ``NAME_bound`` bounds
+        ``NAME`` in any case.
+    labels : mapping
+        Columns in words, with their units, for axes and tables.
     name : str
         What keys hold; by default ``place``, so that a file that moves takes its results with it only if a name is
         given. Two functions must not share one.
@@ -78,6 +83,8 @@ class CellFunction(Generic[Spec, Record]):
     factors: tuple[str, ...] = ()
     replicate: str = "seed"
     alone: bool = False
+    bounds: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
     name: str = ""
 
     def __post_init__(self) -> None:
@@ -105,8 +112,7 @@ class CellFunction(Generic[Spec, Record]):
         module, qualname = self.place.split(":")
         if getattr(importlib.import_module(module), qualname, None) is self:
             return load_cell_function, (self.place,)
-        state = (self.function, self.version, self.dtype, self.schema, self.group)
-        return CellFunction, (*state, self.volatile, self.factors, self.replicate, self.alone, self.name)
+        return CellFunction, tuple(getattr(self, entry.name) for entry in fields(self))
 
     def records(self, specs: Sequence[Spec]) -> list[Record]:
         """Records of specs that belong together."""
@@ -192,8 +198,8 @@ def make_study(name: str, run_cell: Callable[[Spec], Record], specs: Sequence[Sp
     StudyError
         For no specs, specs of several classes, or a name that is not one line.
     """
-    if not name or "\n" in name:
-        raise StudyError(f"a study needs a name of one line, got {name!r}")
+    if not name.strip() or not name.isprintable():
+        raise StudyError(f"a study needs a name of one line of printable text, got {name!r}")
     if not specs:
         raise StudyError(f"study {name!r} has no cells")
     kinds = {type(spec) for spec in specs}

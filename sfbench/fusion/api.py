@@ -3,37 +3,33 @@ r"""Fitting fusion weights: one pass over the data, one quadratic program, one c
 w_hat = argmin over the simplex of  w'G_n w - 2 b_n'w,       s_w = sum_i w_i s_i.
 """
 
-import copy
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Literal
+from collections.abc import Iterable
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from solvers import SimplexSolver, resolve_solver, solve
 from synthetic import DiffusableLaw
 
 from .._typing import SeedLike
-from .._validation import as_generator
 from ..errors import GramError, InexactError
 from ..processes import ForwardProcess
 from ..scores import FusedScore, ScoreModel, as_score_models
-from ..statistics.gram import ScoreGram
-from ..statistics.passes import Estimator, GramSettings, as_data, score_gram
-from ..times import TimeGrid, Weighting, time_grid
+from ..statistics import Estimator, GramSettings, NodeStatistics, as_data, score_statistics
+from ..statistics.nodes import rows_to_keep
+from ..times import Weighting, time_grid
 from .advice import fit_warnings
 from .from_densities import likelihood_fit
 from .result import FusionResult
-from .window_bias import merge_halves, window_bias
+from .window_bias import window_bias
 
 Objective = Literal["score_matching", "likelihood"]
-_MOST_ROWS, _FEWEST_ROWS, _KEPT_NUMBERS = 4096, 64, 1 << 23
+_ROWS_FOR_HALVES = 64  # fewer say nothing about halves of the window
 
 
 def fuse(
-    auxiliaries: Sequence[ScoreModel | DiffusableLaw],
-    x: ArrayLike,
+    auxiliaries: Iterable[ScoreModel | DiffusableLaw],
+    x: Any,
     *,
     process: ForwardProcess,
     t_min: float = 1e-3,
@@ -102,16 +98,19 @@ def fuse(
     >>> bool(abs(result.weights - problem.true_weights).max() < 0.1)
     True
     """
-    models = as_score_models(auxiliaries, process)
+    given = tuple(auxiliaries) if isinstance(auxiliaries, Iterable) else auxiliaries  # generators are read once
+    models = as_score_models(given, process)
     grid = time_grid(t_min, process.horizon if t_max is None else t_max, n_nodes)
     settings = GramSettings(process, grid, estimator, weighting, n_noise)
     backend = resolve_solver(solver)  # an unknown name is refused before the pass over the data
-    halves: tuple[ScoreGram, ScoreGram] | None = None
+    statistics: NodeStatistics | None = None
     if objective == "score_matching":
-        gram, halves = _statistics(auxiliaries, x, settings, rng)
+        parts = 2 if len(grid) > 1 and rows_to_keep(len(models), 2) >= _ROWS_FOR_HALVES else 1
+        statistics = score_statistics(given, x, settings, keep=rows_to_keep(len(models), parts), parts=parts, rng=rng)
+        gram = statistics.at()
         answer = solve(gram.to_qp(), backend, tol=tol)
     elif objective == "likelihood":
-        answer, gram = likelihood_fit(auxiliaries, as_data(x), solver=backend, tol=tol, keep=_rows_kept(len(models)))
+        answer, gram = likelihood_fit(given, as_data(x), solver=backend, tol=tol, keep=rows_to_keep(len(models), 1))
     else:
         raise GramError(f"unknown objective {objective!r}; use 'score_matching' or 'likelihood'")
     if not answer.converged and not allow_inexact:
@@ -122,30 +121,7 @@ def fuse(
         )
     weights = np.asarray(answer.weights, dtype=np.float64)
     score = FusedScore(models, weights, process=process)
-    bias = None if halves is None else window_bias(*halves, weights)
-    return FusionResult(weights, gram, answer, score, process, grid, fit_warnings(gram, answer, grid, bias), bias)
-
-
-def _statistics(
-    auxiliaries: Sequence[ScoreModel | DiffusableLaw], x: ArrayLike, settings: GramSettings, rng: SeedLike
-) -> tuple[ScoreGram, tuple[ScoreGram, ScoreGram] | None]:
-    """Statistics of the window, and of its two halves where it has more than one node.
-
-    Both halves see the same noise, so their sum is what one pass would give.
-    """
-    keep, grid, half = _rows_kept(len(auxiliaries)), settings.grid, len(settings.grid) // 2
-    if not half:
-        return score_gram(auxiliaries, x, settings, keep=keep, rng=rng), None
-    generator = as_generator(rng)
-    early, late = (
-        score_gram(
-            auxiliaries, x, replace(settings, grid=TimeGrid(grid.nodes[part], grid.weights[part])), keep=keep, rng=noise
-        )
-        for part, noise in ((slice(half), copy.deepcopy(generator)), (slice(half, None), generator))
-    )
-    return merge_halves(early, late, settings.describe()), (early, late)
-
-
-def _rows_kept(k: int) -> int:
-    """Rows of per-sample terms to keep: enough for intervals, within a memory that does not grow with k."""
-    return min(_MOST_ROWS, max(_FEWEST_ROWS, _KEPT_NUMBERS // (k * k)))
+    halves = () if statistics is None else statistics.by_part()
+    bias = window_bias(*halves, weights) if len(halves) == 2 else None
+    warnings = fit_warnings(gram, answer, grid, bias)
+    return FusionResult(weights, gram, answer, score, process, grid, warnings, bias, statistics)

@@ -11,6 +11,7 @@ from .._typing import Float64Array, SeedLike
 from ..processes import ForwardProcess
 from ..scores import FusedScore
 from ..statistics.gram import ScoreGram, tangent_basis
+from ..statistics.nodes import NodeStatistics
 from ..times import TimeGrid
 from .intervals import IntervalMethod, confidence_interval
 from .window_bias import WindowBias
@@ -38,6 +39,8 @@ class FusionResult:
         What a careful reader should know, in plain words; empty if nothing stands out.
     window_bias : WindowBias or None
         Weights by half of the time window and the test of their difference; None where it was not made.
+    statistics : NodeStatistics or None
+        Statistics by time node, of which ``gram`` is the sum; None for a likelihood.
     """
 
     weights: Float64Array
@@ -48,6 +51,7 @@ class FusionResult:
     grid: TimeGrid
     warnings: tuple[str, ...] = ()
     window_bias: WindowBias | None = None
+    statistics: NodeStatistics | None = None
 
     def confidence_interval(
         self, level: float = 0.9, *, method: IntervalMethod = "sandwich", rng: SeedLike = 0

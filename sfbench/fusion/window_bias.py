@@ -24,7 +24,7 @@ import scipy
 from solvers import solve
 
 from .._typing import Float64Array
-from ..statistics.gram import Contributions, ScoreGram, tangent_basis
+from ..statistics.gram import ScoreGram, tangent_basis
 
 _LEAST_ROWS = 32  # per moment; below, the covariance of the moments says little
 _SINGULAR = 1e-9  # relative eigenvalue of a correlation matrix that counts as zero
@@ -52,16 +52,6 @@ class WindowBias:
     def size(self) -> float:
         """Largest difference of a weight."""
         return float(np.abs(self.early - self.late).max())
-
-
-def merge_halves(early: ScoreGram, late: ScoreGram, objective: str) -> ScoreGram:
-    """Statistics of a window from those of its two halves on the same samples and noise."""
-    first, second = early.contributions, late.contributions
-    kept = None
-    if first is not None and second is not None:
-        kept = Contributions(first.g + second.g, first.b + second.b, first.counts)
-    c = None if early.c is None or late.c is None else early.c + late.c
-    return ScoreGram(early.G + late.G, early.b + late.b, c, early.n, objective, kept)
 
 
 def window_bias(early: ScoreGram, late: ScoreGram, weights: Float64Array) -> WindowBias | None:

@@ -25,10 +25,9 @@ from .._validation import as_generator
 from ..errors import GramError
 from ..processes import ForwardProcess
 from ..scores import ScoreModel, as_score_models
-from ..statistics.passes import GramSettings, score_gram
+from ..statistics import GramSettings, score_statistics
+from ..statistics.nodes import rows_to_keep
 from ..times import TimeGrid
-
-_KEPT = 4096
 
 
 @final
@@ -152,24 +151,22 @@ def inspect_windows(
     shape = (len(grid), k)
     difference, error, noise = np.zeros(shape), np.zeros(shape), np.zeros(shape)
     generator = as_generator(rng)
+    node_means = GramSettings(
+        process, TimeGrid(grid.nodes, np.ones(len(grid))), weighting=np.ones_like, n_noise=n_noise
+    )
     for i, data in enumerate(held_out):
         seed = int(generator.integers(0, 2**62))
         order = [i, *(j for j in range(k) if j != i)]  # differences are kept relative to the first model
         own = [scores[j] for j in order]
-        for a, t in enumerate(grid.nodes):
-            settings = GramSettings(
-                process, TimeGrid(np.array([t]), np.ones(1)), weighting=np.ones_like, n_noise=n_noise
-            )
-            gram = score_gram(own, data, settings, keep=_KEPT, rng=seed)
-            G, b, kept = gram.G[1:, 1:], gram.b[1:], gram.contributions
-            if kept is None or len(kept.counts) < 2:
-                raise GramError(f"held_out[{i}] must hold at least 2 points")
-            inverse = np.linalg.pinv(G, rcond=1e-8, hermitian=True)
-            vertex = np.zeros(k)
-            vertex[0] = 1.0
+        statistics = score_statistics(own, data, node_means, keep=rows_to_keep(k, len(grid)), parts=len(grid), rng=seed)
+        if statistics.n < 2:
+            raise GramError(f"held_out[{i}] must hold at least 2 points")
+        vertex = np.eye(k)[0]
+        for t, (G, b, kept) in enumerate(zip(statistics.G, statistics.b, statistics.parts, strict=True)):
+            inverse = np.linalg.pinv(G[1:, 1:], rcond=1e-8, hermitian=True)
             spread = kept.gradient_covariance(vertex)[1:, 1:] / 4.0  # the gradient is twice (G w - b)
             turned = inverse @ spread / kept.n
-            difference[a, i] = float(np.diag(G).min())
-            error[a, i] = float(b @ inverse @ b) - float(np.trace(turned))
-            noise[a, i] = float(np.sqrt(max(2.0 * np.trace(turned @ turned), 0.0)))
+            difference[t, i] = float(np.diag(G)[1:].min())
+            error[t, i] = float(b[1:] @ inverse @ b[1:]) - float(np.trace(turned))
+            noise[t, i] = float(np.sqrt(max(2.0 * np.trace(turned @ turned), 0.0)))
     return WindowReport(grid.nodes, difference, error, noise, tolerance)

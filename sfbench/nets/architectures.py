@@ -31,8 +31,9 @@ class Architecture(Protocol):
 
     A class whose constructor takes ``process`` is given the process of the checkpoint, too. Optional attributes are
     ``process`` (checked against the one it is used with), ``parameterisation`` (what it predicts unless told
-    otherwise), ``t_range`` (times it was trained for) and ``host_times`` (True: times come as float64 on the CPU, not
-    in the network's dtype on its device).
+    otherwise), ``t_range`` (times it was trained for), ``host_times`` (True: times come as float64 on the CPU, not in
+    the network's dtype on its device), ``condition_name`` (the argument by which it takes a condition) and
+    ``null_condition`` (the label that stands for none).
     """
 
     @property
@@ -87,6 +88,9 @@ class ScoreMLP(nn.Module):
         Units of a layer and number of residual blocks.
     n_frequencies : int
         Of the time embedding.
+    classes : int
+        Number of labels that it can be given as ``labels``; 0 for a network without condition. One more label, of this
+        number, stands for no condition.
     process : ForwardProcess
         Supplies input scale and signal-to-noise ratio.
     """
@@ -95,26 +99,37 @@ class ScoreMLP(nn.Module):
     parameterisation: Parameterisation = "v"
 
     def __init__(
-        self, dim: int, *, process: ForwardProcess, width: int = 128, depth: int = 3, n_frequencies: int = 16
+        self,
+        dim: int,
+        *,
+        process: ForwardProcess,
+        width: int = 128,
+        depth: int = 3,
+        n_frequencies: int = 16,
+        classes: int = 0,
     ) -> None:
         super().__init__()
-        for name, value in (("dim", dim), ("width", width), ("depth", depth), ("n_frequencies", n_frequencies)):
+        self.options = {"dim": dim, "width": width, "depth": depth, "n_frequencies": n_frequencies}
+        for name, value in self.options.items():
             if not 1 <= value <= 1 << 20:
                 raise ModelError(f"{name} must be between 1 and 2^20, got {value!r}")
         self.dim, self.process = dim, process
-        self.options = {"dim": dim, "width": width, "depth": depth, "n_frequencies": n_frequencies}
+        self.condition_name, self.null_condition = _take_labels(self.options, classes)
         self.embed = TimeEmbedding(width, n_frequencies, process)
         self.inward = nn.Linear(dim, width)
         self.times = nn.ModuleList([nn.Linear(width, width) for _ in range(depth)])
         self.first = nn.ModuleList([nn.Linear(width, width) for _ in range(depth)])
         self.second = nn.ModuleList([nn.Linear(width, width) for _ in range(depth)])
         self.outward = nn.Linear(width, dim)
+        self.labels = nn.Embedding(classes + 1, width) if classes else None
         nn.init.zeros_(self.outward.weight)
         nn.init.zeros_(self.outward.bias)
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """Output (n, d) at points x (n, d) and times t (n,)."""
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Output (n, d) at points x (n, d), times t (n,) and labels (n,)."""
         embedding, factor = self.embed(t, x)
+        if self.labels is not None:
+            embedding = embedding + self.labels(_labels(self, labels, x))
         h = self.inward(x * factor[:, None])
         for time, first, second in zip(self.times, self.first, self.second, strict=True):
             h = h + second(nn.functional.silu(first(nn.functional.silu(h + time(embedding)))))
@@ -136,6 +151,8 @@ class ScoreUNet(nn.Module):
         Channels of the blocks.
     layers : int
         Residual layers of a block.
+    classes : int
+        As for :class:`ScoreMLP`.
     process : ForwardProcess
     """
 
@@ -150,6 +167,7 @@ class ScoreUNet(nn.Module):
         channels: tuple[int, ...] = (16, 32, 32),
         layers: int = 1,
         patch: int = 1,
+        classes: int = 0,
     ) -> None:
         super().__init__()
         try:
@@ -166,6 +184,7 @@ class ScoreUNet(nn.Module):
             raise ModelError(f"patch must be between 1 and the sides of the image, got {patch!r}")
         self.patch = patch
         self.options = {"shape": list(self.shape), "channels": list(channels), "layers": layers, "patch": patch}
+        self.condition_name, self.null_condition = _take_labels(self.options, classes)
         unit = patch * 2 ** (len(channels) - 1)
         self.padding = (0, -width % unit, 0, -height % unit)
         self.net = UNet2DModel(
@@ -178,18 +197,35 @@ class ScoreUNet(nn.Module):
             norm_num_groups=math.gcd(*channels, 8),
             add_attention=False,
             time_embedding_type="positional",
+            num_class_embeds=classes + 1 if classes else None,
         )
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """Output (n, d) at flattened images x (n, d) and times t (n,)."""
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Output (n, d) at flattened images x (n, d), times t (n,) and labels (n,)."""
         alpha, sigma = coefficients(self.process, t)
         factor = ((alpha**2 + sigma**2) ** -0.5).to(device=x.device, dtype=x.dtype)
         # The U-Net's sinusoidal embedding is made for step numbers 0 ... 1000: log SNR of -16 ... 16 fills that range.
         step = (500.0 - 31.0 * 2.0 * torch.log(alpha / sigma)).to(device=x.device, dtype=x.dtype)
         c, height, width = self.shape
         image = nn.functional.pad((x * factor[:, None]).view(-1, c, height, width), self.padding)
-        out: Tensor = self.net(nn.functional.pixel_unshuffle(image, self.patch), step).sample
+        classes = None if self.condition_name is None else _labels(self, labels, x)
+        out: Tensor = self.net(nn.functional.pixel_unshuffle(image, self.patch), step, class_labels=classes).sample
         return nn.functional.pixel_shuffle(out, self.patch)[:, :, :height, :width].reshape(len(x), -1)
+
+
+def _take_labels(options: dict[str, Any], classes: int) -> tuple[str | None, int | None]:
+    """``condition_name`` and ``null_condition`` of a network; options say nothing of classes if there are none."""
+    if not 0 <= classes <= 1 << 20:
+        raise ModelError(f"classes must be between 0 and 2^20, got {classes!r}")
+    if not classes:
+        return None, None
+    options["classes"] = classes
+    return "labels", classes
+
+
+def _labels(network: "ScoreMLP | ScoreUNet", labels: Tensor | None, x: Tensor) -> Tensor:
+    null = network.null_condition
+    return torch.full((len(x),), null, device=x.device) if labels is None else labels  # type: ignore[arg-type]
 
 
 _ARCHITECTURES: Registry[type[nn.Module]] = Registry(

@@ -273,9 +273,7 @@ def _as_times(value: Any) -> tuple[float, float]:
 
 def describe_wiring(wiring: Wiring) -> dict[str, Any]:
     """JSON form of how a network is called, without the process and without what is the default."""
-    default = Wiring(
-        wiring.process, wiring.parameterisation, time="c_noise" if isinstance(wiring.parameterisation, EDM) else "t"
-    )
+    default = Wiring(wiring.process, wiring.parameterisation)
     record: dict[str, Any] = {"parameterisation": _describe_parameterisation(wiring.parameterisation)}
     if callable(wiring.time):
         raise CheckpointError("a checkpoint cannot hold time= as a function; let the network itself scale its times")

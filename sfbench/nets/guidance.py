@@ -31,16 +31,18 @@ class GuidedScore:
     scale : float
         1 is the condition alone, 0 the null condition alone.
     null_condition : int or array
-        The label or embedding that stands for no condition.
+        The label or embedding that stands for no condition; networks of this package say it themselves.
     """
 
     model: NetworkScore
     scale: float
-    null_condition: Any
+    null_condition: Any = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, NetworkScore) or self.model.condition_name is None:
             raise ModelError(f"model must be a NetworkScore with a condition_name, got {self.model!r}")
+        if self.null_condition is None:
+            object.__setattr__(self, "null_condition", getattr(self.model.module, "null_condition", None))
         if self.null_condition is None:
             raise ModelError("null_condition must be the label or embedding that stands for no condition")
         object.__setattr__(self, "scale", as_number("scale", self.scale, ModelError))

@@ -37,8 +37,13 @@ def as_tensor(x: Any, dim: int, device: torch.device) -> Tensor:
 
 def as_times(t: Any, n: int) -> Times:
     """One time as a float, or times (n,) in float64 on the CPU."""
+    if isinstance(t, float) and 0.0 <= t < np.inf:
+        return float(t)
     if isinstance(t, Tensor):
-        t = t.detach().cpu().numpy() if t.dtype != torch.bfloat16 else t.detach().float().cpu().numpy()
+        try:
+            t = (t.detach().double() if t.is_floating_point() else t).cpu().numpy()
+        except (RuntimeError, TypeError) as error:  # sparse, or on a device that holds no values
+            raise GridError(f"t cannot be read: {str(error).splitlines()[0]}") from None
     values = as_real("t", t, GridError)
     if values.ndim == 1 and len(values) == n:
         if not np.all(np.isfinite(values)) or np.any(values < 0):
@@ -80,7 +85,9 @@ def as_condition(value: Any, n: int, device: torch.device, dtype: torch.dtype, *
         whole = labels is not None and labels.dtype.kind in "iub" and not isinstance(value, np.ma.MaskedArray)
         numbers = np.array(labels, np.int64) if whole else np.array(as_real("condition", value, ModelError))
         tensor = torch.from_numpy(numbers)
-    tensor = tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else torch.int64)
+    if tensor.is_complex() or tensor.layout != torch.strided or (tensor.device.type == "meta" != device.type):
+        raise ModelError(f"condition must be a dense tensor of real numbers, got {tensor.dtype} on {tensor.device}")
+    tensor = tensor.detach().to(device=device, dtype=dtype if tensor.is_floating_point() else torch.int64)
     if one_for_all or tensor.ndim == 0:
         return tensor.expand(n, *tensor.shape)
     if len(tensor) != n:

@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from .._typing import Float64Array, SeedLike
-from .._validation import as_generator
+from .._validation import as_generator, as_points
+from ..errors import NotFiniteError
 from ..processes import ForwardProcess
 from .adapter import NetworkScore
 from .architectures import coefficients
@@ -24,20 +25,27 @@ _TABLE = 4097
 
 
 def denoising_loss(
-    score: NetworkScore, x: ArrayLike, *, t_min: float = 1e-4, n_draws: int = 8, rng: SeedLike = 0
+    score: NetworkScore,
+    x: ArrayLike,
+    *,
+    labels: ArrayLike | None = None,
+    t_min: float = 1e-4,
+    n_draws: int = 8,
+    rng: SeedLike = 0,
 ) -> tuple[float, float]:
     """Denoising loss per coordinate of a trained network on points x (m, d), and its standard error over points.
 
     Uses the training loss with antithetic noise at times spread evenly in log SNR.
     """
-    points = torch.from_numpy(np.array(x, dtype=np.float32))
-    if points.ndim != 2 or points.shape[1] != score.dim or not len(points):
-        raise TrainingError(f"x must have shape (m, {score.dim}) with m >= 1, got {tuple(points.shape)}")
+    data = as_data(x, labels)
+    n, d = data.x.shape
+    if d != score.dim:
+        raise TrainingError(f"x must have shape (m, {score.dim}), got ({n}, {d})")
     seed = int(as_generator(rng).integers(0, 2**62))
-    batch = validation_batch(points, score.process, t_min, n_draws, seed)
-    losses = losses_of(score.module, batch, score.wiring, score.device, score.batch).reshape(-1, len(points))
+    batch = validation_batch(data, score.process, t_min, n_draws, seed)
+    losses = losses_of(score.module, batch, score.wiring, score.device, score.batch).reshape(-1, n)
     per_point = losses.mean(dim=0)
-    spread = float(per_point.std()) / math.sqrt(len(points)) if len(points) > 1 else math.nan
+    spread = float(per_point.std()) / math.sqrt(n) if n > 1 else math.nan
     return float(per_point.mean()), spread
 
 
@@ -51,12 +59,45 @@ class Batch:
     t: Tensor
     alpha: Tensor
     sigma: Tensor
+    labels: Tensor | None = None
+
+    def part(self, rows: slice, dtype: torch.dtype) -> "Batch":
+        """Some rows, points and noise in a precision."""
+        labels = None if self.labels is None else self.labels[rows]
+        x, z = self.x[rows].to(dtype), self.z[rows].to(dtype)
+        return Batch(x, z, self.t[rows], self.alpha[rows], self.sigma[rows], labels)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Data:
+    """Points (n, d) in float32 and, for conditional networks, labels (n,)."""
+
+    x: Tensor
+    labels: Tensor | None = None
+
+
+def as_data(x: ArrayLike, labels: ArrayLike | None, name: str = "x") -> Data:
+    """Checked data; refuses what is not finite, or labels that are not one whole number a point."""
+    points = np.array(as_points(name, x, error=TrainingError), np.float32)
+    row = int(np.argmin(np.isfinite(points).all(axis=1)))
+    if not np.isfinite(points[row]).all():
+        raise NotFiniteError(
+            f"{name}[{row}] overflows float32, in which networks are trained; divide {name} by its scale"
+        )
+    if labels is None:
+        return Data(torch.from_numpy(points))
+    found = np.asarray(labels)
+    if found.shape != (len(points),) or found.dtype.kind not in "iu" or found.min() < 0:
+        raise TrainingError(f"labels of {name} must be {len(points)} whole numbers of at least 0, got {found!r:.200}")
+    return Data(torch.from_numpy(points), torch.from_numpy(found.astype(np.int64)))
 
 
 def loss_per_point(network: nn.Module, batch: Batch, wiring: Wiring, device: torch.device) -> Tensor:
     """Squared error of the predicted noise per point, averaged over coordinates, (n,)."""
     x, z = batch.x.to(device), batch.z.to(device)
-    out: Tensor = ((wiring.noise(network, x, batch.t) - z) ** 2).mean(dim=1)
+    labels = None if batch.labels is None else batch.labels.to(device)
+    out: Tensor = ((wiring.noise(network, x, batch.t, labels) - z) ** 2).mean(dim=1)
     return out
 
 
@@ -66,18 +107,15 @@ def losses_of(network: nn.Module, batch: Batch, wiring: Wiring, device: torch.de
     dtype = torch.promote_types(dtype_of(network) or torch.float32, torch.float32)
     with torch.no_grad():
         for i in range(0, len(batch.t), rows):
-            cut = slice(i, i + rows)
-            piece = Batch(
-                batch.x[cut].to(dtype), batch.z[cut].to(dtype), batch.t[cut], batch.alpha[cut], batch.sigma[cut]
-            )
+            piece = batch.part(slice(i, i + rows), dtype)
             parts.append(loss_per_point(network, piece, wiring, device).to("cpu", torch.float64))
     return torch.cat(parts)
 
 
-def noised(x0: Tensor, z: Tensor, t: Tensor, process: ForwardProcess) -> Batch:
+def noised(x0: Tensor, z: Tensor, t: Tensor, process: ForwardProcess, labels: Tensor | None = None) -> Batch:
     """Points x0 (n, d) with noise z (n, d) at times t (n,)."""
     alpha, sigma = (v[:, None] for v in coefficients(process, t))
-    return Batch((alpha * x0 + sigma * z).to(x0.dtype), z, t, alpha, sigma)
+    return Batch((alpha * x0 + sigma * z).to(x0.dtype), z, t, alpha, sigma, labels)
 
 
 class TimeTable:
@@ -99,11 +137,11 @@ class TimeTable:
         return self.at(((torch.arange(n) + offset) / n).numpy())
 
 
-def validation_batch(points: Tensor, process: ForwardProcess, t_min: float, draws: int, seed: int) -> Batch:
+def validation_batch(data: Data, process: ForwardProcess, t_min: float, draws: int, seed: int) -> Batch:
     """Every point ``2 draws`` times: antithetic noise, times stratified over the whole set and shuffled."""
     generator = torch.Generator().manual_seed(seed)
-    n = len(points) * draws
+    n = len(data.x) * draws
     t = TimeTable(process, t_min).stratified(n, generator)[torch.randperm(n, generator=generator)]
-    z = torch.randn((n, points.shape[1]), generator=generator, dtype=torch.float32)
-    repeated = points.repeat(2 * draws, 1)
-    return noised(repeated, torch.cat([z, -z]), torch.cat([t, t]), process)
+    z = torch.randn((n, data.x.shape[1]), generator=generator, dtype=torch.float32)
+    labels = None if data.labels is None else data.labels.repeat(2 * draws)
+    return noised(data.x.repeat(2 * draws, 1), torch.cat([z, -z]), torch.cat([t, t]), process, labels)

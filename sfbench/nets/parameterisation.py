@@ -63,8 +63,10 @@ Parameterisation = Prediction | EDM
 
 def as_parameterisation(what: object) -> Parameterisation:
     """The parameterisation of that name, or itself."""
-    name = _ALIASES.get(what, what) if isinstance(what, str) else what
-    if name in get_args(Prediction) or isinstance(name, EDM):
+    if isinstance(what, EDM):
+        return what
+    name = _ALIASES.get(what, what) if isinstance(what, str) else ""
+    if name in get_args(Prediction):
         return name  # type: ignore[return-value]
     if name == "edm":
         return EDM()

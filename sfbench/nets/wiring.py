@@ -113,8 +113,9 @@ class Wiring:
                 f"{type(module).__name__} returned shape {tuple(output.shape)} for points of shape "
                 f"{tuple(points.shape)}{hint}"
             )
-        if not output.is_floating_point():
-            raise ModelError(f"{type(module).__name__} returned {output.dtype}; a score is real: floating point")
+        if not output.is_floating_point() or output.layout != torch.strided:
+            kind = f"{output.dtype}" if output.layout == torch.strided else f"a tensor of layout {output.layout}"
+            raise ModelError(f"{type(module).__name__} returned {kind}; a score is real: dense and floating point")
         if output.device != x.device:
             raise ModelError(
                 f"{type(module).__name__} returned a tensor on {output.device} for points on {x.device}; keep all of "
@@ -135,12 +136,22 @@ class Wiring:
         if self.time == "t" and getattr(module, "host_times", False):
             return given
         value = np.asarray(_TIMES[self.time](self.process, t if isinstance(t, float) else t.numpy()))
+        if not np.all(np.abs(value) <= torch.finfo(dtype).max):
+            raise GridError(f"times of {np.max(value):g} do not fit into the {dtype} in which the network takes them")
         if value.ndim == 0:  # no copy from the host, for which a device would have to wait
             return torch.full((n,), float(value), dtype=dtype, device=device)
         return torch.from_numpy(value).to(device=device, dtype=dtype)
 
 
+def as_process(process: object) -> ForwardProcess:
+    """The process, refused if it is none; whether it is consistent says :func:`sfbench.processes.check_process`."""
+    if not isinstance(process, ForwardProcess):
+        raise ModelError(f"process must be a forward process such as OrnsteinUhlenbeck(), got {process!r:.200}")
+    return process
+
+
 def as_wiring(
+    module: nn.Module,
     process: ForwardProcess,
     parameterisation: object,
     *,
@@ -148,13 +159,11 @@ def as_wiring(
     time: object = None,
     condition_name: str | None = None,
 ) -> Wiring:
-    """Checked fields; times default to ``c_noise`` for EDM, else to t."""
-    if not isinstance(process, ForwardProcess):
-        raise ModelError(f"process must be a forward process such as OrnsteinUhlenbeck(), got {process!r}")
+    """Checked fields; times default to ``c_noise`` for EDM, else to t, as for all networks with ``host_times``."""
     what = as_parameterisation(parameterisation)
     if time is None:
-        time = "c_noise" if isinstance(what, EDM) else "t"
-    if not callable(time) and time not in get_args(TimeName):
+        time = "c_noise" if isinstance(what, EDM) and not getattr(module, "host_times", False) else "t"
+    if not callable(time) and not (isinstance(time, str) and time in get_args(TimeName)):
         raise ModelError(
             f"unknown time {time!r}{did_you_mean(time, get_args(TimeName))}; use one of "
             f"{', '.join(map(repr, get_args(TimeName)))} or a function of times (n,)"
@@ -163,9 +172,11 @@ def as_wiring(
         raise ModelError(
             f"time='timestep' needs a process with numbered steps, such as processes.from_betas(betas), not {process!r}"
         )
+    if condition_name is None:
+        condition_name = getattr(module, "condition_name", None)
     if condition_name is not None and not (isinstance(condition_name, str) and condition_name.isidentifier()):
         raise ModelError(f"condition_name must be the name of an argument of the module, got {condition_name!r}")
-    return Wiring(process, what, shape, time, condition_name)  # type: ignore[arg-type]  # just checked
+    return Wiring(as_process(process), what, shape, time, condition_name)  # type: ignore[arg-type]  # just checked
 
 
 def dtype_of(module: nn.Module) -> torch.dtype | None:

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from solvers import SimplexQP
 
 from .._typing import Float64Array
-from .._validation import as_count
+from .._validation import as_count, as_number, as_real
 from ..errors import GramError
 
 _SYMMETRY = 1e-8  # largest |G - G'| over max |G|: rounding of float32 products passes, a wrong matrix does not
@@ -47,6 +47,10 @@ class Contributions:
     def n(self) -> int:
         """Number of samples."""
         return int(self.counts.sum())
+
+    def __add__(self, other: "Contributions") -> "Contributions":
+        """Terms of two parts of a window on the same samples: they add up."""
+        return Contributions(self.g + other.g, self.b + other.b, self.counts)
 
     def gradient(self, weights: ArrayLike) -> Float64Array:
         """Per-row gradients of J at the weights, ``2 (g w - b)``, shape (rows, k)."""
@@ -99,11 +103,13 @@ class ScoreGram:
     contributions: Contributions | None = None
 
     def __post_init__(self) -> None:
-        G, b = np.array(self.G, np.float64), np.array(self.b, np.float64)  # copies: frozen below
+        G, b = (np.array(as_real(name, getattr(self, name), GramError), np.float64) for name in "Gb")  # frozen below
         if b.ndim != 1 or G.shape != (len(b), len(b)):
             raise GramError(f"G must be (k, k) and b (k,), got {G.shape} and {b.shape}")
-        if not (np.all(np.isfinite(G)) and np.all(np.isfinite(b))) or (self.c is not None and not np.isfinite(self.c)):
+        if not (np.all(np.isfinite(G)) and np.all(np.isfinite(b))):
             raise GramError("G, b and c must be finite; a model returned NaN or an infinity")
+        if self.c is not None:
+            as_number("c", self.c, GramError)
         skew = float(np.abs(G - G.T).max()) if G.size else 0.0
         if skew > _SYMMETRY * max(float(np.abs(G).max(initial=0.0)), np.finfo(np.float64).tiny):
             raise GramError(f"G must be symmetric, its largest |G - G'| is {skew:.3g}; pass (G + G') / 2")
@@ -135,7 +141,7 @@ class ScoreGram:
 
     def leading(self, k: int) -> "ScoreGram":
         """Statistics of the first k models: no new pass over the data."""
-        if not 1 <= k <= self.k:
+        if not 1 <= as_count("k", k, at_least=0, error=GramError) <= self.k:
             raise GramError(f"k must be between 1 and {self.k}, got {k}")
         return ScoreGram(self.G[:k, :k], self.b[:k], self.c, self.n, self.objective)
 
@@ -155,7 +161,7 @@ class ScoreGram:
         return float(step @ self.G @ step + 2.0 * (self.G @ ref - self.b) @ step)
 
     def _vector(self, weights: ArrayLike) -> Float64Array:
-        w = np.asarray(weights, dtype=np.float64)
+        w = as_real("weights", weights, GramError).astype(np.float64, copy=False)
         if w.shape != (self.k,):
             raise GramError(f"weights must have shape ({self.k},), got {w.shape}")
         if not abs(float(w.sum()) - 1.0) <= _SIMPLEX:  # the difference basis holds on sum w = 1 only; NaN fails too

@@ -4,26 +4,36 @@ Whatever the chunk size, a source yields the same numbers: its random streams ar
 """
 
 from collections.abc import Iterator, Sequence
-from typing import cast, final
+from typing import Any, cast, final
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from synthetic import DiffusableLaw, EmbeddedMixture, GaussianMixture
 from synthetic.reduction import AbstractReduction, reduce_laws
 
 from .._typing import FloatArray
+from .._validation import as_points, as_real
 from ..errors import GramError, ModelError, NotFiniteError
 from ..processes import ForwardProcess
 from ..scores import DivergenceScoreModel, ScoreModel, as_score_models
 from .settings import GramSettings
 
-_CHUNK_NUMBERS = 1 << 17  # numbers in one (rows, d) array
+_CHUNK_NUMBERS = 1 << 17  # numbers in one (rows, d) array of points
+_TERM_NUMBERS = 1 << 24  # numbers in the (k, rows, d) array of all models' scores
+_LARGEST = 1e150  # beyond, squares overflow
+
+
+def rows_per_chunk(k: int, dim: int, n_noise: int, numbers: int) -> int:
+    """Large enough to hide per-call costs, small enough to stay in cache, and in memory for many models."""
+    return min(max(numbers // (dim * n_noise), 16), max(_TERM_NUMBERS // (2 * k * dim), 1), 16384)
 
 
 @final
 class DataSource:
-    """Chunks of data with fresh noise, projected if a reduction is known."""
+    """Chunks of data with fresh noise, projected if a reduction is known.
+
+    ``ambient`` noise is drawn as vectors of R^d and then projected: the noise that an unreduced pass would draw.
+    """
 
     def __init__(
         self,
@@ -32,18 +42,19 @@ class DataSource:
         reduction: AbstractReduction | None,
         settings: GramSettings,
         rng: np.random.Generator,
+        *,
+        ambient: bool = False,
     ) -> None:
-        self.models, self.data, self.reduction = models, data, reduction
+        self.models, self.data, self.reduction, self.ambient = models, data, reduction, ambient
         # Two streams, each consumed row by row: results do not depend on where chunks end.
         self.normal, self.chi = rng.spawn(2)
-        self.ambient = settings.noise == "ambient"
         self.dtype, self.n_noise = np.dtype(settings.dtype), settings.n_noise
 
     @property
     def rows_per_chunk(self) -> int:
-        """Large enough to hide per-call costs, small enough to stay in cache where whole points are evaluated."""
+        """Samples evaluated at a time."""
         numbers = _CHUNK_NUMBERS if self.reduction is None else 8 * _CHUNK_NUMBERS
-        return min(max(numbers // (int(self.data.shape[1]) * self.n_noise), 16), 16384)
+        return rows_per_chunk(len(self.models), int(self.data.shape[1]), self.n_noise, numbers)
 
     def chunk(self, start: int, stop: int) -> Iterator[tuple[FloatArray, FloatArray]]:
         """Data and noise (rows, d) of rows start to stop, once per noise vector; to be called in order."""
@@ -75,8 +86,8 @@ class LawSource:
 
     @property
     def rows_per_chunk(self) -> int:
-        """Rows that keep a chunk in cache."""
-        return min(max(_CHUNK_NUMBERS // int(self.data.shape[1]), 16), 16384)
+        """Samples evaluated at a time."""
+        return rows_per_chunk(len(self.models), int(self.data.shape[1]), 1, _CHUNK_NUMBERS)
 
     def chunk(self, start: int, stop: int) -> Iterator[tuple[FloatArray, FloatArray]]:
         """Data and noise (rows, r) of rows start to stop."""
@@ -89,40 +100,37 @@ def _analytic(reduction: AbstractReduction, process: ForwardProcess) -> tuple[Sc
 
 
 def data_source(
-    models: Sequence[ScoreModel | DiffusableLaw], data: FloatArray, settings: GramSettings, rng: np.random.Generator
+    models: Sequence[ScoreModel | DiffusableLaw],
+    data: FloatArray,
+    settings: GramSettings,
+    rng: np.random.Generator,
+    *,
+    ambient: bool = False,
 ) -> DataSource:
     """Return the source for given data: models checked against them, and reduced where that is possible."""
     scores = as_score_models(models, settings.process)
     if scores[0].dim != data.shape[1]:
         raise ModelError(f"models live in {scores[0].dim} dimensions, data in {data.shape[1]}")
-    reduction = None
-    if settings.reduce:
-        reduction = reduce_laws(cast("Sequence[GaussianMixture | EmbeddedMixture]", models))  # None for other models
+    reduction = reduce_laws(cast("Sequence[GaussianMixture | EmbeddedMixture]", models))  # None for other models
     if reduction is not None:
         scores = _analytic(reduction, settings.process)
-    if settings.estimator == "stein" and not all(isinstance(s, DivergenceScoreModel) for s in scores):
-        raise ModelError("estimator 'stein' needs models with score_and_divergence; use 'antithetic'")
-    return DataSource(scores, data, reduction, settings, rng)
+    bends = any(settings.rule.noise_share(*node) != 1.0 for node in settings.coefficients)
+    if bends and not all(isinstance(s, DivergenceScoreModel) for s in scores):
+        raise ModelError(f"estimator {settings.estimator!r} needs models with score_and_divergence; use 'antithetic'")
+    return DataSource(scores, data, reduction, settings, rng, ambient=ambient)
 
 
-def as_data(x: ArrayLike) -> FloatArray:
-    """Return target data as a finite (n, d) array with n >= 1, float32 or float64."""
-    try:
-        data = np.asarray(x)
-    except ValueError as error:
-        raise GramError(f"data must have shape (n, d), rows of one length: {error}") from None
-    if data.ndim != 2:
-        hint = "; use x[:, None] for 1-D data" if data.ndim == 1 else ""
-        raise GramError(f"data must have shape (n, d), got {data.shape}{hint}")
-    if len(data) == 0:
-        raise GramError("data are empty: n = 0; fusion needs at least one target sample")
-    if data.dtype.kind not in "fiu":
-        raise GramError(f"data must be real numbers, got dtype {data.dtype}")
-    data = data.astype(np.float64, copy=False) if data.dtype != np.float32 else data
-    # A column sum is finite unless an entry is not (or it overflows): no temporary of the size of the data.
-    with np.errstate(over="ignore", invalid="ignore"):
-        suspicious = not np.all(np.isfinite(data.sum(axis=0)))
-    if suspicious and not np.all(np.isfinite(data)):
-        row, column = (int(i) for i in np.argwhere(~np.isfinite(data))[0])
-        raise NotFiniteError(f"data[{row}, {column}] is {data[row, column]}; every entry must be finite")
-    return cast(FloatArray, data)
+def as_data(x: Any) -> FloatArray:
+    """Return target data as a finite (n, d) array with n >= 1, float32 or float64.
+
+    Arrays of more axes, images (n, C, H, W) for example, are flattened to (n, d).
+    """
+    array = as_real("data", x, GramError)
+    data = as_points("data", array.reshape(len(array), -1) if array.ndim > 2 and array.size else array, error=GramError)
+    if max(float(data.max()), -float(data.min())) > _LARGEST:
+        row, column = (int(i) for i in np.argwhere(np.abs(data) > _LARGEST)[0])
+        raise NotFiniteError(
+            f"data[{row}, {column}] is {data[row, column]:.6g}; squares of entries beyond {_LARGEST:g} overflow: "
+            "rescale the data"
+        )
+    return data

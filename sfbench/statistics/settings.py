@@ -6,19 +6,20 @@ the process (alpha, sigma), the window and its quadrature, the weighting omega, 
 """
 
 import hashlib
-from dataclasses import dataclass
-from typing import Literal, final
+from dataclasses import dataclass, replace
+from typing import final
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from .._typing import Float64Array
 from .._validation import as_count
 from ..errors import GramError
-from ..processes import ForwardProcess
+from ..processes import ForwardProcess, check_process
 from ..times import TimeGrid, Weighting, objective_weights
+from .estimators import AbstractEstimator, Estimator, as_estimator
 
-Estimator = Literal["antithetic", "dsm", "stein"]
-ESTIMATORS: tuple[Estimator, ...] = ("antithetic", "dsm", "stein")
+_MOST_NOISE = 1 << 20
 
 
 @final
@@ -31,23 +32,19 @@ class GramSettings:
     process : ForwardProcess
     grid : TimeGrid
         Window and quadrature.
-    estimator : {"antithetic", "dsm", "stein"}
+    estimator : str or AbstractEstimator
+        ``"antithetic"``, ``"dsm"``, ``"stein"``, another known name, or an object.
     weighting : {"girsanov", "sigma2"} or function
         The factor ``omega(t)``; see :func:`sfbench.times.objective_weights`.
     n_noise : int
         Noise vectors drawn per sample.
     dtype : float64 or float32
         Precision of scores; sums are float64 always.
-    reduce : bool
-        Whether mixtures may be moved to the coordinates in which they differ.
-    noise : {"reduced", "ambient"}
-        Whether the noise of a reduced problem is drawn in its own coordinates (the same law, and far cheaper) or as
-        vectors of R^d, which gives the same numbers as ``reduce=False`` to rounding.
 
     Raises
     ------
-    GramError
-        For an unknown estimator, noise or dtype, fewer than one noise vector, or a grid that is none.
+    GramError, GridError
+        For an unknown estimator, weighting or dtype, fewer than one noise vector, or a grid or process that is none.
     """
 
     process: ForwardProcess
@@ -56,19 +53,40 @@ class GramSettings:
     weighting: Weighting = "girsanov"
     n_noise: int = 1
     dtype: DTypeLike = np.float64
-    reduce: bool = True
-    noise: Literal["reduced", "ambient"] = "reduced"
 
     def __post_init__(self) -> None:
-        if self.estimator not in ESTIMATORS:
-            raise GramError(f"unknown estimator {self.estimator!r}; use one of {', '.join(ESTIMATORS)}")
+        check_process(self.process)
         if not isinstance(self.grid, TimeGrid):
             raise GramError(f"grid must be a TimeGrid such as time_grid(1e-3, 5.0), got {self.grid!r}")
-        as_count("n_noise", self.n_noise, error=GramError)
-        if np.dtype(self.dtype) not in (np.float32, np.float64):
+        as_estimator(self.estimator)
+        as_count("n_noise", self.n_noise, at_most=_MOST_NOISE, error=GramError)
+        try:
+            known = np.dtype(self.dtype) in (np.float32, np.float64)
+        except TypeError:
+            known = False
+        if not known:
             raise GramError(f"dtype must be float32 or float64, got {self.dtype!r}")
-        if self.noise not in ("reduced", "ambient"):
-            raise GramError(f"noise must be 'reduced' or 'ambient', got {self.noise!r}")
+        objective_weights(self.grid, self.process, self.weighting)
+
+    @property
+    def rule(self) -> AbstractEstimator:
+        """The estimator as an object."""
+        return as_estimator(self.estimator)
+
+    @property
+    def omega(self) -> Float64Array:
+        """Quadrature weights (t,) times ``omega(t)``."""
+        return objective_weights(self.grid, self.process, self.weighting)
+
+    @property
+    def coefficients(self) -> list[tuple[float, float]]:
+        """``alpha`` and ``sigma`` of every node."""
+        process, nodes = self.process, self.grid.nodes
+        return list(zip(process.alpha(nodes).tolist(), process.sigma(nodes).tolist(), strict=True))
+
+    def restricted(self, part: slice) -> "GramSettings":
+        """The same objective on some of the nodes."""
+        return replace(self, grid=TimeGrid(self.grid.nodes[part], self.grid.weights[part]))
 
     def describe(self) -> str:
         """The objective in words: grams with equal descriptions may be merged."""
@@ -76,6 +94,6 @@ class GramSettings:
         weighting = self.weighting if isinstance(self.weighting, str) else "custom"
         window = f"t in [{nodes[0]:.6g}, {nodes[-1]:.6g}], {len(nodes)} nodes"
         # Two functions, or two quadratures of one window, differ in what they weigh at which times.
-        omega = objective_weights(self.grid, self.process, self.weighting)
-        digest = hashlib.sha256(nodes.tobytes() + omega.tobytes()).hexdigest()[:8]
-        return f"{self.process!r}, {window}, {weighting} #{digest}, {self.estimator}"
+        digest = hashlib.sha256(nodes.tobytes() + self.omega.tobytes()).hexdigest()[:8]
+        estimator = self.estimator if isinstance(self.estimator, str) else repr(self.estimator)
+        return f"{self.process!r}, {window}, {weighting} #{digest}, {estimator}"

@@ -25,8 +25,8 @@ from .._validation import as_generator
 from ..errors import GramError, NotFiniteError
 from ..experiments.cells import make_study, study_cells
 from ..experiments.errors import StudyError
-from ..experiments.outcome import RunSettings, complete_records
-from ..experiments.runner import run_study
+from ..experiments.running.runner import run_study
+from ..experiments.running.settings import RunSettings, complete_records
 from .files import fingerprint, open_source
 from .gram import ScoreGram
 from .passes import GramSettings, score_gram

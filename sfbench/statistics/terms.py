@@ -1,11 +1,14 @@
-r"""Time-integrated contributions of a chunk of data and noise to the Gram matrix and the linear term.
+r"""Contributions of a chunk of data and noise to the statistics of every time node.
 
-    g = sum_t omega_t <S_i, S_j>,   b = sum_t omega_t <S_i, target - s_0>,   S_i = s_i - s_0 at alpha x_0 + sigma z,
+With ``S_i = s_i - s_0`` at ``alpha x_0 + sigma z`` and the residual ``R = target - s_0``, the rows ``(R, S_1, ...)`` of
+one buffer times its rows ``(S_1, ...)`` are the linear term and the Gram matrix of a block of samples at once:
 
-one (k - 1, k - 1) and one (k - 1,) term per row of the chunk; :mod:`sfbench.statistics` lists the targets.
+    b_i = <S_i, R> - (1 - lambda) div S_i,     R = -lambda z / sigma - s_0,      G_ij = <S_i, S_j>,
+
+lambda the estimator's noise share. Blocks are short, because matrix products of few rows and many columns are slow.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import cast, final
 
@@ -14,19 +17,11 @@ import numpy as np
 from .._typing import Float64Array, FloatArray
 from ..errors import ModelError, NotFiniteError
 from ..scores import AnalyticScore, DivergenceScoreModel, ScoreModel
-from ..times import objective_weights
 from .gram import Contributions
 from .settings import GramSettings
 
-
-@final
-@dataclass(frozen=True, eq=False)
-class Terms:
-    """Contributions of a chunk: (rows, k-1, k-1) and (rows, k-1), or their sums with rows = 1."""
-
-    g: Float64Array
-    b: Float64Array
-
+_BLOCK = 1 << 12  # numbers per model in one product
+_NONE = np.empty(0)
 
 _Evaluator = tuple[Callable[[FloatArray], FloatArray], Callable[[FloatArray], tuple[FloatArray, FloatArray]]]
 
@@ -39,7 +34,7 @@ class _Node:
     t: float
     alpha: float
     sigma: float
-    omega: float
+    noise_share: float
     models: list[_Evaluator]
 
 
@@ -51,89 +46,116 @@ def _at(model: ScoreModel, t: float) -> _Evaluator:
     return lambda x: model.score(x, t), lambda x: cast(DivergenceScoreModel, model).score_and_divergence(x, t)
 
 
+def block_rows(dim: int) -> int:
+    """Samples per product."""
+    return max(1, _BLOCK // dim)
+
+
 @final
 class ChunkEvaluator:
-    """Time-integrated contributions of one chunk of data and noise."""
+    """Contributions of one chunk of data and noise, node by node."""
 
     def __init__(self, models: tuple[ScoreModel, ...], settings: GramSettings) -> None:
-        self.k, self.estimator = len(models), settings.estimator
-        grid, process = settings.grid, settings.process
-        omega = objective_weights(grid, process, settings.weighting)
+        self.k, rule = len(models), settings.rule
+        self.signs = rule.signs
         self.nodes = [
-            _Node(t, float(process.alpha(t)), float(process.sigma(t)), factor, [_at(model, t) for model in models])
-            for t, factor in zip(grid.nodes.tolist(), omega.tolist(), strict=True)
+            _Node(t, alpha, sigma, float(rule.noise_share(alpha, sigma)), [_at(model, t) for model in models])
+            for t, (alpha, sigma) in zip(settings.grid.nodes.tolist(), settings.coefficients, strict=True)
         ]
+        self._buffer = np.empty(0)
 
-    def evaluate(self, y: FloatArray, zeta: FloatArray, first_row: int, *, per_sample: bool) -> Terms:
-        """Terms of data y and noise zeta (rows, d), of which ``first_row`` is named in errors."""
-        k, rows = self.k, len(y)
-        stein, signs = self.estimator == "stein", 1
-        if self.estimator == "antithetic":  # both signs in one call of every model
-            y, zeta, signs = np.concatenate([y, y]), np.concatenate([zeta, -zeta]), 2
-        length = rows if per_sample else 1
-        g, b = np.zeros((length, k - 1, k - 1)), np.zeros((length, k - 1))
-        difference = np.empty((k - 1, *y.shape))
-        curvature = np.zeros((k - 1, len(y)))
-        flat = difference.reshape(k - 1, y.size)
+    def evaluate(self, y: FloatArray, zeta: FloatArray, block: int, first_row: int) -> Iterator[Float64Array]:
+        """Sums (blocks, k, k - 1) over blocks of rows, node by node: b in the first row, G in the others.
+
+        ``y`` and ``zeta`` are data and noise (rows, d); ``first_row`` is named in errors.
+        """
+        k, rows, r = self.k, *y.shape
+        signs = len(self.signs)
+        if self._buffer.size != k * signs * y.size:
+            self._buffer = np.empty(k * signs * y.size)
+        terms = self._buffer.reshape(k, signs * rows, r)
+        noise = np.concatenate([sign * zeta for sign in self.signs]) if signs > 1 else self.signs[0] * zeta
         for node in self.nodes:
-            x = (node.alpha * y + node.sigma * zeta).astype(y.dtype, copy=False)
+            x = node.sigma * noise
+            x.reshape(signs, rows, r)[...] += node.alpha * y
             base, base_divergence = self._evaluate_model(node, 0, x, first_row)
+            curvature = np.empty((k - 1, len(base_divergence)))  # empty where no divergence is needed
+            np.multiply(noise, -node.noise_share / node.sigma, out=terms[0])
+            terms[0] -= base
             for i in range(1, k):
                 value, divergence = self._evaluate_model(node, i, x, first_row)
-                np.subtract(value, base, out=difference[i - 1])
-                if divergence is not None and base_divergence is not None:
-                    curvature[i - 1] = base_divergence - divergence
-            residual = -base if stein else zeta * (-1.0 / node.sigma) - base
-            factor = node.omega / signs
-            if per_sample:
-                pairs = np.einsum("inr,jnr->nij", difference, difference)
-                cross = np.einsum("inr,nr->ni", difference, residual) + curvature.T
-                g += factor * pairs.reshape(signs, rows, k - 1, k - 1).sum(axis=0)
-                b += factor * cross.reshape(signs, rows, k - 1).sum(axis=0)
-            else:
-                g[0] += factor * (flat @ flat.T)
-                b[0] += factor * (flat @ residual.astype(np.float64, copy=False).ravel() + curvature.sum(axis=1))
-        return Terms(g, b)
+                np.subtract(value, base, out=terms[i])
+                np.subtract(base_divergence, divergence, out=curvature[i - 1])
+            curvature *= 1.0 - node.noise_share
+            yield _products(terms, curvature, signs, block) / signs
 
-    def _evaluate_model(
-        self, node: _Node, i: int, x: FloatArray, first_row: int
-    ) -> tuple[FloatArray, FloatArray | None]:
+    def _evaluate_model(self, node: _Node, i: int, x: FloatArray, first_row: int) -> tuple[FloatArray, FloatArray]:
+        """Score (rows, d) and divergence, (rows,) or empty where the estimator does not need it."""
         score, score_and_divergence = node.models[i]
-        divergence: FloatArray | None = None
-        if self.estimator == "stein":
-            value, divergence = score_and_divergence(x)
-        else:
-            value = score(x)
+        value, divergence = (score(x), _NONE) if node.noise_share == 1.0 else score_and_divergence(x)
         if np.shape(value) != x.shape:
             raise ModelError(f"model {i} returned scores of shape {np.shape(value)} for points of shape {x.shape}")
         with np.errstate(over="ignore", invalid="ignore"):  # a sum is finite unless an entry is not, or it overflows
-            suspicious = not np.isfinite(np.sum(value) + (0.0 if divergence is None else np.sum(divergence)))
+            suspicious = not np.isfinite(np.sum(value) + np.sum(divergence))
         if suspicious:
-            finite = np.isfinite(value).all(axis=1) & (True if divergence is None else np.isfinite(divergence))
+            finite = np.isfinite(value).all(axis=1) & (np.isfinite(divergence) if divergence.size else True)
             if not finite.all():
-                signs = 2 if self.estimator == "antithetic" else 1
-                row = first_row + int(np.argmin(finite)) % (len(x) // signs)
+                row = first_row + int(np.argmin(finite)) % (len(x) // len(self.signs))
                 raise NotFiniteError(
                     f"model {i} returned a score or divergence that is not finite at t={node.t:.6g} near data row {row}"
                 )
         return value, divergence
 
 
+def _products(terms: Float64Array, curvature: Float64Array, signs: int, block: int) -> Float64Array:
+    """Sums (blocks, k, k - 1) of the products of terms (k, signs x rows, r), the last block possibly short."""
+    k, length, r = terms.shape
+    rows = length // signs
+    whole = rows - rows % block
+    found = []
+    for first, last, size in ((0, whole, block), (whole, rows, rows - whole)):
+        if first == last:
+            continue
+        part = terms.reshape(k, signs, rows, r)[:, :, first:last].reshape(k, signs, -1, size * r).transpose(1, 2, 0, 3)
+        product = np.matmul(part, part[:, :, 1:].swapaxes(2, 3)).sum(axis=0)
+        if curvature.size:
+            bend = curvature.reshape(k - 1, signs, rows)[:, :, first:last].reshape(k - 1, signs, -1, size)
+            product[:, 0] += bend.sum(axis=(1, 3)).T
+        found.append(product)
+    return np.concatenate(found) if len(found) > 1 else found[0]
+
+
 @final
 class BatchMeans:
-    """Averages per-sample contributions into a fixed number of consecutive batches."""
+    """Averages contributions into batches of consecutive samples, for each part of the window.
 
-    def __init__(self, n: int, rows: int, k: int) -> None:
-        self.edges = np.linspace(0, n, rows + 1).round().astype(np.intp)
-        self.g, self.b = np.zeros((rows, k, k)), np.zeros((rows, k))
+    Batches of equal size, except that they end where a prefix ends.
+    """
 
-    def add(self, start: int, g: Float64Array, b: Float64Array) -> None:
-        """Add the per-sample terms of the rows from start on."""
-        index = np.searchsorted(self.edges, np.arange(start, start + len(g)), side="right") - 1
-        np.add.at(self.g[:, 1:, 1:], index, g)
-        np.add.at(self.b[:, 1:], index, b)
+    def __init__(self, sizes: list[int], per_batch: int, n_parts: int, k: int) -> None:
+        starts, first = [], 0
+        for size in sizes:
+            starts += list(range(first, size, per_batch))
+            first = size
+        self.starts = np.array(starts)
+        self.counts = np.diff([*starts, sizes[-1]]).astype(np.float64)
+        self.sums = np.zeros((n_parts, len(starts), k, k))
 
-    def finish(self) -> Contributions:
-        """Means of the batches."""
-        counts = np.diff(self.edges).astype(np.float64)
-        return Contributions(self.g / counts[:, None, None], self.b / counts[:, None], counts)
+    def add(self, part: int, first: int, block: int, sums: Float64Array) -> None:
+        """Add sums (blocks, k, k - 1) over blocks of samples from ``first`` on."""
+        index = np.searchsorted(self.starts, first + block * np.arange(len(sums)), side="right") - 1
+        if len(sums) == index[-1] - index[0] + 1:
+            self.sums[part, index[0] : index[-1] + 1, :, 1:] += sums
+            return
+        edges = np.flatnonzero(np.diff(index, prepend=-1))
+        self.sums[part, index[0] : index[-1] + 1, :, 1:] += np.add.reduceat(sums, edges, axis=0)
+
+    def finish(self) -> tuple[Contributions, ...]:
+        """Means of the batches, by part."""
+        self.sums /= self.counts[:, None, None]
+        found = []
+        for g in self.sums:
+            b = g[:, 0].copy()
+            g[:, 0] = 0.0
+            found.append(Contributions(g, b, self.counts))
+        return tuple(found)

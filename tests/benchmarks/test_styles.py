@@ -78,7 +78,7 @@ def test_a_second_run_computes_nothing(finished, monkeypatch):
 
 def test_finished_cells_can_be_collected(finished, tmp_path, capsys):
     folder, code = finished
-    for name in ("journal.sqlite", "journal.seal"):
+    for name in ("journal.sqlite",):
         shutil.copy(folder / name, tmp_path)
     assert run(tmp_path, "--collect") == code
     assert "draws: 8 of 8 cells" in capsys.readouterr().out

@@ -72,7 +72,6 @@ def test_a_signal_ends_cleanly_and_says_how_to_go_on(
     kept = count_cells(tmp_path)
     assert 0 < kept < CELLS
     with Journal(store_path(tmp_path)) as journal:
-        assert journal.seal.judge() == "intact"
         assert not journal.failures()
         assert journal.runs()[-1]["outcome"] in ("interrupted", "terminated")
     assert uninterrupted(tmp_path, CELLS, LEAST_MS, n_jobs=2) == reference

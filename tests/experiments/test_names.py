@@ -15,8 +15,8 @@ from benchmarks.mixture_1d import cells as mixture_1d_cells
 from sfbench.experiments import CellFunction, Journal, RunSettings, StudyError, make_study, run_study, store_path
 from sfbench.experiments.canonical import class_name, decode_spec, encode_spec
 from sfbench.experiments.cells import stored_study
-from sfbench.experiments.compare import digest
-from sfbench.experiments.resume import resume, study_status
+from sfbench.experiments.running.resume import resume, study_status
+from sfbench.experiments.store.compare import digest
 
 QUIET = RunSettings(progress=False)
 RESULTS = Path(__file__).parents[2] / "benchmarks/results"
@@ -99,7 +99,7 @@ def test_results_survive_a_move_and_resume_finds_the_new_place(tmp_path: Path, m
     run_study(before.study(4), store, QUIET)
     with Journal(store_path(store)) as journal:
         kept = digest(journal)
-        assert journal.places() == {
+        assert journal.about() == {
             ("cells", "tests/sum"): "cells_before_move:run",
             ("spec", "tests/part"): "cells_before_move:Part",
         }
@@ -115,7 +115,7 @@ def test_results_survive_a_move_and_resume_finds_the_new_place(tmp_path: Path, m
     [outcome] = resume(store_path(store), QUIET)
     assert (outcome.cached, outcome.done) == (4, 6)
     with Journal(store_path(store)) as journal:
-        assert journal.places()[("cells", "tests/sum")] == "cells_after_move:run"
+        assert journal.about()[("cells", "tests/sum")] == "cells_after_move:run"
         grid = journal.grid("sums")
         assert kept != digest(journal)
     assert list(grid.values()) == list(import_from(tmp_path, "cells_again").study(6).keys)

@@ -24,9 +24,9 @@ from sfbench.experiments import (
     run_study,
     store_path,
 )
-from sfbench.experiments.compare import digest
-from sfbench.experiments.resume import resume
-from sfbench.experiments.runner import finish_study
+from sfbench.experiments.running.resume import resume
+from sfbench.experiments.running.runner import finish_study
+from sfbench.experiments.store.compare import digest
 
 from .example_cells import Spec, read_input, run_alone, run_cell, run_group, small_study
 
@@ -185,7 +185,7 @@ def test_a_time_limit_spans_all_studies_of_a_resume(tmp_path: Path, monkeypatch:
             settings = replace(settings, time_limit=None)  # its 12 cells of 50 ms take all the time there is
         return finish_study(study, path, settings)
 
-    monkeypatch.setattr(import_module("sfbench.experiments.resume"), "finish_study", finish_slowly)
+    monkeypatch.setattr(import_module("sfbench.experiments.running.resume"), "finish_study", finish_slowly)
     outcomes = resume(store_path(tmp_path), replace(QUIET, time_limit=0.5))
     assert [outcome.stopped for outcome in outcomes] == ["", "time limit"]
     assert outcomes[1].done < 12

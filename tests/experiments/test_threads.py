@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from threadpoolctl import threadpool_info
 
-from sfbench.experiments.worker import one_thread
+from sfbench.experiments.running.worker import one_thread
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = """

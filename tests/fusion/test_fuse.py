@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import sfbench
-from sfbench.fusion.api import _rows_kept
 from sfbench.fusion.window_bias import window_bias
+from sfbench.statistics.nodes import rows_to_keep
 from solvers import Candidate, get_solver
 from solvers.cvxpy_conic import Cvxpy
 from synthetic import SyntheticProblem, make_problem
@@ -99,9 +99,9 @@ def test_weights_one_zero_return_model_zero_exactly(paper: SyntheticProblem) -> 
 
 
 def test_memory_for_intervals_does_not_grow_with_the_number_of_auxiliaries() -> None:
-    assert _rows_kept(2) == 4096
+    assert rows_to_keep(2, 2) == 4096
     for k in (50, 200, 360):
-        assert 64 <= _rows_kept(k) <= max(64, 2**23 // k**2)
+        assert 8 <= rows_to_keep(k, 2) <= 2**21 // k**2
 
 
 # ------------------------------------------------------------------ refusals
@@ -151,7 +151,7 @@ def test_bad_options_are_named(
     ("x", "message"),
     [
         (np.zeros((0, 1)), "data are empty"),
-        (np.zeros(5), r"x\[:, None\]"),
+        (np.zeros(5), r"data\[:, None\]"),
         (np.zeros((5, 2)), "models live in 1 dimensions, data in 2"),
         (np.array([[0.0], [np.nan]]), r"data\[1, 0\] is nan"),
         (np.array([["a"]]), "real numbers"),

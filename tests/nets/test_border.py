@@ -72,7 +72,7 @@ def test_what_may_come_back(wrap):
         (lambda out: out[:, :2], r"returned shape \(6, 2\) for points of shape \(6, 4\)"),
         (lambda out: out[:1], r"returned shape \(1, 4\)"),
         (lambda out: out.mean(), r"returned shape \(\)"),
-        (lambda out: out.long(), "returned torch.int64; a score is real"),
+        (lambda out: out.long(), "returned torch.int64; a score is real: dense"),
         (lambda out: out + 0j, "returned torch.complex64"),
         (lambda out: out.detach().numpy(), "returned a ndarray; it must return a tensor"),
         (lambda out: None, "returned a NoneType"),

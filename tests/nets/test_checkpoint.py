@@ -216,6 +216,7 @@ def test_absurd_networks_are_refused_before_they_take_memory_or_time(tmp_path, o
     assert time.monotonic() - started < 5
 
 
+@pytest.mark.slow  # importing diffusers takes seconds
 @pytest.mark.parametrize("change", [{"channels": [40_000, 40_000]}, {"layers": 20_000}, {"shape": [1, 2048, 2048]}])
 def test_absurd_u_nets_too(tmp_path, change):
     options = {"shape": [1, 8, 8], "channels": [4, 8], "layers": 1, "patch": 1}
@@ -305,6 +306,7 @@ def test_all_of_the_wiring_is_kept(tmp_path):
         {"parameterisation": EDM(0.7), "t_range": (0.1, 2.5)},
         {"parameterisation": "edm", "time": "sigma", "condition_name": "labels"},
         {"parameterisation": "x0", "time": "scaled"},
+        {"parameterisation": "edm", "time": "c_noise"},
     ):
         score = NetworkScore(network, 2, PROCESSES[0], **options)
         save_checkpoint(tmp_path, score)

@@ -8,7 +8,18 @@ import torch
 
 import sfbench
 from sfbench import ModelError
-from sfbench.nets import GuidedScore, NetworkScore
+from sfbench.nets import (
+    GuidedScore,
+    NetworkScore,
+    TrainingError,
+    TrainingSettings,
+    build_network,
+    denoising_loss,
+    load_checkpoint,
+    save_checkpoint,
+    train_score_network,
+)
+from synthetic import GaussianMixture
 
 OU = sfbench.OrnsteinUhlenbeck()
 MEANS = np.array([[-1.0, 0.0], [2.0, 1.0], [0.0, 0.0]])  # of two classes, and of neither
@@ -113,3 +124,83 @@ def test_bad_conditions():
         with pytest.raises(ModelError, match=message):
             call()
     assert dataclasses.replace(model, condition=1).condition == 1
+
+
+# ---------------------------------------------------------------------- networks of this package
+def labelled(n, seed):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 2, n)
+    return np.where(labels, 1.5, -1.0)[:, None] + 0.3 * rng.standard_normal((n, 1)), labels
+
+
+@pytest.mark.slow
+def test_a_network_trained_with_labels_knows_both_classes_and_their_mixture(tmp_path):
+    """Mean of sigma^2 |s_theta - s|^2 over noise levels, by label; the wrong label's score is far off."""
+    x, labels = labelled(4000, 0)
+    network = build_network("mlp", {"dim": 1, "width": 48, "depth": 2, "classes": 2}, process=OU)
+    settings = TrainingSettings(steps=1500, batch=256, patience=0, learning_rate=3e-3, ema=0.99)
+    model = train_score_network(network, x, settings, process=OU, labels=labels, folder=tmp_path, rng=1).score
+    again = load_checkpoint(tmp_path)
+    np.testing.assert_array_equal(again.score(x[:5], 0.3, labels[:5]), model.score(x[:5], 0.3, labels[:5]))
+    parts = [GaussianMixture([1.0], [[mean]], 0.09) for mean in (-1.0, 1.5)]
+    laws = [*parts, GaussianMixture([0.5, 0.5], [[-1.0], [1.5]], 0.09)]
+
+    def error(label, law):
+        gaps = []
+        for t in OU.horizon * np.geomspace(1e-3, 1.0, 8):
+            noisy, _ = OU.perturb(law.sample(1000, rng=2), float(t), rng=3)
+            truth = sfbench.AnalyticScore(law, OU).score(noisy, float(t))
+            gaps.append(float(OU.sigma(t)) ** 2 * np.mean((model.score(noisy, float(t), label) - truth) ** 2))
+        return np.mean(gaps)
+
+    assert max(error(0, laws[0]), error(1, laws[1])) < 0.01
+    assert error(None, laws[2]) < 0.05  # a tenth of the steps is without a label
+    assert min(error(1, laws[0]), error(0, laws[1])) > 0.3
+    loss, stderr = denoising_loss(model, *labelled(500, 5)[:1], labels=labelled(500, 5)[1])
+    assert loss + 3 * stderr < denoising_loss(model, labelled(500, 5)[0])[0]
+
+
+@pytest.mark.slow  # importing diffusers takes seconds
+def test_u_nets_take_labels(tmp_path):
+    options = {"shape": (1, 4, 4), "channels": (4, 8), "classes": 3}
+    network = build_network("unet", options, process=OU)
+    x = np.random.default_rng(0).standard_normal((12, 16))
+    settings = TrainingSettings(steps=4, batch=8, validate_every=2, patience=0)
+    model = train_score_network(network, x, settings, process=OU, labels=np.arange(12) % 3, rng=0).score
+    save_checkpoint(tmp_path, model)
+    again = load_checkpoint(tmp_path)
+    assert again.condition_name == "labels"
+    np.testing.assert_array_equal(again.score(x, 0.3, [1] * 12), model.score(x, 0.3, 1))
+    np.testing.assert_array_equal(model.score(x, 0.3), model.score(x, 0.3, 3))
+    assert np.any(model.score(x, 0.3, 0) != model.score(x, 0.3, 1))
+    assert GuidedScore(model.given(1), 2.0).null_condition == 3
+
+
+def test_training_with_labels_is_as_reproducible_as_without():
+    x, labels = labelled(60, 0)
+    settings = TrainingSettings(steps=6, batch=16, validate_every=3, patience=0)
+
+    def train(**options):
+        network = build_network("mlp", {"dim": 1, "width": 8, "depth": 1, "classes": 2}, process=OU)
+        result = train_score_network(network, x, settings, process=OU, rng=3, **options)
+        return np.concatenate([p.detach().numpy().ravel() for p in result.score.module.parameters()])
+
+    np.testing.assert_array_equal(train(labels=labels), train(labels=labels.tolist()))
+    assert np.any(train(labels=labels) != train(labels=1 - labels))
+    assert np.any(train() != train(labels=labels))
+    for options, message in (
+        ({"labels": labels[:3]}, "labels of x must be 60 whole numbers"),
+        ({"labels": labels - 1}, "of at least 0"),
+        ({"labels": labels * 0.5}, "whole numbers"),
+        ({"labels": labels, "validation": x}, "go together"),
+        ({"labels": labels, "validation": x, "validation_labels": [0]}, "labels of validation must be 60"),
+    ):
+        with pytest.raises(TrainingError, match=message):
+            train(**options)
+    plain = build_network("mlp", {"dim": 1, "width": 8}, process=OU)
+    with pytest.raises(TrainingError, match="labels need a network that takes them"):
+        train_score_network(plain, x, settings, process=OU, labels=labels)
+    with pytest.raises(ModelError, match=r"ScoreMLP failed.*IndexError"):
+        train(labels=labels + 5)
+    with pytest.raises(ModelError, match="classes must be between"):
+        build_network("mlp", {"dim": 1, "classes": -1}, process=OU)

@@ -46,9 +46,11 @@ class Squares(torch.nn.Module):
         return NoBatchedDerivative.apply(x)
 
 
+@pytest.mark.parametrize("loops", [True, False], ids=["one by one", "together"])
 @pytest.mark.parametrize("d", [1, 3, 7])
-def test_projections_of_a_quadratic_field(d):
+def test_projections_of_a_quadratic_field(d, loops):
     model = NetworkScore(Quadratic(d), d, OU, "score", batch=4)
+    model._memory.loops_over_probes = loops
     rng = np.random.default_rng(d)
     x, probes = rng.standard_normal((10, d)), rng.standard_normal((5, 10, d))
     A = model.module.tensor.numpy()
@@ -62,6 +64,7 @@ def test_projections_of_a_quadratic_field(d):
 
 def test_networks_that_cannot_take_directions_together_take_them_one_by_one():
     model = NetworkScore(Squares(), 3, OU, "score")
+    model._memory.loops_over_probes = False
     x = np.random.default_rng(0).standard_normal((6, 3))
     for _ in range(2):
         _, divergence = NetworkDivergence(model, None).score_and_divergence(x, 0.3)

@@ -10,6 +10,7 @@ from sfbench.laws import ode_log_density
 from sfbench.nets import NetworkDivergence, NetworkScore, build_network, from_score, to_score
 from synthetic import GaussianMixture
 
+from ..common import streamed
 from .exact_networks import ExactNetwork
 
 PROCESSES = [sfbench.OrnsteinUhlenbeck(), sfbench.VariancePreserving(), sfbench.VarianceExploding(25.0)]
@@ -54,8 +55,8 @@ def test_output_is_the_conditional_mean(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_gram_of_exact_networks_is_the_analytic_gram(process, kind):
     x = LAWS[0].sample(300, rng=1)
-    settings = GramSettings(process, time_grid(1e-2, process.horizon, 6), reduce=False)
-    analytic = score_gram(LAWS, x, settings, rng=2)
+    settings = GramSettings(process, time_grid(1e-2, process.horizon, 6))
+    analytic = score_gram(streamed(LAWS, settings), x, settings, rng=2)
     found = score_gram(exact(process, kind), x, settings, rng=2)
     np.testing.assert_allclose(found.G, analytic.G, rtol=1e-8, atol=1e-8 * np.abs(analytic.G).max())
     np.testing.assert_allclose(found.b, analytic.b, rtol=1e-8, atol=1e-8 * np.abs(analytic.b).max())
@@ -75,8 +76,8 @@ def test_batches_do_not_change_scores():
 def test_stein_with_exact_and_hutchinson_divergence():
     process = PROCESSES[0]
     x = LAWS[1].sample(4000, rng=3)
-    settings = GramSettings(process, time_grid(1e-2, 1.0, 4), estimator="stein", reduce=False)
-    analytic = score_gram(LAWS, x, settings, rng=2)
+    settings = GramSettings(process, time_grid(1e-2, 1.0, 4), estimator="stein")
+    analytic = score_gram(streamed(LAWS, settings), x, settings, rng=2)
     models = [NetworkDivergence(m, None) for m in exact(process)]
     np.testing.assert_allclose(score_gram(models, x, settings, rng=2).b, analytic.b, rtol=1e-8)
     probed = [NetworkDivergence(m, 2, rng=i) for i, m in enumerate(exact(process))]

@@ -27,6 +27,7 @@ OU = sfbench.OrnsteinUhlenbeck()
 TINY = TrainingSettings(steps=4, batch=8, validate_every=2, patience=0)
 
 
+@pytest.mark.slow  # importing diffusers takes seconds
 @pytest.mark.parametrize(("shape", "patch"), [((1, 8, 8), 1), ((1, 7, 9), 2), ((3, 6, 6), 1)])
 def test_unet_trains_saves_and_adapts(tmp_path, shape, patch):
     options = {"shape": shape, "channels": (4, 8), "layers": 1, "patch": patch}
@@ -41,6 +42,7 @@ def test_unet_trains_saves_and_adapts(tmp_path, shape, patch):
     assert np.any(lora.score.score(x, 0.3) != again.score(x, 0.3))
 
 
+@pytest.mark.slow
 def test_unet_bad_options():
     for options, message in (
         ({"shape": (1, 8, 8), "channels": (6,)}, "multiples of 4"),

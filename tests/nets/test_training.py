@@ -1,6 +1,7 @@
 """Training: deterministic, resumable to the bit, honest when it fails, and good enough to fuse with."""
 
 import dataclasses
+import functools
 import json
 import math
 import os
@@ -175,13 +176,33 @@ def test_validation_noise_is_fixed():
     assert 0.2 < values.pop() < 1.0
 
 
-@pytest.mark.parametrize(("kind", "process"), [("v", OU), ("epsilon", OU), ("v", sfbench.VarianceExploding(25.0))])
-def test_small_network_reaches_a_stated_score_error(kind, process):
+@pytest.fixture(scope="module")
+def trained():
+    """Networks by what they predict and their process, each trained once."""
+
+    @functools.cache
+    def get(kind, process):
+        settings = TrainingSettings(steps=1000, batch=256, patience=0, learning_rate=3e-3, ema=0.99)
+        network = build_network("mlp", {"dim": 1, "width": 48, "depth": 2}, process=process)
+        x = LAW.sample(5000, rng=0)
+        return train_score_network(network, x, settings, process=process, parameterisation=kind, rng=1).score
+
+    return get
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "process"),
+    [
+        ("v", OU),
+        ("epsilon", OU),
+        ("v", sfbench.VarianceExploding(25.0)),
+        ("velocity", sfbench.processes.FlowMatching()),
+    ],
+)
+def test_small_network_reaches_a_stated_score_error(trained, kind, process):
     """Mean of sigma^2 |s_theta - s|^2 over noise levels below .005 (a network that knows nothing: about .5)."""
-    settings = TrainingSettings(steps=1000, batch=256, patience=0, learning_rate=3e-3, ema=0.99)
-    network = build_network("mlp", {"dim": 1, "width": 48, "depth": 2}, process=process)
-    x = LAW.sample(5000, rng=0)
-    found = train_score_network(network, x, settings, process=process, parameterisation=kind, rng=1).score
+    found = trained(kind, process)
     truth, errors = AnalyticScore(LAW, process), []
     for t in process.horizon * np.geomspace(1e-3, 1.0, 10):
         noisy, _ = process.perturb(LAW.sample(2000, rng=2), float(t), rng=3)
@@ -190,6 +211,7 @@ def test_small_network_reaches_a_stated_score_error(kind, process):
     assert np.mean(errors) < 0.005
 
 
+@pytest.mark.slow
 def test_fused_weights_of_trained_networks_lie_within_their_interval_of_the_population_weights():
     """Weights fitted through networks agree with those of the exact scores on the same data."""
     laws = [GaussianMixture([1.0], [[-1.0]], 0.4), GaussianMixture([0.5, 0.5], [[1.2], [0.4]], 0.3)]
@@ -212,10 +234,11 @@ def test_fused_weights_of_trained_networks_lie_within_their_interval_of_the_popu
     assert high[0] - low[0] < 0.4
 
 
-def test_fine_tuning_full_and_lora_move_towards_the_new_law():
+@pytest.mark.slow
+def test_fine_tuning_full_and_lora_move_towards_the_new_law(trained):
     other = GaussianMixture([0.9, 0.1], [[-1.0], [0.9]], [0.05, 0.1])
     settings = TrainingSettings(steps=400, batch=128, patience=0, learning_rate=3e-3, ema=0.95)
-    base = train_score_network(small(), LAW.sample(2000, rng=0), settings, process=OU, rng=1).score
+    base = trained("v", OU)
     held_out, before = other.sample(1500, rng=8), weights_of(base)
     start = denoising_loss(base, held_out)[0]
     full = fine_tune(base, other.sample(1000, rng=2), settings, rng=1).score
@@ -233,7 +256,7 @@ def test_bad_input_is_refused():
     x = LAW.sample(50, rng=0)
     with pytest.raises(NotFiniteError, match=r"x\[3, 0\] is nan"):
         train_score_network(small(), np.where(np.arange(50)[:, None] == 3, np.nan, x), SHORT, process=OU)
-    with pytest.raises(TrainingError, match=r"x must have shape \(n, d\)"):
+    with pytest.raises(TrainingError, match="x are empty"):
         train_score_network(small(), x[:0], SHORT, process=OU)
     with pytest.raises(TrainingError, match="at least 2"):
         train_score_network(small(), x[:1], SHORT, process=OU)

@@ -1,5 +1,6 @@
 """The core chain, law to statistics to bounds, against oracles that share no code with it."""
 
+import functools
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,8 @@ from sfbench.statistics.population import noised_pool
 from solvers import solve
 from synthetic import GaussianMixture, LogLinearPool, make_problem
 from synthetic.quadrature import cover
+
+from ..common import ambient_gram, streamed
 
 PROCESS = sfbench.OrnsteinUhlenbeck()
 LAYOUTS = ("shared", "isotropic", "diagonal", "full")
@@ -50,6 +53,12 @@ def test_mixture_density_score_and_divergence(layout: str, d: int) -> None:
     assert divergence == pytest.approx(bend, abs=1e-5)
 
 
+@functools.cache
+def exact_statistics(name: str, **params: object) -> sfbench.ScoreGram:
+    """Population statistics of a problem, computed once for all estimators."""
+    return sfbench.population_gram(make_problem(name, **params), process=PROCESS, grid=sfbench.time_grid(1e-2, 2.0, 6))
+
+
 @pytest.mark.parametrize(
     ("name", "params"),
     [
@@ -65,15 +74,15 @@ def test_mixture_density_score_and_divergence(layout: str, d: int) -> None:
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_statistics_agree_with_streaming_and_with_the_population(name: str, params: dict, estimator: str) -> None:
     problem = make_problem(name, **params)
-    settings = GramSettings(PROCESS, sfbench.time_grid(1e-2, 2.0, 6), estimator, noise="ambient")  # type: ignore[arg-type]
+    settings = GramSettings(PROCESS, sfbench.time_grid(1e-2, 2.0, 6), estimator)
     x = problem.target.sample(6000, rng=3)
-    reduced = sfbench.score_gram(problem.auxiliaries, x, settings, rng=5)
-    streamed = sfbench.score_gram(problem.auxiliaries, x, replace(settings, reduce=False), keep=1, rng=5)
-    scale = np.abs(streamed.G).max()
-    assert np.abs(reduced.G - streamed.G).max() < 1e-12 * scale
-    assert np.abs(reduced.b - streamed.b).max() < 1e-11 * scale
-    population = sfbench.population_gram(problem, process=PROCESS, grid=settings.grid)
-    kept = sfbench.score_gram(problem.auxiliaries, x, replace(settings, noise="reduced"), keep=6000, rng=6)
+    reduced = ambient_gram(problem.auxiliaries, x, settings, rng=5)
+    whole = sfbench.score_gram(streamed(problem.auxiliaries, settings), x, settings, keep=1, rng=5)
+    scale = np.abs(whole.G).max()
+    assert np.abs(reduced.G - whole.G).max() < 1e-12 * scale
+    assert np.abs(reduced.b - whole.b).max() < 1e-11 * scale
+    population = exact_statistics(name, **params)
+    kept = sfbench.score_gram(problem.auxiliaries, x, settings, keep=6000, rng=6)
     assert kept.contributions is not None
     variance_g, variance_b = kept.contributions.variances()
     assert np.all(np.abs(kept.G - population.G) <= 6 * np.sqrt(variance_g / 6000) + 1e-9)
@@ -165,7 +174,7 @@ def test_dsm_spreads_at_small_times_and_the_others_do_not(t: float, ratio: float
     problem = make_problem("paper_mixture_1d", scale=6.0, target="barycenter")
 
     def spread(estimator: str, time: float) -> float:
-        settings = GramSettings(PROCESS, sfbench.time_grid(time, time, 1), estimator)  # type: ignore[arg-type]
+        settings = GramSettings(PROCESS, sfbench.time_grid(time, time, 1), estimator)
         weights = [
             solve(
                 sfbench.score_gram(problem.auxiliaries, problem.target.sample(64, rng=seed), settings, rng=seed).to_qp()

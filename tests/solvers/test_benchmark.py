@@ -16,6 +16,7 @@ from synthetic import make_problem
 OPTIONS = ["--quick", "--k", "2", "--k", "8", "--solver", "active_set", "--solver", "piqp"]
 
 
+@pytest.mark.slow
 def test_benchmark_writes_records_and_figures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -30,7 +31,9 @@ def test_benchmark_writes_records_and_figures(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["solver_speed.jsonl", "solver_speed.pdf", "solver_speed.png"]
     printed = capsys.readouterr().out
     assert printed.count("auto / fastest") == 4
-    assert "over a raw piqp call" in printed
+    assert "Time over a raw call of the library" in printed
+    assert printed.count("relative, k = ") == 12  # six dimensions, two libraries
+    assert "solve_many with a cap on the weights, 30 perturbed problems of k = 8" in printed
     assert "against sgd: gram_qp_1 takes 10x less CPU; mean excess minus that of sgd: training -1.0e+00" in printed
 
 

@@ -157,7 +157,7 @@ def test_numbers_of_any_real_kind(entry: str, value: Any) -> None:
 
 OTHER: dict[str, tuple[Callable[[Any], Any], tuple[Any, ...]]] = {
     "problem": (lambda x: solve(x), (None, 3, "a", [1.0], EYE, object())),
-    "problems": (lambda x: solve_many(x), (None, 3, "a", [1.0], QP, [[QP]], iter([1]), {1: 2})),
+    "problems": (lambda x: solve_many(x), (None, 3, "a", [1.0], QP, [[QP]], iter([1]), {1: 2}, np.array(1.0))),
     "problem of solve_path": (lambda x: solve_path(x, [1.0]), (None, 3, "a", EYE)),
     "problem of ridge": (lambda x: ridge(x, 1.0), (None, 3, "a", EYE)),
     "problem of the entropy": (lambda x: EntropyRegularised(x, 1.0), (None, 3, "a", EYE)),

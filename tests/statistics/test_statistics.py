@@ -21,7 +21,7 @@ from sfbench.statistics.passes import ESTIMATORS, GramSettings
 from solvers import solve
 from synthetic import GaussianMixture, SyntheticProblem, make_problem
 
-from ..common import Foreign, settings
+from ..common import Foreign, ambient_gram, settings, streamed
 
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
 
@@ -117,9 +117,10 @@ REDUCIBLE = {
 def test_reduced_and_streamed_statistics_are_the_same(kind: str, estimator: str) -> None:
     laws = REDUCIBLE[kind]
     x = np.random.default_rng(7).normal(0, 2, (60, laws[0].dim))
-    reduced = score_gram(laws, x, settings(estimator, noise="ambient"), rng=3)
-    assert _agree(reduced, score_gram(laws, x, settings(estimator, reduce=False), rng=3))
-    assert not _agree(reduced, score_gram(laws, x, settings(estimator, reduce=False), rng=4), 1e-6)
+    rule = settings(estimator)
+    reduced, whole = ambient_gram(laws, x, rule, rng=3), streamed(laws, rule)
+    assert _agree(reduced, score_gram(whole, x, rule, rng=3))
+    assert not _agree(reduced, score_gram(whole, x, rule, rng=4), 1e-6)
 
 
 @pytest.mark.parametrize("estimator", ["antithetic", "dsm"])
@@ -127,7 +128,7 @@ def test_foreign_models_give_the_statistics_of_their_laws(estimator: str, ou: sf
     laws = REDUCIBLE["several variances"]
     x = np.random.default_rng(8).normal(0, 2, (60, laws[0].dim))
     foreign = score_gram([Foreign(law, ou) for law in laws], x, settings(estimator), rng=3)
-    assert _agree(foreign, score_gram(laws, x, settings(estimator, noise="ambient"), rng=3))
+    assert _agree(foreign, ambient_gram(laws, x, settings(estimator), rng=3))
 
 
 GAUSSIANS = {
@@ -169,12 +170,9 @@ def test_prefixes_are_the_statistics_of_the_first_samples(
 
 
 @every_estimator
-@pytest.mark.parametrize("noise", ["reduced", "ambient"])
 @pytest.mark.parametrize("kind", ["several variances", "embedded"])
-def test_results_do_not_depend_on_chunks(
-    kind: str, noise: str, estimator: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    laws, rule = REDUCIBLE[kind], settings(estimator, n_noise=2, noise=noise)
+def test_results_do_not_depend_on_chunks(kind: str, estimator: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    laws, rule = REDUCIBLE[kind], settings(estimator, n_noise=2)
     x = np.random.default_rng(11).normal(0, 2, (500, laws[0].dim))
     whole = score_gram(laws, x, rule, keep=40, rng=7)
     monkeypatch.setattr("sfbench.statistics.samples._CHUNK_NUMBERS", 1)
@@ -352,8 +350,8 @@ def test_models_of_wrong_shape_or_kind_are_refused(ou: sfbench.OrnsteinUhlenbeck
 @pytest.mark.parametrize(
     ("x", "error", "message"),
     [
-        (np.zeros(4), GramError, r"use x\[:, None\]"),
-        (np.zeros((2, 2, 2)), GramError, r"shape \(n, d\)"),
+        (np.zeros(4), GramError, r"use data\[:, None\]"),
+        (np.zeros(()), GramError, r"shape \(n, d\)"),
         (np.zeros((0, 2)), GramError, "n = 0"),
         (np.zeros((3, 2), dtype=complex), GramError, "complex"),
         (np.array([["a", "b"]]), GramError, "real numbers"),
@@ -394,7 +392,6 @@ def test_bad_settings_are_refused(reference: SyntheticProblem) -> None:
         ({"estimator": "stien"}, "unknown estimator 'stien'"),
         ({"n_noise": 0}, "n_noise must be an integer of at least 1"),
         ({"n_noise": 1.5}, "n_noise must be an integer of at least 1, got 1.5"),
-        ({"noise": "ambiant"}, "'reduced' or 'ambient', got 'ambiant'"),
         ({"dtype": np.int64}, "float32 or float64"),
     ):
         with pytest.raises(GramError, match=message):

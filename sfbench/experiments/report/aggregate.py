@@ -11,8 +11,8 @@ from typing import Any, final
 
 import numpy as np
 
-from ..tables import VERSION_COLUMN, Row, StudyTable, require_one_version
 from .slopes import loglog_slope
+from .tables import VERSION_COLUMN, Row, StudyTable, require_one_version
 
 _MOST_VALUES = 64  # of a factor that was not declared
 _LEAST_POINTS = 3  # for a slope

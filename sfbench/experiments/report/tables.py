@@ -1,21 +1,23 @@
 """Results as tables: one row a line of a record, with the study, cell key and algorithm version it came from."""
 
+import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from ..files import prepare_folder, write_atomically
-from .canonical import decode_record
-from .cells import cell_key
-from .errors import MixedVersionsError, StudyError
-from .journal import Journal
-from .rows import StoredStudy
+from ...files import prepare_folder, write_atomically
+from ..canonical import decode_record
+from ..cells import cell_key
+from ..errors import MixedVersionsError, StudyError
+from ..store.journal import Journal
+from ..store.rows import StoredStudy
 
 Row = dict[str, Any]
 VERSION_COLUMN = "algorithm_version"
 FORMATS = ("csv", "jsonl", "parquet")
+_LONGEST_STEM = 80
 
 
 @final
@@ -26,7 +28,8 @@ class StudyTable:
     Attributes
     ----------
     rows : list of dict
-        Columns ``study``, ``cell``, ``algorithm_version``, the spec's fields, the record's columns.
+        Columns ``study``, ``cell``, ``algorithm_version``, the spec's fields, the record's columns. Of the last two,
+        those called ``cell`` or ``algorithm_version`` are shown as ``record_cell`` and ``record_algorithm_version``.
     total : int
         Cells of the grid.
     missing : list of dict
@@ -121,18 +124,18 @@ def load_table(journal: Journal, name: str, version: str | None = None) -> Study
         )
     rows: list[Row] = []
     for text in grid:
-        if (cell_or_none := found.get(text)) is None:
-            continue
-        cell = cell_or_none
-        spec = json.loads(text)
-        origin = {"study": name, "cell": cell.key[:16], VERSION_COLUMN: cell.version, **spec}
-        rows += [
-            {**origin, **record, "study": name} if "study" not in record else {**origin, **record}
-            for record in _as_rows(decode_record(cell.record))
-        ]
-    missing = [json.loads(text) for text in grid if text not in found]
+        if text in found:
+            cell = found[text]
+            origin = {"study": name, "cell": cell.key[:16], VERSION_COLUMN: cell.version, **_renamed(json.loads(text))}
+            rows += [{**origin, "study": name, **_renamed(record)} for record in _as_rows(decode_record(cell.record))]
+    missing = [_renamed(json.loads(text)) for text in grid if text not in found]
     seconds = {cell.key[:16]: cell.seconds for cell in found.values()}
-    return StudyTable(study, rows, len(grid), missing, seconds, tuple(json.loads(next(iter(grid), "{}"))))
+    return StudyTable(study, rows, len(grid), missing, seconds, tuple(_renamed(json.loads(next(iter(grid), "{}")))))
+
+
+def _renamed(columns: Row) -> Row:
+    """Columns whose names the engine needs under other names."""
+    return {f"record_{name}" if name in ("cell", VERSION_COLUMN) else name: value for name, value in columns.items()}
 
 
 def stale_keys(journal: Journal, function: str) -> list[str]:
@@ -161,8 +164,10 @@ def _as_rows(record: Any) -> list[Row]:
     return [{"value": record}]
 
 
-def write_table(table: StudyTable, folder: Path, kinds: Sequence[str] = ("csv",)) -> list[Path]:
-    """Write a table as ``NAME.csv``, ``.jsonl`` or ``.parquet``; returns the paths.
+def write_tables(
+    tables: Sequence[StudyTable], folder: Path, kinds: Sequence[str] = ("csv",)
+) -> Iterator[tuple[Path, StudyTable]]:
+    """Write tables as files named after their studies; yields each path when it is written.
 
     Raises
     ------
@@ -175,25 +180,37 @@ def write_table(table: StudyTable, folder: Path, kinds: Sequence[str] = ("csv",)
     """
     if unknown := [kind for kind in kinds if kind not in FORMATS]:
         raise StudyError(f"unknown format {unknown[0]!r}; use {', '.join(FORMATS)}")
-    require_one_version(table.rows, f"study {table.study.name!r}")
+    for table in tables:
+        require_one_version(table.rows, f"study {table.study.name!r}")
     prepare_folder(folder)
-    stem = "".join(c if c.isalnum() or c in "-_." else "_" for c in table.study.name)
-    written = []
-    for kind in kinds:
-        path = folder / f"{stem}.{kind}"
-        _WRITERS[kind](table.rows, path)
-        written.append(path)
-    return written
+    stems = file_stems([table.study.name for table in tables])
+    for table in tables:
+        for kind in kinds:
+            path = folder / f"{stems[table.study.name]}.{kind}"
+            write_rows(table.rows, path)
+            yield path, table
 
 
-def _columns(rows: Sequence[Row]) -> list[str]:
-    return list(dict.fromkeys(key for row in rows for key in row))
+def file_stems(names: Iterable[str]) -> dict[str, str]:
+    """A name of a file for each name, short and plain; no two are one, on any file system."""
+    stems: dict[str, str] = {}
+    for name in names:
+        stem = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in name)
+        if len(stem) > _LONGEST_STEM or stem.lower() in {known.lower() for known in stems.values()}:
+            stem = f"{stem[:_LONGEST_STEM]}-{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:8]}"
+        stems[name] = stem
+    return stems
 
 
-def _write_csv(rows: Sequence[Row], path: Path) -> None:
+def write_rows(rows: Iterable[Row], path: Path) -> None:
+    """Write rows in the format that the suffix of the path names; columns in order of first appearance."""
+    rows = list(rows)
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    _WRITERS[path.suffix[1:]](rows, columns, path)
+
+
+def _write_csv(rows: Sequence[Row], columns: Sequence[str], path: Path) -> None:
     import csv
-
-    columns = _columns(rows)
 
     def save(f: Any) -> None:
         writer = csv.writer(f)
@@ -207,22 +224,26 @@ def _flat(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, list | dict) else value
 
 
-def _write_jsonl(rows: Sequence[Row], path: Path) -> None:
+def _write_jsonl(rows: Sequence[Row], columns: Sequence[str], path: Path) -> None:
     write_atomically(path, lambda f: f.writelines(json.dumps(row) + "\n" for row in rows))
 
 
-def _write_parquet(rows: Sequence[Row], path: Path) -> None:
+def _write_parquet(rows: Sequence[Row], columns: Sequence[str], path: Path) -> None:
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
         raise ImportError("Parquet needs pyarrow: pip install 'sfbench[parquet]'") from None
     arrays = {}
-    for column in _columns(rows):
+    for column in columns:
         values = [row.get(column) for row in rows]
         try:
             arrays[column] = pa.array(values)
-        except (pa.ArrowInvalid, pa.ArrowTypeError):  # a column of several kinds: text, as in the CSV
+        except (
+            pa.ArrowInvalid,
+            pa.ArrowTypeError,
+            OverflowError,
+        ):  # of several kinds, or beyond int64: text, as in the CSV
             arrays[column] = pa.array([None if value is None else str(_flat(value)) for value in values])
     table = pa.table(arrays)
     write_atomically(path, lambda f: pq.write_table(table, f, compression="zstd"), binary=True)

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from .cells import Study
-from .errors import GridConflictError
+from ..cells import Study
+from ..errors import GridConflictError
 from .rows import StoredStudy
 
 

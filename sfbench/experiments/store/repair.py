@@ -9,20 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from .canonical import decode_record
-from .errors import DamagedStoreError
+from ...files import file_lock
+from ..canonical import decode_record
+from ..errors import DamagedStoreError, StoreError
 from .journal import Journal
+from .leftover import rollback_journal, set_aside_if_of_another
+from .opening import LOCK_TIMEOUT_S
 from .rows import TABLES, Table
-from .seal import Seal
-
-
-@final
-@dataclass(frozen=True)
-class Verified:
-    """What was checked."""
-
-    sealed: bool
-    rows: int
 
 
 @final
@@ -35,46 +28,53 @@ class Repaired:
     lost: int | None
 
 
-def verify(path: Path) -> Verified:
-    """Check the seal, SQLite's structure, the hash of every row, and that keys and records read back.
+def verify(path: Path) -> int:
+    """Check SQLite's structure, the hash of every row, and that records read back; returns the number of rows.
 
     Raises
     ------
     DamagedStoreError, StoreError
     """
     with Journal(path) as journal:
-        sealed = bool(journal.seal.text())
-        rows = journal.check_everything()
+        rows = journal.check_rows()
         for study in journal.studies():
             for cell in journal.cells_of(study.function):
                 decode_record(cell.record)
-        return Verified(sealed, rows)
+        return rows
 
 
 def repair(path: Path) -> Repaired | None:
     """Set a damaged store aside and make a new one of its intact rows; None if nothing is wrong (any more).
 
-    The damaged file is kept beside the store, for a person to look at. All of it happens under the writers' lock, and
-    the new store takes the place of the old one when it is whole: others that found the same damage find it mended.
+    The damaged file is kept beside the store, for a person to look at. Writers wait meanwhile, and the new store takes
+    the place of the old one when it is whole: others that found the same damage find it repaired.
     """
     if _is_intact(path):
         return None
-    seal = Seal(path)
-    with seal.locked() as handle:
-        if _is_intact(path):  # another process has mended it while this one waited
-            return None
-        fresh = path.with_name(f"{path.stem}.mended{path.suffix}")
-        _remove(fresh)  # of a repair that was killed
+    lock = path.with_name(f".{path.stem}.repair")
+    try:
+        with file_lock(lock, LOCK_TIMEOUT_S, lambda: None):
+            return None if _is_intact(path) else _replace(path)  # another process may have repaired it meanwhile
+    except TimeoutError as error:
+        raise StoreError(f"{error}, repairing; end it or wait for it, then resume") from None
+
+
+def _replace(path: Path) -> Repaired:
+    fresh, hot = path.with_name(f"{path.stem}.repaired{path.suffix}"), rollback_journal(path)
+    fresh.unlink(missing_ok=True)  # of a repair that was killed
+    set_aside_if_of_another(path)
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=LOCK_TIMEOUT_S)) as connection:
+        with suppress(sqlite3.DatabaseError):  # bytes that are no database have no writers to wait for
+            connection.execute("BEGIN IMMEDIATE")
         kept, seen = _copy_intact_rows(path, fresh)
-        os.ftruncate(handle, 0)
         aside = _free_name(path)
-        _name_also(path, aside)
-        hot = path.with_name(path.name + "-journal")
-        if hot.exists():
-            os.replace(hot, aside.with_name(aside.name + "-journal"))
+        try:
+            os.link(path, aside)  # with no moment in which the first name is free
+        except OSError:
+            os.replace(path, aside)
+        if hot.exists() and not connection.in_transaction:
+            os.replace(hot, rollback_journal(aside))
         os.replace(fresh, path)
-        _remove(fresh)
-        seal.make(handle)
     return Repaired(aside, kept, seen - kept if seen else None)
 
 
@@ -100,20 +100,6 @@ def _copy_intact_rows(damaged: Path, fresh: Path) -> tuple[int, int]:
     return kept, seen
 
 
-def _remove(store: Path) -> None:
-    """Remove a store with what lies beside it."""
-    for path in (store, Seal(store).path, store.with_name(store.name + "-journal")):
-        path.unlink(missing_ok=True)
-
-
-def _name_also(path: Path, aside: Path) -> None:
-    """Keep a file under another name, with no moment in which its first name is free where links exist."""
-    try:
-        os.link(path, aside)
-    except OSError:
-        os.replace(path, aside)
-
-
 def _free_name(path: Path) -> Path:
     stamp = time.strftime("%Y%m%dT%H%M%S")
     for i in range(10_000):
@@ -129,7 +115,7 @@ def _readable_rows(path: Path, table: Table) -> Iterator[tuple[Any, ...]]:
     for direction in ("ASC", "DESC"):
         with (
             suppress(sqlite3.DatabaseError),
-            closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True)) as connection,
+            closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection,
         ):
             connection.text_factory = lambda data: data.decode("utf-8", errors="surrogateescape")
             for row in connection.execute(table.select(f"NOT INDEXED ORDER BY rowid {direction}")):

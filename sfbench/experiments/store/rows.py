@@ -1,10 +1,11 @@
 """The tables of a store, the checksum of each of their rows, and what rows mean."""
 
 import hashlib
+import json
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
-from .cells import Study
+from ..cells import Study
 
 APPLICATION_ID = 0x5FB0E5EC  # marks a SQLite file as a store of this package
 STORE_SCHEMA = 1
@@ -19,11 +20,10 @@ class Table:
     columns: tuple[str, ...]
     keys: tuple[str, ...]
 
-    @property
-    def create(self) -> str:
-        """SQL that makes the table."""
-        columns = ", ".join(self.columns)
-        return f"CREATE TABLE {self.name} ({columns}, sha256, PRIMARY KEY ({', '.join(self.keys)}))"
+    def create(self, comment: str = "") -> str:
+        """SQL that makes the table if there is none; the comment stays in the first page of the file."""
+        columns, keys = ", ".join(self.columns), ", ".join(self.keys)
+        return f"CREATE TABLE IF NOT EXISTS {self.name} ({comment}{columns}, sha256, PRIMARY KEY ({keys}))"
 
     def insert(self, verb: str = "INSERT") -> str:
         """SQL that adds a row."""
@@ -36,7 +36,8 @@ class Table:
 
     def signed(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
         """A row with its checksum."""
-        return (*values, checksum(self.name, values))
+        plain = (*values,)
+        return (*plain, checksum(self.name, plain))
 
     def is_intact(self, row: tuple[Any, ...]) -> bool:
         """Whether a row read back matches its checksum."""
@@ -48,24 +49,32 @@ def checksum(table: str, values: tuple[Any, ...]) -> str:
     return hashlib.sha256(f"{table}{values!r}".encode("utf-8", errors="surrogatepass")).hexdigest()
 
 
+class StoredCell(NamedTuple):
+    """One result: a row of its table."""
+
+    key: str
+    function: str
+    version: str
+    spec: str
+    record: str
+    seconds: float
+    environment: str
+    run: str
+    finished: str
+
+
 STUDY = Table(
     "study",
     ("name", "function", "version", "schema", "dtype", "spec_class", "volatile", "factors", "replicate", "grid"),
     ("name",),
 )
 GRID = Table("grid", ("study", "position", "key", "spec"), ("study", "position"))
-CELL = Table(
-    "cell",
-    ("key", "function", "version", "spec", "record", "seconds", "environment", "run", "finished"),
-    ("key",),
-)
+CELL = Table("cell", StoredCell._fields, ("key",))
 FAILURE = Table("failure", ("key", "attempt", "run", "finished", "traceback"), ("key", "attempt"))
 ENVIRONMENT = Table("environment", ("id", "text"), ("id",))
 RUN = Table("run", ("id", "text"), ("id",))
-PLACE = Table(
-    "place", ("kind", "name", "place"), ("kind", "name")
-)  # of what is named otherwise; older stores have none
-TABLES = (STUDY, GRID, CELL, FAILURE, ENVIRONMENT, RUN, PLACE)
+ABOUT = Table("about", ("kind", "name", "value"), ("kind", "name"))  # stores made before there were names have none
+TABLES = (STUDY, GRID, CELL, FAILURE, ENVIRONMENT, RUN, ABOUT)
 
 
 @final
@@ -84,22 +93,6 @@ class StoredStudy:
     replicate: str
 
 
-@final
-@dataclass(frozen=True)
-class StoredCell:
-    """One result."""
-
-    key: str
-    function: str
-    version: str
-    spec: str
-    record: str
-    seconds: float
-    environment: str
-    run: str
-    finished: str
-
-
 def describe(study: Study[Any, Any]) -> StoredStudy:
     """A study as a store holds it."""
     function = study.function
@@ -107,3 +100,14 @@ def describe(study: Study[Any, Any]) -> StoredStudy:
         *(study.name, function.name, function.version, function.schema, function.dtype, study.spec_class),
         *(tuple(function.volatile), tuple(function.factors), function.replicate),
     )
+
+
+def about_study(study: Study[Any, Any]) -> dict[tuple[str, str], str]:
+    """Places of its function (``"cells"``) and classes (``"spec"``) by name; what its report says (``"report"``)."""
+    function = study.function
+    found = {("cells", function.name): function.place}
+    found |= {("spec", name): place for name, place in study.class_places.items()}
+    words = {"bounds": dict(function.bounds), "labels": dict(function.labels)}
+    if any(words.values()):
+        found["report", study.name] = json.dumps(words, sort_keys=True)
+    return found

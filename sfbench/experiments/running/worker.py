@@ -4,27 +4,34 @@ import functools
 import hashlib
 import json
 import os
+import pickle
 import signal
+import socket
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, final
+from typing import Any, final
 
-from ..files import provenance
-from .canonical import encode_record
-from .cells import CellFunction
-from .errors import StudyError
-from .inputs import in_study_folder
+from ...files import provenance
+from ..canonical import encode_record
+from ..cells import CellFunction
+from ..errors import StudyError
+from ..inputs import in_study_folder
 
-_ENVIRONMENT = ("versions", "python", "machine", "blas")
-_THREADS = (
-    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
     "NUMEXPR_NUM_THREADS",
-)  # fmt: skip
+)
+_ENVIRONMENT = ("versions", "python", "machine", "blas")
+Groups = Sequence[Sequence[tuple[int, Any]]]
 
 
 @final
@@ -41,44 +48,44 @@ class CellOutcome:
 @final
 @dataclass(frozen=True)
 class BatchOutcome:
-    """What came of a batch, and where it was computed."""
+    """What came of a batch, and where it was computed; ``unusable`` says why a worker could not even begin."""
 
-    index: int
     cells: tuple[CellOutcome, ...]
     environment: tuple[str, str]
     seconds: float
+    unusable: str = ""
 
 
-def run_batch(
-    function: CellFunction[Any, Any],
-    index: int,
-    groups: Sequence[Sequence[tuple[int, Any]]],
-    *,
-    place: Literal["here", "process", "cluster"],
-    folder: str,
-) -> BatchOutcome:
+def run_batch(function: CellFunction[Any, Any], groups: Groups, folder: str) -> BatchOutcome:
     """Compute groups of (position, spec) of the study in ``folder``; never raises for what a cell does."""
-    if place != "here":
-        _settle_in(place == "process")
     started = time.perf_counter()
-    outcomes: list[CellOutcome] = []
     with in_study_folder(folder):
-        for group in groups:
-            outcomes += _run_group(function, group)
-    return BatchOutcome(index, tuple(outcomes), environment(), time.perf_counter() - started)
+        cells = tuple(outcome for group in groups for outcome in _run_group(function, group))
+    return BatchOutcome(cells, environment(), time.perf_counter() - started)
+
+
+def run_elsewhere(task: bytes, folder: str, *, is_child: bool) -> BatchOutcome:
+    """Compute a pickled (function, groups) in a worker process."""
+    settle_in(is_child)
+    try:
+        function, groups = pickle.loads(task)
+    except Exception as error:  # whatever a module does when it is imported
+        return BatchOutcome((), ("", ""), 0.0, f"{type(error).__name__}: {error} (on {socket.gethostname()})")
+    return run_batch(function, groups, folder)
 
 
 def _run_group(function: CellFunction[Any, Any], group: Sequence[tuple[int, Any]]) -> list[CellOutcome]:
     started = time.perf_counter()
     try:
-        records = function.records([spec for _, spec in group])
-        texts = [encode_record(record) for record in records]
-    except (Exception, SystemExit) as error:
+        texts = [encode_record(record) for record in function.records([spec for _, spec in group])]
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit and the like are a cell's failure, not the run's end
         seconds = time.perf_counter() - started
         if len(group) > 1:  # which of them is at fault?
             return [outcome for member in group for outcome in _run_group(function, [member])]
         text = str(error) if isinstance(error, StudyError) else _traceback(error)
-        return [CellOutcome(group[0][0], None, text, seconds)]
+        return [CellOutcome(group[0][0], None, text.encode(errors="backslashreplace").decode(), seconds)]
     share = (time.perf_counter() - started) / len(group)
     return [CellOutcome(position, text, None, share) for (position, _), text in zip(group, texts, strict=True)]
 
@@ -108,16 +115,6 @@ def environment() -> tuple[str, str]:
     return hashlib.sha256(text.encode()).hexdigest(), text
 
 
-@functools.cache
-def _settle_in(is_child: bool) -> None:
-    """Once a worker process: cap the BLAS threads; a child leaves Ctrl-C to its parent, and dies with it."""
-    one_thread().__enter__()
-    if is_child:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-        threading.Thread(target=_follow_parent, args=(os.getppid(),), daemon=True).start()
-
-
 @contextmanager
 def one_thread() -> Iterator[None]:
     """One thread of BLAS, OpenMP and torch, so that bits do not depend on the number of workers.
@@ -126,12 +123,12 @@ def one_thread() -> Iterator[None]:
     """
     from threadpoolctl import ThreadpoolController
 
-    before = {name: os.environ.get(name) for name in _THREADS}
-    usual = int(before["OMP_NUM_THREADS"] or 0) if (before["OMP_NUM_THREADS"] or "0").isdigit() else 0
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    usual = before["OMP_NUM_THREADS"] or ""
     loaded = {pool["filepath"] for pool in ThreadpoolController().info()}
     torch = sys.modules.get("torch")
     torch_threads = torch.get_num_threads() if torch is not None else 0
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
     try:
         with ThreadpoolController().limit(limits=1):
             if torch is not None:  # it keeps a number of its own
@@ -147,7 +144,20 @@ def one_thread() -> Iterator[None]:
             torch.set_num_threads(torch_threads)
         for library in ThreadpoolController().lib_controllers:  # those that came with a cell
             if library.filepath not in loaded:
-                library.set_num_threads(usual or os.cpu_count() or 1)
+                library.set_num_threads(int(usual) if usual.isdigit() else os.cpu_count() or 1)
+
+
+_FOR_LIFE = ExitStack()
+
+
+@functools.cache
+def settle_in(is_child: bool) -> None:
+    """Once a worker process: cap the threads; a child leaves Ctrl-C to its parent, and dies with it."""
+    _FOR_LIFE.enter_context(one_thread())
+    if is_child:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        threading.Thread(target=_follow_parent, args=(os.getppid(),), daemon=True).start()
 
 
 def _follow_parent(parent: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, final
 
-from .canonical import decode_record
+from ..canonical import decode_record
 from .journal import Journal
 from .rows import StoredCell
 

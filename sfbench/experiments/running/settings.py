@@ -1,14 +1,12 @@
 """How a study is run, and what a run leaves behind."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, final
 
-from .errors import IncompleteStudyError, StudyError
-
-JOURNAL = "journal.sqlite"
+from ..canonical import printable
+from ..errors import IncompleteStudyError, StudyError
 
 
 @final
@@ -21,7 +19,7 @@ class RunSettings:
     n_jobs : int
         Worker processes.
     scheduler : str or None
-        Dask scheduler: an address, ``"local"``, or None for joblib on this machine.
+        Dask scheduler: an address, ``"local"``, or None for processes of this machine.
     time_limit : float or None
         Seconds after which no further cell is started.
     max_retries : int
@@ -112,13 +110,7 @@ class Outcome:
         if not self.complete:
             text += f"; go on with the same command, or with: sfbench study resume {self.store.parent}"
             text += " --retry-failed" if self.failed else ""
-        return text
-
-
-def store_path(folder: str | os.PathLike[str]) -> Path:
-    """The store of a study folder; a path to a SQLite file is taken as it is."""
-    path = Path(folder)
-    return path if path.suffix == ".sqlite" else path / JOURNAL
+        return printable(text)
 
 
 def complete_records(records: Sequence[Any], outcome: Outcome) -> list[Any]:

@@ -5,11 +5,10 @@ import socket
 import time
 import uuid
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from ..files import write_json
-from .journal import Journal
+from ...files import write_json
+from ..store.journal import Journal
 from .worker import process_provenance
 
 
@@ -43,14 +42,14 @@ def is_alive(run: dict[str, Any]) -> bool:
     return True
 
 
-def write_manifest(journal: Journal, folder: Path) -> None:
-    """Write ``study.json``: every study, run and environment of a store."""
+def write_manifest(journal: Journal) -> None:
+    """Write ``study.json`` beside a store: every study, run and environment that it holds."""
     studies = [
         {"name": s.name, "function": s.function, "version": s.version, "dtype": s.dtype, "schema": s.schema}
         for s in journal.studies()
     ]
     write_json(
-        folder / "study.json",
+        journal.path.with_name("study.json"),
         {
             "written": now(),
             "written_unix": time.time(),

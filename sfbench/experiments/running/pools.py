@@ -1,0 +1,268 @@
+"""Where batches run: in this process, in worker processes (loky), or on a Dask cluster; one future a batch."""
+
+import asyncio
+import os
+import re
+import time
+from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any, Protocol, final
+
+from ..cells import CellFunction
+from ..errors import SchedulerError
+from .worker import THREAD_VARIABLES, BatchOutcome, Groups, run_batch, run_elsewhere, settle_in
+
+CONNECT_S = 10.0  # for a scheduler to answer
+_IDLE_S = 300  # after which worker processes end by themselves
+_ADDRESS = re.compile(r"[a-z]+://[^\s/:]+:\d{1,5}/?")
+
+
+class Pool(Protocol):
+    """Computes batches at the same time."""
+
+    @property
+    def n_jobs(self) -> int:
+        """How many."""
+        raise NotImplementedError
+
+    def submit(self, function: CellFunction[Any, Any], groups: Groups) -> Future[BatchOutcome]:
+        """Hand out a batch; a worker that dies is an exception of its future."""
+        ...  # pragma: no cover
+
+    def look(self) -> bool:
+        """Whether anybody is at work; called when nothing came back for a while.
+
+        Raises
+        ------
+        SchedulerError
+            If nobody has been for too long.
+        """
+        ...  # pragma: no cover
+
+
+@final
+class InProcess:
+    """One batch after the other, here: a future that is done when it is returned."""
+
+    n_jobs = 1
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+
+    def submit(self, function: CellFunction[Any, Any], groups: Groups) -> Future[BatchOutcome]:
+        """Compute the batch."""
+        future: Future[BatchOutcome] = Future()
+        future.set_result(run_batch(function, groups, self._folder))
+        return future
+
+    def look(self) -> bool:
+        """Always."""
+        return True
+
+
+@final
+class Processes:
+    """Worker processes of this machine, which the next run of this process finds again."""
+
+    def __init__(self, folder: str, n_jobs: int) -> None:
+        self.n_jobs, self._folder = n_jobs, folder
+
+    def _executor(self) -> Any:
+        """The running executor, or a new one if a worker died."""
+        from joblib.externals.loky import get_reusable_executor
+
+        threads = dict.fromkeys(THREAD_VARIABLES, "1")
+        return get_reusable_executor(self.n_jobs, timeout=_IDLE_S, initializer=settle_in, initargs=(True,), env=threads)
+
+    def submit(self, function: CellFunction[Any, Any], groups: Groups) -> Future[BatchOutcome]:
+        """Hand the batch to the worker that is free next."""
+        try:
+            found: Future[BatchOutcome] = self._executor().submit(
+                run_elsewhere, _pickled(function, groups), self._folder, is_child=True
+            )
+        except BrokenExecutor as error:  # a worker died just now
+            found = Future()
+            found.set_exception(error)
+        return found
+
+    def look(self) -> bool:
+        """Always: dead workers are told by their futures."""
+        return True
+
+    def kill(self) -> None:
+        """End the workers at once."""
+        self._executor().shutdown(wait=False, kill_workers=True)
+
+
+@final
+class DaskCluster:
+    """The workers of a Dask cluster. Dask itself moves the batches of a lost worker to another."""
+
+    def __init__(self, client: Any, folder: str, n_jobs: int) -> None:
+        self.n_jobs, self._client, self._folder = n_jobs, client, folder
+        self._executor = client.get_executor(pure=False)
+        self._alone_since: float | None = None
+
+    def submit(self, function: CellFunction[Any, Any], groups: Groups) -> Future[BatchOutcome]:
+        """Hand the batch to the scheduler."""
+        try:
+            found: Future[BatchOutcome] = self._executor.submit(
+                run_elsewhere, _pickled(function, groups), self._folder, is_child=False
+            )
+        except Exception as error:  # Dask's own, of many kinds
+            raise self._lost(error) from None
+        return found
+
+    def look(self) -> bool:
+        """Dask itself waits for ever for workers that do not come back."""
+        if self._client.status != "running":
+            raise self._lost(f"the connection is {self._client.status}")
+        workers: Any = {}
+        with suppress(OSError, TimeoutError):
+            workers = self._client.nthreads()
+        now = time.monotonic()
+        self._alone_since = None if workers else self._alone_since or now
+        if self._alone_since is None:
+            return True
+        gone = now - self._alone_since
+        if gone > worker_timeout():
+            raise SchedulerError(
+                f"the cluster lost all its workers {gone:.0f} s ago; results so far are kept: start workers again, "
+                "then run the same command"
+            )
+        return False
+
+    @staticmethod
+    def _lost(reason: object) -> SchedulerError:
+        return SchedulerError(
+            f"lost the scheduler ({reason}); results so far are kept: start it again, then run the same command"
+        )
+
+
+def _pickled(function: CellFunction[Any, Any], groups: Groups) -> bytes:
+    """By us, and read by :func:`run_elsewhere`: a worker that lacks a module can then say so."""
+    from joblib.externals.loky.backend.reduction import dumps
+
+    return bytes(dumps((function, groups)))
+
+
+@contextmanager
+def open_pool(n_jobs: int, scheduler: str | None, folder: str) -> Iterator[Pool]:
+    """The pool for a number of jobs and a scheduler.
+
+    Parameters
+    ----------
+    n_jobs : int
+        Worker processes; with a remote scheduler, what it has is used.
+    scheduler : str or None
+        None for this machine without Dask, ``"local"`` for a Dask cluster started here, else the address of a running
+        scheduler, ``tcp://host:port``.
+    folder : str
+        Of the study, for cells that read files there.
+
+    Raises
+    ------
+    SchedulerError
+        If the scheduler cannot be reached or has no workers.
+    ImportError
+        If Dask is missing; says what to install.
+    """
+    if scheduler is None:
+        if n_jobs == 1:
+            yield InProcess(folder)
+            return
+        processes = Processes(folder, n_jobs)
+        try:
+            yield processes
+        except KeyboardInterrupt:
+            processes.kill()
+            raise
+        return
+    timeout = worker_timeout()
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError:
+        raise ImportError("--scheduler needs Dask: pip install 'sfbench[dask]'") from None
+    with ExitStack() as stack:
+        address: Any = scheduler
+        if scheduler == "local":
+            address = stack.enter_context(_local_cluster(LocalCluster, n_jobs))
+        else:
+            _ask(scheduler)
+        try:
+            client = stack.enter_context(Client(address, timeout=CONNECT_S, set_as_default=False))
+            client.wait_for_workers(1, timeout=timeout)
+            n_jobs = max(1, int(sum(client.nthreads().values())))
+        except (OSError, ValueError, TimeoutError) as error:
+            if not isinstance(error, TimeoutError):
+                raise _unreachable(scheduler, error) from None
+            raise SchedulerError(
+                f"the scheduler {scheduler!r} has had no workers for {timeout:g} s; start some with "
+                f"`dask worker {scheduler}`"
+            ) from None
+        yield DaskCluster(client, folder, n_jobs)
+
+
+def _local_cluster(cluster: Any, n_jobs: int) -> Any:
+    """A cluster on this machine whose ports nobody else can use: without keys, any user could run code here."""
+    try:
+        return cluster(
+            n_workers=n_jobs,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            security=True,
+            protocol="tls://",
+        )
+    except ImportError as error:
+        raise ImportError(f"--scheduler local needs Dask with keys: pip install 'sfbench[dask]' ({error})") from None
+
+
+def _ask(address: str) -> None:
+    """Ask a scheduler for its identity; Dask's client waits for ever for something that listens and never answers."""
+    from distributed.core import rpc
+
+    if not _ADDRESS.fullmatch(address):
+        raise _unreachable(address, "it is not an address such as tcp://host:8786")
+
+    async def identity() -> Any:
+        async with rpc(address) as scheduler:
+            return await scheduler.identity()
+
+    async def in_time() -> Any:
+        return await asyncio.wait_for(identity(), CONNECT_S)
+
+    try:
+        with ThreadPoolExecutor(1) as thread:  # this one may run a loop of its own, as notebooks do
+            answer = thread.submit(lambda: asyncio.run(in_time())).result()
+    except Exception as error:  # of many kinds: whatever listens there may say anything
+        raise _unreachable(address, error or "it does not answer") from None
+    if not isinstance(answer, dict) or answer.get("type") != "Scheduler":
+        raise _unreachable(address, "what listens there is not a Dask scheduler")
+
+
+def _unreachable(scheduler: str, reason: object) -> SchedulerError:
+    lines = str(reason).splitlines() or [f"it did not answer in {CONNECT_S:g} s"]
+    return SchedulerError(
+        f"cannot reach the scheduler {scheduler!r}: {lines[0]}; start one with `dask scheduler`, or pass "
+        "--scheduler local"
+    )
+
+
+def worker_timeout() -> float:
+    """Seconds without any worker after which a run gives up.
+
+    Raises
+    ------
+    SchedulerError
+        If ``SFBENCH_WORKER_TIMEOUT_S`` is not a positive number.
+    """
+    text = os.environ.get("SFBENCH_WORKER_TIMEOUT_S", "60")
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.0 < seconds < float("inf"):
+        raise SchedulerError(f"SFBENCH_WORKER_TIMEOUT_S must be a positive number of seconds, got {text!r}")
+    return seconds

@@ -1,0 +1,150 @@
+"""Going on with a study from its store alone, and what a store holds at a glance."""
+
+import json
+import os
+import sys
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, final
+
+from ..canonical import printable
+from ..cells import stored_study
+from ..errors import DamagedStoreError, StoreError
+from ..store.journal import Journal
+from .manifest import is_alive
+from .runner import finish_study, open_for_writing
+from .settings import Outcome, RunSettings
+
+
+@final
+@dataclass(frozen=True)
+class StudyStatus:
+    """Counts of one study."""
+
+    study: str
+    version: str
+    total: int
+    done: int
+    failed: int
+    missing: int
+    other_versions: dict[str, int]
+    cell_seconds: float
+    last_error: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+@final
+@dataclass(frozen=True)
+class Failure:
+    """A cell without a result that has failed.
+
+    Attributes
+    ----------
+    spec : dict
+        Its spec.
+    attempts : int
+        How often it was tried.
+    traceback : str
+        Of the last attempt.
+    """
+
+    study: str
+    spec: dict[str, Any]
+    attempts: int
+    traceback: str
+
+    @property
+    def error(self) -> str:
+        """The last line of the traceback."""
+        return printable(self.traceback.strip().splitlines()[-1]) if self.traceback.strip() else ""
+
+
+def study_failures(journal: Journal, names: list[str] | None = None) -> list[Failure]:
+    """Cells that have failed and have no result, in the order of the grids."""
+    failures, found = journal.failures(), []
+    for study in journal.chosen(names):
+        grid = journal.grid(study.name)
+        done = journal.done(grid.values())
+        for text, key in grid.items():
+            if key in failures and key not in done:
+                found.append(Failure(study.name, json.loads(text), len(failures[key]), failures[key][-1]))
+    return found
+
+
+def study_status(journal: Journal, names: list[str] | None = None) -> list[StudyStatus]:
+    """Counts of the studies of a store."""
+    failures, found = study_failures(journal, names), []
+    for study in journal.chosen(names):
+        keys = list(journal.grid(study.name).values())
+        cells = journal.cells(keys)
+        failed = [failure for failure in failures if failure.study == study.name]
+        found.append(
+            StudyStatus(
+                study=study.name,
+                version=study.version,
+                total=len(keys),
+                done=len(cells),
+                failed=len(failed),
+                missing=len(keys) - len(cells) - len(failed),
+                other_versions={v: n for v, n in journal.versions(study.function).items() if v != study.version},
+                cell_seconds=sum(cell.seconds for cell in cells.values()),
+                last_error=failed[0].error if failed else "",
+            )
+        )
+    return found
+
+
+def running_now(journal: Journal) -> list[dict[str, Any]]:
+    """Recorded runs of this machine that still go on."""
+    return [run for run in journal.runs() if is_alive(run)]
+
+
+def resume(path: Path, settings: RunSettings, names: list[str] | None = None) -> list[Outcome]:
+    """Compute what is missing of the studies of a store; a time limit spans all of them.
+
+    Raises
+    ------
+    StoreError
+        If there is no store, or it holds no study.
+    """
+    started = time.monotonic()
+    if not path.is_file():
+        raise StoreError(f"no store at {str(path)!r}; give the folder of a study, or run one first")
+    with suppress(FileNotFoundError):  # a working folder that was removed
+        if os.getcwd() not in sys.path:  # as `python -m` does
+            sys.path.insert(0, os.getcwd())
+    try:
+        journal = Journal(path)
+    except DamagedStoreError:
+        journal = open_for_writing(path)
+    with journal:
+        about = journal.about()
+        classes = {name: place for (kind, name), place in about.items() if kind == "spec"}
+        studies = [
+            stored_study(
+                s.name,
+                s.function,
+                s.spec_class,
+                list(journal.grid(s.name)),
+                function_place=about.get(("cells", s.function), s.function),
+                class_places=classes,
+            )
+            for s in journal.chosen(names)
+        ]
+    if not studies:
+        raise StoreError(f"{str(path)!r} holds no study; run the study's own command")
+    outcomes = []
+    for study in studies:
+        limit = settings.time_limit
+        if limit is not None:  # what is left of it; settings refuse 0
+            limit = max(limit - (time.monotonic() - started), 1e-3)
+        outcome = finish_study(study, path, replace(settings, on_conflict="extend", time_limit=limit))
+        outcomes.append(outcome)
+        if outcome.stopped:
+            break
+    return outcomes

@@ -1,0 +1,310 @@
+"""Running a study: only what is missing is computed, every batch is committed at once, and nothing stops the rest.
+
+A cell that raises is recorded with its traceback and tried again, at most ``max_retries`` times over all runs. A worker
+that dies leaves suspects, which are tried again one by one, so that the blame falls on the right cell. Ctrl-C, SIGTERM
+and the time limit let the cells at work finish and commit them; a second signal ends the run at once, which loses those
+alone.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from ...errors import OutputError
+from ...progress import Progress, progress
+from ..canonical import decode_record, printable
+from ..cells import Study
+from ..errors import DamagedStoreError, SchedulerError
+from ..store.journal import Journal
+from ..store.opening import store_path
+from ..store.repair import repair
+from ..store.rows import StoredCell
+from .manifest import is_alive, new_run, now, write_manifest
+from .plan import Batch, BatchPlan, group_cells
+from .pools import Pool, open_pool
+from .settings import Outcome, RunSettings
+from .worker import BatchOutcome, one_thread
+
+_LOOK_S = 1.0  # between looks for workers while nothing comes back
+
+
+def _warn(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def open_for_writing(path: Path, say: Callable[[str], object] = _warn) -> Journal:
+    """Open a store, setting a damaged one aside first, with a warning."""
+    try:
+        return Journal(path, "write")
+    except DamagedStoreError as error:
+        saved = repair(path)
+        if saved is not None:  # else another process has repaired it by now
+            say(
+                f"warning: {str(error).split('; run:')[0]}; kept it as {saved.aside.name}, saved {saved.kept} intact "
+                "rows; what was lost is computed again"
+            )
+        return Journal(path, "write")
+
+
+def run_study(
+    study: Study[Any, Any], folder: str | os.PathLike[str], settings: RunSettings | None = None
+) -> tuple[list[Any], Outcome]:
+    """Compute the missing cells of a study.
+
+    Parameters
+    ----------
+    study : Study
+    folder : path
+        Folder of the store (or the ``.sqlite`` file itself).
+    settings : RunSettings
+
+    Returns
+    -------
+    records : list
+        In the order of ``study.specs``; None where a cell has no result.
+    outcome : Outcome
+
+    Raises
+    ------
+    StudyError, StoreError, SchedulerError, OutputError
+    """
+    run = _Run(study, store_path(folder), settings or RunSettings(), keep=True)
+    with run.finished() as journal:
+        others = [key for i, key in enumerate(study.keys) if i not in run.computed]
+        run.computed |= {run.position[key]: cell.record for key, cell in journal.cells(others).items()}
+    records = (run.computed.get(i) for i in range(len(study.keys)))
+    return [None if text is None else decode_record(text) for text in records], run.outcome
+
+
+def finish_study(study: Study[Any, Any], path: Path, settings: RunSettings | None = None) -> Outcome:
+    """Compute the missing cells of a study without reading the others; see :func:`run_study`."""
+    run = _Run(study, path, settings or RunSettings())
+    with run.finished():
+        return run.outcome
+
+
+class _Run:
+    """State of one run: cells are known by their positions in the grid."""
+
+    outcome: Outcome
+    journal: Journal
+    bar: Progress
+
+    def __init__(self, study: Study[Any, Any], path: Path, settings: RunSettings, *, keep: bool = False) -> None:
+        self.study, self.path, self.settings, self.keep = study, path, settings, keep
+        self.position = {key: i for i, key in enumerate(study.keys)}
+        self.started = time.monotonic()
+        self.computed: dict[int, str] = {}
+        self.done: set[int] = set()
+        self.attempts: dict[int, int] = {}
+        self.failed_now: set[int] = set()
+        self.stopped = self.first_error = self.id = ""
+        self.plan: BatchPlan | None = None
+
+    # -------------------------------------------------------------- the whole
+    @contextmanager
+    def finished(self) -> Iterator[Journal]:
+        """Run; the store is still open inside."""
+        settings, study = self.settings, self.study
+        where = (1, None) if study.function.alone else (settings.n_jobs, settings.scheduler)
+        with (
+            one_thread(),
+            open_pool(*where, str(self.path.resolve().parent)) as pool,
+            open_for_writing(self.path) as journal,
+        ):
+            self.journal = journal
+            with self._signals():
+                self._execute(pool)
+            yield journal
+
+    def _execute(self, pool: Pool) -> None:
+        settings, study, journal = self.settings, self.study, self.journal
+        note = journal.register(study, settings.on_conflict)
+        if not settings.resume:
+            journal.drop_results(study.keys)
+        if settings.retry_failed:
+            journal.forget_failures(study.keys)
+        self.done = {self.position[key] for key in journal.done(study.keys)}
+        failures, cached = journal.failures(), len(self.done)
+        self.attempts = {self.position[key]: len(failures[key]) for key in failures if key in self.position}
+        self.first_error = next((_last_line(failures[key][-1]) for key in study.keys if key in failures), "")
+        described = {key: value for key, value in asdict(settings).items() if key != "progress"}
+        run = new_run(described | {"study": study.name, "note": note})
+        beside, self.id = any(is_alive(other) for other in journal.runs()), run["id"]
+        journal.write_run(run)
+        try:
+            with progress(len(study.keys), study.name, settings.progress, done=cached) as self.bar:
+                if note:
+                    self.bar.say(f"{study.name}: {note}: {len(study.keys) - cached} cells are computed anew")
+                self._compute(pool, shuffled=beside)
+        except BaseException as error:
+            with suppress(OutputError):
+                journal.write_run(run | {"finished": now(), "outcome": f"error: {type(error).__name__}: {error}"})
+            raise
+        exhausted = sum(i not in self.done and n > settings.max_retries for i, n in self.attempts.items())
+        self.outcome = Outcome(
+            study=study.name,
+            store=self.path,
+            total=len(study.keys),
+            done=len(self.done),
+            cached=cached,
+            failed=exhausted,
+            seconds=time.monotonic() - self.started,
+            stopped=self.stopped,
+            first_error=self.first_error if exhausted else "",
+        )
+        ended = self.stopped or ("complete" if self.outcome.complete else "failures")
+        journal.write_run(run | {"finished": now(), "outcome": ended})
+        write_manifest(journal)
+
+    # -------------------------------------------------------------- passes
+    def _compute(self, pool: Pool, *, shuffled: bool) -> None:
+        """Passes over what is missing, until nothing is or nothing may be tried again."""
+        settings, suspects, first = self.settings, set[int](), True
+        deadline = None if settings.time_limit is None else self.started + settings.time_limit
+        while not self.stopped and (todo := self._todo()):
+            alone = [i for i in todo if i in suspects]
+            groups = [(i,) for i in alone] if alone else group_cells(self.study, todo)
+            if shuffled or settings.shuffle is not None:  # two runs on one store should not compute the same cells
+                seed = os.getpid() if settings.shuffle is None else settings.shuffle
+                groups = [groups[i] for i in np.random.default_rng(seed).permutation(len(groups))]
+            self.plan = BatchPlan(
+                groups,
+                pool.n_jobs,
+                self._done_by_now,
+                size=settings.batch_size if first and not alone else 1,
+                deadline=deadline,
+                one_at_a_time=bool(alone),
+            )
+            suspects = (suspects - set(alone)) | self._one_pass(pool, self.plan)
+            first = False
+
+    def _todo(self) -> list[int]:
+        limit = self.settings.max_retries
+        return [i for i in range(len(self.study.keys)) if i not in self.done and self.attempts.get(i, 0) <= limit]
+
+    def _one_pass(self, pool: Pool, plan: BatchPlan) -> set[int]:
+        """The loop: hand out, wait, commit; returns cells that may have killed a worker."""
+        out: dict[Future[BatchOutcome], Batch] = {}
+        blamed: set[int] = set()
+        while True:
+            while len(out) < plan.at_once and (batch := plan.take()) is not None:
+                groups = [[(i, self.study.specs[i]) for i in group] for group in batch.groups]
+                out[pool.submit(self.study.function, groups)] = batch
+            if not out:
+                break
+            ready, _ = wait(out, timeout=_LOOK_S, return_when=FIRST_COMPLETED)
+            if not ready and not pool.look() and plan.stopped:
+                break  # the workers are gone, by the same signal or another
+            for future in ready:
+                batch = out.pop(future)
+                if future.cancelled():
+                    raise SchedulerError("lost the scheduler; results so far are kept: run the same command again")
+                if (error := future.exception()) is None:
+                    self._commit(batch, future.result(), plan)
+                elif not self.stopped:
+                    blamed |= self._blame(batch, error, sure=plan.one_at_a_time)
+        if plan.expired:
+            self._stop("time limit")
+        return blamed
+
+    def _done_by_now(self, positions: Sequence[int]) -> set[int]:
+        """Those of some cells that have a result by now, from whichever run."""
+        found = self.journal.done([self.study.keys[i] for i in positions])
+        self.done |= {self.position[key] for key in found}
+        return self.done & set(positions)
+
+    def _commit(self, batch: Batch, outcome: BatchOutcome, plan: BatchPlan) -> None:
+        if outcome.unusable:
+            raise SchedulerError(
+                f"a worker cannot load the cells: {outcome.unusable}; give every worker the modules and packages of "
+                "this environment, then run the same command"
+            )
+        study, function, finished = self.study, self.study.function, now()
+        good = {cell.position: cell for cell in outcome.cells if cell.record is not None}
+        failed = {cell.position: cell.error for cell in outcome.cells if cell.error is not None}
+        results = [
+            StoredCell(
+                key=study.keys[i],
+                function=function.name,
+                version=function.version,
+                spec=study.texts[i],
+                record=cell.record or "",
+                seconds=cell.seconds,
+                environment=outcome.environment[0],
+                run=self.id,
+                finished=finished,
+            )
+            for i, cell in good.items()
+        ]
+        failures = [(study.keys[i], text) for i, text in failed.items()]
+        self.journal.add_results(results, failures, run=self.id, finished=finished, environment=outcome.environment)
+        if self.keep:
+            self.computed |= {i: cell.record or "" for i, cell in good.items()}
+        new = len(good.keys() - self.done)
+        self.done |= good.keys()
+        self.failed_now -= good.keys()
+        for i, text in failed.items():
+            self._count_failure(i, text)
+        plan.observe(batch, outcome.seconds)
+        self.bar.advance(new, f"{len(self.failed_now)} failed" if self.failed_now else "")
+
+    def _count_failure(self, position: int, text: str) -> None:
+        self.attempts[position] = self.attempts.get(position, 0) + 1
+        self.failed_now.add(position)
+        self.first_error = self.first_error or _last_line(text)
+
+    def _blame(self, batch: Batch, error: BaseException, *, sure: bool) -> set[int]:
+        """A worker died: a batch that ran alone is at fault, others are suspects."""
+        what = "process died" if isinstance(error, BrokenExecutor) else "could not finish the batch"
+        reason = f"a worker {what}: {type(error).__name__}: {printable(str(error)).split('.')[0].strip()}"
+        cells = set(batch.cells) - self.done
+        if sure:
+            failures = [(self.study.keys[i], reason) for i in cells]
+            self.journal.add_results([], failures, run=self.id, finished=now(), environment=None)
+            for i in cells:
+                self._count_failure(i, reason)
+        else:
+            self.bar.say(f"{reason}; {len(cells)} cells are tried again one by one")
+        return cells
+
+    # -------------------------------------------------------------- stopping
+    def _stop(self, why: str) -> None:
+        self.stopped = self.stopped or why
+        if self.plan is not None:
+            self.plan.stopped = True
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """The first Ctrl-C or SIGTERM stops cleanly, the second at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            if self.stopped in ("interrupted", "terminated"):
+                raise KeyboardInterrupt
+            self._stop("interrupted" if number == signal.SIGINT else "terminated")
+
+        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.strip().splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "no message"

@@ -1,0 +1,304 @@
+"""The store of results: one SQLite file, written one batch a transaction, checked whenever it is opened.
+
+The rollback journal (``journal_mode=DELETE``) is safe for any number of processes in every SQLite; the write-ahead log
+is not before 3.51.3. Writers take turns by SQLite's own lock, and two that compute the same cell store it once.
+
+A flipped bit that could change a result is found: SQLite checks its structure whenever a store is opened, every row is
+checked against its sha256 when it is read, and a writer reads them all before it adds the first. Bytes that no row uses
+are not covered.
+"""
+
+import json
+import os
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, final
+
+from ...files import prepare_folder
+from ..cells import Study
+from ..errors import DamagedStoreError, StoreError, StudyError
+from .grids import merged_grid
+from .opening import check_identity, connect, create, damaged, translated
+from .rows import (
+    ABOUT,
+    CELL,
+    ENVIRONMENT,
+    FAILURE,
+    GRID,
+    RUN,
+    STUDY,
+    TABLES,
+    StoredCell,
+    StoredStudy,
+    Table,
+    about_study,
+    describe,
+)
+
+_MOST_KEYS = 500  # of one query; more are looked for in the whole table
+_OPEN: Counter[Path] = Counter()  # stores that this process has open
+
+
+@final
+class Journal:
+    """An open store.
+
+    Parameters
+    ----------
+    path : path
+        The SQLite file.
+    mode : {"read", "write"}
+        ``write`` makes the file if it is missing; ``read`` changes nothing, but for a transaction that a dead writer
+        left half done, which SQLite undoes.
+
+    Raises
+    ------
+    StoreError
+        If there is no store, or the file is not one of ours.
+    DamagedStoreError
+        If its bytes are not those that were written.
+    OutputError
+        If it cannot be written; names the path.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], mode: str = "read") -> None:
+        self.path = Path(path)
+        if mode == "write":
+            prepare_folder(self.path.parent)
+            if not os.path.lexists(self.path):
+                create(self.path)
+        self._real = self.path.resolve()
+        self._connection = connect(self.path, mode, is_open_here=_OPEN[self._real] > 0)
+        _OPEN[self._real] += 1
+        try:
+            self._tables = check_identity(self.path, self._connection)
+            if mode == "write":
+                self.check_rows()
+        except BaseException:
+            self.close()
+            raise
+        self._inode = os.stat(self.path).st_ino
+
+    def check_rows(self) -> int:
+        """Check the hash of every row; returns their number."""
+        return sum(1 for table in TABLES for _ in self._rows(table))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+        _OPEN[self._real] -= 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _damaged(self, reason: str) -> DamagedStoreError:
+        return damaged(self.path, reason)
+
+    # ------------------------------------------------------------------ writing
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with translated(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                self._require_same_file()
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def _require_same_file(self) -> None:
+        if not self.path.exists() or os.stat(self.path).st_ino != self._inode:
+            raise StoreError(f"store {str(self.path)!r} was replaced while in use; resume to use the new one")
+
+    def register(self, study: Study[Any, Any], on_conflict: str = "refuse") -> str:
+        """Record a study and its grid, or add to what is recorded; returns a note of what changed.
+
+        Parameters
+        ----------
+        study : Study
+        on_conflict : {"refuse", "extend", "replace"}
+            What to do where the store's grid and this one each hold cells that the other does not.
+
+        Raises
+        ------
+        GridConflictError
+            For ``refuse``; says what differs. Nothing is changed.
+        """
+        with self._transaction() as connection:
+            known = self.find_study(study.name)
+            stored = self.grid(study.name) if known is not None else {}
+            texts, note = merged_grid(study, known, stored, on_conflict, self.path)
+            function, described = study.function, describe(study)
+            about, recorded = about_study(study), self.about()
+            if changed := [(*key, value) for key, value in about.items() if recorded.get(key, key[1]) != value]:
+                connection.execute(ABOUT.create())
+                connection.executemany(ABOUT.insert("INSERT OR REPLACE"), map(ABOUT.signed, changed))
+                self._tables.add(ABOUT.name)
+            if known == described and list(texts.items()) == list(stored.items()):
+                return note
+            positions = [(study.name, i, key, text) for i, (text, key) in enumerate(texts.items())]
+            row = (
+                *(study.name, function.name, function.version, function.schema, function.dtype, study.spec_class),
+                *(json.dumps(described.volatile), json.dumps(described.factors), function.replicate, len(positions)),
+            )
+            connection.execute("DELETE FROM grid WHERE study = ?", (study.name,))
+            connection.executemany(GRID.insert(), map(GRID.signed, positions))
+            connection.execute(STUDY.insert("INSERT OR REPLACE"), STUDY.signed(row))
+        return note
+
+    def add_results(
+        self,
+        results: Sequence[StoredCell],
+        failures: Sequence[tuple[str, str]],
+        *,
+        run: str,
+        finished: str,
+        environment: tuple[str, str] | None,
+    ) -> None:
+        """Commit one batch. Results that another process stored first are kept."""
+        with self._transaction() as connection:
+            if environment is not None:
+                connection.execute(ENVIRONMENT.insert("INSERT OR IGNORE"), ENVIRONMENT.signed(environment))
+            connection.executemany(CELL.insert("INSERT OR IGNORE"), [CELL.signed(cell) for cell in results])
+            for key, text in failures:
+                attempt = connection.execute("SELECT COUNT(*) FROM failure WHERE key = ?", (key,)).fetchone()[0] + 1
+                connection.execute(FAILURE.insert(), FAILURE.signed((key, attempt, run, finished, text)))
+
+    def write_run(self, run: dict[str, Any]) -> None:
+        """Record or update a run, plain data with an ``id``."""
+        with self._transaction() as connection:
+            row = (run["id"], json.dumps(run, sort_keys=True, default=str))
+            connection.execute(RUN.insert("INSERT OR REPLACE"), RUN.signed(row))
+
+    def forget_failures(self, keys: Iterable[str]) -> None:
+        """Let failed cells be tried again."""
+        with self._transaction() as connection:
+            connection.executemany("DELETE FROM failure WHERE key = ?", [(key,) for key in keys])
+
+    def drop_results(self, keys: Iterable[str]) -> None:
+        """Remove results and failures of cells."""
+        with self._transaction() as connection:
+            for table in (CELL, FAILURE):
+                connection.executemany(f"DELETE FROM {table.name} WHERE key = ?", [(key,) for key in keys])
+
+    def drop_versions(self, function: str, version: str) -> int:
+        """Remove results of one algorithm version that no study's grid asks for; returns how many."""
+        with self._transaction() as connection:
+            unwanted = "function = ? AND version = ? AND key NOT IN (SELECT key FROM grid)"
+            return connection.execute(f"DELETE FROM cell WHERE {unwanted}", (function, version)).rowcount
+
+    def insert_signed(self, table: Table, rows: Iterable[tuple[Any, ...]]) -> int:
+        """Copy rows that carry their checksum (repair); returns how many."""
+        with self._transaction() as connection:
+            before = connection.total_changes
+            connection.executemany(table.insert("INSERT OR IGNORE"), rows)
+            return connection.total_changes - before
+
+    # ------------------------------------------------------------------ reading
+    def _rows(self, table: Table, where: str = "", values: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+        """Checked rows without their checksums."""
+        with translated(self.path):
+            if table.name not in self._tables:  # of a store that is older than the table
+                return
+            for row in self._connection.execute(table.select(where), values):
+                if not table.is_intact(row):
+                    raise self._damaged(f"a row of table {table.name} does not match its hash ({str(row[0])[:16]!r})")
+                yield row[:-1]
+
+    def _parsed(self, text: str) -> Any:
+        try:
+            return json.loads(text)
+        except (TypeError, ValueError):
+            raise self._damaged(f"a row that matches its hash does not hold JSON ({str(text)[:40]!r})") from None
+
+    def about(self) -> dict[tuple[str, str], str]:
+        """What is known of names that is no part of a key; see :func:`~.rows.about_study`."""
+        return {(kind, name): value for kind, name, value in self._rows(ABOUT)}
+
+    def studies(self) -> list[StoredStudy]:
+        """All studies, by name."""
+        found = []
+        for values in self._rows(STUDY, "ORDER BY name"):
+            row = dict(zip(STUDY.columns[:-1], values, strict=False))  # but for the size of the grid
+            row |= {name: tuple(self._parsed(row[name])) for name in ("volatile", "factors")}
+            found.append(StoredStudy(**row))
+        return found
+
+    def find_study(self, name: str) -> StoredStudy | None:
+        """One study, or None."""
+        return next((study for study in self.studies() if study.name == name), None)
+
+    def study(self, name: str) -> StoredStudy:
+        """One study.
+
+        Raises
+        ------
+        StudyError
+            If the store holds none of that name; lists those it holds.
+        """
+        if (found := self.find_study(name)) is None:
+            names = ", ".join(repr(study.name) for study in self.studies()) or "none"
+            raise StudyError(f"no study {name!r} in {str(self.path)!r}; it holds {names}")
+        return found
+
+    def chosen(self, names: Sequence[str] | None) -> list[StoredStudy]:
+        """The studies of these names, by default all."""
+        return [self.study(name) for name in names] if names else self.studies()
+
+    def grid(self, study: str) -> dict[str, str]:
+        """Keys of a study's cells by their encoded specs, in order."""
+        return {row[3]: row[2] for row in self._rows(GRID, "WHERE study = ? ORDER BY position", (study,))}
+
+    def done(self, keys: Iterable[str]) -> set[str]:
+        """Those of the keys that have a result."""
+        wanted = list(keys)
+        with translated(self.path):
+            if len(wanted) > _MOST_KEYS:
+                return set(wanted) & {row[0] for row in self._connection.execute("SELECT key FROM cell")}
+            marks = ",".join("?" * len(wanted))
+            return {row[0] for row in self._connection.execute(f"SELECT key FROM cell WHERE key IN ({marks})", wanted)}
+
+    def cells(self, keys: Iterable[str]) -> dict[str, StoredCell]:
+        """Results by key."""
+        wanted = set(keys)
+        if len(wanted) <= _MOST_KEYS:
+            rows = self._rows(CELL, f"WHERE key IN ({','.join('?' * len(wanted))})", tuple(wanted))
+        else:
+            rows = self._rows(CELL)
+        return {row[0]: StoredCell(*row) for row in rows if row[0] in wanted}
+
+    def cells_of(self, function: str) -> list[StoredCell]:
+        """All results of a cell function, of every version."""
+        return [StoredCell(*row) for row in self._rows(CELL, "WHERE function = ? ORDER BY key", (function,))]
+
+    def versions(self, function: str) -> dict[str, int]:
+        """Number of results by algorithm version."""
+        with translated(self.path):
+            query = "SELECT version, COUNT(*) FROM cell WHERE function = ? GROUP BY version ORDER BY version"
+            return dict(self._connection.execute(query, (function,)).fetchall())
+
+    def failures(self) -> dict[str, list[str]]:
+        """Tracebacks of failed attempts by key, oldest first."""
+        found: dict[str, list[str]] = {}
+        for key, *_, text in self._rows(FAILURE, "ORDER BY key, attempt"):
+            found.setdefault(key, []).append(text)
+        return found
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Runs, oldest first."""
+        return sorted((self._parsed(row[1]) for row in self._rows(RUN)), key=lambda run: str(run.get("started")))
+
+    def environments(self) -> dict[str, Any]:
+        """Machines and versions that computed the results."""
+        return {row[0]: self._parsed(row[1]) for row in self._rows(ENVIRONMENT)}
