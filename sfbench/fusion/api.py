@@ -110,7 +110,9 @@ def fuse(
         gram = statistics.at()
         answer = solve(gram.to_qp(), backend, tol=tol)
     elif objective == "likelihood":
-        answer, gram = likelihood_fit(given, as_data(x), solver=backend, tol=tol, keep=rows_to_keep(len(models), 1))
+        answer, gram = likelihood_fit(
+            given, as_data(x, models[0].dim), solver=backend, tol=tol, keep=rows_to_keep(len(models), 1)
+        )
     else:
         raise GramError(f"unknown objective {objective!r}; use 'score_matching' or 'likelihood'")
     if not answer.converged and not allow_inexact:

@@ -19,7 +19,7 @@ from synthetic.reduction import ReducedLaw, reduce_laws
 from .._typing import SeedLike
 from .._validation import as_count, as_generator
 from ..errors import GramError
-from ..scores import AnalyticScore, ScoreModel
+from ..scores import AnalyticScore, ScoreModel, as_score_models
 from .affine import MomentStatistics, are_gaussian
 from .estimators import ESTIMATORS, Estimator
 from .gram import ScoreGram
@@ -82,7 +82,7 @@ def score_statistics(
     with the reduced dimension in place of d for mixtures. Memory: ``T k^2`` numbers, ``parts x keep x k^2`` for terms,
     and about 16 million for the scores of a chunk.
     """
-    source = data_source(tuple(models), as_data(x), settings, as_generator(rng))
+    source = data_source(models, x, settings, as_generator(rng))
     return accumulate(source, settings, [len(source.data)], keep, parts)[0]
 
 
@@ -113,10 +113,9 @@ def prefix_grams(
     GramError
         For sizes that do not increase, or exceed the data; otherwise as :func:`score_statistics`.
     """
-    data, checked = as_data(x), _checked_sizes(sizes)
-    if checked[-1] > len(data):
-        raise GramError(f"sizes ask for {checked[-1]} samples, data hold {len(data)}")
-    source = data_source(tuple(models), data, settings, as_generator(rng))
+    checked, source = _checked_sizes(sizes), data_source(models, x, settings, as_generator(rng))
+    if checked[-1] > len(source.data):
+        raise GramError(f"sizes ask for {checked[-1]} samples, data hold {len(source.data)}")
     return [statistics.at() for statistics in accumulate(source, settings, checked)]
 
 
@@ -158,7 +157,9 @@ def simulated_grams(
     GramError
         For sizes that do not increase, a negative ``keep``, a target that cannot be sampled, or ``n_noise > 1``.
     """
-    checked, laws, generator = _checked_sizes(sizes), tuple(auxiliaries), as_generator(rng)
+    checked, generator = _checked_sizes(sizes), as_generator(rng)
+    laws: Any = tuple(auxiliaries) if isinstance(auxiliaries, Iterable) else auxiliaries  # a generator is read once
+    as_score_models(laws, settings.process)
     if not hasattr(target, "sample"):
         raise GramError(f"target must be a law with sample(n, rng=), got a {type(target).__name__}")
     reduction = reduce_laws(laws, target)
@@ -188,7 +189,8 @@ def accumulate(
     as_count("keep", keep, at_least=0, error=GramError)
     as_count("parts", parts, at_most=len(settings.grid), error=GramError)
     k, n, n_noise, n_nodes = len(source.models), sizes[-1], settings.n_noise, len(settings.grid)
-    refuse_huge("the statistics of all nodes", n_nodes, k, k, beside=parts * min(keep, n) * k * k)
+    refuse_huge("the per-sample terms to keep", parts, min(keep, n), k, k, beside=n_nodes * k * k)
+    refuse_huge("the noise of a chunk", min(source.rows_per_chunk, n), n_noise, source.models[0].dim)
     laws = [model.law for model in source.models if isinstance(model, AnalyticScore)]
     if not keep and len(laws) == k and are_gaussian(laws) and laws[0].dim <= _LARGEST_AFFINE_DIM:
         return _accumulate_moments(source, cast("list[ReducedLaw]", laws), settings, sizes)

@@ -140,7 +140,7 @@ WRONG_NUMBERS: tuple[Any, ...] = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("value", WRONG_NUMBERS, ids=repr)
+@pytest.mark.parametrize("value", WRONG_NUMBERS, ids=lambda v: repr(v).partition(" at 0x")[0])
 @pytest.mark.parametrize("entry", NUMBERS)
 def test_wrong_numbers(entry: str, value: Any) -> None:
     if "max_iter" in entry and value is HUGE:

@@ -327,7 +327,7 @@ def test_the_family_of_the_documentation_is_complete(tmp_path: Path) -> None:
     "rng",
     [0, 2**100, None, np.int32(7), np.random.SeedSequence(3).spawn(1)[0], np.random.default_rng(4),
      np.random.Generator(np.random.Philox(5))],
-    ids=repr,
+    ids=lambda rng: type(rng).__name__,
 )  # fmt: skip
 def test_a_recipe_rebuilds_the_problem(rng: Any) -> None:
     problem = make_problem("random_mixtures", rng=rng, k=2, d=np.int64(3), weights=np.array([0.25, 0.75], np.float32))

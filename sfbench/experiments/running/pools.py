@@ -1,6 +1,7 @@
 """Where batches run: in this process, in worker processes (loky), or on a Dask cluster; one future a batch."""
 
 import asyncio
+import logging
 import os
 import re
 import time
@@ -185,6 +186,9 @@ def open_pool(n_jobs: int, scheduler: str | None, folder: str) -> Iterator[Pool]
     except ImportError:
         raise ImportError("--scheduler needs Dask: pip install 'sfbench[dask]'") from None
     with ExitStack() as stack:
+        logger = logging.getLogger("distributed.client")  # a lost scheduler is one line, and ours
+        stack.callback(logger.setLevel, logger.level)
+        logger.setLevel(logging.CRITICAL)
         address: Any = scheduler
         if scheduler == "local":
             address = stack.enter_context(_local_cluster(LocalCluster, n_jobs))

@@ -30,7 +30,7 @@ from ..store.journal import Journal
 from ..store.opening import store_path
 from ..store.repair import repair
 from ..store.rows import StoredCell
-from .manifest import is_alive, new_run, now, write_manifest
+from .manifest import new_run, now, write_manifest
 from .plan import Batch, BatchPlan, group_cells
 from .pools import Pool, open_pool
 from .settings import Outcome, RunSettings
@@ -141,7 +141,7 @@ class _Run:
         self.first_error = next((_last_line(failures[key][-1]) for key in study.keys if key in failures), "")
         described = {key: value for key, value in asdict(settings).items() if key != "progress"}
         run = new_run(described | {"study": study.name, "note": note})
-        beside, self.id = any(is_alive(other) for other in journal.runs()), run["id"]
+        beside, self.id = any(not other.get("finished") for other in journal.runs()), run["id"]
         journal.write_run(run)
         try:
             with progress(len(study.keys), study.name, settings.progress, done=cached) as self.bar:
@@ -176,8 +176,10 @@ class _Run:
         while not self.stopped and (todo := self._todo()):
             alone = [i for i in todo if i in suspects]
             groups = [(i,) for i in alone] if alone else group_cells(self.study, todo)
-            if shuffled or settings.shuffle is not None:  # two runs on one store should not compute the same cells
-                seed = os.getpid() if settings.shuffle is None else settings.shuffle
+            if (
+                shuffled or settings.shuffle is not None
+            ):  # runs on one store, of any machine, should not compute the same cells
+                seed = int(self.id, 16) if settings.shuffle is None else settings.shuffle
                 groups = [groups[i] for i in np.random.default_rng(seed).permutation(len(groups))]
             self.plan = BatchPlan(
                 groups,
