@@ -149,7 +149,7 @@ class FusedScore:
         )
 
 
-def as_score_models(models: Sequence[ScoreModel | DiffusableLaw], process: ForwardProcess) -> tuple[ScoreModel, ...]:
+def as_score_models(models: Iterable[ScoreModel | DiffusableLaw], process: ForwardProcess) -> tuple[ScoreModel, ...]:
     """Turn laws into analytic scores and check that all models live in one dimension and belong to the process."""
     if not type(process).__module__.startswith("sfbench."):
         check_process(process)
