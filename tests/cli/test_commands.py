@@ -206,7 +206,7 @@ BAD = [
     (["fuse", "--n", "-3"], "--n must be at least 1, got -3"),
     (["fuse", "--n", "ten"], "--n"),
     (["fuse", "--n", "1e3"], "--n"),
-    (["fuse", "--n", "1000000000000"], "would take 29,802.3 GiB"),
+    (["fuse", "--n", "1000000000000"], "of n points of shape (1000000000000, 4) would take 29,802.3 GiB"),
     (["fuse", "--seed", "-1"], "--seed must be at least 0, got -1"),
     (["fuse", "--seed", "x"], "--seed"),
     (["fuse", "--t-min", "0"], "t_min=0"),
