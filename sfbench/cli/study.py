@@ -70,7 +70,7 @@ def failures(folder: Folder, study: Names = None, as_json: Json = False) -> int:
     with Journal(store_path(folder)) as journal:
         found = study_failures(journal, study)
     if as_json:
-        print(json.dumps([vars(failure) | {"error": failure.error} for failure in found]))
+        print(json.dumps([failure._asdict() | {"error": failure.error} for failure in found]))
         return 1 if found else 0
     for i, failure in enumerate(found, 1):
         spec = ", ".join(f"{name}={json.dumps(value)}" for name, value in failure.spec.items())

@@ -46,6 +46,7 @@ class _Options(TypedDict, total=False):
     tol: float
     n_noise: int
     allow_inexact: bool
+    progress: bool
     rng: SeedLike
 
 
@@ -74,6 +75,7 @@ def fuse(
     tol: float = 1e-9,
     n_noise: int = 1,
     allow_inexact: bool = False,
+    progress: bool = False,
     rng: SeedLike = None,
 ) -> FusionResult | FusionOverTime:
     """Fit simplex weights of auxiliary score models to target data by score matching.
@@ -110,6 +112,9 @@ def fuse(
         Noise vectors per sample.
     allow_inexact : bool
         Return weights whose gap was not certified below ``tol`` instead of raising.
+    progress : bool
+        Show how many of the ``2 k n n_noise n_nodes`` evaluations (half without antithetic noise) are done, and the
+        time that is left.
     rng : Generator, int or None
         Noise.
 
@@ -149,13 +154,15 @@ def fuse(
             raise GramError(f"weights over time have a solver of their own, got solver={solver!r}; leave it out")
         edges, n_nodes = time_bins(process, t_min, last, bins), as_count("n_nodes", n_nodes, error=GridError)
         settings = GramSettings(process, binned_grid(edges, max(2, -(-n_nodes // bins))), estimator, weighting, n_noise)
-        statistics = score_statistics(given, x, settings, keep=rows_to_keep(k, bins), parts=bins, rng=rng)
+        keep = rows_to_keep(k, bins)
+        statistics = score_statistics(given, x, settings, keep=keep, parts=bins, show_progress=progress, rng=rng)
         return fit_over_time(models, statistics, edges, smoothing, tol, allow_inexact)
     if smoothing:
         raise GramError(f"smoothing holds bins of time together; pass bins=8 with smoothing={smoothing!r}")
     settings = GramSettings(process, time_grid(t_min, last, n_nodes), estimator, weighting, n_noise)
     parts = 2 if len(settings.grid) > 1 and rows_to_keep(k, 2) >= _ROWS_FOR_HALVES else 1
-    statistics = score_statistics(given, x, settings, keep=rows_to_keep(k, parts), parts=parts, rng=rng)
+    keep = rows_to_keep(k, parts)
+    statistics = score_statistics(given, x, settings, keep=keep, parts=parts, show_progress=progress, rng=rng)
     gram = statistics.at()
     answer = solve(gram.to_qp(), backend, tol=tol)
     return _result(models, gram, answer, settings, statistics, tol, allow_inexact)
