@@ -149,9 +149,16 @@ def objective_integral(
         return node.value(schedule(t))
 
     value, error, report = scipy.integrate.quad_vec(
-        integrand, np.log(low), np.log(high), epsrel=_INTEGRAL_ERROR, epsabs=1e-13, quadrature="gk15", limit=400,
-        full_output=True, points=np.log(breaks),
-    )  # fmt: skip
+        integrand,
+        np.log(low),
+        np.log(high),
+        epsrel=_INTEGRAL_ERROR,
+        epsabs=1e-13,
+        quadrature="gk15",
+        limit=400,
+        full_output=True,
+        points=np.log(breaks),
+    )
     return Estimate(float(value), float(error), int(report.neval), "adaptive quadrature, error bounded")
 
 
