@@ -1,6 +1,9 @@
 """Weights that change with time, on the line: fused laws and their certificate, the pool that weighted particles reach,
 and the law that they would have without the jump of their weights."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -74,6 +77,8 @@ def test_models_without_densities_and_blocks_are_refused_with_the_law_named() ->
     with pytest.raises(ModelError, match="blocks of coordinates are weighted apart"):
         sample(fused, 100, CorrectedSampler(blocks=[0, 1]), rng=0)
     changing = WeightsOverTime([0.1, 1.0, 5.0], [[1, 0, 0], [0, 1, 0]])
+    with pytest.raises(ModelError, match="change with time"):
+        sample(CHANGING, 10, "superposed", rng=0)
     three = FusedScore([*LAWS, Foreign(LAWS[0], OU)], changing, process=OU)
     assert len(sample(three, 600, "corrected", rng=0).x) == 600  # whose weight is zero at all times needs none
 
@@ -134,3 +139,27 @@ def test_weights_of_a_time_and_what_is_refused() -> None:
             WeightsOverTime(edges, weights)
     with pytest.raises(ModelError, match="weights must be those of 3 models"):
         FusedScore([*LAWS, LAWS[0]], CHANGING.schedule, process=OU)
+
+
+def test_the_fused_law_of_gaussians_under_changing_weights() -> None:
+    """By differential equations, by particles, and, for equal covariances, in one line."""
+    means = np.array([[-2.0, 0.5], [1.0, -1.0]])
+    gaussians = [GaussianMixture([1.0], [m], 1.0) for m in means]
+    fused = FusedScore(gaussians, CHANGING.schedule, process=OU)
+    law = laws.affine_fused_law(gaussians, CHANGING.schedule, process=OU)
+    # unit variances: dm/dt = m - 2 exp(-t) mu_w(t) with m(T) = 0, solved on the two sides of the change
+    t, c = 1e-3, CHANGE
+    middle = np.exp(-c) * (1.0 - np.exp(-2.0 * (OU.horizon - c))) * (LATE @ means)
+    mean = np.exp(t - c) * middle + np.exp(-t) * (1.0 - np.exp(-2.0 * (c - t))) * (EARLY @ means)
+    assert law.means[0] == pytest.approx(mean, abs=1e-8)
+    x = sample(fused, 20_000, "fused", rng=0).x
+    assert x.mean(axis=0) == pytest.approx(law.means[0], abs=0.03)
+    constant = laws.affine_fused_law(gaussians, EARLY, process=OU)
+    assert np.abs(constant.means[0] - law.means[0]).max() > 0.3
+
+
+def test_the_example_of_the_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "samplers.md").read_text(encoding="utf-8")
+    [code, printed] = re.findall(r"```(?:python|text)\n(.*?)```", page, flags=re.DOTALL)
+    exec(code, {})
+    assert capsys.readouterr().out.splitlines()[0] == printed.splitlines()[0]
