@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .._typing import Float64Array
 from .._validation import as_real, as_vector, as_weights
@@ -31,15 +32,15 @@ class WeightsOverTime:
     edges: Float64Array
     weights: Float64Array
 
-    def __post_init__(self) -> None:
-        given = as_real("weights", self.weights, ModelError)
+    def __init__(self, edges: ArrayLike, weights: ArrayLike) -> None:
+        given = as_real("weights", weights, ModelError)
         if given.ndim != 2 or not given.size:
             raise ModelError(f"weights must have shape (bins, k), got {given.shape}")
-        weights = np.array([as_weights(row, given.shape[1], ModelError) for row in given])
-        edges = np.array(as_vector("edges", self.edges, len(weights) + 1, GridError))
-        if edges[0] <= 0 or np.any(np.diff(edges) <= 0):
-            raise GridError(f"edges must be positive and strictly increasing, got {edges}")
-        for name, array in (("edges", edges), ("weights", weights)):
+        rows = np.array([as_weights(row, given.shape[1], ModelError) for row in given])
+        times = np.array(as_vector("edges", edges, len(rows) + 1, GridError))
+        if times[0] <= 0 or np.any(np.diff(times) <= 0):
+            raise GridError(f"edges must be positive and strictly increasing, got {times}")
+        for name, array in (("edges", times), ("weights", rows)):
             array.setflags(write=False)
             object.__setattr__(self, name, array)
 

@@ -57,6 +57,7 @@ def test_particles_reach_the_pool_of_the_weights_at_the_end() -> None:
     assert cdf_distance(x, w, GRID, pool(LATE)) > 0.1
     assert cdf_distance(x, w, GRID, without_jumps()) > 0.02
     found, exact = result.diagnostics.log_partition, LogLinearPool(LAWS, EARLY).log_partition().value
+    assert found is not None
     assert abs(found.value - exact) < 4 * found.stderr + 0.01
 
 
