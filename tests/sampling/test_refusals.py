@@ -116,7 +116,7 @@ def test_the_command_refuses_in_one_line(arguments, named, capsys):
 def test_the_command_reports_law_log_z_and_steps(tmp_path, capsys):
     path = tmp_path / "points.npz"
     problem = ["--problem", "paper_mixture_1d", "--param", "scale=6"]
-    arguments = [*problem, "--n", "1000", "--steps", "64", "--out", str(path), "--json"]
+    arguments = [*problem, "--sampler", "corrected", "--n", "1000", "--steps", "64", "--out", str(path), "--json"]
     assert cli.main(["sample", *arguments]) == 0
     record = json.loads(capsys.readouterr().out)
     assert record["law"].startswith("KL barycenter")
