@@ -15,9 +15,9 @@ from sfbench.experiments.canonical import encode_spec
 
 TINY = replace(
     QUICK, particles=640, seeds=1, superdiff_steps=20, vertex_particles=500, order_particles=50, many=2000,
-    budgets=(24,), copies=(1,), dims=(1, 16), weights_on_edge=1, n_cells=200, repeats=1,
+    budgets=(24,), copies=(1,), dims=(1, 16), weights_on_edge=1, n_cells=200, repeats=1, random_problems=3,
 )  # fmt: skip
-CLAIMS = 14
+CLAIMS = 17
 
 
 @pytest.mark.parametrize("scale", [FULL, QUICK, TINY])
