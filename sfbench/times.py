@@ -79,6 +79,24 @@ def time_grid(t_min: float, t_max: float, n_nodes: int = 16) -> TimeGrid:
     return TimeGrid(nodes, np.asarray(half * weights * nodes, np.float64))
 
 
+def time_bins(process: ForwardProcess, t_min: float, t_max: float, n_bins: int) -> Float64Array:
+    """Increasing times (n_bins + 1,) that split a window into parts of equal length in log signal-to-noise ratio.
+
+    Raises
+    ------
+    GridError
+        For an empty window, no bins, or ends without a finite log signal-to-noise ratio.
+    """
+    count = as_count("bins", n_bins, at_most=_MOST_NODES, error=GridError)
+    return np.array(time_steps(process, count, t_min=t_min, t_max=t_max).times[::-1])
+
+
+def binned_grid(edges: Float64Array, n_nodes: int) -> TimeGrid:
+    """The rule of :func:`time_grid` with ``n_nodes`` nodes in every bin: integrals over single bins are exact too."""
+    grids = [time_grid(*ends, n_nodes) for ends in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)]
+    return TimeGrid(*(np.concatenate([getattr(grid, name) for grid in grids]) for name in ("nodes", "weights")))
+
+
 def objective_weights(grid: TimeGrid, process: ForwardProcess, weighting: Weighting = "girsanov") -> Float64Array:
     """Quadrature weights (t,) times ``omega(t)``.
 
@@ -86,10 +104,10 @@ def objective_weights(grid: TimeGrid, process: ForwardProcess, weighting: Weight
     function of the nodes may be given instead.
     """
     if callable(weighting):
-        omega = np.asarray(weighting(grid.nodes), dtype=np.float64)
-    elif weighting == "girsanov":
+        omega = as_real("the values of weighting", weighting(grid.nodes), GridError).astype(np.float64)
+    elif isinstance(weighting, str) and weighting == "girsanov":
         omega = 0.5 * process.g(grid.nodes) ** 2
-    elif weighting == "sigma2":
+    elif isinstance(weighting, str) and weighting == "sigma2":
         omega = process.sigma(grid.nodes) ** 2
     else:
         raise GridError(f"unknown weighting {weighting!r}; use 'girsanov', 'sigma2' or a function of t")
@@ -168,9 +186,10 @@ def time_steps(
     if not isinstance(process, ForwardProcess):
         raise GridError(f"process must be a ForwardProcess such as OrnsteinUhlenbeck(), got {process!r}")
     low, top = as_window(
-        _SMALLEST_SHARE * process.horizon if t_min is None else t_min, process.horizon if t_max is None else t_max,
+        _SMALLEST_SHARE * process.horizon if t_min is None else t_min,
+        process.horizon if t_max is None else t_max,
         strict=True,
-    )  # fmt: skip
+    )
     share = np.linspace(0.0, 1.0, as_count("n_steps", n_steps, at_most=_MOST_STEPS, error=GridError) + 1)
     if spacing == "uniform":
         times = top + share * (low - top)

@@ -246,7 +246,8 @@ def _draw_again(sampler: Sampler, request: SampleRequest, steps: TimeSteps, n: i
 
 def _active(fused: FusedScore, t: float) -> list[tuple[float, ScoreModel]]:
     """Models of positive weight, each after its weight at time t."""
-    return [(float(fused.weights[i]), fused.models[i]) for i in np.flatnonzero(fused.weights)]
+    weights = fused.weights_at(t)
+    return [(float(weights[i]), fused.models[i]) for i in np.flatnonzero(weights)]
 
 
 def _kept(result: SampleResult, most: int) -> tuple[Float64Array, Float64Array]:

@@ -54,7 +54,7 @@ def test_order_and_number_of_workers_change_no_bit(tmp_path: Path) -> None:
     found = set()
     for jobs in (1, 2, 4):
         folder = tmp_path / str(jobs)
-        run_study(small_study(6), folder, replace(QUIET, n_jobs=jobs, shuffle=jobs, batch_size=jobs))
+        run_study(small_study(6), folder, replace(QUIET, n_jobs=jobs, shuffle=jobs))
         found.add(store_digest(folder))
     run_study(small_study(2), tmp_path / "grown", QUIET)  # cells that exist already change none that come later
     run_study(small_study(6), tmp_path / "grown", QUIET)
@@ -241,7 +241,6 @@ def test_an_unreachable_scheduler_is_one_line_and_touches_nothing(tmp_path: Path
         ({"time_limit": float("nan")}, "time limit"),
         ({"max_retries": -1}, "retries"),
         ({"on_conflict": "maybe"}, "grid conflict"),
-        ({"batch_size": 0}, "batch size"),
     ],
 )
 def test_bad_settings_are_refused(bad: dict[str, Any], message: str) -> None:

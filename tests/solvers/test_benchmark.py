@@ -51,11 +51,22 @@ _FAKE = {
 
 def test_solvers_left_out_have_a_printed_reason() -> None:
     cells = [
-        {"kind": "cell", "family": "general", "k": k, "rank": rank, "solver": solver, "ratio": 1.0, "gap": 0.0,
-         "certified": True, "error": None}
-        for k in (8, 2000) for rank in ("full", "half") for solver in ("auto", "scipy_slsqp")
+        {
+            "kind": "cell",
+            "family": "general",
+            "k": k,
+            "rank": rank,
+            "solver": solver,
+            "ratio": 1.0,
+            "gap": 0.0,
+            "certified": True,
+            "error": None,
+        }
+        for k in (8, 2000)
+        for rank in ("full", "half")
+        for solver in ("auto", "scipy_slsqp")
         if (k, solver) != (2000, "scipy_slsqp")
-    ]  # fmt: skip
+    ]
     printed = solver_speed.report(cells)
     assert printed.count("left out") == 3
     assert "left out above k = 100: scipy_slsqp, one call at k = 500 had not ended" in printed
@@ -106,10 +117,11 @@ def test_window_bias_study_tells_the_cases_apart(
     assert window_bias.main([*options, "--time-limit", "1e-9"]) == 3
     assert "go on with the same command" in capsys.readouterr().err
     assert window_bias.main(options) == 0
-    assert "warned 2 of 2" in capsys.readouterr().out
+    assert "Warnings of window bias" in capsys.readouterr().out
     rows = [json.loads(line) for line in (tmp_path / "window_bias.jsonl").read_text().splitlines()]
     assert len(rows) == 2 * len(few)
     assert all(row["verdict_holds"] for row in rows)
+    assert {row["warned"] for row in rows} == {True, False}
     monkeypatch.setattr(
         window_bias, "CASES", {name: replace(case, biased=not case.biased) for name, case in few.items()}
     )

@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 from ..canonical import printable
 from ..cells import StoredSpecs, Study, load_cell_function
@@ -35,20 +35,8 @@ class StudyStatus:
     last_error: str
 
 
-@final
-@dataclass(frozen=True)
-class Failure:
-    """A cell without a result that has failed.
-
-    Attributes
-    ----------
-    spec : dict
-        Its spec.
-    attempts : int
-        How often it was tried.
-    traceback : str
-        Of the last attempt.
-    """
+class Failure(NamedTuple):
+    """A cell without a result that has failed: its spec, how often it was tried, the traceback of the last attempt."""
 
     study: str
     spec: dict[str, Any]
@@ -58,7 +46,7 @@ class Failure:
     @property
     def error(self) -> str:
         """The last line of the traceback."""
-        return printable(self.traceback.strip().splitlines()[-1]) if self.traceback.strip() else ""
+        return printable((self.traceback.strip().splitlines() or [""])[-1])
 
 
 def study_failures(journal: Journal, names: list[str] | None = None) -> list[Failure]:
