@@ -364,12 +364,12 @@ def test_a_cluster_on_this_machine_has_keys(tmp_path: Path) -> None:
     seen: list[Any] = []
     original = pools.DaskCluster
 
-    def look(client: Any, folder: str, n_jobs: int) -> Any:
+    def look(client: Any, folder: str) -> Any:
         address = client.scheduler.address
         seen.append(address)
         with pytest.raises(Exception, match=r"(?i)tls|ssl|comm|connect|security"):
             Client(address.replace("tls://", "tcp://"), timeout=2, set_as_default=False)
-        return original(client, folder, n_jobs)
+        return original(client, folder)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pools, "DaskCluster", look)
