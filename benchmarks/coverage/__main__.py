@@ -2,7 +2,7 @@ r"""Coverage of the confidence intervals for fitted weights: ``python -m benchma
 
 Nominal 90 % intervals against the population optimum over independent data draws, by interval method, sample size and
 problem. The last problem has its target at a vertex: coverage at the boundary is reported, not required. Interior
-cells must lie in [.85, .95]; intervals a third as wide are the negative control.
+cells must lie in [0.85, 0.95]; intervals a third as wide are the negative control.
 """
 
 from dataclasses import dataclass
@@ -82,9 +82,14 @@ def _report(rows: list[Row]) -> bool:
         holds = not interior or (low <= cell.value <= high and not low <= cell.control <= high)
         good &= holds
         table.add_row(
-            problem, str(n), method, f"{cell.value:.3f} +- {cell.stderr:.3f}",
-            f"[{low}, {high}]" if interior else "boundary", f"{cell.control:.3f}", "holds" if holds else "FAILS",
-        )  # fmt: skip
+            problem,
+            str(n),
+            method,
+            f"{cell.value:.3f} +- {cell.stderr:.3f}",
+            f"[{low}, {high}]" if interior else "boundary",
+            f"{cell.control:.3f}",
+            "holds" if holds else "FAILS",
+        )
     Console(width=120).print(table)
     return good
 

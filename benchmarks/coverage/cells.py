@@ -45,18 +45,29 @@ def run_coverage_cell(spec: CoverageSpec) -> list[Row]:
     problem, truth = _truth(spec.problem, spec.root_seed)
     x = problem.target.sample(spec.n, rng=cell_rng(spec, "data"))
     result = fuse(
-        problem.auxiliaries, x, process=OrnsteinUhlenbeck(), t_min=WINDOW[0], t_max=WINDOW[1], n_nodes=NODES,
+        problem.auxiliaries,
+        x,
+        process=OrnsteinUhlenbeck(),
+        t_min=WINDOW[0],
+        t_max=WINDOW[1],
+        n_nodes=NODES,
         rng=cell_rng(spec, "noise"),
-    )  # fmt: skip
+    )
     rows = []
     for method in ("sandwich", "bootstrap"):
         interval = result.confidence_interval(0.9, method=method, rng=cell_rng(spec, method))
         middle, half = interval.mean(axis=1), 0.5 * np.ptp(interval, axis=1)
         rows.append(
-            {"problem": spec.problem, "n": spec.n, "draw": spec.draw, "method": method, "truth": truth.tolist(),
-             "covered": _holds(interval[:, 0], interval[:, 1], truth),
-             "covered_by_third": _holds(middle - half / 3, middle + half / 3, truth)}
-        )  # fmt: skip
+            {
+                "problem": spec.problem,
+                "n": spec.n,
+                "draw": spec.draw,
+                "method": method,
+                "truth": truth.tolist(),
+                "covered": _holds(interval[:, 0], interval[:, 1], truth),
+                "covered_by_third": _holds(middle - half / 3, middle + half / 3, truth),
+            }
+        )
     return rows
 
 

@@ -163,7 +163,7 @@ def as_sampler(sampler: Any) -> Sampler:
         raise SfbenchError(
             f"sampler must be a name ({', '.join(known)}) or a Sampler such as FusedSampler(), got {sampler!r}"
         )
-    if sampler in known:
+    if sampler in known or ":" in sampler:
         make = _SAMPLERS[sampler]
         made = make() if callable(make) else make
         if not isinstance(made, Sampler):

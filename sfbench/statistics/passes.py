@@ -19,6 +19,7 @@ from synthetic.reduction import ReducedLaw, reduce_laws
 from .._typing import SeedLike
 from .._validation import as_count, as_generator
 from ..errors import GramError
+from ..progress import progress
 from ..scores import AnalyticScore, ScoreModel, as_score_models
 from .affine import MomentStatistics, are_gaussian
 from .estimators import ESTIMATORS, Estimator
@@ -44,7 +45,14 @@ Models = Iterable[ScoreModel | DiffusableLaw]
 
 
 def score_statistics(
-    models: Models, x: Any, settings: GramSettings, *, keep: int = 0, parts: int = 1, rng: SeedLike = None
+    models: Models,
+    x: Any,
+    settings: GramSettings,
+    *,
+    keep: int = 0,
+    parts: int = 1,
+    show_progress: bool = False,
+    rng: SeedLike = None,
 ) -> NodeStatistics:
     """Statistics of every time node, from one pass over the data.
 
@@ -59,6 +67,8 @@ def score_statistics(
         Keep per-sample terms, averaged over equal batches into at most this many rows; 0 keeps none.
     parts : int
         Equal parts of the window that get terms of their own.
+    show_progress : bool
+        Count evaluations under a progress bar.
     rng : Generator, int or None
         Noise; results do not depend on chunking.
 
@@ -83,7 +93,7 @@ def score_statistics(
     and about 16 million for the scores of a chunk.
     """
     source = data_source(models, x, settings, as_generator(rng))
-    return accumulate(source, settings, [len(source.data)], keep, parts)[0]
+    return accumulate(source, settings, [len(source.data)], keep, parts, show_progress)[0]
 
 
 def score_gram(models: Models, x: Any, settings: GramSettings, *, keep: int = 0, rng: SeedLike = None) -> ScoreGram:
@@ -183,7 +193,12 @@ def _checked_sizes(sizes: Iterable[int]) -> list[int]:
 
 # ---------------------------------------------------------------------- accumulation
 def accumulate(
-    source: DataSource | LawSource, settings: GramSettings, sizes: list[int], keep: int = 0, parts: int = 1
+    source: DataSource | LawSource,
+    settings: GramSettings,
+    sizes: list[int],
+    keep: int = 0,
+    parts: int = 1,
+    show_progress: bool = False,
 ) -> list[NodeStatistics]:
     """Statistics of the first ``sizes`` samples of a source, the last with per-sample terms of ``parts`` parts."""
     as_count("keep", keep, at_least=0, error=GramError)
@@ -204,18 +219,21 @@ def accumulate(
     sums = np.zeros((n_nodes, k, k))
     part_of = np.searchsorted(edges, np.arange(n_nodes), side="right") - 1
     found: list[NodeStatistics] = []
-    for size, (start, stop) in _chunks(sizes, max(source.rows_per_chunk // block, 1) * block):
-        for y, zeta in source.chunk(start, stop):
-            for t, terms in enumerate(evaluator.evaluate(y, zeta, block, start)):
-                sums[t, :, 1:] += terms.sum(axis=0) / n_noise
-                if batches is not None:
-                    batches.add(part_of[t], start, block, terms * (omega[t] / n_noise))
-        if stop == size:
-            G = sums / size
-            b = G[:, 0].copy()
-            G[:, 0] = 0.0
-            kept = batches.finish() if batches is not None and size == n else ()
-            found.append(NodeStatistics(settings, G, b, size, edges if kept else (), kept))
+    signs = len(settings.rule.signs)
+    with progress(settings.evaluations(k, n), "evaluations", show_progress) as bar:
+        for size, (start, stop) in _chunks(sizes, max(source.rows_per_chunk // block, 1) * block):
+            for y, zeta in source.chunk(start, stop):
+                for t, terms in enumerate(evaluator.evaluate(y, zeta, block, start)):
+                    bar.advance(k * len(zeta) * signs)
+                    sums[t, :, 1:] += terms.sum(axis=0) / n_noise
+                    if batches is not None:
+                        batches.add(part_of[t], start, block, terms * (omega[t] / n_noise))
+            if stop == size:
+                G = sums / size
+                b = G[:, 0].copy()
+                G[:, 0] = 0.0
+                kept = batches.finish() if batches is not None and size == n else ()
+                found.append(NodeStatistics(settings, G, b, size, edges if kept else (), kept))
     return found
 
 

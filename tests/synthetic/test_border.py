@@ -104,7 +104,7 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
         lambda a: [torch.tensor(row, requires_grad=True) for row in np.atleast_2d(np.asarray(a))],
         r"torch tensor .*\.detach\(\)|shape",
     ),
-}  # fmt: skip
+}
 
 
 @everywhere
@@ -251,7 +251,8 @@ def test_views_of_a_trillion_are_refused_at_once(call: Callable[[], Any], error:
 def test_a_refusal_says_what_it_would_take_and_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available_bytes", lambda: 12 << 30)
     with pytest.raises(
-        IntractableError, match=r"sample of shape \(1000000000, 2\) would take 14.9 GiB \(29.8 .*has 12.0 GiB left"
+        IntractableError,
+        match=r"sample of n points of shape \(1000000000, 2\) would take 14.9 GiB \(29.8 .*has 12.0 GiB left",
     ):
         PLANE.sample(10**9)
     with pytest.raises(ShapeError, match=r"n must be an integer, got 1000000000.0"):
@@ -316,7 +317,7 @@ def test_samples_take_the_memory_that_the_check_counts(law: Any) -> None:
         (lambda: Estimate(1.0, None), NotFiniteError, "stderr must be a number, got None"),
         (lambda: cover([PLANE], refine=np.nan), NotFiniteError, "refine is nan"),
     ],
-)  # fmt: skip
+)
 def test_arguments_are_named(call: Callable[[], Any], error: type[SyntheticError], message: str) -> None:
     with pytest.raises(error, match=message):
         call()
