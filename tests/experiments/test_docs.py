@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "studies.md"
 
 
+@pytest.mark.slow
 def test_the_example_runs_in_an_empty_folder(tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n# (\w+\.py)\n(.*?)```", DOCS.read_text(encoding="utf-8"), flags=re.DOTALL)
     assert [name for name, _ in blocks] == ["rates_cells.py", "rates.py"]
