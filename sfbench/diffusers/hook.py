@@ -126,9 +126,7 @@ class FusionHook(ModelHook):  # type: ignore[misc]  # diffusers has no types
             self._inside = False
 
     @_TRANSPARENT
-    def evaluate(
-        self, own: Forward, args: tuple[Any, ...], kwargs: dict[str, Any], active: Sequence[int]
-    ) -> list[Any]:
+    def evaluate(self, own: Forward, args: tuple[Any, ...], kwargs: dict[str, Any], active: Sequence[int]) -> list[Any]:
         """Raw outputs of the experts of these numbers; ``own`` is the forward of the pipeline's network."""
         differ = count((args, kwargs)) > 0
         inputs = [(pick(args, i), pick(kwargs, i)) if differ else (args, kwargs) for i in active]

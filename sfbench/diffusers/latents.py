@@ -39,11 +39,11 @@ def as_pictures(images: Any) -> list[Any]:
             raise DiffusersError(f"images must be (n, height, width, colours), got shape {tuple(array.shape)}")
         if isinstance(images, np.ndarray):
             array = array.permute(0, 3, 1, 2)
-        images = list(array / 255.0 if array.dtype == torch.uint8 else array.float())
-        low, high = (float(f(torch.stack([picture.min() for picture in images]))) for f in (torch.min, torch.max))
-        high = max(float(picture.max()) for picture in images) if images else high
+        array = array / 255.0 if array.dtype == torch.uint8 else array.float()
+        low, high = (float(array.min()), float(array.max())) if array.numel() else (0.0, 0.0)
         if not (low >= 0.0 and high <= 1.0):
             raise DiffusersError(f"images must hold bytes or numbers in [0, 1], got [{low:.3g}, {high:.3g}]")
+        images = list(array)
     if not isinstance(images, Sequence) or not images:
         raise DiffusersError("images must be a folder, a list of pictures, or an array, and hold at least one picture")
     return [_picture(image, i) for i, image in enumerate(images)]
@@ -103,7 +103,8 @@ def encode(pipe: Any, pictures: Sequence[Any], size: tuple[int, int] | None = No
     latents = (latents - shift) * scale
     if not bool(torch.isfinite(latents).all()):
         raise DiffusersError(f"the VAE's latents are not finite in {before}; load it in float32 or bfloat16")
-    return latents.cpu()
+    on_host: Tensor = latents.cpu()
+    return on_host
 
 
 def _pixels(pictures: Sequence[Any], size: tuple[int, int] | None) -> Tensor:

@@ -184,11 +184,16 @@ def visit(
             returned.append(hook.evaluate(own, args, kwargs, [0])[0])  # something for the pipeline to go on with
         return returned[0]
 
-    hook.intercept = intercept
+    bars = getattr(pipe, "_progress_bar_config", None)
+    hook.intercept, pipe._progress_bar_config = intercept, {"disable": True}  # its steps are not the work
     try:
         run(pipe, None if prompts is None else list(prompts), n, torch.Generator().manual_seed(0), given)
     finally:
         hook.intercept = None
+        if bars is None:
+            del pipe._progress_bar_config
+        else:
+            pipe._progress_bar_config = bars
 
 
 def _as_call(
@@ -208,11 +213,11 @@ def _as_call(
 
 
 def _like(held: Any, value: float) -> Any:
-    """A timestep in the shape and type of the one that the pipeline passed."""
+    """A timestep in the shape and type of the one that the pipeline passed; integers only where it is whole."""
+    whole = abs(value - round(value)) < 1e-6
     if isinstance(held, Tensor):
-        whole = not held.is_floating_point()
-        return torch.full_like(held, round(value) if whole else value)
-    return round(value) if isinstance(held, int | np.integer) else value
+        return torch.full_like(held, value, dtype=held.dtype if whole or held.is_floating_point() else torch.float32)
+    return round(value) if whole and isinstance(held, int | np.integer) else value
 
 
 def _rows(tree: Any, rows: int, index: Tensor) -> Any:
