@@ -8,6 +8,7 @@ from .._typing import Float64Array
 from ..statistics.gram import Contributions, ScoreGram
 from ..times import TimeGrid
 from .window_bias import WindowBias
+from .zero_weights import zero_weights
 
 _HEAVY_SHARE = 0.1
 _FAIR_SHARES = 10.0  # a sample may carry this many times the average before it counts as heavy
@@ -25,8 +26,9 @@ def fit_warnings(
     if not answer.converged:
         notes.append(f"the weights are not certified: duality gap {answer.gap:.3g} ({answer.status})")
     notes += _collinear(gram, answer)
-    if np.any(answer.weights <= 0):
-        zero = ", ".join(str(i) for i in np.flatnonzero(answer.weights <= 0))
+    at_zero = zero_weights(answer)
+    if at_zero.any():
+        zero = ", ".join(str(i) for i in np.flatnonzero(at_zero))
         notes.append(f"weight at the boundary for auxiliary {zero}: it does not help on these data")
     if bias is not None and bias.p_value < _LEVEL and bias.size > _NOTICEABLE:
         notes.append(_window(bias, grid))

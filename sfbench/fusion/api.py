@@ -124,4 +124,4 @@ def fuse(
     halves = () if statistics is None else statistics.by_part()
     bias = window_bias(*halves, weights) if len(halves) == 2 else None
     warnings = fit_warnings(gram, answer, grid, bias)
-    return FusionResult(weights, gram, answer, score, process, grid, warnings, bias, statistics)
+    return FusionResult(weights, gram, answer, score, process, grid, warnings, bias, statistics, backend)
