@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from solvers import SolverResult
 
-_LEAST, _MOST = 1e-9, 1e-4
+_LEAST, _MOST = 1e-9, 1e-3
 
 
 def zero_weights(answer: SolverResult) -> NDArray[np.bool_]:
