@@ -3,10 +3,12 @@
 import difflib
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Generic, TypeVar, final
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 
 from .errors import SfbenchError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 T = TypeVar("T")
 
@@ -34,7 +36,10 @@ def lazy_names(package: str, names: Mapping[str, str]) -> tuple[Callable[[str], 
 
 @final
 class Registry(Generic[T]):
-    """Names of implementations: built in, registered by a program, or found through an entry point.
+    """Names of implementations: built in, registered by a program, found through an entry point, or in a module.
+
+    ``"module:name"`` and ``"path/to/file.py:name"`` are names, too: the module is imported where the name is used, in
+    worker processes for example, and ``name`` is one that it registers or one of its attributes.
 
     Parameters
     ----------
@@ -58,8 +63,10 @@ class Registry(Generic[T]):
         SfbenchError
             If the name is built in, or not a string.
         """
-        if not isinstance(name, str) or name in self.builtin:
-            raise SfbenchError(f"{self.noun} {name!r} cannot be registered: a name is a string that is not built in")
+        if not isinstance(name, str) or name in self.builtin or ":" in name:
+            raise SfbenchError(
+                f"{self.noun} {name!r} cannot be registered: a name is a string that is not built in and has no colon"
+            )
         self.own[name] = item
         return item
 
@@ -76,12 +83,37 @@ class Registry(Generic[T]):
             if name in self.own:
                 return self.own[name]
             if name in (plugins := self._plugins()):
-                loaded: T = plugins[name].load()
-                return loaded
+                return self._loaded(plugins[name])
+            where, colon, attribute = name.rpartition(":")
+            if colon:
+                return self._in_module(where, attribute)
         known = self.names()
         close = difflib.get_close_matches(str(name), known, n=2)
         hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"use one of {', '.join(known)}"
         raise SfbenchError(f"unknown {self.noun} {name!r}; {hint}")
 
-    def _plugins(self) -> dict[str, EntryPoint]:
+    def _plugins(self) -> "dict[str, EntryPoint]":
+        from importlib.metadata import entry_points
+
         return {point.name: point for point in entry_points(group=self.group) if point.name not in self.builtin}
+
+    def _loaded(self, point: "EntryPoint") -> T:
+        try:
+            found: T = point.load()
+        except Exception as error:
+            raise SfbenchError(
+                f"{self.noun} {point.name!r}: its plugin {point.value!r} cannot be loaded: {error}"
+            ) from error
+        return found
+
+    def _in_module(self, where: str, name: str) -> T:
+        from synthetic import SyntheticError, load_module
+
+        try:
+            module = load_module(where)
+        except SyntheticError as error:
+            raise SfbenchError(f"{self.noun} {where}:{name}: {error}") from None
+        found: T | None = self.own.get(name, getattr(module, name, None))
+        if found is None:
+            raise SfbenchError(f"{where!r} neither registers a {self.noun} {name!r} nor holds anything of that name")
+        return found

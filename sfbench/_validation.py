@@ -49,6 +49,21 @@ def as_number(name: str, value: object, error: type[SfbenchError] = SfbenchError
     return number
 
 
+def as_positive(name: str, value: object, error: type[SfbenchError] = SfbenchError) -> float:
+    """Return a finite number above zero as a float."""
+    number = as_number(name, value, error)
+    if not number > 0:
+        raise error(f"{name} must be finite and positive, got {value!r}")
+    return number
+
+
+def as_flag(name: str, value: object, error: type[SfbenchError] = SfbenchError) -> bool:
+    """Return True or False; nothing else is a truth value."""
+    if not isinstance(value, bool | np.bool_):
+        raise error(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
 def as_window(t_min: object, t_max: object, *, strict: bool = False) -> tuple[float, float]:
     """Return the ends of a time window: ``0 < t_min <= t_max`` (``<`` if strict), both finite."""
     numbers = all(isinstance(t, int | float | np.integer | np.floating) for t in (t_min, t_max))

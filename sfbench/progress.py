@@ -49,7 +49,7 @@ class _Bar:
         shown = ""
         if self._steps:
             rate = self._steps / max(time.monotonic() - self._start, 1e-9)
-            shown = f"{rate:.1f}/s" if rate >= 1 else f"{1 / rate:.1f} s each"
+            shown = f"{rate:,.0f}/s" if rate >= 100 else f"{rate:.1f}/s" if rate >= 1 else f"{1 / rate:.1f} s each"
         self.rich.update(self._task, advance=n, rate=shown, note=note)
 
     def say(self, text: str) -> None:

@@ -86,10 +86,10 @@ def objective_weights(grid: TimeGrid, process: ForwardProcess, weighting: Weight
     function of the nodes may be given instead.
     """
     if callable(weighting):
-        omega = np.asarray(weighting(grid.nodes), dtype=np.float64)
-    elif weighting == "girsanov":
+        omega = as_real("the values of weighting", weighting(grid.nodes), GridError).astype(np.float64)
+    elif isinstance(weighting, str) and weighting == "girsanov":
         omega = 0.5 * process.g(grid.nodes) ** 2
-    elif weighting == "sigma2":
+    elif isinstance(weighting, str) and weighting == "sigma2":
         omega = process.sigma(grid.nodes) ** 2
     else:
         raise GridError(f"unknown weighting {weighting!r}; use 'girsanov', 'sigma2' or a function of t")

@@ -13,13 +13,14 @@ is a lower bound on the minimum. The gap reported is the value minus that bound.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .active_set_batched import block_size, solve_block
 from .base import Status
 from .batch import SimplexQPBatch
 from .errors import InvalidArgumentError, ShapeError
@@ -28,6 +29,7 @@ from .many import solve_many, stacked
 from .problem import Matrix, SimplexQP, Vector, power_of_two_below
 from .validation import one_of, positive_number, real_number, seconds, whole_number
 
+_UNBALANCED, _BALANCED = 2.0, 500  # ratio of residuals at which rho is changed; steps after which it no longer is
 _CONSTANT = 1e9  # smoothing, relative to the mean scale, from which the weights are constant to rounding
 
 
@@ -125,8 +127,8 @@ def _alternate(
 ) -> TimeWeights:
     B, k = batch.q.shape
     rho = scale / B
-    augmented = batch.P + rho * np.eye(k)
-    w, u = weights, np.zeros((B, k))
+    step = _step(batch, rho)
+    w, u, previous = weights, np.zeros((B, k)), weights
     best, best_value, bound = w, np.inf, -np.inf
     certified = False
     for n in budget:
@@ -144,10 +146,37 @@ def _alternate(
             certified = best_value - bound <= tol * scale
             if certified:
                 break
-        w = solve_many(SimplexQPBatch(augmented, batch.q - rho * (z - u))).weights
+            # Residual balancing: neither the tie w = z nor the movement of z may lag behind the other by far.
+            primal, dual = float(np.abs(w - z).max()), float(np.abs(z - previous).max())
+            change = 2.0 if primal > _UNBALANCED * dual else 0.5 if dual > _UNBALANCED * primal else 1.0
+            if change != 1.0 and n < _BALANCED:
+                rho, u = rho * change, u / change
+                step = _step(batch, rho)
+        previous = z
+        w = step(rho * (z - u))
     gap = max(best_value - bound, 0.0)
     limit = Status.TIME_LIMIT if budget.late else Status.ITERATION_LIMIT
     return TimeWeights(best, best_value, gap, scale, Status.CERTIFIED if certified else limit, budget.n)
+
+
+def _step(batch: SimplexQPBatch, rho: float) -> Callable[[Matrix], Matrix]:
+    """The w-step: minimisers (B, k) of ``f_b(w) + rho/2 |w|^2 - <pull_b, w>``; certified at the end, not here."""
+    augmented = batch.P + rho * np.eye(batch.dim)
+    unit = np.ldexp(1.0, np.frexp(np.einsum("bii->b", augmented) / batch.dim)[1] - 1)
+    blocks = np.array(augmented.transpose(1, 2, 0), order="C") / unit
+
+    def minimise(pull: Matrix) -> Matrix:
+        q = batch.q - pull
+        w = np.full(q.shape, np.nan)
+        if block_size(batch.dim):
+            scaled = (q - q.min(axis=1, keepdims=True)).T / unit
+            w = solve_block(blocks, scaled)[0].T
+        left = np.isnan(w).any(axis=1)
+        if left.any():
+            w[left] = solve_many(SimplexQPBatch(augmented[left], q[left])).weights
+        return w
+
+    return minimise
 
 
 def _conic(batch: SimplexQPBatch, amount: float, scale: float, tol: float, time_limit: float) -> TimeWeights:

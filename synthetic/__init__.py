@@ -22,7 +22,7 @@ from .law import ComposedLaw, DiffusableLaw, Law, as_gaussian_mixture, component
 from .log_linear_pool import LogLinearPool, arithmetic_mixture
 from .pool_sample import PoolSample
 from .problems import SyntheticProblem
-from .registry import family, known_problems, load_families, make_problem, problem_parameters
+from .registry import family, known_problems, load_families, load_module, make_problem, problem_parameters
 from .subspace import Subspace, common_subspace
 
 __all__ = [
@@ -52,6 +52,7 @@ __all__ = [
     "family",
     "known_problems",
     "load_families",
+    "load_module",
     "make_problem",
     "problem_parameters",
 ]

@@ -147,6 +147,13 @@ def new_array(name: str, shape: tuple[int, ...], dtype: Any = np.float64) -> Flo
     return np.empty(shape, dtype)
 
 
+def finite_result(name: str, x: FloatArray, out: FloatArray) -> FloatArray:
+    """The linear result ``out`` itself, which is finite just where all of the points x are; refuses others by name."""
+    if not np.all(np.isfinite(out)):
+        raise not_finite(name, x)
+    return out
+
+
 def as_simplex(weights: ArrayLike, length: int | None = None, name: str = "weights") -> Float64Array:
     """Return probability weights summing to one, refusing negative or unnormalised input.
 
@@ -219,7 +226,25 @@ def as_generator(rng: SeedLike) -> np.random.Generator:
     raise SyntheticError(f"rng must be a Generator, a non-negative integer seed or None, got {show(rng)}")
 
 
-# ---------------------------------------------------------------------- names and messages
+# ---------------------------------------------------------------------- laws, names and messages
+def as_laws(name: str, laws: Iterable[Any], *kinds: type, alike: bool = True) -> tuple[Any, ...]:
+    """Return laws, at least one, of given kinds (default: anything with dim and log_prob), on one R^d if ``alike``."""
+    try:
+        found = tuple(laws)
+    except TypeError:  # also of arrays without axes
+        raise SyntheticError(f"{name} must be a sequence of laws, got {show(laws)}") from None
+    if not found:
+        raise ShapeError(f"{name} is empty; at least one law is needed")
+    for i, law in enumerate(found):
+        if not (isinstance(law, kinds) if kinds else hasattr(law, "dim") and hasattr(law, "log_prob")):
+            wanted = " or ".join(kind.__name__ for kind in kinds) or "law with dim and log_prob"
+            raise SyntheticError(f"{name}[{i}] is a {type(law).__name__}; it must be a {wanted}")
+    dims = [law.dim for law in found]
+    if alike and len(set(dims)) > 1:
+        raise ShapeError(f"{name} must live in one dimension, got {show(dims)}")
+    return found
+
+
 def as_choice(name: str, value: str, options: Collection[str]) -> str:
     """Return one of a few names."""
     if not (isinstance(value, str) and value in options):

@@ -143,9 +143,9 @@ class EmbeddedMixture:
         """
         points = as_points(x, self.dim)
         (n, d), codim = points.shape, self.dim - self.core.dim
-        densities = new_array("the log density", (n if log_prob else 0,), points.dtype)
-        scores = new_array("the score", (n if score else 0, d), points.dtype)
-        divergences = new_array("the divergence", (n if divergence else 0,), points.dtype)
+        densities = new_array("the log density at x", (n if log_prob else 0,), points.dtype)
+        scores = new_array("the score at x", (n if score else 0, d), points.dtype)
+        divergences = new_array("the divergence at x", (n if divergence else 0,), points.dtype)
         rows = max(_CHUNK_NUMBERS // d, 16)
         for start in range(0, n, rows):
             part = slice(start, start + rows)
@@ -196,7 +196,7 @@ class EmbeddedMixture:
     def sample(self, n: int, *, rng: SeedLike = None) -> Float64Array:
         """Draw n points, shape (n, d)."""
         count = as_count("n", n, at_least=0)
-        refuse_huge("a sample", count, self.dim, beside=3 * count * self.dim)
+        refuse_huge("a sample of n points", count, self.dim, beside=3 * count * self.dim)
         generator = as_generator(rng)
         y = self.core.sample(count, rng=generator)
         noise = np.sqrt(self.variance) * generator.standard_normal((count, self.dim))

@@ -35,10 +35,17 @@ class Estimate:
     def __post_init__(self) -> None:
         for name in ("value", "stderr"):
             number = getattr(self, name)
-            if isinstance(number, bool) or not isinstance(number, int | float | np.floating | np.integer):
+            real = isinstance(number, int | float | np.floating | np.integer)
+            if not real or isinstance(number, bool | np.timedelta64):
                 raise NotFiniteError(f"{name} must be a number, got {show(number)}")
+            try:
+                object.__setattr__(self, name, float(number))
+            except OverflowError:
+                raise NotFiniteError(f"{name} is {show(number)}, more than a float holds") from None
         if not (math.isfinite(self.value) and math.isfinite(self.stderr)):
             raise NotFiniteError(f"estimate by {self.method} is {self.value} +- {self.stderr}; it must be finite")
+        if self.stderr < 0:
+            raise NotFiniteError(f"stderr must be at least 0, got {self.stderr!r}")
 
     def interval(self, z: float = 1.96) -> tuple[float, float]:
         """Return ``value -+ z * stderr``."""

@@ -179,37 +179,37 @@ class GaussianMixture:
     def log_prob(self, x: ArrayLike) -> FloatArray:
         """Log density in nats at points x (n, d), shape (n,)."""
         points = as_points(x, self.dim)
-        out = new_array("a result", points.shape[:1], points.dtype)
+        out = new_array("a result at x", points.shape[:1], points.dtype)
         self._kernel.evaluate(points, log_prob=out)
         return out
 
     def score(self, x: ArrayLike) -> FloatArray:
         """Score ``grad log p`` at points x (n, d), shape (n, d)."""
         points = as_points(x, self.dim)
-        out = new_array("the score", points.shape, points.dtype)
+        out = new_array("the score at x", points.shape, points.dtype)
         self._kernel.evaluate(points, score=out)
         return out
 
     def divergence(self, x: ArrayLike) -> FloatArray:
         """Divergence of the score, ``laplacian log p``, at points x (n, d), shape (n,)."""
         points = as_points(x, self.dim)
-        out = new_array("a result", points.shape[:1], points.dtype)
+        out = new_array("a result at x", points.shape[:1], points.dtype)
         self._kernel.evaluate(points, divergence=out)
         return out
 
     def score_and_divergence(self, x: ArrayLike) -> tuple[FloatArray, FloatArray]:
         """Score (n, d) and its divergence (n,) in one pass."""
         points = as_points(x, self.dim)
-        score = new_array("the score", points.shape, points.dtype)
-        divergence = new_array("the divergence", points.shape[:1], points.dtype)
+        score = new_array("the score at x", points.shape, points.dtype)
+        divergence = new_array("the divergence at x", points.shape[:1], points.dtype)
         self._kernel.evaluate(points, score=score, divergence=divergence)
         return score, divergence
 
     def log_prob_and_score(self, x: ArrayLike) -> tuple[FloatArray, FloatArray]:
         """Log density (n,) and score (n, d) in one pass."""
         points = as_points(x, self.dim)
-        score = new_array("the score", points.shape, points.dtype)
-        log_prob = new_array("the log density", points.shape[:1], points.dtype)
+        score = new_array("the score at x", points.shape, points.dtype)
+        log_prob = new_array("the log density at x", points.shape[:1], points.dtype)
         self._kernel.evaluate(points, log_prob=log_prob, score=score)
         return log_prob, score
 
@@ -217,7 +217,7 @@ class GaussianMixture:
     def sample(self, n: int, *, rng: SeedLike = None) -> Float64Array:
         """Draw n points, shape (n, d), in random order."""
         count = as_count("n", n, at_least=0)
-        refuse_huge("a sample", count, self.dim, beside=2 * count)
+        refuse_huge("a sample of n points", count, self.dim, beside=2 * count)
         generator = as_generator(rng)
         labels = generator.choice(self.n_components, size=count, p=self.weights)
         z = generator.standard_normal((count, self.dim))

@@ -9,7 +9,7 @@ adding noise do not commute. Weights are called ``weights`` at the API; the sour
 otherwise by Monte Carlo under an envelope with a certified ratio (:mod:`synthetic.product_envelope`).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, Literal, final, get_args
 
@@ -18,9 +18,9 @@ from numpy.typing import ArrayLike
 
 from ._memory import refuse_huge
 from ._typing import Float64Array, FloatArray, SeedLike
-from ._validation import as_count, as_generator, as_simplex, close_matches
+from ._validation import as_count, as_generator, as_laws, as_simplex, close_matches
 from .embedded_mixture import EmbeddedMixture, Mixture, embed
-from .errors import EffectiveSampleSizeError, IntractableError, ShapeError, SyntheticError
+from .errors import EffectiveSampleSizeError, IntractableError
 from .estimate import Estimate
 from .gaussian_mixture import GaussianMixture
 from .product_envelope import Envelope, product_envelope
@@ -55,19 +55,7 @@ class LogLinearPool:
     """
 
     def __init__(self, components: Sequence[Mixture], weights: ArrayLike) -> None:
-        if not isinstance(components, Iterable):
-            raise SyntheticError(f"components must be a sequence of laws, got a {type(components).__name__}")
-        self.components: tuple[Mixture, ...] = tuple(components)
-        if not self.components:
-            raise ShapeError("components is empty; a pool needs at least one law")
-        for i, law in enumerate(self.components):
-            if not isinstance(law, GaussianMixture | EmbeddedMixture):
-                raise SyntheticError(
-                    f"components[{i}] is a {type(law).__name__}; a pool is made of GaussianMixture or EmbeddedMixture"
-                )
-        dims = [p.dim for p in self.components]
-        if len(set(dims)) > 1:
-            raise ShapeError(f"components must live in one dimension, got {dims}")
+        self.components: tuple[Mixture, ...] = as_laws("components", components, GaussianMixture, EmbeddedMixture)
         self._set_weights(as_simplex(weights, len(self.components)))
 
     def _set_weights(self, weights: Float64Array) -> None:
@@ -218,6 +206,7 @@ class LogLinearPool:
 
     def _log_partition_by_envelope(self, n: int, rng: np.random.Generator) -> Estimate:
         # The ratio to the product envelope is bounded below too: less variance, until its mass is a multiple of Z.
+        refuse_huge("a sample of n draws", n)
         source = self.envelope if self.envelope.log_mass <= _LARGEST_LOG_MASS else self._proposal
         ratio = np.exp(np.concatenate([self._log_ratio(y, source) for y in self._proposals(n, source, rng)]))
         mean, error = float(ratio.mean()), float(ratio.std(ddof=1) / np.sqrt(n))
@@ -273,7 +262,7 @@ class LogLinearPool:
             If fewer than one proposal in a thousand would be accepted.
         """
         count = as_count("n", n, at_least=0)
-        refuse_huge("a sample", count, self.dim)
+        refuse_huge("a sample of n points", count, self.dim)
         generator = as_generator(rng)
         exact = self.as_mixture()
         if exact is not None:
@@ -303,10 +292,8 @@ class LogLinearPool:
 
 def arithmetic_mixture(mixtures: Sequence[GaussianMixture], weights: ArrayLike) -> GaussianMixture:
     """The mixture ``sum_i w_i p_i``: the barycenter for the other direction of KL."""
+    mixtures = as_laws("mixtures", mixtures, GaussianMixture)
     w = as_simplex(weights, len(mixtures))
-    dims = [p.dim for p in mixtures]
-    if len(set(dims)) > 1:
-        raise ShapeError(f"mixtures must live in one dimension, got {dims}")
     shares = np.concatenate([wi * p.weights for wi, p in zip(w, mixtures, strict=True)])
     means = np.concatenate([p.means for p in mixtures])
     layouts = {p.spectrum.layout for p in mixtures}

@@ -14,8 +14,8 @@ import numpy as np
 
 from ._memory import refuse_huge
 from ._typing import Float64Array
-from ._validation import as_points, as_positive
-from .errors import IntractableError, ShapeError
+from ._validation import as_finite, as_laws, as_points, as_positive
+from .errors import IntractableError
 from .gaussian_mixture import GaussianMixture
 from .law import Law, components_of
 
@@ -69,11 +69,8 @@ def cover(laws: Sequence[Law], *, refine: float = 1.0) -> Grid:
         If r > 2, a law does not say of which mixtures it is made, or the ratio of extent to smallest standard deviation
         would need too many nodes.
     """
-    refine = as_positive("refine", refine)
-    dims = sorted({law.dim for law in laws})
-    if len(dims) != 1:
-        raise ShapeError(f"laws must live in one dimension, got {dims}")
-    r = dims[0]
+    refine, laws = as_positive("refine", refine), as_laws("laws", laws)
+    r = laws[0].dim
     if r > 2:
         raise IntractableError(f"quadrature needs intrinsic rank at most 2, got {r}; use a Monte Carlo estimate")
     for law in laws:
@@ -135,13 +132,16 @@ class GridLaw:
         return np.asarray(corner + rng.random(corner.shape) * [axis[1] - axis[0] for axis in self.axes])
 
     def log_prob(self, x: Float64Array) -> Float64Array:
-        """Log density at points (n, r) inside the grid, shape (n,)."""
-        x = np.asarray(as_points(x, len(self.axes)), np.float64)
+        """Log density at points (n, r), shape (n,); -inf outside the grid."""
+        x = as_finite("x", as_points(x, len(self.axes)))
+        steps = [axis[1] - axis[0] for axis in self.axes]
+        beyond = [np.maximum(axis[0] - x[:, e], x[:, e] - axis[-1]) for e, axis in enumerate(self.axes)]
+        outside = np.any([b > 1e-9 * step for b, step in zip(beyond, steps, strict=True)], axis=0)
         index = tuple(
-            np.clip(((x[:, e] - axis[0]) / (axis[1] - axis[0])).astype(np.intp), 0, len(axis) - 2)
-            for e, axis in enumerate(self.axes)
+            np.clip((x[:, e] - axis[0]) / step, 0, len(axis) - 2).astype(np.intp)
+            for e, (axis, step) in enumerate(zip(self.axes, steps, strict=True))
         )
-        return np.asarray(self._log_density[np.ravel_multi_index(index, self._shape)])
+        return np.where(outside, -np.inf, self._log_density[np.ravel_multi_index(index, self._shape)])
 
 
 _ENDS = (slice(None, -1), slice(1, None))

@@ -25,11 +25,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._covariance import Spectrum
+from ._memory import refuse_huge
 from ._mixture_kernel import MixtureKernel
 from ._typing import Float64Array, FloatArray, SeedLike
-from ._validation import as_finite, as_points
+from ._validation import as_finite, as_points, finite_result
 from .embedded_mixture import Mixture
-from .errors import IntractableError
+from .errors import IntractableError, ShapeError
 from .gaussian_mixture import GaussianMixture
 from .law import Law, components_of
 from .subspace import Subspace, common_subspace, span_of
@@ -141,13 +142,11 @@ class SharedComplementReduction(AbstractReduction):
 
     def project(self, x0: FloatArray) -> Float64Array:
         """Coordinates in the subspace."""
-        y = x0 if self.subspace.variance is None else self.subspace.project(x0)
-        return np.asarray(y, np.float64)
+        return np.asarray(self.subspace.project(x0), np.float64)
 
     def project_noise(self, x0: FloatArray, z: FloatArray) -> Float64Array:
         """Coordinates in the subspace."""
-        y = z if self.subspace.variance is None else self.subspace.project_direction(z)
-        return np.asarray(y, np.float64)
+        return np.asarray(self.subspace.project_direction(z), np.float64)
 
     def draw_noise(self, n: int, normal: np.random.Generator, chi: np.random.Generator) -> Float64Array:
         """Standard normals."""
@@ -172,18 +171,28 @@ class IsotropicReduction(AbstractReduction):
 
     def project(self, x0: FloatArray) -> Float64Array:
         """Span coordinates, length of the residual, and 0."""
-        x = as_points(x0, len(self.frame)) - self.shift
-        y = x @ self.frame
+        x, y = self._centred(x0)
         return np.column_stack([y, np.sqrt(np.maximum(_dots(x, x) - _dots(y, y), 0.0)), np.zeros(len(x))])
 
     def project_noise(self, x0: FloatArray, z: FloatArray) -> Float64Array:
         """Span coordinates, and the residual along and across that of the data."""
-        x, z = as_points(x0, len(self.frame)) - self.shift, as_points(z, len(self.frame), "z")
-        y, noise = x @ self.frame, z @ self.frame
+        x, y = self._centred(x0)
+        z = as_points(z, len(self.frame), "z")
+        if len(z) != len(x):
+            raise ShapeError(f"z must have as many rows as x, got {len(z)} and {len(x)}")
+        noise = finite_result("z", z, z @ self.frame)
         residual = np.sqrt(np.maximum(_dots(x, x) - _dots(y, y), 0.0))
         along = (_dots(x, z) - _dots(y, noise)) / np.where(residual > 0, residual, 1.0)
         across = np.sqrt(np.maximum(_dots(z, z) - _dots(noise, noise) - along**2, 0.0))
         return np.column_stack([noise, along, across])
+
+    def _centred(self, x0: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Points relative to the shift (n, d), and their coordinates in the span (n, r)."""
+        x = as_points(x0, len(self.frame))
+        refuse_huge("the coordinates of x", *x.shape)
+        centred = x - self.shift
+        with np.errstate(over="ignore", invalid="ignore"):
+            return centred, finite_result("x", x, centred @ self.frame)
 
     def draw_noise(self, n: int, normal: np.random.Generator, chi: np.random.Generator) -> Float64Array:
         """Standard normals along the span and the residual, a chi variable across."""
@@ -211,8 +220,10 @@ def reduce_laws(laws: Sequence[Mixture], target: Law | None = None) -> AbstractR
     target : Law, optional
         If given and of the same kind, its projections can be drawn in law (:meth:`AbstractReduction.draw`).
     """
-    if any(components_of(law) != (law,) for law in laws):
+    if any(components_of(law) != (law,) or law.dim != laws[0].dim for law in laws):
         return None
+    if target is not None and target.dim != laws[0].dim:
+        raise ShapeError(f"target lives in {target.dim} dimensions, the laws in {laws[0].dim}")
     parts = () if target is None else components_of(target)
     subspace = common_subspace([*laws, *parts])
     if subspace is not None:

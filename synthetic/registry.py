@@ -166,13 +166,48 @@ def load_families(where: str | Path) -> tuple[str, ...]:
     SyntheticError
         If there is no such module or file, importing it fails, or it holds no families.
     """
-    module = _import(where)
+    module = load_module(where)
     held = list(vars(module).values())
     names = tuple(name for name, function in _FAMILIES.items() if any(function is value for value in held))
     names = tuple(name for name in names if _FAMILIES[name].__module__ != _BUILT_IN)
     if not names:
         raise SyntheticError(f"{str(where)!r} holds no problem families: decorate functions with @synthetic.family")
     return names
+
+
+def load_module(where: str | Path) -> ModuleType:
+    """Import a module by name, or a Python file by its path, once; what it registers can be used by name from then on.
+
+    Parameters
+    ----------
+    where : str or path
+        ``"my_parts"`` (on the import path, or a file of that name in the working folder) or ``"path/to/my_parts.py"``.
+
+    Raises
+    ------
+    SyntheticError
+        If there is no such module or file, or importing it fails.
+    """
+    if isinstance(where, str) and all(part.isidentifier() for part in where.split(".")) and not where.endswith(".py"):
+        name, beside = where, Path(f"{where.replace('.', '/')}.py")
+        try:
+            found = name in sys.modules or importlib.util.find_spec(name) is not None
+        except (ImportError, ValueError):
+            found = False
+        if found or not beside.is_file():
+            return _run(name, lambda: importlib.import_module(name))
+        where = beside
+    if not isinstance(where, str | Path) or Path(where).suffix != ".py":
+        raise SyntheticError(f"where must be the name of a module or the path of a Python file, got {show(where)}")
+    path = Path(where).resolve()
+    if not path.is_file():
+        raise SyntheticError(f"there is no file {str(where)!r}")
+    loaded = sys.modules.get(path.stem)
+    if loaded is not None:
+        if Path(getattr(loaded, "__file__", None) or "").resolve() == path:
+            return loaded
+        raise SyntheticError(f"a module called {path.stem!r} is loaded already, from elsewhere; rename {str(where)!r}")
+    return _run(str(where), lambda: _import_file(path))
 
 
 def _find(name: str) -> Family:
@@ -183,7 +218,7 @@ def _find(name: str) -> Family:
             return _load_plugin(name)
         where, colon, attribute = name.rpartition(":")
         if colon:
-            function = getattr(_import(where), attribute, None)
+            function = getattr(load_module(where), attribute, None)
             if not _takes_rng(function):
                 raise close_matches(attribute, load_families(where), f"family of {where}")
             return function
@@ -235,29 +270,6 @@ def _takes_rng(function: Any) -> TypeGuard[Family]:
         return "rng" in signature(function).parameters
     except (TypeError, ValueError):  # not callable, or built into Python
         return False
-
-
-def _import(where: str | Path) -> ModuleType:
-    if isinstance(where, str) and all(part.isidentifier() for part in where.split(".")) and not where.endswith(".py"):
-        name, beside = where, Path(f"{where.replace('.', '/')}.py")
-        try:
-            found = name in sys.modules or importlib.util.find_spec(name) is not None
-        except (ImportError, ValueError):
-            found = False
-        if found or not beside.is_file():
-            return _run(name, lambda: importlib.import_module(name))
-        where = beside
-    if not isinstance(where, str | Path) or Path(where).suffix != ".py":
-        raise SyntheticError(f"where must be the name of a module or the path of a Python file, got {show(where)}")
-    path = Path(where).resolve()
-    if not path.is_file():
-        raise SyntheticError(f"there is no file {str(where)!r}")
-    loaded = sys.modules.get(path.stem)
-    if loaded is not None:
-        if Path(getattr(loaded, "__file__", None) or "").resolve() == path:
-            return loaded
-        raise SyntheticError(f"a module called {path.stem!r} is loaded already, from elsewhere; rename {str(where)!r}")
-    return _run(str(where), lambda: _import_file(path))
 
 
 def _import_file(path: Path) -> ModuleType:

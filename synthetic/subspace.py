@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ._memory import refuse_huge
 from ._typing import Float64Array, FloatArray
-from ._validation import as_points
-from .errors import IntractableError, ShapeError
+from ._validation import as_finite, as_laws, as_points, finite_result
+from .errors import IntractableError
 from .law import Law, components_of
 
 if TYPE_CHECKING:
@@ -74,7 +75,9 @@ class Subspace:
             If the law does not have this complement.
         """
         if not hasattr(law, "core_in"):
-            raise IntractableError(f"a {type(law).__name__} does not say what it is in a subspace (`core_in`)")
+            raise IntractableError(
+                f"law is a {type(law).__name__}, which does not say what it is in a subspace (`core_in`)"
+            )
         core: Law = law.core_in(self)
         return core
 
@@ -89,19 +92,23 @@ class Subspace:
 
     def project(self, x: ArrayLike) -> FloatArray:
         """Coordinates (n, r) of points (n, d)."""
-        out: FloatArray = (as_points(x, self.dim) - self.shift) @ self.frame
-        return out
+        return self._product("x", as_points(x, self.dim), self.shift)
 
     def project_direction(self, z: ArrayLike) -> FloatArray:
         """Coordinates (n, r) of displacement vectors (n, d): the shift does not apply."""
-        out: FloatArray = as_points(z, self.dim, "z") @ self.frame
-        return out
+        return self._product("z", as_points(z, self.dim, "z"))
+
+    def _product(self, name: str, x: FloatArray, shift: Float64Array | None = None) -> FloatArray:
+        refuse_huge(f"the coordinates of {name}", *x.shape)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return finite_result(name, x, (x if shift is None else x - shift) @ self.frame)
 
     def lift(self, y: ArrayLike, rng: np.random.Generator) -> Float64Array:
         """Points (n, d) with the given coordinates (n, r) and a freshly drawn complement."""
-        points = as_points(y, self.rank, "y")
+        points = as_finite("y", as_points(y, self.rank, "y"))
+        refuse_huge("the points at y", len(points), self.dim, beside=2 * len(points) * self.dim)
         if self.variance is None:
-            return np.array(points, np.float64)
+            return points
         noise = np.sqrt(self.variance) * rng.standard_normal((len(points), self.dim))
         return np.asarray(self.shift + noise + (points - noise @ self.frame) @ self.frame.T)
 
@@ -111,12 +118,12 @@ def common_subspace(laws: Sequence[Law]) -> Subspace | None:
 
     Raises
     ------
-    ShapeError
-        If there are no laws.
+    ShapeError, SyntheticError
+        If there are no laws, or one is no law.
     """
-    if not laws:
-        raise ShapeError("laws is empty; a subspace needs at least one law")
-    parts_of_laws = [components_of(law) if hasattr(law, "core_in") else () for law in laws]
+    parts_of_laws = [
+        components_of(law) if hasattr(law, "core_in") else () for law in as_laws("laws", laws, alike=False)
+    ]
     parts = [part for parts in parts_of_laws for part in parts]
     if not all(parts_of_laws) or len({part.dim for part in parts}) > 1:
         return None

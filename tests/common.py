@@ -8,7 +8,7 @@ import numpy as np
 
 import sfbench
 from sfbench.statistics.passes import accumulate
-from sfbench.statistics.samples import as_data, data_source
+from sfbench.statistics.samples import data_source
 from synthetic import GaussianMixture
 
 
@@ -38,7 +38,7 @@ def ambient_gram(
     laws: Sequence[Any], x: np.ndarray, rule: sfbench.GramSettings, *, keep: int = 0, rng: int = 0
 ) -> sfbench.ScoreGram:
     """Statistics of reduced laws with the noise that an unreduced pass draws, projected: equal to it to rounding."""
-    source = data_source(laws, as_data(x), rule, np.random.default_rng(rng), ambient=True)
+    source = data_source(laws, x, rule, np.random.default_rng(rng), ambient=True)
     return accumulate(source, rule, [len(x)], keep)[0].at()
 
 

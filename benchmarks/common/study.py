@@ -6,7 +6,6 @@ running a stopped command again goes on where it was.
 """
 
 import argparse
-import csv
 import functools
 import inspect
 import json
@@ -31,7 +30,7 @@ from sfbench.experiments.canonical import encode_spec
 from sfbench.experiments.cells import as_cell_function
 from sfbench.experiments.report import loglog_slope
 from sfbench.experiments.report.tables import VERSION_COLUMN, require_one_version
-from sfbench.files import write_atomically
+from sfbench.experiments.report.tables import write_rows as write_table
 from sfbench.progress import progress
 from synthetic import EffectiveSampleSizeError, SyntheticError
 
@@ -191,16 +190,8 @@ def _with_version(record: Any, version: str) -> Any:
 def write_rows(folder: Path, name: str, rows: Iterable[Row]) -> None:
     """Write rows as ``name.csv`` and ``name.jsonl``."""
     rows = list(rows)
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-
-    def as_csv(f: Any) -> None:
-        writer = csv.DictWriter(f, columns)
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({key: json.dumps(v) if isinstance(v, list) else v for key, v in row.items()})
-
-    write_atomically(folder / f"{name}.csv", as_csv)
-    write_atomically(folder / f"{name}.jsonl", lambda f: f.writelines(json.dumps(row) + "\n" for row in rows))
+    for kind in ("csv", "jsonl"):
+        write_table(rows, folder / f"{name}.{kind}")
 
 
 def read_rows(folder: Path, name: str) -> list[Row]:

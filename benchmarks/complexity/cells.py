@@ -141,6 +141,18 @@ def _sharing(spec: CellSpec) -> Hashable:
     version=3,
     factors=("study", "problem", "estimator", "solver", "n", "d", "k"),
     volatile=("solve_s", "gram_cpu_s"),
+    bounds={"slow_bound": "excess", "fast_rate": "excess", "certificate_kl": "kl", "certificate_tv": "tv"},
+    labels={
+        "tv": "total variation to the barycenter",
+        "excess": "excess objective",
+        "slow_bound": "slow rate",
+        "fast_rate": "fast rate, asymptotic",
+        "kl": "KL from the target to the fused law (nats)",
+        "certificate_kl": "Girsanov certificate",
+        "certificate_tv": "certificate by Pinsker",
+        "solve_s": "time of one solve (s)",
+        "gram_cpu_s": "CPU time of one pass (s)",
+    },
     name="complexity/sweep",
     group=_sharing,
 )

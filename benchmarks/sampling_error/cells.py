@@ -13,7 +13,7 @@ from typing import Any, final
 
 import numpy as np
 
-from sfbench.baselines import parameter_average, superdiff
+from sfbench.baselines import SuperposedSampler, parameter_average
 from sfbench.bounds import instance_certificate, prior_mismatch
 from sfbench.laws import GridDensity, fokker_planck_1d
 from sfbench.metrics.from_samples import total_variation_floor, total_variation_from_samples
@@ -43,7 +43,15 @@ from synthetic import (
 )
 
 from ..common.study import Row, study_cells
-from .checks import COST_LIMIT, below_bound, covers_log_z, follows_fused_law, reaches_barycenter, returns_vertex
+from .checks import (
+    CHECK_LIMIT,
+    COST_LIMIT,
+    below_bound,
+    covers_log_z,
+    follows_fused_law,
+    reaches_barycenter,
+    returns_vertex,
+)
 
 PROCESS = OrnsteinUhlenbeck()
 Weights = tuple[float, float]
@@ -106,13 +114,17 @@ def two_laws(weights: Weights, n_cells: int) -> TwoLaws:
 
 SAMPLED: dict[str, Callable[[FusedScore, LawSpec], SampleResult]] = {
     "fused": lambda fused, s: run_quietly(fused, s.n, "fused", rng=s.seed),
-    "corrected": lambda fused, s: run_quietly(fused, s.n, CorrectedSampler(check_steps=True), rng=s.seed),
+    "corrected": lambda fused, s: run_quietly(fused, s.n, "corrected", rng=s.seed),
     "flow": lambda fused, s: run_quietly(fused, s.n, "ode", rng=s.seed),
     "predictor-corrector": lambda fused, s: run_quietly(
         fused, s.n, FusedSampler(PredictorCorrector(4)), steps=s.n_steps, rng=s.seed
     ),
-    "SuperDiff-style OR": lambda fused, s: superdiff(fused, s.n, "or", steps=_steps(s), rng=s.seed),
-    "SuperDiff-style AND": lambda fused, s: superdiff(fused, s.n, "and", steps=_steps(s), rng=s.seed),
+    "SuperDiff-style OR": lambda fused, s: run_quietly(
+        fused, s.n, SuperposedSampler("or"), steps=_steps(s), rng=s.seed
+    ),
+    "SuperDiff-style AND": lambda fused, s: run_quietly(
+        fused, s.n, SuperposedSampler("and"), steps=_steps(s), rng=s.seed
+    ),
 }
 EXACT: dict[str, Callable[[Sequence[GaussianMixture], Weights], GaussianMixture]] = {
     "auxiliary 1": lambda mixtures, w: mixtures[0],
@@ -127,7 +139,7 @@ def _steps(spec: LawSpec) -> int:
     return spec.n_steps
 
 
-@study_cells(version=1, factors=("w_1", "method"), volatile=("sample_cpu_s",), name="sampling_error/law")
+@study_cells(version=2, factors=("w_1", "method"), volatile=("sample_cpu_s",), name="sampling_error/law")
 def run_law_cell(spec: LawSpec) -> Row:
     """A method's TV to both laws, mass on x > 0, and log Z where the method states it."""
     laws = two_laws(spec.weights, spec.n_cells)
@@ -161,9 +173,7 @@ def _distances(result: SampleResult, fused_law: GridDensity, pool: LogLinearPool
     if result.diagnostics.log_partition is not None:
         row["log_z"] = result.diagnostics.log_partition.value
         row["log_z_error"] = result.diagnostics.log_partition.stderr
-    if result.diagnostics.step_doubling is not None:
-        row["log_z_doubling"] = result.diagnostics.step_doubling.value
-        row["log_z_doubling_error"] = result.diagnostics.step_doubling.stderr
+        row |= {f"log_z_error_{name}": v for name, v in result.diagnostics.log_partition_errors.items()}
     return row
 
 
@@ -303,15 +313,20 @@ class CostSpec:
     seed: int
 
 
+CHECKED = ("fused", "ode", "corrected")
+
+
 @study_cells(
-    version=1,
+    version=2,
     factors=("d",),
-    volatile=("ratio", "fused_cpu_s", "corrected_cpu_s", "cost_holds"),
+    volatile=("ratio", "fused_cpu_s", "corrected_cpu_s", "cost_holds", *(f"check_cpu_{name}" for name in CHECKED)),
     alone=True,
     name="sampling_error/cost",
 )
 def run_cost_cell(spec: CostSpec) -> Row:
-    """CPU time of the corrected over the fused sampler at equal particles, steps and integrator, interleaved."""
+    """CPU time of the corrected over the fused sampler at equal particles, steps and integrator, interleaved, and what
+    the check of the steps adds at default steps.
+    """
     problem = (
         reference_problem() if spec.d == 1 else make_problem("embedded_mixture", rank=1, d=spec.d, k=2, m=4, rng=3)
     )
@@ -320,8 +335,43 @@ def run_cost_cell(spec: CostSpec) -> Row:
     for repeat in range(spec.repeats):
         for name in best:
             started = time.process_time()
-            run_quietly(fused, spec.n, name, steps=64, rng=spec.seed + repeat)
+            run_quietly(fused, spec.n, name, steps=64, check_steps=False, rng=spec.seed + repeat)
             best[name] = min(best[name], time.process_time() - started)
     ratio = best["corrected"] / best["fused"]
     row: Row = {"d": spec.d, "n": spec.n, "ratio": ratio, "cost_holds": ratio <= COST_LIMIT}
+    for name in CHECKED:
+        row |= _cost_of_check(fused, spec, name)
+    row["check_holds"] = max(row[f"check_{name}"] for name in CHECKED) <= CHECK_LIMIT
     return row | {f"{name}_cpu_s": seconds for name, seconds in best.items()}
+
+
+@final
+class _Counted:
+    """A score model that counts the points at which it is asked."""
+
+    def __init__(self, model: Any) -> None:
+        self.model, self.dim, self.t_range, self.points = model, model.dim, model.t_range, 0
+
+    def score(self, x: np.ndarray, t: float) -> np.ndarray:
+        """Score of the model."""
+        self.points += len(x)
+        return np.asarray(self.model.score(x, t))
+
+
+def _cost_of_check(fused: FusedScore, spec: CostSpec, name: str) -> Row:
+    """What checking the steps adds at default steps, in evaluations and in CPU time."""
+    seconds, points = {True: np.inf, False: np.inf}, {}
+    for check in seconds:
+        models = [_Counted(model) for model in fused.models]
+        counted = FusedScore(models, fused.weights, process=PROCESS)
+        run_quietly(counted, spec.n, name, check_steps=check, rng=spec.seed)
+        points[check] = models[0].points
+    for repeat in range(spec.repeats):
+        for check in seconds:
+            started = time.process_time()
+            run_quietly(fused, spec.n, name, check_steps=check, rng=spec.seed + repeat)
+            seconds[check] = min(seconds[check], time.process_time() - started)
+    return {
+        f"check_{name}": points[True] / points[False] - 1.0,
+        f"check_cpu_{name}": seconds[True] / seconds[False] - 1.0,
+    }

@@ -7,7 +7,9 @@ import numpy as np
 
 from ..common.claims import Claim
 from ..common.study import Row
+from .cells import CHECKED
 from .checks import (
+    CHECK_LIMIT,
     COST_LIMIT,
     below_bound,
     covers_log_z,
@@ -41,6 +43,7 @@ def evaluate_claims(rows: Tables) -> list[Claim]:
         _blocks,
         _joint,
         _cost,
+        _check,
     ):
         title, measured, holds, control = claim(rows)
         judged.append(Claim(title, measured, "as the claim says", bool(holds), control_fails=not control))
@@ -109,11 +112,12 @@ def _log_z(rows: Tables) -> Verdict:
     truth = {r["w_1"]: r["log_z_truth"] for r in chosen}
     other = dict(zip(truth, np.roll(list(truth.values()), 1).tolist(), strict=True))
     worst = max(abs(r["log_z"] - truth[r["w_1"]]) for r in chosen)
+    parts = {name: np.mean([r[f"log_z_error_{name}"] for r in chosen]) for name in ("sampling", "steps")}
     text = (
-        f"worst error {worst:.4f}; standard errors about {np.mean([r['log_z_error'] for r in chosen]):.4f}, change by "
-        f"step doubling up to {max(abs(r['log_z_doubling']) for r in chosen):.4f}"
+        f"worst error {worst:.4f}; stated about {np.mean([r['log_z_error'] for r in chosen]):.4f} "
+        f"(sampling {parts['sampling']:.4f}, steps {parts['steps']:.4f})"
     )
-    title = "log Z from scores: quadrature within the change by step doubling plus 4 standard errors"
+    title = "log Z from scores: quadrature within three stated errors"
     return title, text, covered(truth), covered(other)
 
 
@@ -217,6 +221,17 @@ def _joint(rows: Tables) -> Verdict:
         independent("blocks"),
         independent("plain"),
     )
+
+
+def _check(rows: Tables) -> Verdict:
+    shares = [r[f"check_{name}"] for r in rows["cost"] for name in CHECKED]
+    text = "; ".join(
+        f"d = {r['d']}: "
+        + ", ".join(f"{name} {r[f'check_{name}']:.3f} (CPU {r[f'check_cpu_{name}']:.3f})" for name in CHECKED)
+        for r in rows["cost"]
+    )
+    title = "the check of the steps costs at most a tenth of the evaluations"
+    return title, text, max(shares) <= CHECK_LIMIT, max(shares) + CHECK_LIMIT <= CHECK_LIMIT
 
 
 def _cost(rows: Tables) -> Verdict:

@@ -20,8 +20,7 @@ from typing import Literal, final
 import numpy as np
 
 from .._typing import Float64Array, SeedLike
-from .._validation import as_choice, as_number
-from ..errors import SfbenchError
+from .._validation import as_choice, as_positive
 from ..sampling import Diagnostics, Sampler, SampleRequest, SampleResult, sample
 from ..sampling.guard import CountedScore, Survivors
 from ..scores import FusedScore
@@ -49,8 +48,7 @@ class SuperposedSampler(Sampler):
 
     def __post_init__(self) -> None:
         as_choice("rule", self.rule, ("or", "and"))
-        if not as_number("largest", self.largest) > 0:
-            raise SfbenchError(f"largest must be finite and positive, got {self.largest!r}")
+        as_positive("largest", self.largest)
 
     @property
     def law(self) -> str:

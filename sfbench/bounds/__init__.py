@@ -1,7 +1,8 @@
 """Guarantees, computed from a problem's own quantities and checked with no slack of our own.
 
 Each function returns a :class:`Bound` that states its guarantee kind and assumptions; :func:`check` holds an
-observation against it, and :func:`check_bounds` everything that applies to one run.
+observation against it, and :func:`check_bounds` everything that applies to one run, registered bounds of one's own
+among it.
 """
 
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from .._lazy import lazy_names
 if TYPE_CHECKING:
     from ..laws.affine import gaussian_fused_law
     from .bound import Bound, BoundCheck, Guarantee, check
-    from .checks import CheckedBound, check_bounds
+    from .checks import CheckedBound, Run, check_bounds, known_bounds, register_bound
     from .girsanov import (
         certificate,
         instance_certificate,
@@ -27,6 +28,7 @@ __all__ = [
     "CheckedBound",
     "ErrorTerms",
     "Guarantee",
+    "Run",
     "certificate",
     "check",
     "check_bounds",
@@ -34,8 +36,10 @@ __all__ = [
     "fast_rate",
     "gaussian_fused_law",
     "instance_certificate",
+    "known_bounds",
     "objective_integral",
     "prior_mismatch",
+    "register_bound",
     "slow_rate",
     "total_variation_certificate",
 ]
@@ -44,7 +48,8 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        **dict.fromkeys(["CheckedBound", "check_bounds"], ".checks"),  # they bring solvers of differential equations
+        # They bring solvers of differential equations.
+        **dict.fromkeys(["CheckedBound", "Run", "check_bounds", "known_bounds", "register_bound"], ".checks"),
         **dict.fromkeys(["Bound", "BoundCheck", "Guarantee", "check"], ".bound"),
         **dict.fromkeys(
             [

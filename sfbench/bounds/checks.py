@@ -4,30 +4,30 @@ The fit of n samples gives weights w; the problem gives the population objective
 ``q_delta`` and, where the auxiliaries are Gaussian or differ in at most two dimensions, the fused law ``P_w`` itself
 (:mod:`sfbench.laws`). Compared are
 
-- ``KL(q_delta || P_w)`` and ``TV(q_delta, P_w)`` with the instance certificate and what follows from it;
-- ``J(w) - J(w*)`` with the slow bound, and with the fast rate, which is the limit of its mean and bounds no single run;
-- the empirical objective at w, over its minimum, with the certified gap of the solver.
+- ``girsanov``: ``KL(q_delta || P_w)`` and ``TV(q_delta, P_w)`` with the certificate and what follows from it;
+- ``rates``: ``J(w) - J(w*)`` with the slow bound, and with the fast rate, which is the limit of its mean and bounds no
+  single run;
+- ``solver_gap``: the empirical objective at w, over its minimum, with the certified gap of the solver;
+- bounds of one's own: a function of the :class:`Run` that returns :class:`CheckedBound` items, under a name given to
+  :func:`register_bound` or in the entry-point group ``sfbench.bounds``.
 
 Laws with a common complement are compared in the coordinates in which they differ, where the same run takes place.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import final
 
 import numpy as np
 
 from solvers import solve
-from synthetic import (
-    Estimate,
-    IntractableError,
-    Law,
-    SyntheticProblem,
-    as_gaussian_mixture,
-)
+from synthetic import Estimate, IntractableError, Law, SyntheticProblem, as_gaussian_mixture
 from synthetic.quadrature import Grid
 
+from .._lazy import Registry
 from .._typing import Float64Array, FloatArray
-from ..errors import GramError
+from ..errors import GramError, SfbenchError
 from ..fusion import FusionResult, fuse
 from ..metrics import kl_divergence, total_variation
 from ..processes import ForwardProcess, OrnsteinUhlenbeck
@@ -67,6 +67,86 @@ class CheckedBound:
         """Whether a bound that must hold does not."""
         return self.check is not None and self.asserted and not self.check.holds
 
+    def __repr__(self) -> str:
+        return f"{self.quantity}: {self.reason if self.check is None else self.check}"
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A fit to samples of a problem, and the exact quantities that bounds of it are made of.
+
+    Attributes
+    ----------
+    problem : SyntheticProblem
+    result : FusionResult
+        The fit, whose ``process``, ``weights``, ``gram`` and ``solver`` a bound may use.
+    t_min, t_max : float
+        Its window.
+    independent : ScoreGram
+        Statistics of 20,000 samples that the fit has not seen.
+    """
+
+    problem: SyntheticProblem
+    result: FusionResult
+    t_min: float
+    t_max: float
+    independent: ScoreGram
+
+    @property
+    def weights(self) -> Float64Array:
+        """The fitted weights w, (k,)."""
+        return self.result.weights
+
+    @property
+    def moments(self) -> Contributions:
+        """Per-sample terms of the independent samples."""
+        assert self.independent.contributions is not None
+        return self.independent.contributions
+
+    @cached_property
+    def population(self) -> ScoreGram | None:
+        """Population statistics on the nodes of the fit; None where they are not known."""
+        try:
+            return population_gram(self.problem, process=self.result.process, grid=self.result.grid)
+        except IntractableError:
+            return None
+
+    @cached_property
+    def exact(self) -> ScoreGram:
+        """Population statistics, or those of the independent samples in their place."""
+        return self.independent if self.population is None else self.population
+
+    @cached_property
+    def optimum(self) -> Float64Array:
+        """The weights w* that :attr:`exact` asks for, (k,)."""
+        return np.asarray(solve(self.exact.to_qp(), "active_set", tol=1e-12).weights)
+
+    @cached_property
+    def excess(self) -> Estimate:
+        """``J(w) - J(w*)``."""
+        excess = Estimate(max(self.exact.excess(self.weights, self.optimum), 0.0))
+        if self.population is not None:
+            return excess
+        # Linear in the statistics of the independent samples, whose spread is known.
+        step, moments = self.weights - self.optimum, self.moments
+        terms = moments.g @ step @ step + 2.0 * (moments.g @ self.optimum - moments.b) @ step
+        error = float(np.sqrt(terms.var(ddof=1) / len(terms)))
+        return replace(excess, stderr=error, n=len(terms), method="independent stream")
+
+
+_BOUNDS: Registry[Callable[[Run], Iterable[CheckedBound]]] = Registry(
+    "bound",
+    "sfbench.bounds",
+    {
+        "girsanov": "sfbench.bounds.checks:girsanov",
+        "rates": "sfbench.bounds.checks:rates",
+        "solver_gap": "sfbench.bounds.checks:solver_gap",
+    },
+)
+known_bounds = _BOUNDS.names
+register_bound = _BOUNDS.register
+
 
 def check_bounds(
     problem: SyntheticProblem,
@@ -104,25 +184,26 @@ def check_bounds(
     independent = simulated_grams(
         problem.auxiliaries, problem.target, settings, [_MOMENT_SAMPLES], keep=_MOMENT_SAMPLES, rng=stream
     )[0]
-    moments = independent.contributions
-    assert moments is not None
-    try:
-        population: ScoreGram | None = population_gram(problem, process=process, grid=result.grid)
-    except IntractableError:
-        population = None
-    rows = _certificates(problem, result, t_min, final_time)
-    rows += _statistical(result, population, independent, moments)
-    rows.append(_optimiser(result))
-    return result, rows
+    run = Run(problem, result, t_min, final_time, independent)
+    return result, [row for name in known_bounds() for row in _checked(name, run)]
+
+
+def _checked(name: str, run: Run) -> list[CheckedBound]:
+    rows = list(_BOUNDS[name](run))
+    for row in rows:
+        if not isinstance(row, CheckedBound):
+            raise SfbenchError(f"bound {name!r} must return CheckedBound items, got {row!r}")
+    return rows
 
 
 # ---------------------------------------------------------------------- the certificate of the run
-def _certificates(problem: SyntheticProblem, result: FusionResult, t_min: float, t_max: float) -> list[CheckedBound]:
+def girsanov(run: Run) -> list[CheckedBound]:
+    """KL and TV between the noised target and the fused law, and their certificates."""
     names = ("KL(q_delta || P_w)", "TV(q_delta, P_w)")
-    core, process = _core_problem(problem), result.process
+    core, process = _core_problem(run.problem), run.result.process
     try:
-        kl_bound = certificate(core, result.weights, process=process, t_min=t_min, t_max=t_max)
-        observed = _fused_against_target(core, result.weights, process, t_min, t_max)
+        kl_bound = certificate(core, run.weights, process=process, t_min=run.t_min, t_max=run.t_max)
+        observed = _fused_against_target(core, run.weights, process, run.t_min, run.t_max)
     except (IntractableError, GramError) as error:
         return [CheckedBound(name, None, str(error)) for name in names]
     limits = (kl_bound, total_variation_certificate(kl_bound))
@@ -189,35 +270,29 @@ class _NoisedTarget:
 
 
 # ---------------------------------------------------------------------- statistics and optimiser
-def _statistical(
-    result: FusionResult, population: ScoreGram | None, independent: ScoreGram, moments: Contributions
-) -> list[CheckedBound]:
-    n, weights, gap = result.gram.n, result.weights, result.solver.gap
-    exact = independent if population is None else population
-    optimum = solve(exact.to_qp(), "active_set", tol=1e-12).weights
-    excess = Estimate(max(exact.excess(weights, optimum), 0.0))
-    if population is None:  # linear in the statistics of the independent stream, whose spread is known
-        step = weights - optimum
-        terms = moments.g @ step @ step + 2.0 * (moments.g @ optimum - moments.b) @ step
-        error = float(np.sqrt(terms.var(ddof=1) / len(terms)))
-        excess = replace(excess, stderr=error, n=len(terms), method="independent stream")
-    slow = slow_rate(moments, n, _DELTA)
-    slow = replace(slow, value=slow.value + gap, assumptions=(*slow.assumptions, "the solver's certified gap added"))
-    rows = [CheckedBound("J(w) - J(w*)", check(excess, slow))]
-    if result.gram.k < 2:
-        return [*rows, CheckedBound("J(w) - J(w*)", None, "one auxiliary: nothing to learn")]
+def rates(run: Run) -> list[CheckedBound]:
+    """The excess objective against the slow bound and, for an interior optimum, the fast rate."""
+    name, n = "J(w) - J(w*)", run.result.gram.n
+    slow = slow_rate(run.moments, n, _DELTA)
+    gap = "the solver's certified gap added"
+    slow = replace(slow, value=slow.value + run.result.solver.gap, assumptions=(*slow.assumptions, gap))
+    rows = [CheckedBound(name, check(run.excess, slow))]
+    if run.problem.k < 2:
+        return [*rows, CheckedBound(name, None, "one auxiliary: nothing to learn")]
     try:
-        fast = fast_rate(exact, moments, n, optimum)
+        fast = fast_rate(run.exact, run.moments, n, run.optimum)
     except GramError as error:
-        return [*rows, CheckedBound("J(w) - J(w*)", None, str(error))]
-    return [*rows, CheckedBound("J(w) - J(w*)", check(excess, fast))]
+        return [*rows, CheckedBound(name, None, str(error))]
+    return [*rows, CheckedBound(name, check(run.excess, fast))]
 
 
-def _optimiser(result: FusionResult) -> CheckedBound:
-    reference = solve(result.gram.to_qp(), "active_set", tol=1e-12)
-    observed = max(result.gram.excess(result.weights, reference.weights), 0.0)
-    label = f"certified gap of solver {result.solver.solver!r}"
-    gap = Bound(max(result.solver.gap, 0.0), label, "upper", ("convexity of the empirical objective",))
+def solver_gap(run: Run) -> list[CheckedBound]:
+    """The empirical objective over its minimum against the gap that the solver certified."""
+    gram, solver = run.result.gram, run.result.solver
+    reference = solve(gram.to_qp(), "active_set", tol=1e-12)
+    observed = max(gram.excess(run.weights, reference.weights), 0.0)
+    label = f"certified gap of solver {solver.solver!r}"
+    gap = Bound(max(solver.gap, 0.0), label, "upper", ("convexity of the empirical objective",))
     # Where the fit is exact both sides are rounding of the objective.
-    rounding = 1e-12 * max(1.0, float(np.abs(result.gram.G).max()))
-    return CheckedBound("J_n(w) - min J_n", check(0.0 if observed <= rounding else observed, gap))
+    rounding = 1e-12 * max(1.0, float(np.abs(gram.G).max()))
+    return [CheckedBound("J_n(w) - min J_n", check(0.0 if observed <= rounding else observed, gap))]

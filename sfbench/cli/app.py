@@ -1,21 +1,13 @@
-"""Command line: ``sfbench solvers | problems | fuse | check | sample | doctor``, each with ``--json``.
-
-Every error is one line on standard error and exit code 2, never a traceback (``SFBENCH_TRACEBACK=1`` shows it).
-"""
+"""The commands: ``sfbench solvers | problems | names | fuse | check | sample | doctor | study | data | report``."""
 
 import json
-import os
-import sys
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from solvers import available_solvers, describe_solver, known_solvers
-from synthetic import known_problems, problem_parameters
-
-from .. import __version__, _sentinel
 from .check import check_command
-from .common import Json, as_parameter, print_table
+from .common import PARTS, Json, Module, as_parameter, known, print_table
 from .data import data_app
 from .fuse import fuse_command
 from .report import report_command
@@ -23,13 +15,33 @@ from .sample import sample_command
 from .study import study_app
 
 app = typer.Typer(
-    help="Fuse score models through Kullback-Leibler barycenters.", no_args_is_help=True, add_completion=False
+    help="Fuse score models through Kullback-Leibler barycenters.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from .. import __version__
+
+        print(f"sfbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="print the version", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None: ...
 
 
 @app.command()
 def solvers(as_json: Json = False) -> None:
     """List the solver backends, whether each can be used here, and what objective it needs."""
+    from solvers import available_solvers, describe_solver, known_solvers
+
     usable = set(available_solvers())
     about = {name: describe_solver(name) for name in known_solvers()}
     if as_json:
@@ -41,18 +53,36 @@ def solvers(as_json: Json = False) -> None:
 
 
 @app.command()
-def problems(as_json: Json = False) -> None:
+def problems(module: Module = None, as_json: Json = False) -> None:
     """List the problem families with their parameters, each at its default."""
-    known = known_problems()
-    parameters = {name: problem_parameters(name) for name in known}
+    from synthetic import known_problems, problem_parameters
+
+    families = known_problems()
+    parameters = {name: problem_parameters(name) for name in families}
     if as_json:
-        print(json.dumps({name: {"description": known[name], "parameters": parameters[name]} for name in known}))
+        print(json.dumps({n: {"description": text, "parameters": parameters[n]} for n, text in families.items()}))
         return
     rows = [
         [name, " ".join(f"{key}={as_parameter(value)}" for key, value in parameters[name].items()), text]
-        for name, text in known.items()
+        for name, text in families.items()
     ]
     print_table("Problems, with what --param sets and its default", ["name", "parameters", "description"], rows)
+
+
+@app.command()
+def names(
+    kind: Annotated[str | None, typer.Argument(help=", ".join(PARTS), show_default=False)] = None,
+    module: Module = None,
+    as_json: Json = False,
+) -> None:
+    """List what can be named: built in, of other distributions, or of a module of yours."""
+    if kind is not None and kind not in PARTS:
+        raise ValueError(f"KIND is one of {', '.join(PARTS)}, got {kind!r}")
+    found = {one: known(one) for one in ([kind] if kind else PARTS)}
+    if as_json:
+        print(json.dumps(found))
+    else:
+        print_table("Names", ["kind", "names"], [[one, ", ".join(all_)] for one, all_ in found.items()])
 
 
 app.command("fuse")(fuse_command)
@@ -66,6 +96,9 @@ app.command("report")(report_command)
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Check the installation: versions, optional backends, BLAS, shadowed packages."""
+    from solvers import available_solvers, known_solvers
+
+    from .. import __version__, _sentinel
     from ..files import provenance
 
     checkout = (Path(__file__).resolve().parents[2] / "benchmarks").is_dir()
@@ -86,40 +119,3 @@ def doctor(as_json: Json = False) -> None:
         print_table("sfbench doctor", ["what", "value"], rows)
     if shadowed:
         raise typer.Exit(1)
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Entry point: errors become one line and an exit code; 2 for bad input, 70 for faults of this program."""
-    try:
-        code = app(args=argv, standalone_mode=False)
-    except typer.Exit as error:
-        return int(error.exit_code)
-    except BrokenPipeError:  # the reader of our output has gone, and with it the place to say so
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except KeyboardInterrupt:
-        return _failed("interrupted", 130)
-    except Exception as error:
-        if os.environ.get("SFBENCH_TRACEBACK"):
-            raise
-        usage = type(error).__module__.split(".")[0] in ("click", "typer") and hasattr(error, "format_message")
-        if usage:  # usage errors of the command-line library carry their own text
-            return _failed(error.format_message(), 2)  # type: ignore[attr-defined]  # just checked
-        if isinstance(error, (ValueError, ArithmeticError, ImportError, OSError)):
-            return _failed(str(error), 2)
-        if isinstance(error, MemoryError):
-            return _failed(f"out of memory ({error}); ask for fewer samples or dimensions", 2)
-        return _failed(f"internal error, please report it: {type(error).__name__}: {error} (SFBENCH_TRACEBACK=1)", 70)
-    if code == 130:  # caught by the command-line library, without a word
-        return _failed("interrupted", 130)
-    return int(code or 0)
-
-
-def _failed(message: str, code: int) -> int:
-    if message:  # none where the command-line library has printed its help
-        print("sfbench:", " ".join(message.split()), file=sys.stderr)
-    return code
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -5,24 +5,46 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from synthetic import known_problems
-
-from .common import Json, build_problem, print_table
+from .common import (
+    PROCESS,
+    End,
+    Estimator,
+    Json,
+    Module,
+    Param,
+    Process,
+    Seed,
+    Solver,
+    Start,
+    build_problem,
+    named,
+    on_terminal,
+    print_table,
+)
 
 if TYPE_CHECKING:
-    from ..bounds.checks import CheckedBound
+    from ..bounds import CheckedBound
 
 
 def check_command(
-    problem: Annotated[list[str] | None, typer.Option(help="problem family; repeat [default: all]")] = None,
-    n: Annotated[int, typer.Option(help="target samples")] = 1024,
-    solver: Annotated[str, typer.Option(help="solver backend")] = "auto",
-    param: Annotated[list[str] | None, typer.Option(help="parameter of the one problem as name=value; repeat")] = None,
-    seed: Annotated[int, typer.Option(help="seed of problem, data and noise")] = 0,
+    problem: Annotated[list[str] | None, named("problems", "problem family; repeat (default: all)")] = None,
+    n: Annotated[int, typer.Option("--n", "-n", help="target samples")] = 1024,
+    solver: Solver = "auto",
+    estimator: Estimator = "antithetic",
+    process: Process = PROCESS,
+    t_min: Start = 1e-3,
+    t_max: End = None,
+    param: Param = None,
+    seed: Seed = 0,
+    module: Module = None,
     as_json: Json = False,
 ) -> None:
     """Fit each problem's weights and check every bound; exit code 1 if one that must hold is violated."""
-    from ..bounds.checks import check_bounds
+    from synthetic import known_problems
+
+    from ..bounds import check_bounds
+    from ..processes import make_process
+    from ..progress import progress
 
     if n < 1:
         raise ValueError(f"--n must be at least 1, got {n}")
@@ -30,55 +52,60 @@ def check_command(
     if param and len(names) != 1:
         raise ValueError(f"--param needs exactly one --problem, got {len(names)} problems")
     built = [build_problem(name, param or [], seed) for name in names]  # unknown names are refused before any work
+    window: dict[str, Any] = {"process": make_process(process), "t_min": t_min, "t_max": t_max}
     records = []
-    for name, item in zip(names, built, strict=True):
-        result, rows = check_bounds(item, n=n, solver=solver, seed=seed)
-        records.append(
-            {"problem": name, "parameters": repr(item), "n": n, "seed": seed, "weights": result.weights.tolist()}
-            | {"bounds": [_record(row) for row in rows], "violated": any(row.violated for row in rows)}
-        )
+    with progress(len(names), "problems checked", on_terminal()) as bar:
+        bar.advance(0, names[0])
+        for i, (name, item) in enumerate(zip(names, built, strict=True), 1):
+            result, rows = check_bounds(item, n=n, estimator=estimator, solver=solver, seed=seed, **window)
+            records.append(
+                {"problem": name, "parameters": repr(item), "n": n, "seed": seed, "weights": result.weights.tolist()}
+                | {"process": process, "window": [t_min, t_max or result.process.horizon]}
+                | {"bounds": [_record(row) for row in rows], "violated": any(row.violated for row in rows)}
+            )
+            bar.advance(note=names[i] if i < len(names) else "")
     violated = [record["problem"] for record in records if record["violated"]]
     if as_json:
         print(json.dumps(records))
     else:
-        _print(records)
+        for record in records:
+            _print(record)
         print(f"violated: {', '.join(map(str, violated))}" if violated else "every bound that must hold does")
     if violated:
         raise typer.Exit(1)
 
 
 def _record(row: "CheckedBound") -> dict[str, Any]:
-    if row.check is None:
-        return {"quantity": row.quantity, "unavailable": row.reason}
-    observed, bound = row.check.observed, row.check.bound
+    checked = row.check
+    known = checked is not None
+    observed, bound = (checked.observed, checked.bound) if checked is not None else (None, None)
+    ratio = observed.value / bound.value if observed is not None and bound is not None and bound.value > 0 else None
     return {
         "quantity": row.quantity,
-        "observed": observed.value,
-        "stderr": observed.stderr,
-        "method": observed.method,
-        "bound": bound.value,
-        "ratio": observed.value / bound.value if bound.value > 0 else None,
-        "holds": row.check.holds,
+        "observed": getattr(observed, "value", None),
+        "stderr": getattr(observed, "stderr", None),
+        "method": getattr(observed, "method", None),
+        "bound": getattr(bound, "value", None),
+        "ratio": ratio,
+        "holds": checked.holds if checked is not None else None,
         "asserted": row.asserted,
-        "guarantee": bound.guarantee,
-        "label": bound.label,
-        "assumptions": list(bound.assumptions),
+        "guarantee": getattr(bound, "guarantee", None),
+        "label": getattr(bound, "label", None),
+        "assumptions": list(getattr(bound, "assumptions", ())),
+        "unavailable": None if known else row.reason,
     }
 
 
-def _print(records: list[dict[str, Any]]) -> None:
+def _print(record: dict[str, Any]) -> None:
     rows = []
-    for record in records:
-        for i, entry in enumerate(record["bounds"]):
-            name = record["problem"] if i == 0 else ""
-            if "unavailable" in entry:
-                rows.append([name, entry["quantity"], "-", "-", "-", "-", entry["unavailable"]])
-                continue
-            error = f" +- {entry['stderr']:.1e}" if entry["stderr"] else ""
-            ratio = "-" if entry["ratio"] is None else f"{entry['ratio']:.3f}"
-            holds = ("yes" if entry["holds"] else "NO") if entry["asserted"] else "not asserted"
-            guarantee = f"{entry['guarantee']}: {entry['label']}"
-            rows.append([name, entry["quantity"], f"{entry['observed']:.4g}{error}", f"{entry['bound']:.4g}", ratio])
-            rows[-1] += [holds, guarantee]
-    title = f"Bounds against the exact truth, n = {records[0]['n']}, seed {records[0]['seed']}"
-    print_table(title, ["problem", "quantity", "observed", "bound", "ratio", "holds", "guarantee"], rows)
+    for entry in record["bounds"]:
+        if entry["unavailable"] is not None:
+            rows.append([entry["quantity"], "-", "-", "-", "-", entry["unavailable"]])
+            continue
+        error = f" +- {entry['stderr']:.1e}" if entry["stderr"] else ""
+        ratio = "-" if entry["ratio"] is None else f"{entry['ratio']:.3f}"
+        holds = ("yes" if entry["holds"] else "NO") if entry["asserted"] else "not asserted"
+        rows.append([entry["quantity"], f"{entry['observed']:.4g}{error}", f"{entry['bound']:.4g}", ratio, holds])
+        rows[-1] += [f"{entry['guarantee']}: {entry['label']}"]
+    title = f"{record['parameters']}, n = {record['n']}, seed {record['seed']}"
+    print_table(title, ["quantity", "observed", "bound", "ratio", "holds", "guarantee"], rows)

@@ -49,8 +49,11 @@ def list_command(as_json: Json = False) -> None:
     if as_json:
         print(json.dumps(rows))
         return
-    columns = ["name", "kind", "state", "where", "description", "licence"]
+    columns = ["name", "state", "description"]
     print_table("Data sets", columns, [[str(row[key]) for key in columns] for row in rows])
+    for row in rows:
+        if row["state"] != "here":
+            print(f"{row['name']}: {row['where']}")
 
 
 @data_app.command("fetch")

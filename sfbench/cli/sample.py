@@ -1,60 +1,93 @@
-"""``sfbench sample``: draw from a named problem's fused law, flow law or barycenter, and say which it was."""
+"""``sfbench sample``: draw from a fused law, flow law or barycenter, and say which it was."""
 
 import json
-import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 
-from synthetic import Estimate, IntractableError, LogLinearPool
+from .common import (
+    PROBLEM,
+    PROCESS,
+    Json,
+    Module,
+    Param,
+    Seed,
+    attempt,
+    build_problem,
+    named,
+    on_terminal,
+    output_folder,
+)
 
-from ..files import prepare_folder, write_atomically
-from ..processes import known_processes, make_process
-from ..sampling import CorrectedSampler, SampleResult, TrustWarning, known_integrators, known_samplers, sample
-from ..scores import FusedScore
-from .common import Json, build_problem
+if TYPE_CHECKING:
+    from synthetic import Estimate
+
+    from ..sampling import SampleResult
 
 
 def sample_command(
-    problem: Annotated[str, typer.Option(help="problem family")] = "paper_mixture_1d",
-    weights: Annotated[str | None, typer.Option(help="weights, comma separated [default: equal]")] = None,
-    sampler: Annotated[str, typer.Option(help=", ".join([*known_samplers(), *known_integrators()]))] = "corrected",
-    n: Annotated[int, typer.Option(help="number of points")] = 10_000,
-    steps: Annotated[int | None, typer.Option(help="number of steps [default: the sampler's]")] = None,
-    process: Annotated[str, typer.Option(help=", ".join(known_processes()))] = "ornstein_uhlenbeck",
-    param: Annotated[list[str] | None, typer.Option(help="problem parameter as name=value; repeat")] = None,
-    seed: Annotated[int, typer.Option(help="seed of problem and noise")] = 0,
+    fit: Annotated[
+        Path | None, typer.Argument(help="folder of sfbench fuse --out, or its JSON document", show_default=False)
+    ] = None,
+    problem: Annotated[str | None, named("problems", f"problem family (default: {PROBLEM})")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="weights, comma separated (default: those of the fit, else equal)")
+    ] = None,
+    sampler: Annotated[str, named("samplers", "sampler or integrator (see: sfbench names)")] = "fused",
+    n: Annotated[int, typer.Option("--n", "-n", help="number of points")] = 10_000,
+    steps: Annotated[int | None, typer.Option(help="number of steps (default: the sampler's)")] = None,
+    process: Annotated[str | None, named("processes", f"forward process (default: the fit's, else {PROCESS})")] = None,
+    param: Param = None,
+    seed: Seed = 0,
+    device: Annotated[str, typer.Option(help="torch device of checkpoints")] = "cpu",
     out: Annotated[Path | None, typer.Option(help="write points and log weights to this .npz file")] = None,
-    check_steps: Annotated[bool, typer.Option(help="corrected only: run at half the steps too and compare")] = True,
+    check_steps: Annotated[bool, typer.Option(help="draw a tenth again with half the steps and compare")] = True,
+    module: Module = None,
     as_json: Json = False,
 ) -> None:
-    """Sample the fusion of a named problem's auxiliaries and report which law it is and whether to trust it."""
-    noising = make_process(process)
+    """Sample the fusion of a fit, or of a named problem's auxiliaries; say which law it is and whether to trust it."""
+    import warnings
+
+    import numpy as np
+
+    from synthetic import IntractableError, LogLinearPool
+
+    from ..files import write_atomically
+    from ..sampling import TrustWarning, sample
+    from ..scores import FusedScore
+    from .sources import kept_fit, of_problem
+
+    if fit is not None and (problem or param or process):
+        raise ValueError("a fit has its own problem and process: leave out --problem, --param and --process")
+    if out is not None and (out.suffix != ".npz" or out.is_dir()):
+        raise ValueError(f"--out takes the name of an .npz file to write, got {str(out)!r}")
+    chosen = None if weights is None else _weights(weights)
+    if fit is None:
+        source = of_problem(build_problem(problem or PROBLEM, param or [], seed), process)
+        chosen = chosen or [1.0 / len(source.models)] * len(source.models)
+    else:
+        source, fitted = kept_fit(fit, modules=module or [], device=device)
+        chosen = chosen or fitted
+    fused = FusedScore(source.models, chosen, process=source.process)
     if out is not None:  # before anything is computed
-        if out.suffix != ".npz" or out.is_dir():
-            raise ValueError(f"--out takes the name of an .npz file to write, got {str(out)!r}")
-        prepare_folder(out.parent)
-    drawn_by = CorrectedSampler(check_steps=check_steps) if sampler == "corrected" else sampler
-    built = build_problem(problem, param or [], seed)
-    chosen = [1.0 / built.k] * built.k if weights is None else _weights(weights)
-    fused = FusedScore(built.auxiliaries, chosen, process=noising)
+        output_folder(out.parent)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TrustWarning)  # the report carries the same words
-        result = sample(fused, n, drawn_by, steps=steps, progress=not as_json, rng=seed)
+        result = sample(fused, n, sampler, steps=steps, progress=on_terminal(), check_steps=check_steps, rng=seed)
     if out is not None:
         write_atomically(out, lambda f: np.savez(f, x=result.x, log_weights=result.log_weights), binary=True)
-    record = _record(result) | {"problem": repr(built), "weights": list(chosen)}
-    if result.diagnostics.log_partition is not None:
-        try:
-            record["log_z_truth"] = LogLinearPool(built.auxiliaries, chosen).log_partition().value
-        except IntractableError:
-            record["log_z_truth"] = None
-    print(json.dumps(record) if as_json else f"{built!r}\n{result!r}{_truth_line(record)}")
+    record = source.origin | {"weights": list(chosen)} | _record(result)
+    if source.problem is not None and result.diagnostics.log_partition is not None:
+        pool = LogLinearPool(source.problem.auxiliaries, chosen)
+        record["log_z_truth"], _ = attempt(lambda: pool.log_partition().value, IntractableError)
+    truth = "" if record["log_z_truth"] is None else f"\n  log Z exactly: {record['log_z_truth']:.6g}"
+    print(json.dumps(record) if as_json else f"{source.title}\n{result!r}{truth}")
 
 
-def _record(result: SampleResult) -> dict[str, Any]:
+def _record(result: "SampleResult") -> dict[str, Any]:
+    import numpy as np
+
     d = result.diagnostics
     return {
         "law": result.law,
@@ -64,7 +97,8 @@ def _record(result: SampleResult) -> dict[str, Any]:
         "ess": result.ess,
         "founders": d.founders,
         "log_z": _estimate(d.log_partition),
-        "log_z_change_by_step_doubling": _estimate(d.step_doubling),
+        "log_z_truth": None,
+        "log_z_errors": dict(d.log_partition_errors),
         "lost_share": d.lost_share,
         "score_evaluations": d.n_score_evaluations,
         "trustworthy": d.trustworthy,
@@ -72,13 +106,8 @@ def _record(result: SampleResult) -> dict[str, Any]:
     }
 
 
-def _estimate(found: Estimate | None) -> dict[str, float] | None:
+def _estimate(found: "Estimate | None") -> dict[str, float] | None:
     return None if found is None else {"value": found.value, "stderr": found.stderr}
-
-
-def _truth_line(record: dict[str, Any]) -> str:
-    truth = record.get("log_z_truth")
-    return "" if truth is None else f"\n  log Z exactly: {truth:.6g}"
 
 
 def _weights(text: str) -> list[float]:

@@ -34,7 +34,7 @@ def status(folder: Folder, study: Names = None, as_json: Json = False) -> None:
         found, runs, alive = study_status(journal, study), journal.runs(), running_now(journal)
     if as_json:
         last = runs[-1] if runs else None
-        print(json.dumps({"studies": [s.as_dict() for s in found], "running": len(alive), "last_run": last}))
+        print(json.dumps({"studies": [vars(s) for s in found], "running": len(alive), "last_run": last}))
         return
     _print_status(path, found)
     for s in found:
@@ -70,7 +70,7 @@ def failures(folder: Folder, study: Names = None, as_json: Json = False) -> int:
     with Journal(store_path(folder)) as journal:
         found = study_failures(journal, study)
     if as_json:
-        print(json.dumps([vars(failure) | {"error": failure.error} for failure in found]))
+        print(json.dumps([failure._asdict() | {"error": failure.error} for failure in found]))
         return 1 if found else 0
     for i, failure in enumerate(found, 1):
         spec = ", ".join(f"{name}={json.dumps(value)}" for name, value in failure.spec.items())
@@ -210,10 +210,9 @@ def prune(folder: Folder, study: Names = None) -> None:
     with Journal(store_path(folder), "write") as journal:
         for known in journal.chosen(study):
             name = known.name
-            for version in journal.versions(known.function):
-                if version != known.version:
-                    n = journal.drop_versions(known.function, version)
-                    print(f"{name}: removed {n} results of version {version}")
-            if stale := stale_keys(journal, known.function):
-                journal.drop_results(stale)
-                print(f"{name}: removed {len(stale)} results of version {known.version} with another schema or dtype")
+            stale = stale_keys(journal, known.function)
+            journal.drop_results(stale)
+            for version in sorted(set(stale.values())):
+                n = list(stale.values()).count(version)
+                other = " with another schema or dtype" if version == known.version else ""
+                print(f"{name}: removed {n} results of version {version}{other}")

@@ -8,10 +8,13 @@ every key: ``module:class``, or an attribute ``cell_name`` of the class, which a
 import dataclasses
 import functools
 import importlib
+import importlib.machinery
 import json
 import math
 import re
+import sys
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,9 +26,45 @@ _CLASS_IN_TEXT = re.compile(rf'"{_CLASS}":("(?:[^"\\]|\\.)*")')
 _KINDS: dict[str, type[Any]] = {}  # classes of this process by their names
 
 
+# ---------------------------------------------------------------------- names and places
 def place_of(thing: Any) -> str:
     """Where a function or class is imported from, ``module:qualname``."""
     return f"{thing.__module__}:{thing.__qualname__}"
+
+
+def imported(place: str, what: str) -> Any:
+    """What lies at a place that a store names.
+
+    Raises
+    ------
+    StudyError
+        If nothing can be imported from there, or the module's text declares neither cells nor dataclasses: such a
+        module is not run to find out.
+    """
+    module, _, qualname = place.partition(":")
+    try:
+        if module not in sys.modules and not re.search("study_cells|CellFunction|dataclass", _source(module)):
+            raise StudyError(f"{place!r} is not declared {what}: its module declares neither cells nor dataclasses")
+        return getattr(importlib.import_module(module), qualname)
+    except (ImportError, AttributeError, ValueError, OSError) as error:
+        if isinstance(error, StudyError):
+            raise
+        raise StudyError(
+            f"cannot import {what} from {place!r} here ({error}); run from the folder that holds its module, or run "
+            "the study's own command, which records where it lies now"
+        ) from None
+
+
+def _source(module: str) -> str:
+    """Text of a module that is found and not imported."""
+    name, path, spec = "", None, None
+    for part in module.split("."):
+        name = f"{name}.{part}" if name else part
+        spec = importlib.machinery.PathFinder.find_spec(name, path)
+        if spec is None or spec.origin is None:
+            raise ModuleNotFoundError(f"No module named {name!r}")
+        path = spec.submodule_search_locations
+    return Path(str(spec and spec.origin)).read_text(encoding="utf-8", errors="replace")
 
 
 def class_name(kind: type[Any]) -> str:
@@ -49,6 +88,20 @@ def places_of_classes(texts: Iterable[str]) -> dict[str, str]:
     return {name: place_of(_KINDS[name]) for name in sorted(found) if name in _KINDS}
 
 
+def load_class(place: str) -> type[Any]:
+    """Import a frozen dataclass; raises StudyError if it is something else."""
+    found = imported(place, "a spec class")
+    if not _is_frozen(found):
+        raise StudyError(f"{place!r} is not a frozen dataclass")
+    return found  # type: ignore[no-any-return]
+
+
+def _is_frozen(kind: Any) -> bool:
+    parameters = getattr(kind, "__dataclass_params__", None)
+    return parameters is not None and parameters.frozen
+
+
+# ---------------------------------------------------------------------- specs
 def encode_spec(spec: Any) -> str:
     """A frozen dataclass of plain values as JSON with sorted names.
 
@@ -57,14 +110,9 @@ def encode_spec(spec: Any) -> str:
     StudyError
         If the spec is not a frozen dataclass or holds anything but None, bool, int, finite float, str and tuples.
     """
-    if not _is_frozen(spec):
+    if not _is_frozen(type(spec)):
         raise StudyError(f"a cell's spec must be a frozen dataclass, got {type(spec).__name__}")
     return json.dumps(_plain_fields(spec), sort_keys=True, separators=(",", ":"))
-
-
-def _is_frozen(value: object) -> bool:
-    parameters = getattr(type(value), "__dataclass_params__", None)
-    return parameters is not None and parameters.frozen
 
 
 def _plain_fields(spec: Any) -> dict[str, Any]:
@@ -86,7 +134,7 @@ def _plain_value(value: Any, kind: str, name: str) -> Any:
         if not math.isfinite(value):
             raise StudyError(f"field {name!r} of {kind} is {value}; specs hold finite numbers only")
         return value
-    if _is_frozen(value):
+    if _is_frozen(type(value)):
         return {_CLASS: class_name(type(value)), **_plain_fields(value)}
     raise StudyError(
         f"field {name!r} of {kind} is a {type(value).__name__}; specs hold None, bool, int, float, str, tuples of them "
@@ -119,48 +167,27 @@ def _rebuilt(value: Any, places: Mapping[str, str]) -> Any:
     if isinstance(value, list):
         return tuple(_rebuilt(item, places) for item in value)
     if isinstance(value, dict):
-        name = value[_CLASS]
-        kind = load_class(places.get(name, name))
-        return _build({field: item for field, item in value.items() if field != _CLASS}, kind, places)
+        name = value.pop(_CLASS)
+        return _build(value, load_class(places.get(name, name)), places)
     return value
 
 
-def load_class(name: str) -> type[Any]:
-    """Import a frozen dataclass from its place ``module:class``.
-
-    Raises
-    ------
-    StudyError
-        If it cannot be imported here or is something else.
-    """
-    module, _, qualname = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), qualname)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise StudyError(
-            f"cannot import the spec class {name!r} here ({error}); run from the folder that holds it, or run the "
-            "study's own command, which records where it lies now"
-        ) from None
-    parameters = getattr(found, "__dataclass_params__", None)
-    if parameters is None or not parameters.frozen:
-        raise StudyError(f"{name!r} is not a frozen dataclass")
-    return found  # type: ignore[no-any-return]
-
-
+# ---------------------------------------------------------------------- records
 def encode_record(record: Any) -> str:
     """A cell's result as JSON; numpy scalars and arrays become numbers and lists.
 
     Raises
     ------
     StudyError
-        If it holds something that JSON does not, or a number that is not finite; names the place.
+        If it holds something that JSON or UTF-8 does not, or a number that is not finite; names the place.
     """
     try:
         text = _ENCODER.encode(record)
         text.encode()  # as the store will
-    except (TypeError, ValueError, RecursionError) as error:
-        place = None if isinstance(error, RecursionError) else _offending(record, "record")
-        raise StudyError(place or f"a record must be JSON data: {error}") from None
+    except RecursionError:
+        raise StudyError("a record must be JSON data, nested less deeply") from None
+    except (TypeError, ValueError) as error:
+        raise StudyError(_offending(record, "record") or f"a record must be JSON data: {error}") from None
     return text
 
 
@@ -175,45 +202,34 @@ _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=_pla
 
 def _offending(value: Any, place: str) -> str | None:
     """First thing in a record that cannot be stored, in words."""
-    if isinstance(value, np.generic | np.ndarray):
-        value = value.tolist()
+    value = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
     if isinstance(value, dict):
-        bad_key = next((key for key in value if not isinstance(key, str)), None)
-        if bad_key is not None:
-            return f"{place} has the key {bad_key!r}; names must be text"
-        if bad := next(filter(_is_broken, value), None):
-            return f"{place} has the key {bad!r}, which is not text that can be stored"
+        if (bad := next((key for key in value if not isinstance(key, str) or _is_broken(key)), None)) is not None:
+            return f"{place} has the key {bad!r}; names must be text, in whole characters"
         return next((found for key, item in value.items() if (found := _offending(item, f"{place}[{key!r}]"))), None)
     if isinstance(value, list | tuple):
         return next((found for i, item in enumerate(value) if (found := _offending(item, f"{place}[{i}]"))), None)
     if isinstance(value, float) and not math.isfinite(value):
         return f"{place} is {value}; store None where a number does not exist, or repair the cell"
     if isinstance(value, str) and _is_broken(value):
-        return f"{place} is {value!r}, which is not text that can be stored (of a file name? use os.fsencode)"
-    if value is None or isinstance(value, bool | int | float | str):
-        return None
-    return f"{place} is a {type(value).__name__}, which is not JSON data"
+        return f"{place} is {value!r}, which is not whole characters (a file name that is not UTF-8?)"
+    plain = value is None or isinstance(value, bool | int | float | str)
+    return None if plain else f"{place} is a {type(value).__name__}, which is not JSON data"
 
 
 def _is_broken(text: str) -> bool:
-    """Whether a text holds halves of surrogate pairs, as names of files may that are not UTF-8."""
+    """Whether a text holds halves of surrogate pairs, which UTF-8 has no bytes for."""
     return any("\ud800" <= c <= "\udfff" for c in text)
+
+
+def decode_record(text: str) -> Any:
+    """The record that :func:`encode_record` wrote; raises StudyError if it wrote no such thing."""
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise StudyError(f"a stored record does not read back: {error}") from None
 
 
 def printable(text: str) -> str:
     """Text that a terminal shows and does not obey; lines stay lines."""
     return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
-
-
-def decode_record(text: str) -> Any:
-    """The record that :func:`encode_record` wrote.
-
-    Raises
-    ------
-    StudyError
-        If it wrote no such thing.
-    """
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise StudyError(f"a stored record does not read back: {error}") from None

@@ -1,10 +1,10 @@
 r"""What a study computes: a versioned pure function of frozen specs.
 
 A cell's **key** is the sha256 of the function's name, algorithm version, record schema, dtype and spec. The name is a
-choice, not an import path (unless none is chosen): files may move, and results stay. Its
-**randomness** (:func:`cell_rng`) is seeded by the spec and nothing else, through ``numpy.random.SeedSequence``. So a
-result depends neither on order, nor on the number of workers, nor on which other cells exist; and since the version is
-no part of the seed, two versions of an algorithm see the same random numbers and can be compared draw by draw.
+choice, not an import path (unless none is chosen): files may move, and results stay. Its **randomness**
+(:func:`cell_rng`) is seeded by the spec and nothing else, through ``numpy.random.SeedSequence``. So a result depends
+neither on order, nor on the number of workers, nor on which other cells exist; and since the version is no part of the
+seed, two versions of an algorithm see the same random numbers and can be compared draw by draw.
 """
 
 import dataclasses
@@ -12,12 +12,12 @@ import hashlib
 import importlib
 import json
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, final
 
 import numpy as np
 
-from .canonical import decode_spec, encode_spec, load_class, place_of, places_of_classes
+from .canonical import decode_spec, encode_spec, imported, load_class, place_of, places_of_classes
 from .errors import StudyError
 
 RECORD_SCHEMA = 1  # of the engine: how a record becomes text
@@ -90,9 +90,9 @@ class CellFunction(Generic[Spec, Record]):
     def __post_init__(self) -> None:
         module, qualname = self.function.__module__, self.function.__qualname__
         if "<" in qualname or module == "__main__":
-            place = "in a script" if module == "__main__" else "inside another function"
+            where = "in a script" if module == "__main__" else "inside another function"
             raise StudyError(
-                f"cell function {qualname!r} is defined {place}; move it to the top level of a module of its own, "
+                f"cell function {qualname!r} is defined {where}; move it to the top level of a module of its own, "
                 "so that worker processes and a later resume can import it"
             )
         object.__setattr__(self, "version", str(self.version))
@@ -112,7 +112,7 @@ class CellFunction(Generic[Spec, Record]):
         module, qualname = self.place.split(":")
         if getattr(importlib.import_module(module), qualname, None) is self:
             return load_cell_function, (self.place,)
-        return CellFunction, tuple(getattr(self, entry.name) for entry in fields(self))
+        return CellFunction, tuple(getattr(self, entry.name) for entry in dataclasses.fields(self))
 
     def records(self, specs: Sequence[Spec]) -> list[Record]:
         """Records of specs that belong together."""
@@ -139,22 +139,8 @@ def as_cell_function(function: Callable[[Spec], Record]) -> CellFunction[Spec, R
 
 
 def load_cell_function(place: str) -> CellFunction[Any, Any]:
-    """Import a cell function from its place ``module:function``.
-
-    Raises
-    ------
-    StudyError
-        If the module cannot be imported or holds no :class:`CellFunction` there. A store can therefore name only what
-        was declared to be a cell function.
-    """
-    module, _, qualname = place.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), qualname)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise StudyError(
-            f"cannot import the cell function {place!r} here ({error}); run from the folder that holds its module, or "
-            "run the study's own command, which records where it lies now"
-        ) from None
+    """Import what was declared to be a cell function; raises StudyError for anything else."""
+    found = imported(place, "a cell function")
     if not isinstance(found, CellFunction):
         raise StudyError(
             f"{place!r} is not declared a cell function (decorate it with sfbench.experiments.study_cells)"
@@ -165,16 +151,12 @@ def load_cell_function(place: str) -> CellFunction[Any, Any]:
 @final
 @dataclass(frozen=True, eq=False)
 class Study(Generic[Spec, Record]):
-    """A name, a cell function and a grid of specs; made by :func:`make_study`.
+    """A name, a cell function and a grid of specs without repetitions; made by :func:`make_study`.
 
     Attributes
     ----------
-    specs : sequence
-        Without repetitions, in order.
-    texts : tuple of str
-        Encoded specs.
-    keys : tuple of str
-        Their keys.
+    texts, keys : tuple of str
+        Encoded specs, and their keys.
     spec_class : str
         Place of the class of the specs, which no key depends on.
     class_places : dict
@@ -200,55 +182,28 @@ def make_study(name: str, run_cell: Callable[[Spec], Record], specs: Sequence[Sp
     """
     if not name.strip() or not name.isprintable():
         raise StudyError(f"a study needs a name of one line of printable text, got {name!r}")
-    if not specs:
-        raise StudyError(f"study {name!r} has no cells")
     kinds = {type(spec) for spec in specs}
+    if not kinds:
+        raise StudyError(f"study {name!r} has no cells")
     if len(kinds) > 1:
         names = ", ".join(sorted(kind.__name__ for kind in kinds))
         raise StudyError(f"study {name!r} mixes specs of the classes {names}; give each its own study")
-    function, kind = as_cell_function(run_cell), kinds.pop()
+    function = as_cell_function(run_cell)
     unique = {encode_spec(spec): spec for spec in specs}
-    keys = tuple(function.key(text) for text in unique)
-    return Study(name, function, tuple(unique.values()), tuple(unique), keys, place_of(kind), places_of_classes(unique))
+    keys = tuple(map(function.key, unique))
+    place, classes = place_of(kinds.pop()), places_of_classes(unique)
+    return Study(name, function, tuple(unique.values()), tuple(unique), keys, place, classes)
 
 
 @final
-class _StoredSpecs(Sequence[Any]):
+class StoredSpecs(Sequence[Any]):
     """Specs that are read from their texts when they are asked for: only missing cells ever are."""
 
-    def __init__(self, texts: Sequence[str], kind: type[Any], places: Mapping[str, str]) -> None:
-        self._texts, self._kind, self._places = texts, kind, places
+    def __init__(self, texts: Sequence[str], spec_class: str, places: Mapping[str, str]) -> None:
+        self._texts, self._kind, self._places = texts, load_class(spec_class), places
 
     def __len__(self) -> int:
         return len(self._texts)
 
     def __getitem__(self, i: Any) -> Any:
         return decode_spec(self._texts[i], self._kind, self._places)
-
-
-def stored_study(
-    name: str,
-    function_name: str,
-    spec_class: str,
-    texts: Sequence[str],
-    *,
-    function_place: str,
-    class_places: Mapping[str, str],
-) -> Study[Any, Any]:
-    """A study rebuilt from what a store holds, by importing its cell function and the class of its specs.
-
-    Raises
-    ------
-    StudyError
-        If they cannot be imported here, the function has another name, or the class has other fields by now.
-    """
-    function = load_cell_function(function_place)
-    if function.name != function_name:
-        raise StudyError(
-            f"the results of study {name!r} are those of the cell function {function_name!r}, but {function_place} is "
-            f"named {function.name!r} by now; run the study's own command"
-        )
-    specs = _StoredSpecs(texts, load_class(spec_class), class_places)
-    specs[0]  # refuses a class that has changed
-    keys = tuple(function.key(text) for text in texts)
-    return Study(name, function, specs, tuple(texts), keys, spec_class, class_places)

@@ -42,6 +42,7 @@ def fuse(
     tol: float = 1e-9,
     n_noise: int = 1,
     allow_inexact: bool = False,
+    progress: bool = False,
     rng: SeedLike = None,
 ) -> FusionResult:
     """Fit simplex weights of auxiliary score models to target data by score matching.
@@ -74,6 +75,9 @@ def fuse(
         Noise vectors per sample.
     allow_inexact : bool
         Return weights whose gap was not certified below ``tol`` instead of raising.
+    progress : bool
+        Show how many of the ``2 k n n_noise n_nodes`` evaluations (half without antithetic noise) are done, and the
+        time that is left.
     rng : Generator, int or None
         Noise.
 
@@ -106,11 +110,14 @@ def fuse(
     statistics: NodeStatistics | None = None
     if objective == "score_matching":
         parts = 2 if len(grid) > 1 and rows_to_keep(len(models), 2) >= _ROWS_FOR_HALVES else 1
-        statistics = score_statistics(given, x, settings, keep=rows_to_keep(len(models), parts), parts=parts, rng=rng)
+        keep = rows_to_keep(len(models), parts)
+        statistics = score_statistics(given, x, settings, keep=keep, parts=parts, show_progress=progress, rng=rng)
         gram = statistics.at()
         answer = solve(gram.to_qp(), backend, tol=tol)
     elif objective == "likelihood":
-        answer, gram = likelihood_fit(given, as_data(x), solver=backend, tol=tol, keep=rows_to_keep(len(models), 1))
+        answer, gram = likelihood_fit(
+            given, as_data(x, models[0].dim), solver=backend, tol=tol, keep=rows_to_keep(len(models), 1)
+        )
     else:
         raise GramError(f"unknown objective {objective!r}; use 'score_matching' or 'likelihood'")
     if not answer.converged and not allow_inexact:

@@ -18,7 +18,7 @@ The ratios at v degrade away from v, so :func:`fit_from_scores` runs again at ea
 the same noise. No resampling: for auxiliaries that differ in few dimensions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import final
 
@@ -27,15 +27,16 @@ from numpy.typing import ArrayLike
 
 from solvers import LogPartitionObjective, solve
 from synthetic import Estimate
+from synthetic._memory import refuse_huge
 
 from .._typing import Float64Array, FloatArray, SeedLike
-from .._validation import as_generator
+from .._validation import as_count, as_generator, as_number, as_vector
 from ..errors import SfbenchError
 from ..processes import ForwardProcess
 from ..sampling.guard import CountedScore
 from ..sampling.integrators import Exponential, data_prediction
 from ..sampling.resampling import effective_size, normalised
-from ..scores import FusedScore, ScoreModel
+from ..scores import FusedScore, ScoreModel, as_score_models
 from ..times import TimeSteps, time_steps
 
 
@@ -60,10 +61,7 @@ class PathRatios:
         return effective_size(self._combined(weights))
 
     def _combined(self, weights: ArrayLike) -> Float64Array:
-        w = np.asarray(weights, np.float64)
-        if w.shape != self.base.shape or not np.all(np.isfinite(w)):
-            raise SfbenchError(f"weights must be {len(self.base)} finite numbers, one per model, got {w.tolist()!r}")
-        return np.asarray(self.log_ratios @ w)
+        return np.asarray(self.log_ratios @ as_vector("weights", weights, len(self.base)))
 
 
 @final
@@ -99,8 +97,8 @@ def path_ratios(fused: FusedScore, n: int = 4000, *, steps: TimeSteps | int = 12
     """
     if not isinstance(fused, FusedScore):
         raise SfbenchError(f"fused must be a FusedScore, got a {type(fused).__name__}")
-    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 2:
-        raise SfbenchError(f"n must be an integer of at least 2, got {n!r}")
+    as_count("n", n, at_least=2)
+    refuse_huge("the paths", n, fused.dim, beside=4 * n * len(fused.models) * fused.dim)
     process, k = fused.process, len(fused.models)
     if not isinstance(steps, TimeSteps):
         steps = time_steps(process, steps)
@@ -125,7 +123,7 @@ def path_ratios(fused: FusedScore, n: int = 4000, *, steps: TimeSteps | int = 12
 
 
 def fit_from_scores(
-    models: Sequence[ScoreModel],
+    models: Iterable[ScoreModel],
     expected_log_densities: ArrayLike,
     *,
     process: ForwardProcess,
@@ -139,7 +137,7 @@ def fit_from_scores(
 
     Parameters
     ----------
-    models : sequence of ScoreModel
+    models : iterable of ScoreModel
         The k auxiliaries; only their scores are used.
     expected_log_densities : array_like (k,)
         ``m_i = E_q log p_i`` up to a common constant: mean log densities of the data, or ``-(G_ii - 2 b_i)``.
@@ -159,13 +157,14 @@ def fit_from_scores(
     SfbenchError
         If the expected log densities have the wrong shape or are not finite, or the runs do not settle.
     """
-    m = np.asarray(expected_log_densities, np.float64)
-    k = len(models)
-    if k == 0 or m.shape != (k,) or not np.all(np.isfinite(m)):
-        raise SfbenchError(f"expected_log_densities must be {k} finite numbers, one per model, got {m!r}")
+    scores = as_score_models(models, process)
+    k = len(scores)
+    m = as_vector("expected_log_densities", expected_log_densities, k)
+    as_count("max_rounds", max_rounds)
+    as_number("tol", tol)
     weights = np.full(k, 1.0 / k)
     for round_number in range(1, max_rounds + 1):
-        ratios = path_ratios(FusedScore(models, weights, process=process), n, steps=steps, rng=rng)
+        ratios = path_ratios(FusedScore(scores, weights, process=process), n, steps=steps, rng=rng)
         objective = LogPartitionObjective(ratios.log_ratios, np.full(n, -np.log(n)), m)
         answer = np.asarray(solve(objective, "auto", tol=1e-8).weights)
         moved = float(np.abs(answer - weights).max())

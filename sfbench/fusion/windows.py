@@ -13,15 +13,14 @@ square of the error of a fitted weight from such a node alone. G and b are those
 antithetic.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from .._typing import Float64Array, SeedLike
-from .._validation import as_generator
+from .._validation import as_generator, as_number
 from ..errors import GramError
 from ..processes import ForwardProcess
 from ..scores import ScoreModel, as_score_models
@@ -110,8 +109,8 @@ class WindowReport:
 
 
 def inspect_windows(
-    models: Sequence[ScoreModel],
-    held_out: Sequence[ArrayLike],
+    models: Iterable[ScoreModel],
+    held_out: Iterable[Any],
     *,
     process: ForwardProcess,
     grid: TimeGrid,
@@ -123,9 +122,9 @@ def inspect_windows(
 
     Parameters
     ----------
-    models : sequence of ScoreModel
+    models : iterable of ScoreModel
         The k auxiliaries, k >= 2.
-    held_out : sequence of arrays (n_i, d)
+    held_out : iterable of arrays (n_i, d)
         Data of each auxiliary's own law that it was not trained on; a few hundred points each.
     process : ForwardProcess
     grid : TimeGrid
@@ -140,17 +139,18 @@ def inspect_windows(
     -------
     WindowReport
     """
-    scores = as_score_models(models, process)
+    scores, held_out = as_score_models(models, process), tuple(held_out)
     k = len(scores)
     if k < 2:
         raise GramError("a window needs at least two auxiliaries to compare")
     if len(held_out) != k:
         raise GramError(f"need held-out data of each of the {k} auxiliaries, got {len(held_out)} arrays")
-    if not 0 < tolerance < np.inf:
+    if not as_number("tolerance", tolerance, GramError) > 0:
         raise GramError(f"tolerance must be positive, got {tolerance!r}")
-    shape = (len(grid), k)
-    difference, error, noise = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    if not isinstance(grid, TimeGrid):
+        raise GramError(f"grid must be a TimeGrid such as time_grid(1e-3, 5.0), got {grid!r}")
     generator = as_generator(rng)
+    difference, error, noise = np.zeros((3, len(grid), k))
     node_means = GramSettings(
         process, TimeGrid(grid.nodes, np.ones(len(grid))), weighting=np.ones_like, n_noise=n_noise
     )

@@ -23,6 +23,7 @@ from .integrators import (
     known_integrators,
 )
 from .result import Diagnostics, SampleResult
+from .window import steps_for
 
 if TYPE_CHECKING:
     from ..fusion.from_paths import PathRatios, ScoreLikelihoodFit, fit_from_scores, path_ratios
@@ -52,6 +53,7 @@ __all__ = [
     "path_ratios",
     "register_sampler",
     "sample",
+    "steps_for",
 ]
 
 # Fitting stands above this package; the names stay reachable here.

@@ -1,6 +1,7 @@
 """The verb :func:`sample`, and samplers by name."""
 
 import os
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -11,16 +12,21 @@ from synthetic import DiffusableLaw
 
 from .._lazy import Registry
 from .._typing import SeedLike
-from .._validation import as_count, as_generator, as_number, did_you_mean
+from .._validation import as_count, as_flag, as_generator, as_number, did_you_mean
 from ..errors import ModelError, ProcessMismatchError, SfbenchError
 from ..processes import ForwardProcess
+from ..progress import tracked
 from ..scores import FusedScore, ScoreModel, process_of
-from ..times import TimeSteps, time_steps
+from ..times import TimeSteps
 from .base import Observer, Sampler, SampleRequest
+from .errors import TrustWarning
 from .fused import FlowSampler, FusedSampler
-from .guard import tracked
+from .guard import check_models
 from .integrators import FLOW_LAW, as_integrator, known_integrators
+from .memory import remembered
 from .result import SampleResult
+from .trust import audit
+from .window import steps_for
 
 # Freeing one large block makes glibc keep smaller ones for reuse; else arrays of a step are returned to the kernel and
 # faulted in again by the next, which took a third of the time of small problems.
@@ -48,6 +54,7 @@ def sample(
     max_lost: float = 0.0,
     callback: Observer | None = None,
     progress: bool = False,
+    check_steps: bool = True,
     rng: SeedLike = None,
 ) -> SampleResult:
     """Draw from the fused law, the probability-flow law, or the KL barycenter of score models.
@@ -63,7 +70,8 @@ def sample(
         Further names: :func:`known_samplers`, and those of integrators such as ``"ddim"`` or ``"ddpm"``
         (:func:`known_integrators`).
     steps : TimeSteps or int, optional
-        Times of the steps, or their number on a log-SNR grid down to 1e-5 of the horizon.
+        Times of the steps, or their number on a log-SNR grid. The grid's ends are chosen from the models
+        (:func:`steps_for`): 1e-5 of the horizon and the horizon, or beyond where modes are narrower or laws wider.
     process : ForwardProcess, optional
         Only for a bare score model or law.
     dtype : {float64, float32}
@@ -74,6 +82,8 @@ def sample(
         Called as ``callback(step, t, x, log_weights)`` after every step.
     progress : bool
         Show a progress bar.
+    check_steps : bool
+        Draw a tenth of the points again with half as many steps and compare (from n = 120 on).
     rng : Generator, SeedSequence, int or None
         Randomness; the same seed gives the same bits.
 
@@ -81,6 +91,12 @@ def sample(
     -------
     SampleResult
         Points, log weights, the name of the law, diagnostics.
+
+    Warns
+    -----
+    TrustWarning
+        For everything in ``diagnostics.messages``: steps that are too long, noise or prior that show in the law, few
+        founders.
 
     Raises
     ------
@@ -93,7 +109,8 @@ def sample(
 
     Notes
     -----
-    Costs ``steps x evaluations per step`` evaluations of every model of positive weight on n points.
+    Costs ``steps x evaluations per step`` evaluations of every model of positive weight on n points, a twentieth of
+    that for the check of the steps, and some on a few hundred points for the others (:mod:`sfbench.sampling.trust`).
     """
     fused = as_fused(source, process)
     chosen = as_sampler(sampler)
@@ -103,12 +120,22 @@ def sample(
         raise SfbenchError(f"max_lost must be a number in [0, 1), got {max_lost!r}")
     if callback is not None and not callable(callback):
         raise SfbenchError(f"callback must be a function of (step, t, x, log_weights), got {callback!r}")
-    if not isinstance(steps, TimeSteps):
-        steps = time_steps(fused.process, chosen.n_steps if steps is None else steps)
+    as_flag("check_steps", check_steps)
     generator = as_generator(rng)
+    fused = remembered(fused)
+    if isinstance(steps, TimeSteps):
+        check_models(fused)
+    else:
+        steps = steps_for(fused, chosen.n_steps if steps is None else steps, stretch=steps is None)
     np.empty(_LARGE_BLOCK, dtype=np.uint8)  # see there
-    order = tracked(range(len(steps)), label="sampling", total=len(steps), enabled=progress)
-    return chosen.draw(SampleRequest(fused, count, kind, steps, max_lost, callback, generator, order))
+    order = tracked(range(len(steps)), len(steps), "sampling", progress)
+    request = SampleRequest(fused, count, kind, steps, max_lost, callback, generator, order)
+    result = chosen.draw(request)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is not trusted
+        result, doubts = audit(chosen, request, result, check_steps=bool(check_steps))
+    for message in doubts:
+        warnings.warn(message, TrustWarning, stacklevel=2)
+    return result
 
 
 def known_samplers() -> list[str]:
@@ -136,7 +163,7 @@ def as_sampler(sampler: Any) -> Sampler:
         raise SfbenchError(
             f"sampler must be a name ({', '.join(known)}) or a Sampler such as FusedSampler(), got {sampler!r}"
         )
-    if sampler in known:
+    if sampler in known or ":" in sampler:
         make = _SAMPLERS[sampler]
         made = make() if callable(make) else make
         if not isinstance(made, Sampler):

@@ -42,6 +42,8 @@ class SampleRequest:
         Randomness.
     order : iterator of int
         Yields step numbers under a progress bar.
+    trial : bool
+        Whether this is a small run that is only compared with another.
     """
 
     fused: FusedScore
@@ -52,6 +54,7 @@ class SampleRequest:
     callback: Observer | None
     rng: np.random.Generator
     order: Iterator[int]
+    trial: bool = False
 
     def start(self) -> FloatArray:
         """Points (n, d) drawn from the prior at the first time."""
@@ -69,7 +72,15 @@ class SampleRequest:
 
 
 class Sampler(ABC):
-    """Interface of samplers."""
+    """Interface of samplers.
+
+    Attributes
+    ----------
+    check_steps : bool
+        Whether :func:`sfbench.sample` may draw some points again with longer steps and compare.
+    """
+
+    check_steps: bool = True
 
     @property
     @abstractmethod

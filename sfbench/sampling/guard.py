@@ -1,19 +1,17 @@
 """Watching scores and trajectories while they are made: nothing that is not finite passes silently."""
 
 import warnings
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TypeVar, final
+from typing import final
 
 import numpy as np
 
 from .._typing import Float64Array, FloatArray
 from ..errors import ModelError, NotFiniteError
-from ..scores import ScoreModel
+from ..scores import FusedScore, ScoreModel
 from .errors import DivergenceError, DivergenceWarning
 
 _ESCAPED = 1e12  # no data live here; larger values could not be squared in float32
-Item = TypeVar("Item")
 
 
 @final
@@ -44,11 +42,7 @@ class CountedScore:
     def unchecked(self, x: FloatArray, t: float) -> FloatArray:
         """The same without a look at the values, for callers that look at a combination of them."""
         self.evaluations += 1
-        s = np.asarray(self.model.score(x, t))
-        if s.shape != x.shape:
-            raise ModelError(f"{self.name} returned shape {s.shape} for points of shape {x.shape}")
-        if s.dtype.kind != "f":
-            raise ModelError(f"{self.name} returned dtype {s.dtype}; a score must be real and floating")
+        s = _of_shape(np.asarray(self.model.score(x, t)), x, self.name)
         return s if s.dtype == x.dtype else s.astype(x.dtype)
 
     def name_the_model(self, s: FloatArray, x: FloatArray, t: float) -> None:
@@ -59,11 +53,48 @@ class CountedScore:
             if not np.all(np.isfinite(answer)):
                 name, s = f"models[{i}] ({type(part).__name__})", answer
                 break
-        row, column = (int(v) for v in np.argwhere(~np.isfinite(s))[0])
-        raise NotFiniteError(
-            f"score of {name} at t = {t:.6g} is {s[row, column]} at [{row}, {column}], x = {x[row, column]:.6g}; "
-            "a score must be finite wherever a trajectory can go (raise t_min, or repair the model)"
-        )
+        raise _not_finite(s, x, t, name)
+
+
+def _of_shape(s: FloatArray, x: FloatArray, name: str) -> FloatArray:
+    if s.shape != x.shape:
+        raise ModelError(f"{name} returned shape {s.shape} for points of shape {x.shape}")
+    if s.dtype.kind != "f":
+        raise ModelError(f"{name} returned dtype {s.dtype}; a score must be real and floating")
+    return s
+
+
+def _not_finite(s: FloatArray, x: FloatArray, t: float, name: str) -> NotFiniteError:
+    row, column = (int(v) for v in np.argwhere(~np.isfinite(s))[0])
+    return NotFiniteError(
+        f"score of {name} at t = {t:.6g} is {s[row, column]} at [{row}, {column}], x = {x[row, column]:.6g}; "
+        "a score must be finite wherever a trajectory can go (raise t_min, or repair the model)"
+    )
+
+
+def check_models(fused: FusedScore) -> None:
+    """Ask every active model once, on three points of the prior.
+
+    Raises
+    ------
+    ModelError, NotFiniteError
+        If an answer is no real array of the points' shape, or the model writes into its points; names the model.
+    """
+    t = fused.process.horizon if fused.t_range is None else min(fused.process.horizon, fused.t_range[1])
+    points = fused.process.prior_std(t) * np.random.default_rng(0).standard_normal((3, fused.dim))
+    for i in np.flatnonzero(fused.weights).tolist():
+        x, name = points.copy(), f"models[{i}] ({type(fused.models[i]).__name__})"
+        s = fused.models[i].score(x, t)
+        if not isinstance(s, np.ndarray) or isinstance(s, np.ma.MaskedArray):
+            raise ModelError(
+                f"{name} returned a {type(s).__module__}.{type(s).__name__}; a score must be a numpy array (of a "
+                "tensor: s.detach().cpu().numpy())"
+            )
+        s = _of_shape(s, points, name)
+        if not np.all(np.isfinite(s)):
+            raise _not_finite(s, points, t, name)
+        if not np.array_equal(x, points):
+            raise ModelError(f"{name} writes into the points it is given; let it work on a copy")
 
 
 def all_finite(values: FloatArray) -> bool:
@@ -133,13 +164,3 @@ class Survivors:
         top = given.max()
         out[self.alive] = given - top - np.log(np.exp(given - top).sum())
         return out
-
-
-def tracked(items: Iterable[Item], *, label: str, total: int, enabled: bool) -> Iterator[Item]:
-    """The items, with a progress bar if enabled."""
-    if not enabled:
-        yield from items
-        return
-    from rich.progress import track  # comes with typer; only needed here
-
-    yield from track(items, description=label, total=total)

@@ -27,7 +27,7 @@ import numpy as np
 import scipy  # submodules load on first use
 
 from .._typing import FloatArray
-from .._validation import did_you_mean
+from .._validation import as_count, as_flag, as_positive, did_you_mean
 from ..errors import GridError, SfbenchError
 from ..processes import ForwardProcess
 
@@ -181,8 +181,8 @@ class Exponential(AffineIntegrator):
     stochastic: bool = True
 
     def __post_init__(self) -> None:
-        if self.order not in (1, 2):
-            raise GridError(f"order must be 1 or 2, got {self.order!r}")
+        as_count("order", self.order, at_most=2, error=GridError)
+        as_flag("stochastic", self.stochastic)
 
     @property
     def law(self) -> str:
@@ -225,6 +225,9 @@ class Heun(Integrator):
     """Exponential Heun: the data prediction is averaged over both ends of the step; two evaluations."""
 
     stochastic: bool = True
+
+    def __post_init__(self) -> None:
+        as_flag("stochastic", self.stochastic)
 
     @property
     def law(self) -> str:
@@ -273,8 +276,8 @@ class PredictorCorrector(Integrator):
     size: float = 0.3
 
     def __post_init__(self) -> None:
-        if self.corrections < 1 or not (math.isfinite(self.size) and self.size > 0):
-            raise GridError(f"need corrections >= 1 and size > 0, got {self.corrections!r}, {self.size!r}")
+        as_count("corrections", self.corrections, error=GridError)
+        as_positive("size", self.size, GridError)
 
     @property
     def law(self) -> str:
@@ -304,6 +307,10 @@ class AdaptiveFlow(Integrator):
 
     rtol: float = 1e-8
     atol: float = 1e-10
+
+    def __post_init__(self) -> None:
+        as_positive("rtol", self.rtol, GridError)
+        as_positive("atol", self.atol, GridError)
 
     @property
     def law(self) -> str:
@@ -346,8 +353,7 @@ def langevin(reverse: ReverseProcess, x: FloatArray, t: float, size: float) -> F
 
 
 def _half_log_snr_step(process: ForwardProcess, t: float, t_next: float) -> float:
-    ends = process.log_snr(np.array([t, t_next]))
-    return 0.5 * float(ends[1] - ends[0])
+    return 0.5 * (float(process.log_snr(t_next)) - float(process.log_snr(t)))
 
 
 _INTEGRATORS: dict[str, Callable[[], Integrator]] = {

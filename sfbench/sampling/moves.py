@@ -14,7 +14,8 @@ from typing import final
 import numpy as np
 
 from .._typing import Float64Array, FloatArray
-from ..errors import ModelError, SfbenchError
+from .._validation import as_count, as_flag, as_positive
+from ..errors import ModelError
 from ..scores import AnalyticScore, FusedScore
 from .integrators import Noise, ReverseProcess, Score, langevin
 
@@ -39,8 +40,9 @@ class LangevinMoves:
     adjusted: bool = False
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or not (math.isfinite(self.size) and self.size > 0):
-            raise SfbenchError(f"need steps >= 1 and size > 0, got {self.steps!r}, {self.size!r}")
+        as_count("steps", self.steps)
+        as_positive("size", self.size)
+        as_flag("adjusted", self.adjusted)
 
     def apply(
         self, score: Score, fused: FusedScore, x: FloatArray, t: float, noise: Noise, rng: np.random.Generator

@@ -146,6 +146,7 @@ def run_corrected(
     x = particles.x
     x[:] = run.noise(x, bounds, np.empty_like(x))
     x *= process.prior_std(float(times[0]))
+    particles.origin = x.copy()
     scratch = np.empty_like(x)
     present, before = ([np.empty_like(x) for _ in run.models] for _ in range(2))
     remembers = False  # whether ``before`` holds the data predictions of the step before

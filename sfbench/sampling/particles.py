@@ -69,6 +69,8 @@ class Particles:
         Resamplings of any island.
     ess : list of float
         Effective share of the particles of the worst block after every weighting.
+    origin : array (n, d)
+        The points at the start.
     """
 
     x: FloatArray
@@ -78,6 +80,7 @@ class Particles:
     started: np.ndarray
     resamplings: np.ndarray
     ess: list[float]
+    origin: FloatArray
 
     @classmethod
     def start(cls, x: FloatArray, n_blocks: int, bounds: np.ndarray | None = None) -> "Particles":
@@ -86,7 +89,7 @@ class Particles:
         edges = np.array([0, n]) if bounds is None else bounds
         founders = np.tile(np.arange(n), (n_blocks, 1))
         started = np.diff(edges)
-        return cls(x, np.zeros((n_blocks, n)), founders, edges, started, np.zeros(n_blocks, dtype=np.intp), [])
+        return cls(x, np.zeros((n_blocks, n)), founders, edges, started, np.zeros(n_blocks, dtype=np.intp), [], x)
 
     def log_partition(self) -> Estimate:
         """``log Z`` with a standard error.
@@ -109,11 +112,18 @@ class Particles:
 
     def founder_shares(self) -> Float64Array:
         """``sum_e W_e^2`` per block, (b,): the inverse of the effective number of founders."""
-        out = np.empty(len(self.log_weights))
-        for b, (founders, log_weights) in enumerate(zip(self.founders, self.log_weights, strict=True)):
-            mass = np.bincount(founders, weights=normalised(log_weights))
-            out[b] = float(mass @ mass)
-        return out
+        masses = self.founder_masses()
+        return np.asarray(np.einsum("bn,bn->b", masses, masses))
+
+    def founder_masses(self) -> Float64Array:
+        """Final weight that descends from each initial particle, (b, n)."""
+        n = int(self.started.sum())
+        return np.stack(
+            [
+                np.bincount(f, weights=normalised(w), minlength=n)
+                for f, w in zip(self.founders, self.log_weights, strict=True)
+            ]
+        )
 
     def resample(
         self, blocks: Blocks, threshold: float, scheme: Scheme, rng: np.random.Generator, memory: list[FloatArray]

@@ -1,7 +1,7 @@
 """What a sampler returns: points, weights, the law they follow, and what is known about their quality."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import final
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from synthetic import Estimate
 
 from .._typing import Float64Array, FloatArray, SeedLike
-from .._validation import as_generator
+from .._validation import as_count, as_generator
 from ..errors import NotFiniteError, SfbenchError
 from .resampling import effective_size, systematic
 
@@ -34,12 +34,19 @@ class Diagnostics:
     founders : float or None
         Effective number of initial particles from which the final weight descends (of the worst block).
     log_partition : Estimate or None
-        ``log Z_{t_min}(w) - log Z_T(w)``, which tends to ``log Z(w)``. Its standard error covers the sampling only
-        (``method`` says how it was found), not the length of the steps.
-    step_doubling : Estimate or None
-        Change of log Z when the number of steps was doubled to the present one
-        (``CorrectedSampler(check_steps=True)``). The error that the steps leave in log Z is about this large at first
-        order, a third of it at second order.
+        ``log Z_{t_min}(w) - log Z_T(w)``, which tends to ``log Z(w)``. Its standard error is the root of the sum of
+        squares of ``log_partition_errors``.
+    log_partition_errors : mapping of str to float
+        What the error of log Z is made of: ``"sampling"``, ``"steps"`` (absent if they were not checked), ``"prior"``
+        and ``"noise left"``.
+    step_error : Estimate or None
+        The error that the steps leave in log Z, from a tenth of the particles and longer steps.
+    step_difference : float or None
+        What the total variation that the steps leave exceeds, with some certainty; None if not checked.
+    noise_left : float or None
+        Total variation that undoing the noise left at ``t_min`` would make, to first order.
+    prior_mismatch : float or None
+        Total variation between prior and fused marginal at the first time, roughly.
     messages : tuple of str
         What is wrong, in plain words; empty means that nothing was found.
     """
@@ -52,13 +59,23 @@ class Diagnostics:
     n_resamplings: int = 0
     founders: float | None = None
     log_partition: Estimate | None = None
-    step_doubling: Estimate | None = None
+    log_partition_errors: Mapping[str, float] = field(default_factory=dict)
+    step_error: Estimate | None = None
+    step_difference: float | None = None
+    noise_left: float | None = None
+    prior_mismatch: float | None = None
     messages: tuple[str, ...] = ()
 
     @property
     def trustworthy(self) -> bool:
         """Whether no check failed. Modes that no particle ever visited cannot be seen from inside."""
         return not self.messages
+
+    def __repr__(self) -> str:
+        trust = "trustworthy" if self.trustworthy else f"{len(self.messages)} doubts"
+        worst = "" if self.ess is None else f", effective share {self.ess.min():.1%} at worst"
+        founders = "" if self.founders is None else f", {self.founders:.0f} founders"
+        return f"Diagnostics({trust}; {self.n_steps} steps, {self.n_score_evaluations} evaluations{worst}{founders})"
 
 
 @final
@@ -114,10 +131,9 @@ class SampleResult:
 
     def resampled(self, n: int | None = None, *, rng: SeedLike = None) -> FloatArray:
         """Equally weighted points (n, d) drawn from the weighted ones by systematic resampling, in random order."""
-        if n is not None and (isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1):
-            raise SfbenchError(f"n must be an integer of at least 1, got {n!r}")
+        count = len(self.x) if n is None else as_count("n", n)
         generator = as_generator(rng)
-        chosen = systematic(self.weights, generator, n)
+        chosen = systematic(self.weights, generator, count)
         drawn: FloatArray = self.x[generator.permutation(chosen)]
         return drawn
 
@@ -134,9 +150,8 @@ class SampleResult:
                 f"{d.n_resamplings} resamplings{founders}"
             )
         if d.log_partition is not None:
-            lines.append(f"  log Z: {d.log_partition}")
-        if d.step_doubling is not None:
-            lines.append(f"  change of log Z by doubling the steps: {d.step_doubling}")
+            parts = ", ".join(f"{name} {value:.2g}" for name, value in d.log_partition_errors.items())
+            lines.append(f"  log Z: {d.log_partition.value:.6g} +- {d.log_partition.stderr:.2g} ({parts})")
         if d.lost_share:
             lines.append(f"  lost trajectories: {d.lost_share:.2%}")
         lines += [f"  WARNING: {message}" for message in d.messages]

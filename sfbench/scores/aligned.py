@@ -87,6 +87,18 @@ class AlignedScore:
         """Dimension d."""
         return self.model.dim
 
+    @property
+    def t_range(self) -> tuple[float, float] | None:
+        """Common times at which the model is valid at its own, None if it does not say."""
+        own = getattr(self.model, "t_range", None)
+        if own is None:
+            return None
+        last = min(own[1], _BEYOND * self.own_process.horizon)
+        with np.errstate(divide="ignore"):
+            ratios = self.own_process.log_snr(np.array([own[0], last])) - 2.0 * math.log(self.scale)
+            low, high = self.process.time_at(ratios).tolist()
+        return (low if own[0] > 0 else 0.0), high
+
     def own_time(self, t: float) -> float:
         """The time of the model's own process at which its coordinates carry as much noise as the common ones at t.
 

@@ -53,6 +53,11 @@ class AnalyticScore:
         """Dimension d."""
         return self.law.dim
 
+    @property
+    def t_range(self) -> tuple[float, float]:
+        """Times at which the score is valid: all."""
+        return (0.0, np.inf)
+
     def marginal(self, t: float) -> DiffusableLaw:
         """The noised law at time t >= 0."""
         if not as_number("t", t, GridError) >= 0.0:
@@ -106,14 +111,28 @@ class FusedScore:
         """Dimension d."""
         return self.models[0].dim
 
+    @property
+    def t_range(self) -> tuple[float, float] | None:
+        """Times at which all models of positive weight are valid, None if one does not say."""
+        low, high = 0.0, np.inf
+        for i in np.flatnonzero(self.weights):
+            known: tuple[float, float] | None = getattr(self.models[i], "t_range", None)
+            if known is None:
+                return None
+            low, high = max(low, known[0]), min(high, known[1])
+        return low, high
+
     def score(self, x: FloatArray, t: float) -> FloatArray:
         """Fused score at points x (n, d) and time t, shape (n, d)."""
         support = np.flatnonzero(self.weights).tolist()
         if len(support) == 1:  # a vertex returns that model's score bit for bit
             return self.models[support[0]].score(x, t)
-        total = self.weights[support[0]] * self.models[support[0]].score(x, t)
-        for i in support[1:]:
-            total = total + self.weights[i] * self.models[i].score(x, t)
+        total: FloatArray | None = None
+        for i in support:
+            s = self.models[i].score(x, t)
+            if np.shape(s) != np.shape(x):
+                raise ModelError(f"models[{i}] returned shape {np.shape(s)} for points of shape {np.shape(x)}")
+            total = self.weights[i] * s if total is None else total + self.weights[i] * s
         return np.asarray(total)
 
     def score_and_divergence(self, x: FloatArray, t: float) -> tuple[FloatArray, FloatArray]:
@@ -130,7 +149,7 @@ class FusedScore:
         )
 
 
-def as_score_models(models: Sequence[ScoreModel | DiffusableLaw], process: ForwardProcess) -> tuple[ScoreModel, ...]:
+def as_score_models(models: Iterable[ScoreModel | DiffusableLaw], process: ForwardProcess) -> tuple[ScoreModel, ...]:
     """Turn laws into analytic scores and check that all models live in one dimension and belong to the process."""
     if not type(process).__module__.startswith("sfbench."):
         check_process(process)

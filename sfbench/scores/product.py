@@ -36,6 +36,11 @@ class ProductScore:
         return self.copies * self.factor.dim
 
     @property
+    def t_range(self) -> tuple[float, float] | None:
+        """Times at which the factor is valid, None if it does not say."""
+        return getattr(self.factor, "t_range", None)
+
+    @property
     def blocks(self) -> np.ndarray:
         """Label of the copy to which each coordinate belongs, (d,)."""
         return np.repeat(np.arange(self.copies), self.factor.dim)

@@ -98,6 +98,9 @@ def as_estimator(estimator: Estimator) -> AbstractEstimator:
     if not isinstance(estimator, str):
         raise GramError(f"estimator must be a name or an AbstractEstimator object, got {estimator!r}")
     try:
-        return _ESTIMATORS[estimator]()
+        made = _ESTIMATORS[estimator]()
     except SfbenchError as reason:
         raise GramError(str(reason)) from None
+    if not isinstance(made, AbstractEstimator):
+        raise GramError(f"estimator {estimator!r} makes a {type(made).__name__}, which is not an AbstractEstimator")
+    return made

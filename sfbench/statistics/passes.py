@@ -19,7 +19,8 @@ from synthetic.reduction import ReducedLaw, reduce_laws
 from .._typing import SeedLike
 from .._validation import as_count, as_generator
 from ..errors import GramError
-from ..scores import AnalyticScore, ScoreModel
+from ..progress import progress
+from ..scores import AnalyticScore, ScoreModel, as_score_models
 from .affine import MomentStatistics, are_gaussian
 from .estimators import ESTIMATORS, Estimator
 from .gram import ScoreGram
@@ -44,7 +45,14 @@ Models = Iterable[ScoreModel | DiffusableLaw]
 
 
 def score_statistics(
-    models: Models, x: Any, settings: GramSettings, *, keep: int = 0, parts: int = 1, rng: SeedLike = None
+    models: Models,
+    x: Any,
+    settings: GramSettings,
+    *,
+    keep: int = 0,
+    parts: int = 1,
+    show_progress: bool = False,
+    rng: SeedLike = None,
 ) -> NodeStatistics:
     """Statistics of every time node, from one pass over the data.
 
@@ -59,6 +67,8 @@ def score_statistics(
         Keep per-sample terms, averaged over equal batches into at most this many rows; 0 keeps none.
     parts : int
         Equal parts of the window that get terms of their own.
+    show_progress : bool
+        Count evaluations under a progress bar.
     rng : Generator, int or None
         Noise; results do not depend on chunking.
 
@@ -82,8 +92,8 @@ def score_statistics(
     with the reduced dimension in place of d for mixtures. Memory: ``T k^2`` numbers, ``parts x keep x k^2`` for terms,
     and about 16 million for the scores of a chunk.
     """
-    source = data_source(tuple(models), as_data(x), settings, as_generator(rng))
-    return accumulate(source, settings, [len(source.data)], keep, parts)[0]
+    source = data_source(models, x, settings, as_generator(rng))
+    return accumulate(source, settings, [len(source.data)], keep, parts, show_progress)[0]
 
 
 def score_gram(models: Models, x: Any, settings: GramSettings, *, keep: int = 0, rng: SeedLike = None) -> ScoreGram:
@@ -113,10 +123,9 @@ def prefix_grams(
     GramError
         For sizes that do not increase, or exceed the data; otherwise as :func:`score_statistics`.
     """
-    data, checked = as_data(x), _checked_sizes(sizes)
-    if checked[-1] > len(data):
-        raise GramError(f"sizes ask for {checked[-1]} samples, data hold {len(data)}")
-    source = data_source(tuple(models), data, settings, as_generator(rng))
+    checked, source = _checked_sizes(sizes), data_source(models, x, settings, as_generator(rng))
+    if checked[-1] > len(source.data):
+        raise GramError(f"sizes ask for {checked[-1]} samples, data hold {len(source.data)}")
     return [statistics.at() for statistics in accumulate(source, settings, checked)]
 
 
@@ -158,7 +167,9 @@ def simulated_grams(
     GramError
         For sizes that do not increase, a negative ``keep``, a target that cannot be sampled, or ``n_noise > 1``.
     """
-    checked, laws, generator = _checked_sizes(sizes), tuple(auxiliaries), as_generator(rng)
+    checked, generator = _checked_sizes(sizes), as_generator(rng)
+    laws: Any = tuple(auxiliaries) if isinstance(auxiliaries, Iterable) else auxiliaries  # a generator is read once
+    as_score_models(laws, settings.process)
     if not hasattr(target, "sample"):
         raise GramError(f"target must be a law with sample(n, rng=), got a {type(target).__name__}")
     reduction = reduce_laws(laws, target)
@@ -182,13 +193,19 @@ def _checked_sizes(sizes: Iterable[int]) -> list[int]:
 
 # ---------------------------------------------------------------------- accumulation
 def accumulate(
-    source: DataSource | LawSource, settings: GramSettings, sizes: list[int], keep: int = 0, parts: int = 1
+    source: DataSource | LawSource,
+    settings: GramSettings,
+    sizes: list[int],
+    keep: int = 0,
+    parts: int = 1,
+    show_progress: bool = False,
 ) -> list[NodeStatistics]:
     """Statistics of the first ``sizes`` samples of a source, the last with per-sample terms of ``parts`` parts."""
     as_count("keep", keep, at_least=0, error=GramError)
     as_count("parts", parts, at_most=len(settings.grid), error=GramError)
     k, n, n_noise, n_nodes = len(source.models), sizes[-1], settings.n_noise, len(settings.grid)
-    refuse_huge("the statistics of all nodes", n_nodes, k, k, beside=parts * min(keep, n) * k * k)
+    refuse_huge("the per-sample terms to keep", parts, min(keep, n), k, k, beside=n_nodes * k * k)
+    refuse_huge("the noise of a chunk", min(source.rows_per_chunk, n), n_noise, source.models[0].dim)
     laws = [model.law for model in source.models if isinstance(model, AnalyticScore)]
     if not keep and len(laws) == k and are_gaussian(laws) and laws[0].dim <= _LARGEST_AFFINE_DIM:
         return _accumulate_moments(source, cast("list[ReducedLaw]", laws), settings, sizes)
@@ -202,18 +219,21 @@ def accumulate(
     sums = np.zeros((n_nodes, k, k))
     part_of = np.searchsorted(edges, np.arange(n_nodes), side="right") - 1
     found: list[NodeStatistics] = []
-    for size, (start, stop) in _chunks(sizes, max(source.rows_per_chunk // block, 1) * block):
-        for y, zeta in source.chunk(start, stop):
-            for t, terms in enumerate(evaluator.evaluate(y, zeta, block, start)):
-                sums[t, :, 1:] += terms.sum(axis=0) / n_noise
-                if batches is not None:
-                    batches.add(part_of[t], start, block, terms * (omega[t] / n_noise))
-        if stop == size:
-            G = sums / size
-            b = G[:, 0].copy()
-            G[:, 0] = 0.0
-            kept = batches.finish() if batches is not None and size == n else ()
-            found.append(NodeStatistics(settings, G, b, size, edges if kept else (), kept))
+    signs = len(settings.rule.signs)
+    with progress(settings.evaluations(k, n), "evaluations", show_progress) as bar:
+        for size, (start, stop) in _chunks(sizes, max(source.rows_per_chunk // block, 1) * block):
+            for y, zeta in source.chunk(start, stop):
+                for t, terms in enumerate(evaluator.evaluate(y, zeta, block, start)):
+                    bar.advance(k * len(zeta) * signs)
+                    sums[t, :, 1:] += terms.sum(axis=0) / n_noise
+                    if batches is not None:
+                        batches.add(part_of[t], start, block, terms * (omega[t] / n_noise))
+            if stop == size:
+                G = sums / size
+                b = G[:, 0].copy()
+                G[:, 0] = 0.0
+                kept = batches.finish() if batches is not None and size == n else ()
+                found.append(NodeStatistics(settings, G, b, size, edges if kept else (), kept))
     return found
 
 

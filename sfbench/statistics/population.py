@@ -28,10 +28,12 @@ from synthetic import (
 from synthetic.quadrature import Grid, cover
 
 from .._typing import Float64Array
+from ..errors import GramError
 from ..processes import ForwardProcess
-from ..times import TimeGrid, Weighting, objective_weights
+from ..times import TimeGrid, Weighting
 from .affine import Gaussians, are_gaussian, gaussian_moments
 from .gram import ScoreGram
+from .settings import GramSettings
 
 _HERMITE_NODES = 32
 _LEAST_DENSITY = 1e-13  # of the largest: below, rounding of the band-limited kernel is seen
@@ -47,9 +49,14 @@ def population_gram(
 
     Raises
     ------
+    GramError, GridError
+        For arguments that are not a problem, process, grid or weighting.
     IntractableError
         If neither closed forms nor quadrature in rank 1 or 2 apply; estimate from an independent stream instead.
     """
+    settings = GramSettings(process, grid, weighting=weighting)  # refuses what is not a process, a grid, a weighting
+    if not isinstance(problem, SyntheticProblem):
+        raise GramError(f"problem must be a SyntheticProblem, as from make_problem, got a {type(problem).__name__}")
     description = f"{process!r}, t in [{grid.nodes[0]:.6g}, {grid.nodes[-1]:.6g}], {len(grid)} nodes, population"
     node: Callable[[float, float], tuple[Float64Array, Float64Array, float | None]]
     target, subspace = problem.target, problem.subspace()
@@ -58,12 +65,11 @@ def population_gram(
         node = _gaussian_node(problem.auxiliaries, mixture)  # type: ignore[arg-type]  # just checked
     else:
         node = _quadrature_node(problem)
-    omega = objective_weights(grid, process, weighting)
     k = problem.k
     G, b, c = np.zeros((k, k)), np.zeros(k), 0.0
     known = True
-    for t, factor in zip(grid.nodes, omega, strict=True):
-        pairs, cross, constant = node(float(process.alpha(t)), float(process.sigma(t)))
+    for coefficients, factor in zip(settings.coefficients, settings.omega, strict=True):
+        pairs, cross, constant = node(*coefficients)
         G += factor * pairs
         b += factor * cross
         known &= constant is not None

@@ -3,19 +3,21 @@
 Whatever the chunk size, a source yields the same numbers: its random streams are consumed row by row.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, cast, final
 
 import numpy as np
 
 from synthetic import DiffusableLaw, EmbeddedMixture, GaussianMixture
+from synthetic._memory import refuse_huge
 from synthetic.reduction import AbstractReduction, reduce_laws
 
 from .._typing import FloatArray
 from .._validation import as_points, as_real
 from ..errors import GramError, ModelError, NotFiniteError
 from ..processes import ForwardProcess
-from ..scores import DivergenceScoreModel, ScoreModel, as_score_models
+from ..scores import AnalyticScore, DivergenceScoreModel, ScoreModel, as_score_models
+from ..scores.checks import check_model
 from .settings import GramSettings
 
 _CHUNK_NUMBERS = 1 << 17  # numbers in one (rows, d) array of points
@@ -100,33 +102,53 @@ def _analytic(reduction: AbstractReduction, process: ForwardProcess) -> tuple[Sc
 
 
 def data_source(
-    models: Sequence[ScoreModel | DiffusableLaw],
-    data: FloatArray,
+    models: Any,
+    x: Any,
     settings: GramSettings,
     rng: np.random.Generator,
     *,
     ambient: bool = False,
 ) -> DataSource:
     """Return the source for given data: models checked against them, and reduced where that is possible."""
+    models = tuple(models) if isinstance(models, Iterable) else models  # a generator is read once
     scores = as_score_models(models, settings.process)
-    if scores[0].dim != data.shape[1]:
-        raise ModelError(f"models live in {scores[0].dim} dimensions, data in {data.shape[1]}")
+    data = as_data(x, scores[0].dim)
+    refuse_huge("the statistics of all nodes", len(settings.grid), len(scores), len(scores))
     reduction = reduce_laws(cast("Sequence[GaussianMixture | EmbeddedMixture]", models))  # None for other models
     if reduction is not None:
         scores = _analytic(reduction, settings.process)
     bends = any(settings.rule.noise_share(*node) != 1.0 for node in settings.coefficients)
     if bends and not all(isinstance(s, DivergenceScoreModel) for s in scores):
         raise ModelError(f"estimator {settings.estimator!r} needs models with score_and_divergence; use 'antithetic'")
+    if reduction is None:
+        _check_models(scores, data, settings)
     return DataSource(scores, data, reduction, settings, rng, ambient=ambient)
 
 
-def as_data(x: Any) -> FloatArray:
-    """Return target data as a finite (n, d) array with n >= 1, float32 or float64.
+def _check_models(scores: tuple[ScoreModel, ...], data: FloatArray, settings: GramSettings) -> None:
+    """Ask every model that is not analytic once, at noised data and the middle node."""
+    middle = len(settings.grid) // 2
+    alpha, sigma = settings.coefficients[middle]
+    y = data[:3].astype(settings.dtype)
+    points = (alpha * y + sigma * np.random.default_rng(0).standard_normal(y.shape)).astype(settings.dtype)
+    for i, score in enumerate(scores):
+        if not isinstance(score, AnalyticScore):
+            bends = settings.rule.noise_share(alpha, sigma) != 1.0
+            check_model(score, points, float(settings.grid.nodes[middle]), f"models[{i}]", divergence=bends)
+
+
+def as_data(x: Any, dim: int | None = None) -> FloatArray:
+    """Return target data as a finite (n, d) array with n >= 1, float32 or float64, for models of dimension ``dim``.
 
     Arrays of more axes, images (n, C, H, W) for example, are flattened to (n, d).
     """
     array = as_real("data", x, GramError)
-    data = as_points("data", array.reshape(len(array), -1) if array.ndim > 2 and array.size else array, error=GramError)
+    array = array.reshape(len(array), -1) if array.ndim > 2 and array.size else array
+    if dim is not None and array.ndim == 2 and array.shape[1] != dim:
+        raise ModelError(f"models live in {dim} dimensions, data in {array.shape[1]}")
+    if 0 in array.strides:  # a view that repeats itself may be larger than any disk
+        refuse_huge("data", *array.shape)
+    data = as_points("data", array, error=GramError)
     if max(float(data.max()), -float(data.min())) > _LARGEST:
         row, column = (int(i) for i in np.argwhere(np.abs(data) > _LARGEST)[0])
         raise NotFiniteError(

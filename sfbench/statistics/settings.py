@@ -84,6 +84,10 @@ class GramSettings:
         process, nodes = self.process, self.grid.nodes
         return list(zip(process.alpha(nodes).tolist(), process.sigma(nodes).tolist(), strict=True))
 
+    def evaluations(self, k: int, n: int) -> int:
+        """Score evaluations that k models and n samples cost, unless all of them are Gaussian."""
+        return k * n * self.n_noise * len(self.grid) * len(self.rule.signs)
+
     def restricted(self, part: slice) -> "GramSettings":
         """The same objective on some of the nodes."""
         return replace(self, grid=TimeGrid(self.grid.nodes[part], self.grid.weights[part]))

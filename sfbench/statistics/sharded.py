@@ -21,7 +21,7 @@ from typing import Any, final
 import numpy as np
 
 from .._typing import SeedLike
-from .._validation import as_generator
+from .._validation import as_count, as_generator
 from ..errors import GramError, NotFiniteError
 from ..experiments.cells import make_study, study_cells
 from ..experiments.errors import StudyError
@@ -52,7 +52,7 @@ def stream_gram(models: Sequence[Any], batches: Iterable[Any], settings: GramSet
     total: ScoreGram | None = None
     for batch in batches:
         data = batch[0] if isinstance(batch, tuple | list) and not np.isscalar(batch[0]) else batch
-        gram = score_gram(models, np.asarray(data), settings, rng=generator)
+        gram = score_gram(models, data, settings, rng=generator)
         total = gram if total is None else total + gram
     if total is None:
         raise GramError("no data: the iterable of batches is empty")
@@ -150,8 +150,7 @@ def map_reduce_gram(
     IncompleteStudyError
         If shards failed or the run was stopped; the rest is kept.
     """
-    if shard_rows < 1:
-        raise StudyError(f"shard_rows must be at least 1, got {shard_rows}")
+    as_count("shard_rows", shard_rows, error=GramError)
     name = f"{build.__module__}:{build.__qualname__}"
     if "<" in name or name.startswith("__main__"):
         raise StudyError(f"{build.__qualname__!r} must be at the top of a module of its own, so that workers import it")

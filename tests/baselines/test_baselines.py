@@ -26,6 +26,7 @@ def test_and_of_one_model_is_that_model():
     assert "AND" in result.law
 
 
+@pytest.mark.filterwarnings("ignore::sfbench.sampling.TrustWarning")  # with 200 steps AND has not settled
 def test_and_equalises_densities():
     """Two unit Gaussians at -1 and 1: where both densities agree is x = 0."""
     laws = [GaussianMixture([1.0], [[m]], 0.5) for m in (-1.0, 1.0)]

@@ -7,6 +7,8 @@ import pytest
 from benchmarks.sampling_error.claims import evaluate_claims, slope, summary
 from benchmarks.sampling_error.integrator_cells import EXPECTED_ORDERS
 
+CHECK_COLUMNS = [f"{column}_{name}" for column in ("check", "check_cpu") for name in ("fused", "ode", "corrected")]
+
 
 def laws():
     rows = []
@@ -15,8 +17,8 @@ def laws():
         for seed in (1, 2):
             fused = {"tv_fused": 0.01, "floor_fused": 0.01, "tv_pool": gap, "mass": 0.4}
             corrected = {"tv_fused": gap, "floor_fused": 0.01, "tv_pool": 0.01, "mass": 0.803}
-            z = {"log_z": log_z - 0.004, "log_z_error": 8e-4, "log_z_truth": log_z}
-            z |= {"log_z_doubling": 0.005, "log_z_doubling_error": 1e-3}
+            z = {"log_z": log_z - 0.004, "log_z_truth": log_z}
+            z |= {"log_z_error": 0.002, "log_z_error_sampling": 8e-4, "log_z_error_steps": 1.8e-3}
             rows += [common | fused | {"method": "fused", "seed": seed}]
             rows += [common | corrected | z | {"method": "corrected", "seed": seed}]
         rows.append(common | {"method": "auxiliary 1", "seed": -1, "tv_fused": 0.3, "tv_pool": 0.4, "mass": 0.5})
@@ -51,7 +53,7 @@ def tables():
         ],
         "certificate": [{"kl": 2.0, "kl_error": 1e-3, "bound": 2.1}],
         "embedded": [{"d": 1, "ess": 0.59}, {"d": 1024, "ess": 0.6}],
-        "cost": [{"d": 1, "ratio": 1.2}],
+        "cost": [{"d": 1, "ratio": 1.2} | dict.fromkeys(CHECK_COLUMNS, 0.05)],
     }
 
 
@@ -75,6 +77,7 @@ FAULTS = {
     "blocked resampling": ("products", lambda r: r.update(tv_mean=0.1)),
     "blocks stay": ("products", lambda r: r.update(correlation=0.99)),
     "corrected costs": ("cost", lambda r: r.update(ratio=1.4)),
+    "the check of the steps": ("cost", lambda r: r.update(check_ode=0.2)),
 }
 
 

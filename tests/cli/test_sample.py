@@ -13,7 +13,8 @@ app.command()(sample_command)
 
 def test_json_names_the_law_and_the_truth(tmp_path):
     path = tmp_path / "points.npz"
-    arguments = ["--json", "--n", "2000", "--param", "scale=6", "--out", str(path), "--steps", "64"]
+    arguments = ["--problem", "paper_mixture_1d", "--param", "scale=6", "--sampler", "corrected"]
+    arguments += ["--json", "--n", "2000", "--out", str(path), "--steps", "64"]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     record = json.loads(result.output)
@@ -24,7 +25,9 @@ def test_json_names_the_law_and_the_truth(tmp_path):
 
 
 def test_text_and_bad_input():
-    result = CliRunner().invoke(app, ["--sampler", "fused", "--n", "50", "--steps", "5", "--weights", "0.3,0.7"])
+    result = CliRunner().invoke(
+        app, ["--problem", "paper_mixture_1d", "--n", "50", "--steps", "5", "--weights", "0.3,0.7"]
+    )
     assert result.exit_code == 0, result.output
     assert "fused law P_w" in result.output
     for arguments in (["--weights", "a"], ["--process", "brownian"], ["--param", "scale"]):

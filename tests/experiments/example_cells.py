@@ -18,7 +18,7 @@ class Spec:
     behaviour: str = ""
 
 
-@study_cells(version=1, factors=("solver", "n"), volatile=("wall_s",))
+@study_cells(version=1, factors=("solver", "n"), volatile=("wall_s",), bounds={"bound": "kl"})
 def run_cell(spec: Spec) -> dict[str, Any]:
     if spec.behaviour == "raise":
         raise ValueError(f"unlucky seed {spec.seed}")
@@ -71,3 +71,49 @@ def sum_in_torch(spec: Spec) -> dict[str, Any]:
 
     x = torch.randn(spec.n, generator=torch.Generator().manual_seed(spec.seed))
     return {"sum": float((x * x).sum()), "threads": torch.get_num_threads()}
+
+
+@dataclass(frozen=True)
+class Grid:
+    experiment: str
+    n: int
+    d: int
+    seed: int
+
+
+@study_cells(version=1, factors=("experiment", "n", "d"))
+def run_grid(spec: Grid) -> dict[str, Any]:
+    """Two experiments in one study; one of them has a result of its own."""
+    row = {"experiment": spec.experiment, "n": spec.n, "d": spec.d, "seed": spec.seed, "tv": 1.0 / (spec.n + spec.seed)}
+    return row if spec.experiment == "d" else row | {"extra": 0.5 * spec.n}
+
+
+@study_cells(version=1, factors=("n", "shape"))
+def run_odd(spec: Grid) -> dict[str, Any]:
+    """Columns with names and values that a report must not stumble over."""
+    return {
+        "cell": 7,
+        "n": spec.n,
+        "shape": [1, spec.d],
+        "seed": {"s": spec.seed},
+        "tv": 0.5 * spec.seed,
+        "big": 10**400,
+    }
+
+
+@study_cells(version=1)
+def misbehave(spec: Spec) -> dict[str, Any]:
+    """What a cell may do that once ended the run."""
+    if spec.behaviour == "surrogate":
+        return {"file": "caf\udce9.txt"}
+    if spec.behaviour == "surrogate name":
+        return {"caf\udce9": 1}
+    if spec.behaviour == "surrogate error":
+        raise RuntimeError("caf\udce9")
+    if spec.behaviour == "generator exit":
+        raise GeneratorExit
+    if spec.behaviour == "system exit":
+        raise SystemExit(3)
+    if spec.behaviour == "escape":
+        raise RuntimeError("\x1b[2J\x1b]0;owned\x07")
+    return {"n": spec.n}

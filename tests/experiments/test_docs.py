@@ -26,4 +26,5 @@ def test_the_example_runs_in_an_empty_folder(tmp_path: Path) -> None:
     assert "12 of 12 cells (0 from the store)" in run("rates.py")
     assert "12 of 12 cells (12 from the store)" in run("-m", "sfbench", "study", "resume", "results/rates")
     run("-m", "sfbench", "report", "results/rates")
-    assert (tmp_path / "results" / "rates" / "report.html").stat().st_size > 1_000_000
+    assert "solver" in (tmp_path / "results" / "rates" / "report.html").read_text(encoding="utf-8")
+    assert (tmp_path / "results" / "rates" / "plotly.min.js").stat().st_size > 1_000_000

@@ -14,7 +14,6 @@ from benchmarks.digits import models as digits_models
 from benchmarks.mixture_1d import cells as mixture_1d_cells
 from sfbench.experiments import CellFunction, Journal, RunSettings, StudyError, make_study, run_study, store_path
 from sfbench.experiments.canonical import class_name, decode_spec, encode_spec
-from sfbench.experiments.cells import stored_study
 from sfbench.experiments.running.resume import resume, study_status
 from sfbench.experiments.store.compare import digest
 
@@ -163,11 +162,13 @@ def test_two_classes_of_one_name_are_refused() -> None:
     assert class_name(Heir) == "tests.experiments.test_names:Heir"
 
 
-def test_resume_says_when_a_place_holds_another_function() -> None:
-    from .example_cells import run_cell
+def test_resume_says_when_a_place_holds_another_function(tmp_path: Path) -> None:
+    from .example_cells import Spec, run_cell
 
+    renamed = CellFunction(run_cell.function, name="tests/old")
+    run_study(make_study("s", renamed, [Spec(1, 1)]), tmp_path, QUIET)
     with pytest.raises(StudyError, match=r"named .* by now"):
-        stored_study("s", "tests/old", "x:y", [], function_place=run_cell.place, class_places={})
+        resume(store_path(tmp_path), QUIET)
 
 
 def test_a_study_needs_no_names_to_move_its_class_of_specs(tmp_path: Path) -> None:

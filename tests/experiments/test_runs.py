@@ -54,7 +54,7 @@ def test_order_and_number_of_workers_change_no_bit(tmp_path: Path) -> None:
     found = set()
     for jobs in (1, 2, 4):
         folder = tmp_path / str(jobs)
-        run_study(small_study(6), folder, replace(QUIET, n_jobs=jobs, shuffle=jobs, batch_size=jobs))
+        run_study(small_study(6), folder, replace(QUIET, n_jobs=jobs, shuffle=jobs))
         found.add(store_digest(folder))
     run_study(small_study(2), tmp_path / "grown", QUIET)  # cells that exist already change none that come later
     run_study(small_study(6), tmp_path / "grown", QUIET)
@@ -208,6 +208,23 @@ def test_two_runs_in_one_process_share_a_store(tmp_path: Path) -> None:
     assert store_digest(tmp_path) == store_digest(tmp_path / "alone")
 
 
+def test_a_run_beside_others_takes_another_order(tmp_path: Path) -> None:
+    """Array jobs on many machines share a store: in one order, all would compute the same cells at the same time."""
+    study = small_study(10)
+
+    def order(folder: Path) -> list[str]:
+        run_study(study, folder, QUIET)
+        with Journal(store_path(folder)) as journal:
+            return [row[0] for row in journal._connection.execute("SELECT key FROM cell ORDER BY rowid")]
+
+    assert order(tmp_path / "alone") == list(study.keys)
+    with Journal(store_path(tmp_path / "beside"), "write") as journal:
+        journal.write_run({"id": "x", "host": "elsewhere", "started": "2026-01-01", "finished": None})
+    found = order(tmp_path / "beside")
+    assert found != list(study.keys)
+    assert sorted(found) == sorted(study.keys)
+
+
 def test_an_unreachable_scheduler_is_one_line_and_touches_nothing(tmp_path: Path) -> None:
     with pytest.raises(SchedulerError, match=r"cannot reach the scheduler 'tcp://127.0.0.1:9'"):
         run_study(small_study(1), tmp_path / "x", replace(QUIET, scheduler="tcp://127.0.0.1:9"))
@@ -224,7 +241,6 @@ def test_an_unreachable_scheduler_is_one_line_and_touches_nothing(tmp_path: Path
         ({"time_limit": float("nan")}, "time limit"),
         ({"max_retries": -1}, "retries"),
         ({"on_conflict": "maybe"}, "grid conflict"),
-        ({"batch_size": 0}, "batch size"),
     ],
 )
 def test_bad_settings_are_refused(bad: dict[str, Any], message: str) -> None:

@@ -87,6 +87,7 @@ def test_stein_with_exact_and_hutchinson_divergence():
     assert np.any(noisy.b != analytic.b)
 
 
+@pytest.mark.filterwarnings("ignore::sfbench.sampling.TrustWarning")
 def test_vertex_weights_return_that_models_samples_bit_for_bit():
     process = sfbench.OrnsteinUhlenbeck()
     networks = [build_network("mlp", {"dim": 2, "width": 16}, process=process, seed=s) for s in range(3)]

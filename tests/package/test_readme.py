@@ -17,5 +17,5 @@ def test_the_example_of_the_readme_runs():
     words = printed.getvalue()
     assert "from the fused law P_w" in words
     assert "from the KL barycenter p_w" in words
-    assert "change of log Z by doubling the steps" in words
+    assert "(sampling" in words
     assert "WARNING" not in words

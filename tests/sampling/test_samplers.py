@@ -30,6 +30,7 @@ STOCHASTIC = [
     (PredictorCorrector(1), 256),
 ]
 FLOWS = [(Exponential(1, False), 256), (Exponential(2, False), 64), (Heun(False), 48), (AdaptiveFlow(1e-6, 1e-8), 1)]
+quiet = pytest.mark.filterwarnings("ignore::sfbench.sampling.TrustWarning")
 
 
 @pytest.mark.parametrize(("integrator", "n_steps"), STOCHASTIC)
@@ -86,6 +87,7 @@ def test_corrected_is_fused_bit_for_bit_at_a_vertex(problem):
     assert plain.law != corrected.law
 
 
+@quiet
 @pytest.mark.parametrize("sampler", ["fused", "ode", "corrected"])
 def test_same_seed_same_bits_other_seed_other_bits(fused, sampler):
     runs = [sample(fused, 64, sampler, steps=20, rng=seed) for seed in (1, 1, 2)]
@@ -104,6 +106,7 @@ def test_float32_stays_float32_and_agrees(fused, sampler):
     assert abs(share[0] - share[1]) < 0.05
 
 
+@quiet
 def test_every_result_names_its_law(fused):
     texts = {s: repr(sample(fused, 200, s, steps=30, rng=0)) for s in ("fused", "ode", "corrected")}
     assert "fused law P_w" in texts["fused"]
@@ -123,6 +126,7 @@ def test_weights_sum_to_one_and_resampling_keeps_the_mean(fused):
     assert estimate.stderr > 0
 
 
+@quiet
 def test_callback_sees_every_step(fused):
     seen = []
     sample(fused, 50, "corrected", steps=20, rng=0, callback=lambda j, t, x, w: seen.append((j, t, x.shape, w.shape)))
@@ -143,6 +147,7 @@ def test_sources(problem, fused):
     )
 
 
+@quiet
 def test_strong_order_on_shared_noise(problem):
     """Deterministic second-order schemes have order 2, first-order ones order 1."""
     fused = FusedScore(problem.auxiliaries, [0.5, 0.5], process=OrnsteinUhlenbeck())
@@ -158,6 +163,7 @@ def test_strong_order_on_shared_noise(problem):
         np.testing.assert_allclose(slopes, order, atol=0.45)
 
 
+@quiet
 def test_a_cheap_integrator_beats_uniform_euler_maruyama(fused):
     exact = fokker_planck_1d(fused, n_cells=1000, steps=150, t_min=1e-3)
     cheap = sample(fused, 20_000, FusedSampler(Exponential(2)), steps=time_steps(fused.process, 32, t_min=1e-3), rng=0)

@@ -106,10 +106,11 @@ def test_window_bias_study_tells_the_cases_apart(
     assert window_bias.main([*options, "--time-limit", "1e-9"]) == 3
     assert "go on with the same command" in capsys.readouterr().err
     assert window_bias.main(options) == 0
-    assert "warned 2 of 2" in capsys.readouterr().out
+    assert "Warnings of window bias" in capsys.readouterr().out
     rows = [json.loads(line) for line in (tmp_path / "window_bias.jsonl").read_text().splitlines()]
     assert len(rows) == 2 * len(few)
     assert all(row["verdict_holds"] for row in rows)
+    assert {row["warned"] for row in rows} == {True, False}
     monkeypatch.setattr(
         window_bias, "CASES", {name: replace(case, biased=not case.biased) for name, case in few.items()}
     )

@@ -339,7 +339,7 @@ def test_models_of_wrong_shape_or_kind_are_refused(ou: sfbench.OrnsteinUhlenbeck
             return x.sum(axis=1)
 
     law = GaussianMixture([1.0], np.zeros((1, 2)), 1.0)
-    with pytest.raises(ModelError, match=r"model 1 returned scores of shape \(4,\)"):
+    with pytest.raises(ModelError, match=r"models\[1\] \(Flat\) returned a score of shape \(3,\) for"):
         score_gram([Foreign(law, ou), Flat(law, ou)], np.zeros((4, 2)), settings("dsm"))
     with pytest.raises(ModelError, match="'stein' needs models with score_and_divergence"):
         score_gram([Foreign(law, ou)] * 2, np.zeros((4, 2)), settings("stein"))

@@ -174,11 +174,14 @@ def test_millions_of_auxiliaries_are_refused_before_any_is_built(name: str) -> N
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: LogLinearPool([random_mixture(0), "a"], [0.5, 0.5]), r"components\[1\] is a str; a pool is made of"),
+        (
+            lambda: LogLinearPool([random_mixture(0), "a"], [0.5, 0.5]),
+            r"components\[1\] is a str; it must be a Gauss",
+        ),
         (lambda: LogLinearPool([pool(2)], [1.0]), r"components\[0\] is a LogLinearPool"),
         (
             lambda: LogLinearPool(random_mixture(0), [1.0]),
-            "components must be a sequence of laws, got a Gauss",
+            "components must be a sequence of laws, got Gauss",
         ),
         (lambda: EmbeddedMixture(None, np.eye(2), 1.0, np.zeros(2)), "core must be a GaussianMixture, got a NoneType"),
         (lambda: random_mixture(0).sample(2, rng="a"), "rng must be a Generator, .* got 'a'"),

@@ -251,7 +251,8 @@ def test_views_of_a_trillion_are_refused_at_once(call: Callable[[], Any], error:
 def test_a_refusal_says_what_it_would_take_and_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available_bytes", lambda: 12 << 30)
     with pytest.raises(
-        IntractableError, match=r"sample of shape \(1000000000, 2\) would take 14.9 GiB \(29.8 .*has 12.0 GiB left"
+        IntractableError,
+        match=r"sample of n points of shape \(1000000000, 2\) would take 14.9 GiB \(29.8 .*has 12.0 GiB left",
     ):
         PLANE.sample(10**9)
     with pytest.raises(ShapeError, match=r"n must be an integer, got 1000000000.0"):

@@ -133,7 +133,7 @@ def test_a_foreign_law_is_not_mistaken() -> None:
     assert not can_cover(law)
     assert can_cover(random_mixture(1), pool(2, d=2))
     assert reduce_laws([law]) is None
-    with pytest.raises(IntractableError, match="Foreign does not say what it is in a subspace"):
+    with pytest.raises(IntractableError, match="law is a Foreign, which does not say what it is in a subspace"):
         common_subspace([random_mixture(1)]).core_of(law)  # type: ignore[union-attr]
     with pytest.raises(IntractableError, match="does not say of which mixtures on R"):
         cover([random_mixture(1), law])

@@ -1,11 +1,13 @@
 """From rows to what a report shows: one point for each combination of factors, never over fewer repetitions unseen.
 
-What a column is follows from its name and its study: the declared factors say which experiment a row belongs to, a
-column ``NAME_holds`` is the check of a bound, ``NAME_s`` a time in seconds; other numbers are results.
+What a column is follows from its name and its study: the declared factors say which experiment a row belongs to,
+``NAME_bound`` and the declared bounds are drawn with what they bound, ``NAME_holds`` is the check of a bound, and
+``NAME_s`` a time in seconds; other numbers are results.
 """
 
+import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -13,11 +15,13 @@ import numpy as np
 
 from .slopes import loglog_slope
 from .tables import VERSION_COLUMN, Row, StudyTable, require_one_version
+from .words import factor_text
 
 _MOST_VALUES = 64  # of a factor that was not declared
 _LEAST_POINTS = 3  # for a slope
 _LEAST_SPAN = 8.0  # of the axis: a power law says nothing about a probability between .2 and .8
 _RESAMPLES = 400
+Points = list[dict[str, Any]]
 
 
 @final
@@ -30,31 +34,54 @@ class Summary:
     factors : dict
         Values of each factor, sorted.
     axes : list of str
-        Factors that are numbers with several values.
+        Factors that are numbers with several values, those with most values first.
+    metrics : list of str
+        Results; bounds are not among them.
+    bounds : dict
+        Columns that bound a result, by result.
     points : list of dict
-        ``factors``, ``seeds`` (repetitions with a result), ``missing`` cells, and for each metric its median and 10 %
-        and 90 % quantiles; checks and violations of each bound; mean, largest and summed cost.
+        ``factors``, ``seeds`` (repetitions with a result), ``missing`` cells, and ``metrics``: of each result and bound
+        its median, 10 % and 90 % quantiles, and number of values.
     slopes : list of dict
         For each axis over a factor of 8 or more, metric and combination of the other factors.
-    cells : list of dict
-        What the engine measured: for each combination of those factors that are one within every cell, ``factors``,
-        ``cells``, and their summed and largest seconds.
+    checks, costs : list of dict
+        Checks of bounds by the factors that are words; seconds that cells measured, and those of whole cells, of each
+        value of each factor that is one within every cell.
     """
 
     name: str
     version: str
     caption: str
-    total: int
     missing: list[Row]
     factors: dict[str, list[Any]]
     axes: list[str]
     metrics: list[str]
-    bounds: list[str]
-    costs: list[str]
-    points: list[dict[str, Any]]
+    bounds: dict[str, list[str]]
+    points: Points
     slopes: list[dict[str, Any]]
-    left_out: dict[str, int]
-    cells: list[dict[str, Any]]
+    checks: list[dict[str, Any]]
+    costs: list[dict[str, Any]]
+    labels: Mapping[str, str]
+
+
+@final
+@dataclass(frozen=True)
+class Line:
+    """Points along an axis that share all other factors."""
+
+    name: str
+    factors: dict[str, Any]
+    points: Points
+
+
+@final
+@dataclass(frozen=True)
+class Slice:
+    """The lines of a figure: they share the factors that are numbers; ``dots`` lines of one point are left out."""
+
+    name: str
+    lines: list[Line]
+    dots: int
 
 
 def summarise(table: StudyTable) -> Summary:
@@ -66,130 +93,160 @@ def summarise(table: StudyTable) -> Summary:
         If rows of several algorithm versions meet.
     """
     require_one_version(table.rows, f"the rows of study {table.study.name!r}")
-    rows = table.rows
-    columns = list(dict.fromkeys(key for row in rows for key in row))
+    columns = list(dict.fromkeys(key for row in table.rows for key in row))
     replicate = table.study.replicate
-    hidden = {"cell", VERSION_COLUMN, replicate, "root_seed"}
+    hidden = {"cell", "study", VERSION_COLUMN, replicate, "root_seed"}
     factors = _factors(table, columns, hidden)
-    rest = [c for c in columns if c not in factors and c not in hidden and c != "study"]
-    bounds = [c for c in rest if c.endswith("_holds") and _all(rows, c, lambda v: isinstance(v, bool))]
-    costs = [c for c in rest if c.endswith("_s") and _all(rows, c, _is_number)]
-    metrics = [c for c in rest if c not in (*bounds, *costs, *table.spec_fields) and _all(rows, c, _is_number)]
-    groups: dict[tuple[Any, ...], list[Row]] = {}
-    for row in rows:
-        groups.setdefault(tuple(row.get(f) for f in factors), []).append(row)
+    rows = [row | {f: _scalar(row[f]) for f in (*factors, replicate) if f in row} for row in table.rows]
+    rest = [c for c in columns if c not in factors and c not in hidden]
+    checks = [c for c in rest if c.endswith("_holds") and _all(rows, c, lambda v: isinstance(v, bool))]
+    times = [c for c in rest if c.endswith("_s") and _all(rows, c, _is_number)]
+    numbers = [c for c in rest if c not in (*checks, *times, *table.spec_fields) and _all(rows, c, _is_number)]
+    bounds: dict[str, list[str]] = {}
+    for column in numbers:
+        bounded = table.bounds.get(column, column.removesuffix("_bound"))
+        if bounded != column and bounded in numbers:
+            bounds.setdefault(bounded, []).append(column)
+    metrics = [c for c in numbers if not any(c in known for known in bounds.values())]
     points = [
-        _point(dict(zip(factors, key, strict=True)), members, table.missing, replicate, (metrics, bounds, costs))
-        for key, members in sorted(groups.items(), key=lambda item: tuple(_sortable(v) for v in item[0]))
+        _point(dict(zip(factors, key, strict=True)), members, table.missing, replicate, numbers)
+        for key, members in sorted(_grouped(rows, factors).items(), key=lambda item: tuple(map(_sortable, item[0])))
     ]
     values = {f: sorted({p["factors"][f] for p in points}, key=_sortable) for f in factors}
-    axes = [f for f in factors if len(values[f]) > 1 and all(_is_number(v) for v in values[f])]
-    slopes = [slope for axis in axes for metric in metrics for slope in _slopes(rows, factors, axis, metric, replicate)]
-    left_out = {m: n for m in metrics if (n := sum(row.get(m) is None for row in rows))}
+    numeric = [f for f in factors if all(map(_is_number, values[f]))]
     return Summary(
-        table.study.name, rows[0][VERSION_COLUMN] if rows else table.study.version, table.caption(), table.total,
-        table.missing, values, axes, metrics, bounds, costs, points, slopes, left_out, _cells(table, factors),
-    )  # fmt: skip
+        name=table.study.name,
+        version=rows[0][VERSION_COLUMN] if rows else table.study.version,
+        caption=table.caption(),
+        missing=table.missing,
+        factors=values,
+        axes=sorted((f for f in numeric if len(values[f]) > 1), key=lambda f: -len(values[f])),
+        metrics=sorted(metrics, key=lambda m: (m not in bounds, m.endswith(("_stderr", "_error")))),
+        bounds=bounds,
+        points=points,
+        slopes=[s for axis in numeric for metric in metrics for s in _slopes(rows, factors, axis, metric, replicate)],
+        checks=_checks(rows, [f for f in factors if f not in numeric], checks),
+        costs=_costs(rows, factors, times, table.seconds),
+        labels=table.labels,
+    )
+
+
+def slices(summary: Summary, axis: str) -> list[Slice]:
+    """The lines along an axis, by the values of the other numbers; those with most repetitions first."""
+    others = [f for f in summary.factors if f != axis and len(summary.factors[f]) > 1]
+    numeric = [f for f in others if all(map(_is_number, summary.factors[f]))]
+    words = [f for f in others if f not in numeric]
+    found: dict[str, dict[str, Points]] = {}
+    for point in summary.points:
+        name, line = (factor_text(point["factors"], names) for names in (numeric, words))
+        found.setdefault(name, {}).setdefault(line, []).append(point)
+    made = []
+    for name, members in found.items():
+        longest = max(map(len, members.values()))
+        kept = [points for points in members.values() if len(points) > 1 or longest == 1]
+        told = [f for f in words if len({points[0]["factors"][f] for points in kept}) > 1]
+        lines = [Line(factor_text(points[0]["factors"], told), points[0]["factors"], points) for points in kept]
+        made.append(Slice(name, lines, len(members) - len(lines)))
+    return sorted(made, key=lambda s: -sum(p["seeds"] for line in s.lines for p in line.points if len(line.points) > 1))
 
 
 def _factors(table: StudyTable, columns: Sequence[str], hidden: set[str]) -> list[str]:
-    declared = [f for f in table.study.factors if f in columns]
-    if declared:
+    if declared := [f for f in table.study.factors if f in columns]:
         return declared
     found = []
     for column in columns:
         values = {row.get(column) for row in table.rows if not isinstance(row.get(column), list | dict)}
         few = 0 < len(values) <= _MOST_VALUES and not column.endswith(("_holds", "_s"))
         plain = all(isinstance(v, str | int) and not isinstance(v, bool) for v in values)
-        if column not in hidden and column != "study" and few and plain and all(column in row for row in table.rows):
+        if column not in hidden and few and plain and all(column in row for row in table.rows):
             found.append(column)
     return found
 
 
+def _grouped(rows: Iterable[Row], names: Sequence[str]) -> dict[tuple[Any, ...], list[Row]]:
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row.get(name) for name in names), []).append(row)
+    return groups
+
+
+def _values(rows: Iterable[Row], name: str) -> list[Any]:
+    return [row[name] for row in rows if row.get(name) is not None]
+
+
 def _point(
-    factors: dict[str, Any], rows: list[Row], missing: list[Row], replicate: str, columns: tuple[list[str], ...]
+    factors: dict[str, Any], rows: list[Row], missing: list[Row], replicate: str, numbers: Sequence[str]
 ) -> dict[str, Any]:
-    metrics, bounds, costs = columns
-    point: dict[str, Any] = {
+    found = {name: np.asarray(values, dtype=np.float64) for name in numbers if (values := _values(rows, name))}
+    return {
         "factors": factors,
         "seeds": len({row.get(replicate, i) for i, row in enumerate(rows)}),
         "missing": sum(_could_be(spec, factors) for spec in missing),
-        "metrics": {},
-        "bounds": {},
-        "costs": {},
+        "metrics": {name: [*map(float, np.quantile(v, [0.5, 0.1, 0.9])), len(v)] for name, v in found.items()},
     }
-    for name in metrics:
-        values = [row[name] for row in rows if row.get(name) is not None]
-        if values:
-            low, middle, high = np.quantile(np.asarray(values, dtype=np.float64), [0.1, 0.5, 0.9])
-            point["metrics"][name] = [float(middle), float(low), float(high), len(values)]
-    for name in bounds:
-        checks = [row[name] for row in rows if row.get(name) is not None]
-        if checks:
-            point["bounds"][name] = [len(checks), checks.count(False)]
-    for name in costs:
-        times = [float(row[name]) for row in rows if row.get(name) is not None]
-        if times:
-            point["costs"][name] = [len(times), math.fsum(times), max(times)]
-    return point
-
-
-def _cells(table: StudyTable, factors: Sequence[str]) -> list[dict[str, Any]]:
-    """Seconds of whole cells by the factors that have one value in each of them."""
-    members: dict[str, list[Row]] = {}
-    for row in table.rows:
-        members.setdefault(row["cell"], []).append(row)
-    whole = [f for f in factors if all(len({row.get(f) for row in rows}) == 1 for rows in members.values())]
-    groups: dict[tuple[Any, ...], list[float]] = {}
-    for cell, rows in members.items():
-        groups.setdefault(tuple(rows[0].get(f) for f in whole), []).append(table.seconds[cell])
-    return [
-        {"factors": dict(zip(whole, key, strict=True)), "cells": len(times), "sum": math.fsum(times),
-         "largest": max(times)}
-        for key, times in sorted(groups.items(), key=lambda item: tuple(_sortable(v) for v in item[0]))
-    ]  # fmt: skip
 
 
 def _could_be(spec: Row, factors: dict[str, Any]) -> bool:
     """Whether a missing cell would have added to a point: no scalar field of its spec says otherwise."""
-    for name, value in factors.items():
-        wanted = spec.get(name)
-        if isinstance(wanted, list) or wanted is None:
-            continue
-        if wanted != value:
-            return False
-    return True
+    wanted = ((spec.get(name), value) for name, value in factors.items())
+    return all(known is None or isinstance(known, list) or known == value for known, value in wanted)
+
+
+def _checks(rows: list[Row], words: Sequence[str], names: Sequence[str]) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "of": ", ".join(map(str, key)) or "all", "n": len(found), "violated": found.count(False)}
+        for name in names
+        for key, members in _grouped(rows, words).items()
+        if (found := _values(members, name))
+    ]
+
+
+def _costs(
+    rows: list[Row], factors: Sequence[str], times: Sequence[str], seconds: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    cells = _grouped(rows, ["cell"])
+    whole = [f for f in factors if all(len({row.get(f) for row in found}) == 1 for found in cells.values())]
+    made = []
+    for f in ("", *whole):
+        for (value,), members in _grouped(rows, [f]).items():
+            taken = {"whole cells": [seconds[cell] for (cell,) in _grouped(members, ["cell"])]}
+            for name, found in (taken | {name: _values(members, name) for name in times}).items():
+                if found:
+                    of = factor_text({f: value}, [f]) if f else "all"
+                    sums = {"n": len(found), "sum": math.fsum(found), "largest": max(found)}
+                    made.append({"name": name, "of": of} | sums)
+    return made
 
 
 def _slopes(rows: list[Row], factors: Sequence[str], axis: str, metric: str, replicate: str) -> list[dict[str, Any]]:
     """Slopes of a metric along an axis; repetitions that miss a point are left out and counted."""
-    others = [f for f in factors if f != axis]
-    groups: dict[tuple[Any, ...], dict[Any, dict[Any, float]]] = {}
-    for row in rows:
-        if row.get(metric) is not None and replicate in row:
-            by_seed = groups.setdefault(tuple(row.get(f) for f in others), {}).setdefault(row[replicate], {})
-            by_seed[row[axis]] = float(row[metric])
-    found = []
-    for key, seeds in groups.items():
+    others, found = [f for f in factors if f != axis], []
+    with_value = (row for row in rows if row.get(metric) is not None and replicate in row)
+    for key, members in _grouped(with_value, others).items():
+        seeds = {seed: {r[axis]: r[metric] for r in of} for (seed,), of in _grouped(members, [replicate]).items()}
         xs = sorted({x for values in seeds.values() for x in values if x > 0})
         whole = [[values[x] for x in xs] for values in seeds.values() if values.keys() >= set(xs)]
         if len(xs) < _LEAST_POINTS or xs[-1] < _LEAST_SPAN * xs[0] or len(whole) < 2:
             continue
-        slope, low, high = loglog_slope(xs, np.array(whole), n_resamples=_RESAMPLES)
-        if math.isfinite(slope):
-            found.append(
-                {"axis": axis, "metric": metric, "factors": dict(zip(others, key, strict=True)), "slope": slope,
-                 "low": low, "high": high, "seeds": len(whole), "left_out": len(seeds) - len(whole)}
-            )  # fmt: skip
+        slope, low, high = loglog_slope(xs, np.array(whole, dtype=np.float64), n_resamples=_RESAMPLES)
+        if math.isfinite(slope + low + high):
+            measured = {"slope": slope, "low": low, "high": high, "seeds": len(whole)}
+            named = {"axis": axis, "metric": metric, "factors": dict(zip(others, key, strict=True))}
+            found.append(named | measured | {"left_out": len(seeds) - len(whole)})
     return found
 
 
 def _all(rows: Iterable[Row], column: str, test: Callable[[Any], bool]) -> bool:
-    return all(test(row[column]) for row in rows if row.get(column) is not None)
+    return all(test(value) for value in _values(rows, column))
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Whether float64 can hold it."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1.7e308
+
+
+def _scalar(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, list | dict) else value
 
 
 def _sortable(value: Any) -> tuple[int, float, str]:

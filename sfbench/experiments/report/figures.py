@@ -1,75 +1,213 @@
-"""The same figures for papers, by matplotlib: medians, 10-90 % bands, slopes, and what is missing in the caption."""
+"""Figures for papers, by matplotlib, of the numbers of the page: few, each result with its bounds on one axis.
 
-from collections.abc import Sequence
+A figure shows one study along one axis, at the values of the other numbers that most cells have; its panels are the
+results that have bounds, or those that are asked for. One colour is one line in all panels.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from textwrap import fill
+from typing import Any, final
+
+import numpy as np
 
 from ...files import prepare_folder, write_atomically
-from .aggregate import Summary
+from ...progress import progress
+from ..errors import StudyError
+from .aggregate import Line, Summary, slices
+from .plots import COLOURS
+from .tables import file_stems
+from .words import decimals, in_words, number
 
-# Okabe-Ito colours: distinguishable with every common colour vision.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#777777")
+_MOST_PANELS, _MOST_COLUMNS, _PANEL = 4, 3, (2.9, 2.4)
+_DOTS = (":", "-.", "--")
+_LOOK: Any = {
+    "font.size": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+    "lines.markersize": 4,
+}
 
 
-def draw_figures(summaries: Sequence[Summary], folder: Path, kinds: Sequence[str] = ("pdf",)) -> list[Path]:
-    """Draw every metric of every study against each of its axes; returns the paths."""
+@final
+@dataclass(frozen=True)
+class _Plan:
+    """One figure."""
+
+    stem: str
+    summary: Summary
+    axis: str
+    title: str
+    lines: list[Line]
+    metrics: list[str]
+    slopes: bool
+
+
+def draw_figures(
+    summaries: Sequence[Summary],
+    folder: Path,
+    kinds: Sequence[str] = ("pdf",),
+    *,
+    only: Sequence[str] = (),
+    single: bool = False,
+    size: tuple[float, float] = _PANEL,
+    style: str | None = None,
+    shown: bool = False,
+) -> list[Path]:
+    """Draw the figures; returns the paths.
+
+    Parameters
+    ----------
+    summaries : sequence of Summary
+    folder : path
+    kinds : sequence of str
+        Formats: pdf, png, svg.
+    only : sequence of str
+        Results to draw; by default those that have bounds, or the first four.
+    single : bool
+        A figure for each panel, with slopes in its legend.
+    size : (float, float)
+        Width and height of a panel in inches.
+    style : str or None
+        A style of matplotlib, or a style file.
+    shown : bool
+        Show a progress bar.
+
+    Raises
+    ------
+    StudyError
+        If no study has a result that is asked for, or matplotlib does not know the style.
+    """
     import matplotlib as mpl
 
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
+    known = {m for summary in summaries for m in summary.metrics}
+    if unknown := [m for m in only if m not in known]:
+        raise StudyError(f"no study here has the result {unknown[0]!r}; there are {', '.join(sorted(known))}")
+    stems = file_stems([summary.name for summary in summaries])
+    plans = [plan for summary in summaries for plan in _plans(summary, stems[summary.name], only, single)]
+    if style is not None and style not in mpl.style.available and not Path(style).is_file():
+        raise StudyError(f"matplotlib knows no style {style!r}, and there is no such file")
     prepare_folder(folder)
     drawn = []
-    for summary in summaries:
-        for axis in summary.axes:
-            for metric in summary.metrics:
-                figure = _figure(summary, axis, metric)
-                stem = "".join(c if c.isalnum() or c in "-_." else "_" for c in f"{summary.name}_{metric}_{axis}")
-                for kind in kinds:
-
-                    def save(f: Any, figure: Any = figure, kind: str = kind) -> None:
-                        figure.savefig(f, format=kind, dpi=150, bbox_inches="tight")
-
-                    write_atomically(folder / f"{stem}.{kind}", save, binary=True)
-                    drawn.append(folder / f"{stem}.{kind}")
-                plt.close(figure)
+    with progress(len(plans), "figures", shown) as bar, mpl.rc_context(_LOOK), mpl.style.context(style or []):
+        for plan in plans:
+            figure = _figure(plan, size)
+            for kind in kinds:
+                path = folder / f"{plan.stem}.{kind}"
+                write_atomically(path, partial(figure.savefig, format=kind, dpi=200), binary=True)
+                drawn.append(path)
+            plt.close(figure)
+            bar.advance()
     return drawn
 
 
-def _figure(summary: Summary, axis: str, metric: str) -> Any:
+def _plans(summary: Summary, stem: str, only: Sequence[str], single: bool) -> Iterable[_Plan]:
+    usual = [m for m in summary.metrics if m in summary.bounds] or [m for m in summary.metrics if "stderr" not in m]
+    metrics = [m for m in summary.metrics if m in only] if only else usual[:_MOST_PANELS]
+    for axis in summary.axes if metrics else ():
+        part = slices(summary, axis)[0]
+        for i in range(0, len(part.lines), len(COLOURS)):
+            lines = part.lines[i : i + len(COLOURS)]
+            there = [m for m in metrics if any(m in p["metrics"] for line in lines for p in line.points)]
+            name = f"{stem}_{axis}" + (f"_{1 + i // len(COLOURS)}" if len(part.lines) > len(COLOURS) else "")
+            for panels in [[m] for m in there] if single else [there] if there else []:
+                yield _Plan(f"{name}_{panels[0]}" if single else name, summary, axis, part.name, lines, panels, single)
+
+
+def _figure(plan: _Plan, size: tuple[float, float]) -> Any:
     import matplotlib.pyplot as plt
 
-    others = [f for f in summary.factors if f != axis]
-    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for point in summary.points:
-        if metric in point["metrics"]:
-            groups.setdefault(tuple(point["factors"][f] for f in others), []).append(point)
-    slopes = {
-        tuple(s["factors"][f] for f in others): s for s in summary.slopes if (s["axis"], s["metric"]) == (axis, metric)
-    }
-    figure, plot = plt.subplots(figsize=(5, 3.6))
-    positive = True
-    for i, (key, points) in enumerate(groups.items()):
-        x = [p["factors"][axis] for p in points]
+    columns = min(len(plan.metrics), _MOST_COLUMNS)
+    rows = -(-len(plan.metrics) // columns)
+    figure, grid = plt.subplots(
+        rows, columns, figsize=(size[0] * columns, size[1] * rows + 0.4), squeeze=False, layout="constrained"
+    )
+    handles: dict[str, Any] = {}
+    bounds: dict[str, Any] = {}
+    for panel, metric in zip(grid.flat, plan.metrics, strict=False):
+        _draw(panel, plan, metric, handles, bounds)
+        panel.set_xlabel(in_words(plan.axis, plan.summary.labels))
+        panel.set_ylabel(fill(in_words(metric, plan.summary.labels), int(14 * size[1])))
+    for panel in grid.flat[len(plan.metrics) :]:
+        panel.set_visible(False)
+    if plan.title:
+        figure.suptitle(plan.title, fontsize=8)
+    missing = sum(p["missing"] for line in plan.lines for p in line.points)
+    if missing:
+        figure.supxlabel(f"{plan.summary.caption}; crosses lack some repetitions", fontsize=6)
+    handles |= bounds
+    if len(handles) > 1:
+        figure.legend(
+            handles.values(), handles.keys(), loc="outside lower center", ncols=1 if columns == 1 else 4, fontsize=7
+        )
+    return figure
+
+
+def _draw(panel: Any, plan: _Plan, metric: str, handles: dict[str, Any], bounds: dict[str, Any]) -> None:
+    """One result with its bounds."""
+    summary, axis = plan.summary, plan.axis
+    heights: list[float] = []
+    positions: set[float] = set()
+    for i, line in enumerate(plan.lines):
+        points = [p for p in line.points if metric in p["metrics"]]
+        if not points:
+            continue
+        colour, x = COLOURS[i], [p["factors"][axis] for p in points]
         middle, low, high = ([p["metrics"][metric][j] for p in points] for j in range(3))
-        positive &= min(low) > 0 and min(x) > 0
-        colour = _COLOURS[i % len(_COLOURS)]
-        named = [f"{f} = {v}" for f, v in zip(others, key, strict=True) if len(summary.factors[f]) > 1]
-        label = ", ".join(named) or metric
-        if key in slopes:
-            s = slopes[key]
-            label += f": slope {s['slope']:.2f} [{s['low']:.2f}, {s['high']:.2f}]"
-        plot.fill_between(x, low, high, color=colour, alpha=0.15, lw=0)
-        plot.plot(x, middle, "-", color=colour, label=label)
+        name = (line.name or "median over repetitions") + _slope(plan, metric, line)
+        bounds["10 % to 90 %"] = panel.fill_between(x, low, high, color=colour, alpha=0.15, lw=0)
+        [handles[name]] = panel.plot(x, middle, color=colour)
         for lacking, marker in ((False, "o"), (True, "x")):
             chosen = [j for j, p in enumerate(points) if bool(p["missing"]) is lacking]
-            plot.plot([x[j] for j in chosen], [middle[j] for j in chosen], marker, color=colour, ms=5)
-    if positive and groups:
-        plot.set(xscale="log", yscale="log")
-    marked = "; crosses lack some" if summary.missing else ""
-    plot.set(xlabel=axis, ylabel=metric)
-    plot.set_title(f"{summary.name}, {summary.caption}{marked}", fontsize=8)
-    if len(groups) <= 12:
-        plot.legend(fontsize=6, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
-    plot.grid(alpha=0.25)
-    return figure
+            panel.plot([x[j] for j in chosen], [middle[j] for j in chosen], marker, color=colour)
+        heights += low + high
+        positions |= set(x)
+        for bound, dots in zip(summary.bounds.get(metric, []), _DOTS, strict=False):
+            there = [p for p in points if bound in p["metrics"]]
+            values = [p["metrics"][bound][0] for p in there]
+            shade = "0.2" if len(plan.lines) == 1 else colour
+            panel.plot([p["factors"][axis] for p in there], values, dots, color=shade, lw=1.2)
+            bounds.setdefault(in_words(bound, summary.labels), panel.plot([], [], dots, color="0.2", lw=1.2)[0])
+            heights += values
+    if positions and min(positions) > 0 and max(positions) >= 4 * min(positions):
+        panel.set_xscale("log")
+        panel.set_xticks(_ticks(sorted(positions)))
+        panel.xaxis.set_major_formatter(lambda v, _: number(v))
+        panel.minorticks_off()
+    if heights and min(heights) > 0 and max(heights) >= 4 * min(heights):
+        panel.set_yscale("log")
+        if max(heights) < 300 * min(heights):
+            panel.set_yticks([t for t in _steps(min(heights), max(heights)) if min(heights) / 2 < t < 2 * max(heights)])
+            panel.yaxis.set_major_formatter(lambda v, _: number(v))
+        panel.minorticks_off()
+
+
+def _slope(plan: _Plan, metric: str, line: Line) -> str:
+    """The slope of a line, where it is asked for."""
+    if not plan.slopes:
+        return ""
+    others = [f for f in plan.summary.factors if f != plan.axis]
+    for s in plan.summary.slopes:
+        if (s["axis"], s["metric"]) == (plan.axis, metric) and all(s["factors"][f] == line.factors[f] for f in others):
+            return f": slope {decimals(s['slope'])} [{decimals(s['low'])}, {decimals(s['high'])}]"
+    return ""
+
+
+def _ticks(positions: list[float], most: int = 6) -> list[float]:
+    """At most a few of the positions, evenly."""
+    step = -(-len(positions) // most)
+    return positions[::-1][::step][::-1]
+
+
+def _steps(low: float, high: float) -> list[float]:
+    """1, 2, 5 in every decade."""
+    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    return [float(f"{step}e{e}") for e in decades for step in (1, 2, 5)]

@@ -1,22 +1,33 @@
-"""The interactive page: one HTML file with data, drawing library, style and behaviour inside; it asks nothing of a
-network, and its content policy forbids it to.
+"""The page: tables in HTML, figures with plotly's own menus, legend and hover; nothing asks a network.
+
+``plotly.min.js`` is written beside the page, and the page's content policy forbids everything else. Colours follow the
+reader's light or dark setting by style sheet alone.
 """
 
 import html
 import json
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from ...files import write_atomically
-from .aggregate import Summary
+from .aggregate import Summary, slices
+from .plots import figure_data
+from .words import decimals, factor_text, in_words, number
+
+_POLICY = "default-src 'none'; script-src 'self' file: 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+_CONFIG = {"responsive": True, "displaylogo": False, "modeBarButtons": [["toImage", "zoom2d", "pan2d", "resetScale2d"]]}
 
 
-def write_page(path: Path, summaries: Sequence[Summary], provenance: Mapping[str, Any], title: str) -> None:
-    """Write the page.
+def write_page(
+    path: Path,
+    summaries: Sequence[Summary],
+    provenance: Mapping[str, Any],
+    title: str,
+    claims: Sequence[Mapping[str, Any]] = (),
+) -> None:
+    """Write the page, and plotly beside it.
 
     Parameters
     ----------
@@ -26,6 +37,8 @@ def write_page(path: Path, summaries: Sequence[Summary], provenance: Mapping[str
     provenance : mapping
         Shown as it is: runs, environments, digests.
     title : str
+    claims : sequence of mapping
+        ``name``, ``verdict``, ``value``, ``interval``, ``required``, ``control``, ``note`` of each (``claims.json``).
 
     Raises
     ------
@@ -36,15 +49,132 @@ def write_page(path: Path, summaries: Sequence[Summary], provenance: Mapping[str
         from plotly.offline import get_plotlyjs
     except ImportError:
         raise ImportError("reports need plotly: pip install 'sfbench[report]'") from None
-    assets = files(__package__)
-    data = {"title": title, "studies": [asdict(s) for s in summaries], "provenance": dict(provenance)}
-    parts = {
-        "TITLE": html.escape(title),
-        "STYLE": assets.joinpath("page.css").read_text(encoding="utf-8"),
-        "DATA": json.dumps(data, allow_nan=False).replace("<", "\\u003c"),
-        "PLOTLY": get_plotlyjs().replace("</script", "<\\/script"),
-        "SCRIPT": assets.joinpath("page.js").read_text(encoding="utf-8"),
+    title = _text(title.encode(errors="replace").decode())
+    style = files(__package__).joinpath("page.css").read_text(encoding="utf-8")
+    links = "".join(f'<a href="#study{i}">{_text(s.name)}</a>' for i, s in enumerate(summaries))
+    parts = [
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"><title>{title}</title>',
+        f'<link rel="icon" href="data:,"><style>{style}</style><script src="plotly.min.js"></script></head><body>',
+        f'<header><h1>{title}</h1><label class="quiet"><input type="checkbox" id="flip"> other colours</label>',
+        f"</header><nav>{links}</nav><main>",
+        _claims(claims),
+        *(_study(summary, i) for i, summary in enumerate(summaries)),
+        "<h2>Provenance</h2>",
+        *(
+            _details(name, f'<pre tabindex="0">{_text(json.dumps(v, indent=1))}</pre>')
+            for name, v in provenance.items()
+        ),
+        "</main></body></html>\n",
+    ]
+    write_atomically(path.with_name("plotly.min.js"), lambda f: f.write(get_plotlyjs()))
+    write_atomically(path, lambda f: f.write("\n".join(parts)))
+
+
+def _text(value: object) -> str:
+    return html.escape(str(value))
+
+
+def _table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], empty: str = "") -> str:
+    """The first cell of a row names it; a cell is text, or a pair of text and class."""
+    pairs = [[cell if isinstance(cell, tuple) else (cell, "") for cell in row] for row in rows]
+    if not pairs:
+        return f"<p>{_text(empty)}</p>" if empty else ""
+    head = "".join(f'<th scope="col">{_text(c)}</th>' for c in columns)
+    body = "".join(
+        f'<tr><th scope="row">{_text(first)}</th>'
+        + "".join(f'<td class="{kind}">{_text(text)}</td>' for text, kind in rest)
+        + "</tr>"
+        for (first, _), *rest in pairs
+    )
+    top = f"<caption>{_text(caption)}</caption>" if caption else ""
+    return f'<div class="scroll"><table>{top}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _details(title: str, content: str) -> str:
+    return f"<details><summary>{_text(title)}</summary>{content}</details>" if content else ""
+
+
+def _range(middle: Any, ends: Sequence[Any] | None, digits: int = 3) -> str:
+    shown = number(middle, digits)
+    return shown if not ends else f"{shown} [{number(ends[0], digits)}, {number(ends[1], digits)}]"
+
+
+def _claims(claims: Sequence[Mapping[str, Any]]) -> str:
+    rows = []
+    for claim in claims:
+        verdict = str(claim.get("verdict", ""))
+        kind = {"holds": "good", "reported": ""}.get(verdict, "bad")
+        value = _range(claim.get("value"), claim.get("interval"), 4)
+        rest = [claim.get(name) or "" for name in ("required", "control", "note")]
+        rows.append([claim.get("name", ""), (verdict, kind), value, *rest])
+    columns = ["claim", "verdict", "measured", "required", "negative control, which must fail", "note"]
+    return "<h2>Claims</h2>" + _table("", columns, rows) if rows else ""
+
+
+def _study(summary: Summary, i: int) -> str:
+    names = list(summary.factors)
+    results = [*summary.metrics, *(b for bounds in summary.bounds.values() for b in bounds)]
+    bad = ("", "bad")
+    numbers = [
+        [
+            *(number(p["factors"][f]) for f in names),
+            *(_range(p["metrics"][m][0], p["metrics"][m][1:3]) if m in p["metrics"] else "-" for m in results),
+            str(p["seeds"]),
+            (str(p["missing"]), bad[p["missing"] > 0]),
+        ]
+        for p in summary.points
+    ]
+    slopes = [
+        [
+            f"{s['metric']} against {s['axis']}",
+            factor_text(s["factors"], [f for f in names if f != s["axis"] and len(summary.factors[f]) > 1]) or "all",
+            f"{decimals(s['slope'])} [{decimals(s['low'])}, {decimals(s['high'])}]",
+            str(s["seeds"]),
+            (str(s["left_out"]), bad[s["left_out"] > 0]),
+        ]
+        for s in summary.slopes
+    ]
+    checks = [[c["of"], c["name"], str(c["n"]), (str(c["violated"]), bad[c["violated"] > 0])] for c in summary.checks]
+    costs = [
+        [c["of"], c["name"], str(c["n"]), *map(number, (c["sum"] / c["n"], c["largest"], c["sum"]))]
+        for c in summary.costs
+    ]
+    fields = list(dict.fromkeys(name for spec in summary.missing for name in spec))
+    missing = [[str(spec.get(name, "")) for name in fields] for spec in summary.missing]
+    tables = {
+        f"The numbers: {len(numbers)} points": ([*names, *results, "repetitions", "missing"], numbers),
+        "Slopes of medians on doubly logarithmic axes": (
+            ["slope", "of", "95 % interval", "repetitions", "left out, incomplete"],
+            slopes,
+        ),
+        "Checks of bounds": (["of", "check", "checked", "violated"], checks),
+        "Seconds": (["of", "time", "measured", "mean", "largest", "sum"], costs),
+        f"Missing cells: {len(missing)}": (fields, missing),
     }
-    page = assets.joinpath("page.html").read_text(encoding="utf-8")
-    page = re.sub("@@([A-Z]+)@@", lambda match: parts[match[1]], page)  # in one go: data may hold such marks
-    write_atomically(path, lambda f: f.write(page))
+    return "\n".join(
+        [
+            f'<h2 id="study{i}">{_text(summary.name)}</h2>',
+            f"<p>{_text(summary.caption)}, algorithm version {_text(summary.version)}</p>",
+            *(_figure(summary, axis, f"figure{i}_{j}") for j, axis in enumerate(summary.axes) if summary.metrics),
+            *(_details(title, _table("", columns, rows)) for title, (columns, rows) in tables.items()),
+        ]
+    )
+
+
+def _figure(summary: Summary, axis: str, name: str) -> str:
+    from plotly.io import to_html
+
+    drawn = to_html(figure_data(summary, axis), _CONFIG, full_html=False, include_plotlyjs=False, div_id=name)
+    parts = slices(summary, axis)
+    dots, lines = sum(part.dots for part in parts), max(len(part.lines) for part in parts)
+    caption = [
+        "medians over repetitions, bands from 10 % to 90 %",
+        "dotted lines are bounds" if summary.bounds else "",
+        f"{dots} lines of a single point are left out" if dots else "",
+        "crosses lack some repetitions" if summary.missing else "",
+        "a click on a name hides its line, a double click all others" if lines > 1 else "",
+    ]
+    title = f"<h3>Against {_text(in_words(axis, summary.labels))}</h3>"
+    return f"{title}<figure>{drawn}<figcaption>{'; '.join(filter(None, caption))}</figcaption></figure>"

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ _LONGEST_STEM = 80
 @final
 @dataclass(frozen=True)
 class StudyTable:
-    """Rows of one study in the order of its grid.
+    """Rows of one study, of one algorithm version, in the order of its grid.
 
     Attributes
     ----------
@@ -38,6 +39,10 @@ class StudyTable:
         What each cell took, by the value of its column ``cell``; a shared pass counts in equal parts.
     spec_fields : tuple of str
         Columns that repeat the specs.
+    bounds, labels : mapping
+        As the study declares them (:class:`~sfbench.experiments.CellFunction`).
+    others : str
+        Versions of which the store holds results too, which are not here.
     """
 
     study: StoredStudy
@@ -46,11 +51,15 @@ class StudyTable:
     missing: list[Row]
     seconds: dict[str, float]
     spec_fields: tuple[str, ...]
+    bounds: Mapping[str, str]
+    labels: Mapping[str, str]
+    others: str
 
     def caption(self) -> str:
         """How complete the table is, in words; belongs under every figure drawn from it."""
-        done = self.total - len(self.missing)
-        return f"{done} of {self.total} cells" + (f", {len(self.missing)} missing" if self.missing else "")
+        text = f"{self.total - len(self.missing)} of {self.total} cells"
+        text += f", {len(self.missing)} missing" if self.missing else ""
+        return text + (f" (without the results of version {self.others})" if self.others else "")
 
 
 def require_one_version(rows: Iterable[Mapping[str, Any]], what: str = "these rows") -> None:
@@ -61,99 +70,60 @@ def require_one_version(rows: Iterable[Mapping[str, Any]], what: str = "these ro
     MixedVersionsError
         Names the versions, with the number of rows of each.
     """
-    counts: dict[Any, dict[Any, int]] = {}
+    counts: dict[Any, dict[str, int]] = {}
     for row in rows:
-        versions = counts.setdefault(row.get("study"), {})
-        version = row.get(VERSION_COLUMN)
+        versions, version = counts.setdefault(row.get("study"), {}), str(row.get(VERSION_COLUMN))
         versions[version] = versions.get(version, 0) + 1
     for versions in counts.values():
         if len(versions) > 1:
-            listed = ", ".join(f"{version} ({n} rows)" for version, n in sorted(versions.items(), key=str))
+            listed = ", ".join(f"{version} ({n} rows)" for version, n in sorted(versions.items()))
             raise MixedVersionsError(
                 f"{what} mix results of algorithm versions {listed}; compute all of them with one version"
             )
 
 
 def load_table(journal: Journal, name: str, version: str | None = None) -> StudyTable:
-    """The rows of a study of one algorithm version.
+    """The rows of a study of one algorithm version: the study's own, unless another is chosen.
 
-    Parameters
-    ----------
-    journal : Journal
-    name : str
-        The study.
-    version : str or None
-        The algorithm version; None takes the only one.
+    Rows are found by their keys, so that results of another version, schema or dtype can never be among them.
 
     Raises
     ------
-    MixedVersionsError
-        If the store holds several and none is chosen.
     StudyError
-        For an unknown study or version.
+        For an unknown study, or a version of which there are no results.
     """
-    study = journal.study(name)
-    grid = journal.grid(name)
-    # of the study's own version, results of another schema or dtype are not the study's, as their keys tell
-    current = set(grid.values())
-    cells = [
-        cell
-        for cell in journal.cells_of(study.function)
-        if cell.spec in grid and (cell.version != study.version or cell.key in current)
-    ]
-    counts: dict[str, int] = {}
-    for cell in cells:
-        counts[cell.version] = counts.get(cell.version, 0) + 1
-    if version is None and len(counts) > 1:
-        listed = ", ".join(f"{known} ({n} cells)" for known, n in sorted(counts.items()))
-        raise MixedVersionsError(
-            f"study {name!r} in {str(journal.path)!r} holds results of algorithm versions {listed}, which must not "
-            f"meet in one table or figure; choose with --algorithm-version {study.version}, or remove the others with: "
-            f"sfbench study prune {journal.path.parent}"
-        )
-    if version is not None and version not in counts and version != study.version:
-        known = ", ".join(sorted(counts)) or "none"
-        raise StudyError(f"study {name!r} holds no results of algorithm version {version!r}; it holds {known}")
-    chosen = version or next(iter(counts), study.version)
-    found = {cell.spec: cell for cell in cells if cell.version == chosen}
-    if len(found) != counts.get(chosen, 0):
-        raise MixedVersionsError(
-            f"study {name!r} in {str(journal.path)!r} holds {counts[chosen]} results of algorithm version {chosen} for "
-            f"{len(found)} cells, of several schemas or dtypes; choose with --algorithm-version {study.version}, "
-            f"or remove the others with: sfbench study prune {journal.path.parent}"
-        )
+    study, grid, known = journal.study(name), journal.grid(name), journal.versions(journal.study(name).function)
+    chosen = version or study.version
+    if chosen != study.version:
+        grid = {text: cell_key(study.function, chosen, study.schema, study.dtype, text) for text in grid}
+    cells = journal.cells(grid.values())
+    if not cells and version is not None and version != study.version:
+        listed = ", ".join(known) or "none"
+        raise StudyError(f"study {name!r} holds no results of algorithm version {version!r}; it holds {listed}")
     rows: list[Row] = []
-    for text in grid:
-        if text in found:
-            cell = found[text]
-            origin = {"study": name, "cell": cell.key[:16], VERSION_COLUMN: cell.version, **_renamed(json.loads(text))}
-            rows += [{**origin, "study": name, **_renamed(record)} for record in _as_rows(decode_record(cell.record))]
-    missing = [_renamed(json.loads(text)) for text in grid if text not in found]
-    seconds = {cell.key[:16]: cell.seconds for cell in found.values()}
-    return StudyTable(study, rows, len(grid), missing, seconds, tuple(_renamed(json.loads(next(iter(grid), "{}")))))
+    for text, key in grid.items():
+        if key in cells:
+            origin = {"study": name, "cell": key[:16], VERSION_COLUMN: chosen, **_renamed(json.loads(text))}
+            records = _as_rows(decode_record(cells[key].record))
+            rows += [{**origin, "study": name, **_renamed(record)} for record in records]
+    words = journal.about().get(("report", name), name)
+    declared = json.loads(words) if words != name else {}
+    return StudyTable(
+        study=study,
+        rows=rows,
+        total=len(grid),
+        missing=[_renamed(json.loads(text)) for text, key in grid.items() if key not in cells],
+        seconds={key[:16]: cell.seconds for key, cell in cells.items()},
+        spec_fields=tuple(_renamed(json.loads(next(iter(grid), "{}")))),
+        bounds=declared.get("bounds", {}),
+        labels=declared.get("labels", {}),
+        others=", ".join(other for other in known if other != chosen),
+    )
 
 
 def _renamed(columns: Row) -> Row:
     """Columns whose names the engine needs under other names."""
     return {f"record_{name}" if name in ("cell", VERSION_COLUMN) else name: value for name, value in columns.items()}
-
-
-def stale_keys(journal: Journal, function: str) -> list[str]:
-    """Results of the versions in use whose schema or dtype no study has any more.
-
-    They can never be asked for again. Results outside a grid that was replaced can, and are not stale.
-    """
-    studies = [study for study in journal.studies() if study.function == function]
-    used = {(study.version, study.schema, study.dtype) for study in studies}
-    versions = {study.version for study in studies}
-    wanted = {key for study in studies for key in journal.grid(study.name).values()}
-    return [
-        cell.key
-        for cell in journal.cells_of(function)
-        if cell.version in versions
-        and cell.key not in wanted
-        and all(cell.key != cell_key(function, *kind, cell.spec) for kind in used)
-    ]
 
 
 def _as_rows(record: Any) -> list[Row]:
@@ -164,6 +134,22 @@ def _as_rows(record: Any) -> list[Row]:
     return [{"value": record}]
 
 
+def stale_keys(journal: Journal, function: str) -> dict[str, str]:
+    """Results of a function that no study of the store asks for any more, with their versions.
+
+    They are of another version, schema or dtype. Results outside a grid that was replaced can be asked for again.
+    """
+    studies = [study for study in journal.studies() if study.function == function]
+    wanted = {key for study in studies for key in journal.grid(study.name).values()}
+    kinds = {(study.version, study.schema, study.dtype) for study in studies}
+    return {
+        cell.key: cell.version
+        for cell in journal.cells_of(function)
+        if cell.key not in wanted and all(cell.key != cell_key(function, *kind, cell.spec) for kind in kinds)
+    }
+
+
+# ---------------------------------------------------------------------- files
 def write_tables(
     tables: Sequence[StudyTable], folder: Path, kinds: Sequence[str] = ("csv",)
 ) -> Iterator[tuple[Path, StudyTable]]:
@@ -180,8 +166,6 @@ def write_tables(
     """
     if unknown := [kind for kind in kinds if kind not in FORMATS]:
         raise StudyError(f"unknown format {unknown[0]!r}; use {', '.join(FORMATS)}")
-    for table in tables:
-        require_one_version(table.rows, f"study {table.study.name!r}")
     prepare_folder(folder)
     stems = file_stems([table.study.name for table in tables])
     for table in tables:
@@ -195,7 +179,7 @@ def file_stems(names: Iterable[str]) -> dict[str, str]:
     """A name of a file for each name, short and plain; no two are one, on any file system."""
     stems: dict[str, str] = {}
     for name in names:
-        stem = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in name)
+        stem = re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("_.") or "study"
         if len(stem) > _LONGEST_STEM or stem.lower() in {known.lower() for known in stems.values()}:
             stem = f"{stem[:_LONGEST_STEM]}-{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:8]}"
         stems[name] = stem
@@ -206,26 +190,19 @@ def write_rows(rows: Iterable[Row], path: Path) -> None:
     """Write rows in the format that the suffix of the path names; columns in order of first appearance."""
     rows = list(rows)
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    _WRITERS[path.suffix[1:]](rows, columns, path)
+    if path.suffix == ".jsonl":
+        write_atomically(path, lambda f: f.writelines(json.dumps(row) + "\n" for row in rows))
+    elif path.suffix == ".csv":
+        import csv
 
-
-def _write_csv(rows: Sequence[Row], columns: Sequence[str], path: Path) -> None:
-    import csv
-
-    def save(f: Any) -> None:
-        writer = csv.writer(f)
-        writer.writerow(columns)
-        writer.writerows([_flat(row.get(column)) for column in columns] for row in rows)
-
-    write_atomically(path, save)
+        lines = [columns, *([_flat(row.get(column)) for column in columns] for row in rows)]
+        write_atomically(path, lambda f: csv.writer(f).writerows(lines))
+    else:
+        _write_parquet(rows, columns, path)
 
 
 def _flat(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, list | dict) else value
-
-
-def _write_jsonl(rows: Sequence[Row], columns: Sequence[str], path: Path) -> None:
-    write_atomically(path, lambda f: f.writelines(json.dumps(row) + "\n" for row in rows))
 
 
 def _write_parquet(rows: Sequence[Row], columns: Sequence[str], path: Path) -> None:
@@ -239,14 +216,6 @@ def _write_parquet(rows: Sequence[Row], columns: Sequence[str], path: Path) -> N
         values = [row.get(column) for row in rows]
         try:
             arrays[column] = pa.array(values)
-        except (
-            pa.ArrowInvalid,
-            pa.ArrowTypeError,
-            OverflowError,
-        ):  # of several kinds, or beyond int64: text, as in the CSV
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):  # of several kinds or beyond int64: text, as in CSV
             arrays[column] = pa.array([None if value is None else str(_flat(value)) for value in values])
-    table = pa.table(arrays)
-    write_atomically(path, lambda f: pq.write_table(table, f, compression="zstd"), binary=True)
-
-
-_WRITERS: dict[str, Any] = {"csv": _write_csv, "jsonl": _write_jsonl, "parquet": _write_parquet}
+    write_atomically(path, lambda f: pq.write_table(pa.table(arrays), f, compression="zstd"), binary=True)

@@ -2,7 +2,6 @@
 
 import os
 import socket
-import time
 import uuid
 from datetime import UTC, datetime
 from typing import Any
@@ -19,16 +18,9 @@ def now() -> str:
 
 def new_run(settings: dict[str, Any]) -> dict[str, Any]:
     """Description of a run that starts now."""
-    return {
-        "id": uuid.uuid4().hex,
-        "started": now(),
-        "finished": None,
-        "outcome": "running",
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "settings": settings,
-        **process_provenance(),
-    }
+    where = {"host": socket.gethostname(), "pid": os.getpid()}
+    state = {"id": uuid.uuid4().hex, "started": now(), "finished": None, "outcome": "running", "settings": settings}
+    return state | where | process_provenance()
 
 
 def is_alive(run: dict[str, Any]) -> bool:
@@ -44,17 +36,7 @@ def is_alive(run: dict[str, Any]) -> bool:
 
 def write_manifest(journal: Journal) -> None:
     """Write ``study.json`` beside a store: every study, run and environment that it holds."""
-    studies = [
-        {"name": s.name, "function": s.function, "version": s.version, "dtype": s.dtype, "schema": s.schema}
-        for s in journal.studies()
-    ]
-    write_json(
-        journal.path.with_name("study.json"),
-        {
-            "written": now(),
-            "written_unix": time.time(),
-            "studies": studies,
-            "runs": journal.runs(),
-            "environments": journal.environments(),
-        },
-    )
+    told = ("name", "function", "version", "dtype", "schema")
+    studies = [{name: getattr(study, name) for name in told} for study in journal.studies()]
+    content = {"written": now(), "studies": studies, "runs": journal.runs(), "environments": journal.environments()}
+    write_json(journal.path.with_name("study.json"), content)

@@ -3,27 +3,14 @@
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, final
 
 from ..cells import Study
 
 TARGET_S = 0.2  # batches aim at this: the commit and the hand-over of one cost 2 to 4 ms
 LARGEST = 4096
+Batch = tuple[tuple[int, ...], ...]  # computed by one worker in one go: whole groups of positions in the grid
 LONG_S = 1.0  # while batches take longer, none is handed out before a worker is free
-
-
-@final
-@dataclass(frozen=True)
-class Batch:
-    """Cells computed by one worker in one go: whole groups, each a list of positions in the study's grid."""
-
-    groups: tuple[tuple[int, ...], ...]
-
-    @property
-    def cells(self) -> list[int]:
-        """Positions of all cells."""
-        return [i for group in self.groups for i in group]
 
 
 def group_cells(study: Study[Any, Any], positions: Sequence[int]) -> list[tuple[int, ...]]:
@@ -40,19 +27,9 @@ def group_cells(study: Study[Any, Any], positions: Sequence[int]) -> list[tuple[
 class BatchPlan:
     """Hands out batches on demand, sized by the cost of those that came back, until told to stop or out of time.
 
-    Parameters
-    ----------
-    groups : sequence of tuple of int
-    n_jobs : int
-        Batches that are computed at the same time.
-    is_done : callable
-        Which of some cells need no computation any more.
-    size : int or None
-        Groups a batch; None sizes batches by cost.
-    deadline : float or None
-        Of ``time.monotonic``.
-    one_at_a_time : bool
-        Never more than one batch, so that it is known which one a worker died of.
+    ``is_done`` says which of some cells need no computation any more; ``size`` is in groups, and follows the cost if it
+    is None; ``deadline`` is a ``time.monotonic``; ``one_at_a_time`` never hands out a second batch before the first is
+    back, so that it is known which one a worker died of.
     """
 
     def __init__(
@@ -60,9 +37,9 @@ class BatchPlan:
         groups: Sequence[tuple[int, ...]],
         n_jobs: int,
         is_done: Callable[[Sequence[int]], set[int]],
-        *,
         size: int | None = None,
         deadline: float | None = None,
+        *,
         one_at_a_time: bool = False,
     ) -> None:
         self.groups, self.n_jobs, self.is_done = groups, n_jobs, is_done
@@ -74,7 +51,7 @@ class BatchPlan:
     def observe(self, batch: Batch, seconds: float) -> None:
         """Learn the cost of a batch."""
         self._seconds += seconds
-        self._measured += len(batch.groups)
+        self._measured += len(batch)
         self._batches += 1
 
     @property
@@ -107,5 +84,5 @@ class BatchPlan:
             self._next += len(chosen)
             known = self.is_done([i for group in chosen for i in group])
             if left := tuple(rest for group in chosen if (rest := tuple(i for i in group if i not in known))):
-                return Batch(left)
+                return left
         return None

@@ -1,13 +1,18 @@
-"""Where batches run: in this process, in worker processes (loky), or on a Dask cluster; one future a batch."""
+"""Where batches run: in this process, in worker processes (loky), or on a Dask cluster; one future a batch.
+
+A pool says how many batches it computes at the same time (``n_jobs``), takes one (``submit``), and looks for workers
+when nothing came back for a while (``look``: whether there are any).
+"""
 
 import asyncio
+import logging
 import os
 import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Any, Protocol, final
+from typing import Any, final
 
 from ..cells import CellFunction
 from ..errors import SchedulerError
@@ -16,29 +21,7 @@ from .worker import THREAD_VARIABLES, BatchOutcome, Groups, run_batch, run_elsew
 CONNECT_S = 10.0  # for a scheduler to answer
 _IDLE_S = 300  # after which worker processes end by themselves
 _ADDRESS = re.compile(r"[a-z]+://[^\s/:]+:\d{1,5}/?")
-
-
-class Pool(Protocol):
-    """Computes batches at the same time."""
-
-    @property
-    def n_jobs(self) -> int:
-        """How many."""
-        raise NotImplementedError
-
-    def submit(self, function: CellFunction[Any, Any], groups: Groups) -> Future[BatchOutcome]:
-        """Hand out a batch; a worker that dies is an exception of its future."""
-        ...  # pragma: no cover
-
-    def look(self) -> bool:
-        """Whether anybody is at work; called when nothing came back for a while.
-
-        Raises
-        ------
-        SchedulerError
-            If nobody has been for too long.
-        """
-        ...  # pragma: no cover
+_Function = CellFunction[Any, Any]
 
 
 @final
@@ -50,7 +33,7 @@ class InProcess:
     def __init__(self, folder: str) -> None:
         self._folder = folder
 
-    def submit(self, function: CellFunction[Any, Any], groups: Groups) -> Future[BatchOutcome]:
+    def submit(self, function: _Function, groups: Groups) -> Future[BatchOutcome]:
         """Compute the batch."""
         future: Future[BatchOutcome] = Future()
         future.set_result(run_batch(function, groups, self._folder))
@@ -75,16 +58,15 @@ class Processes:
         threads = dict.fromkeys(THREAD_VARIABLES, "1")
         return get_reusable_executor(self.n_jobs, timeout=_IDLE_S, initializer=settle_in, initargs=(True,), env=threads)
 
-    def submit(self, function: CellFunction[Any, Any], groups: Groups) -> Future[BatchOutcome]:
+    def submit(self, function: _Function, groups: Groups) -> Future[BatchOutcome]:
         """Hand the batch to the worker that is free next."""
+        task = _pickled(function, groups)
         try:
-            found: Future[BatchOutcome] = self._executor().submit(
-                run_elsewhere, _pickled(function, groups), self._folder, is_child=True
-            )
+            return self._executor().submit(run_elsewhere, task, self._folder, is_child=True)  # type: ignore[no-any-return]
         except BrokenExecutor as error:  # a worker died just now
-            found = Future()
+            found: Future[BatchOutcome] = Future()
             found.set_exception(error)
-        return found
+            return found
 
     def look(self) -> bool:
         """Always: dead workers are told by their futures."""
@@ -104,43 +86,41 @@ class DaskCluster:
         self._executor = client.get_executor(pure=False)
         self._alone_since: float | None = None
 
-    def submit(self, function: CellFunction[Any, Any], groups: Groups) -> Future[BatchOutcome]:
+    def submit(self, function: _Function, groups: Groups) -> Future[BatchOutcome]:
         """Hand the batch to the scheduler."""
+        task = _pickled(function, groups)
         try:
-            found: Future[BatchOutcome] = self._executor.submit(
-                run_elsewhere, _pickled(function, groups), self._folder, is_child=False
-            )
+            return self._executor.submit(run_elsewhere, task, self._folder, is_child=False)  # type: ignore[no-any-return]
         except Exception as error:  # Dask's own, of many kinds
-            raise self._lost(error) from None
-        return found
+            raise lost_scheduler(error) from None
 
     def look(self) -> bool:
-        """Dask itself waits for ever for workers that do not come back."""
+        """Dask itself waits for ever for workers that do not come back; raises SchedulerError when it is too long."""
         if self._client.status != "running":
-            raise self._lost(f"the connection is {self._client.status}")
-        workers: Any = {}
+            raise lost_scheduler(f"the connection is {self._client.status}")
+        workers, now = None, time.monotonic()
         with suppress(OSError, TimeoutError):
             workers = self._client.nthreads()
-        now = time.monotonic()
         self._alone_since = None if workers else self._alone_since or now
-        if self._alone_since is None:
-            return True
-        gone = now - self._alone_since
-        if gone > worker_timeout():
+        if self._alone_since is not None and now - self._alone_since > worker_timeout():
             raise SchedulerError(
-                f"the cluster lost all its workers {gone:.0f} s ago; results so far are kept: start workers again, "
-                "then run the same command"
+                f"the cluster lost all its workers {now - self._alone_since:.0f} s ago; results so far are kept: start "
+                "workers again, then run the same command"
             )
-        return False
-
-    @staticmethod
-    def _lost(reason: object) -> SchedulerError:
-        return SchedulerError(
-            f"lost the scheduler ({reason}); results so far are kept: start it again, then run the same command"
-        )
+        return self._alone_since is None
 
 
-def _pickled(function: CellFunction[Any, Any], groups: Groups) -> bytes:
+Pool = InProcess | Processes | DaskCluster
+
+
+def lost_scheduler(reason: object) -> SchedulerError:
+    """The error of a scheduler that went away."""
+    return SchedulerError(
+        f"lost the scheduler ({reason}); results so far are kept: start it again, then run the same command"
+    )
+
+
+def _pickled(function: _Function, groups: Groups) -> bytes:
     """By us, and read by :func:`run_elsewhere`: a worker that lacks a module can then say so."""
     from joblib.externals.loky.backend.reduction import dumps
 
@@ -149,17 +129,7 @@ def _pickled(function: CellFunction[Any, Any], groups: Groups) -> bytes:
 
 @contextmanager
 def open_pool(n_jobs: int, scheduler: str | None, folder: str) -> Iterator[Pool]:
-    """The pool for a number of jobs and a scheduler.
-
-    Parameters
-    ----------
-    n_jobs : int
-        Worker processes; with a remote scheduler, what it has is used.
-    scheduler : str or None
-        None for this machine without Dask, ``"local"`` for a Dask cluster started here, else the address of a running
-        scheduler, ``tcp://host:port``.
-    folder : str
-        Of the study, for cells that read files there.
+    """The pool for a number of jobs and a scheduler; cells find the files of their study in ``folder``.
 
     Raises
     ------
@@ -169,14 +139,12 @@ def open_pool(n_jobs: int, scheduler: str | None, folder: str) -> Iterator[Pool]
         If Dask is missing; says what to install.
     """
     if scheduler is None:
-        if n_jobs == 1:
-            yield InProcess(folder)
-            return
-        processes = Processes(folder, n_jobs)
+        pool = InProcess(folder) if n_jobs == 1 else Processes(folder, n_jobs)
         try:
-            yield processes
+            yield pool
         except KeyboardInterrupt:
-            processes.kill()
+            if isinstance(pool, Processes):
+                pool.kill()
             raise
         return
     timeout = worker_timeout()
@@ -185,38 +153,30 @@ def open_pool(n_jobs: int, scheduler: str | None, folder: str) -> Iterator[Pool]
     except ImportError:
         raise ImportError("--scheduler needs Dask: pip install 'sfbench[dask]'") from None
     with ExitStack() as stack:
+        logger = logging.getLogger("distributed.client")  # a lost scheduler is one line, and ours
+        stack.callback(logger.setLevel, logger.level)
+        logger.setLevel(logging.CRITICAL)
         address: Any = scheduler
-        if scheduler == "local":
-            address = stack.enter_context(_local_cluster(LocalCluster, n_jobs))
+        if scheduler == "local":  # with keys: without, any user of this machine could run code here
+            kind = {"processes": True, "dashboard_address": None, "security": True, "protocol": "tls://"}
+            try:
+                address = stack.enter_context(LocalCluster(n_workers=n_jobs, threads_per_worker=1, **kind))
+            except ImportError as error:
+                raise ImportError(f"--scheduler local needs keys: pip install 'sfbench[dask]' ({error})") from None
         else:
             _ask(scheduler)
         try:
             client = stack.enter_context(Client(address, timeout=CONNECT_S, set_as_default=False))
             client.wait_for_workers(1, timeout=timeout)
             n_jobs = max(1, int(sum(client.nthreads().values())))
-        except (OSError, ValueError, TimeoutError) as error:
-            if not isinstance(error, TimeoutError):
-                raise _unreachable(scheduler, error) from None
+        except TimeoutError:
             raise SchedulerError(
                 f"the scheduler {scheduler!r} has had no workers for {timeout:g} s; start some with "
                 f"`dask worker {scheduler}`"
             ) from None
+        except (OSError, ValueError) as error:
+            raise _unreachable(scheduler, error) from None
         yield DaskCluster(client, folder, n_jobs)
-
-
-def _local_cluster(cluster: Any, n_jobs: int) -> Any:
-    """A cluster on this machine whose ports nobody else can use: without keys, any user could run code here."""
-    try:
-        return cluster(
-            n_workers=n_jobs,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=None,
-            security=True,
-            protocol="tls://",
-        )
-    except ImportError as error:
-        raise ImportError(f"--scheduler local needs Dask with keys: pip install 'sfbench[dask]' ({error})") from None
 
 
 def _ask(address: str) -> None:
@@ -237,32 +197,21 @@ def _ask(address: str) -> None:
         with ThreadPoolExecutor(1) as thread:  # this one may run a loop of its own, as notebooks do
             answer = thread.submit(lambda: asyncio.run(in_time())).result()
     except Exception as error:  # of many kinds: whatever listens there may say anything
-        raise _unreachable(address, error or "it does not answer") from None
+        raise _unreachable(address, error) from None
     if not isinstance(answer, dict) or answer.get("type") != "Scheduler":
         raise _unreachable(address, "what listens there is not a Dask scheduler")
 
 
 def _unreachable(scheduler: str, reason: object) -> SchedulerError:
-    lines = str(reason).splitlines() or [f"it did not answer in {CONNECT_S:g} s"]
-    return SchedulerError(
-        f"cannot reach the scheduler {scheduler!r}: {lines[0]}; start one with `dask scheduler`, or pass "
-        "--scheduler local"
-    )
+    why = (str(reason).splitlines() or [f"it did not answer in {CONNECT_S:g} s"])[0]
+    way = "start one with `dask scheduler`, or pass --scheduler local"
+    return SchedulerError(f"cannot reach the scheduler {scheduler!r}: {why}; {way}")
 
 
 def worker_timeout() -> float:
-    """Seconds without any worker after which a run gives up.
-
-    Raises
-    ------
-    SchedulerError
-        If ``SFBENCH_WORKER_TIMEOUT_S`` is not a positive number.
-    """
+    """Seconds without any worker after which a run gives up; raises SchedulerError if that is not a number."""
     text = os.environ.get("SFBENCH_WORKER_TIMEOUT_S", "60")
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0.0 < seconds < float("inf"):
-        raise SchedulerError(f"SFBENCH_WORKER_TIMEOUT_S must be a positive number of seconds, got {text!r}")
-    return seconds
+    with suppress(ValueError):
+        if 0.0 < float(text) < float("inf"):
+            return float(text)
+    raise SchedulerError(f"SFBENCH_WORKER_TIMEOUT_S must be a positive number of seconds, got {text!r}")

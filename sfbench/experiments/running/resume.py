@@ -5,14 +5,15 @@ import os
 import sys
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 from ..canonical import printable
-from ..cells import stored_study
-from ..errors import DamagedStoreError, StoreError
+from ..cells import StoredSpecs, Study, load_cell_function
+from ..errors import DamagedStoreError, StoreError, StudyError
 from ..store.journal import Journal
+from ..store.rows import StoredStudy
 from .manifest import is_alive
 from .runner import finish_study, open_for_writing
 from .settings import Outcome, RunSettings
@@ -33,25 +34,9 @@ class StudyStatus:
     cell_seconds: float
     last_error: str
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)
 
-
-@final
-@dataclass(frozen=True)
-class Failure:
-    """A cell without a result that has failed.
-
-    Attributes
-    ----------
-    spec : dict
-        Its spec.
-    attempts : int
-        How often it was tried.
-    traceback : str
-        Of the last attempt.
-    """
+class Failure(NamedTuple):
+    """A cell without a result that has failed: its spec, how often it was tried, the traceback of the last attempt."""
 
     study: str
     spec: dict[str, Any]
@@ -61,7 +46,7 @@ class Failure:
     @property
     def error(self) -> str:
         """The last line of the traceback."""
-        return printable(self.traceback.strip().splitlines()[-1]) if self.traceback.strip() else ""
+        return printable((self.traceback.strip().splitlines() or [""])[-1])
 
 
 def study_failures(journal: Journal, names: list[str] | None = None) -> list[Failure]:
@@ -99,6 +84,27 @@ def study_status(journal: Journal, names: list[str] | None = None) -> list[Study
     return found
 
 
+def stored_study(journal: Journal, known: StoredStudy) -> Study[Any, Any]:
+    """A study rebuilt from what a store holds, by importing its cell function and the class of its specs.
+
+    Raises
+    ------
+    StudyError
+        If they cannot be imported here, the function has another name, or the class has other fields by now.
+    """
+    about, texts = journal.about(), tuple(journal.grid(known.name))
+    classes = {name: place for (kind, name), place in about.items() if kind == "spec"}
+    function = load_cell_function(about.get(("cells", known.function), known.function))
+    if function.name != known.function:
+        raise StudyError(
+            f"the results of study {known.name!r} are those of the cell function {known.function!r}, but "
+            f"{function.place} is named {function.name!r} by now; run the study's own command"
+        )
+    specs = StoredSpecs(texts, known.spec_class, classes)
+    specs[0]  # refuses a class that has changed
+    return Study(known.name, function, specs, texts, tuple(map(function.key, texts)), known.spec_class, classes)
+
+
 def running_now(journal: Journal) -> list[dict[str, Any]]:
     """Recorded runs of this machine that still go on."""
     return [run for run in journal.runs() if is_alive(run)]
@@ -123,28 +129,15 @@ def resume(path: Path, settings: RunSettings, names: list[str] | None = None) ->
     except DamagedStoreError:
         journal = open_for_writing(path)
     with journal:
-        about = journal.about()
-        classes = {name: place for (kind, name), place in about.items() if kind == "spec"}
-        studies = [
-            stored_study(
-                s.name,
-                s.function,
-                s.spec_class,
-                list(journal.grid(s.name)),
-                function_place=about.get(("cells", s.function), s.function),
-                class_places=classes,
-            )
-            for s in journal.chosen(names)
-        ]
+        studies = [stored_study(journal, known) for known in journal.chosen(names)]
     if not studies:
         raise StoreError(f"{str(path)!r} holds no study; run the study's own command")
-    outcomes = []
+    outcomes: list[Outcome] = []
     for study in studies:
+        if outcomes and outcomes[-1].stopped:
+            break
         limit = settings.time_limit
         if limit is not None:  # what is left of it; settings refuse 0
             limit = max(limit - (time.monotonic() - started), 1e-3)
-        outcome = finish_study(study, path, replace(settings, on_conflict="extend", time_limit=limit))
-        outcomes.append(outcome)
-        if outcome.stopped:
-            break
+        outcomes.append(finish_study(study, path, replace(settings, on_conflict="extend", time_limit=limit)))
     return outcomes

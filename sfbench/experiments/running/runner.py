@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -30,29 +30,26 @@ from ..store.journal import Journal
 from ..store.opening import store_path
 from ..store.repair import repair
 from ..store.rows import StoredCell
-from .manifest import is_alive, new_run, now, write_manifest
+from .manifest import new_run, now, write_manifest
 from .plan import Batch, BatchPlan, group_cells
-from .pools import Pool, open_pool
+from .pools import Pool, lost_scheduler, open_pool
 from .settings import Outcome, RunSettings
-from .worker import BatchOutcome, one_thread
+from .worker import BatchOutcome, environment, one_thread
 
 _LOOK_S = 1.0  # between looks for workers while nothing comes back
 
 
-def _warn(text: str) -> None:
-    print(text, file=sys.stderr)
-
-
-def open_for_writing(path: Path, say: Callable[[str], object] = _warn) -> Journal:
+def open_for_writing(path: Path) -> Journal:
     """Open a store, setting a damaged one aside first, with a warning."""
     try:
         return Journal(path, "write")
     except DamagedStoreError as error:
         saved = repair(path)
         if saved is not None:  # else another process has repaired it by now
-            say(
+            print(
                 f"warning: {str(error).split('; run:')[0]}; kept it as {saved.aside.name}, saved {saved.kept} intact "
-                "rows; what was lost is computed again"
+                "rows; what was lost is computed again",
+                file=sys.stderr,
             )
         return Journal(path, "write")
 
@@ -60,14 +57,7 @@ def open_for_writing(path: Path, say: Callable[[str], object] = _warn) -> Journa
 def run_study(
     study: Study[Any, Any], folder: str | os.PathLike[str], settings: RunSettings | None = None
 ) -> tuple[list[Any], Outcome]:
-    """Compute the missing cells of a study.
-
-    Parameters
-    ----------
-    study : Study
-    folder : path
-        Folder of the store (or the ``.sqlite`` file itself).
-    settings : RunSettings
+    """Compute the missing cells of a study, whose store is in ``folder`` (or is this ``.sqlite`` file itself).
 
     Returns
     -------
@@ -141,7 +131,7 @@ class _Run:
         self.first_error = next((_last_line(failures[key][-1]) for key in study.keys if key in failures), "")
         described = {key: value for key, value in asdict(settings).items() if key != "progress"}
         run = new_run(described | {"study": study.name, "note": note})
-        beside, self.id = any(is_alive(other) for other in journal.runs()), run["id"]
+        beside, self.id = any(not other.get("finished") for other in journal.runs()), run["id"]
         journal.write_run(run)
         try:
             with progress(len(study.keys), study.name, settings.progress, done=cached) as self.bar:
@@ -153,16 +143,10 @@ class _Run:
                 journal.write_run(run | {"finished": now(), "outcome": f"error: {type(error).__name__}: {error}"})
             raise
         exhausted = sum(i not in self.done and n > settings.max_retries for i, n in self.attempts.items())
+        counts = {"total": len(study.keys), "done": len(self.done), "cached": cached, "failed": exhausted}
+        seconds, first = time.monotonic() - self.started, self.first_error if exhausted else ""
         self.outcome = Outcome(
-            study=study.name,
-            store=self.path,
-            total=len(study.keys),
-            done=len(self.done),
-            cached=cached,
-            failed=exhausted,
-            seconds=time.monotonic() - self.started,
-            stopped=self.stopped,
-            first_error=self.first_error if exhausted else "",
+            study=study.name, store=self.path, seconds=seconds, stopped=self.stopped, first_error=first, **counts
         )
         ended = self.stopped or ("complete" if self.outcome.complete else "failures")
         journal.write_run(run | {"finished": now(), "outcome": ended})
@@ -176,17 +160,11 @@ class _Run:
         while not self.stopped and (todo := self._todo()):
             alone = [i for i in todo if i in suspects]
             groups = [(i,) for i in alone] if alone else group_cells(self.study, todo)
-            if shuffled or settings.shuffle is not None:  # two runs on one store should not compute the same cells
-                seed = os.getpid() if settings.shuffle is None else settings.shuffle
+            if shuffled or settings.shuffle is not None:  # runs beside each other should not compute the same cells
+                seed = int(self.id, 16) if settings.shuffle is None else settings.shuffle
                 groups = [groups[i] for i in np.random.default_rng(seed).permutation(len(groups))]
-            self.plan = BatchPlan(
-                groups,
-                pool.n_jobs,
-                self._done_by_now,
-                size=settings.batch_size if first and not alone else 1,
-                deadline=deadline,
-                one_at_a_time=bool(alone),
-            )
+            size = None if first and not alone else 1
+            self.plan = BatchPlan(groups, pool.n_jobs, self._done_by_now, size, deadline, one_at_a_time=bool(alone))
             suspects = (suspects - set(alone)) | self._one_pass(pool, self.plan)
             first = False
 
@@ -200,7 +178,7 @@ class _Run:
         blamed: set[int] = set()
         while True:
             while len(out) < plan.at_once and (batch := plan.take()) is not None:
-                groups = [[(i, self.study.specs[i]) for i in group] for group in batch.groups]
+                groups = [[(i, self.study.specs[i]) for i in group] for group in batch]
                 out[pool.submit(self.study.function, groups)] = batch
             if not out:
                 break
@@ -210,11 +188,11 @@ class _Run:
             for future in ready:
                 batch = out.pop(future)
                 if future.cancelled():
-                    raise SchedulerError("lost the scheduler; results so far are kept: run the same command again")
+                    raise lost_scheduler("it cancelled a batch")
                 if (error := future.exception()) is None:
                     self._commit(batch, future.result(), plan)
                 elif not self.stopped:
-                    blamed |= self._blame(batch, error, sure=plan.one_at_a_time)
+                    blamed |= self._blame(batch, error, plan)
         if plan.expired:
             self._stop("time limit")
         return blamed
@@ -232,49 +210,32 @@ class _Run:
                 "this environment, then run the same command"
             )
         study, function, finished = self.study, self.study.function, now()
-        good = {cell.position: cell for cell in outcome.cells if cell.record is not None}
-        failed = {cell.position: cell.error for cell in outcome.cells if cell.error is not None}
+        known = (outcome.environment[0], self.id, finished)
         results = [
-            StoredCell(
-                key=study.keys[i],
-                function=function.name,
-                version=function.version,
-                spec=study.texts[i],
-                record=cell.record or "",
-                seconds=cell.seconds,
-                environment=outcome.environment[0],
-                run=self.id,
-                finished=finished,
-            )
-            for i, cell in good.items()
+            StoredCell(study.keys[i], function.name, function.version, study.texts[i], text, seconds, *known)
+            for i, (text, seconds) in outcome.records.items()
         ]
-        failures = [(study.keys[i], text) for i, text in failed.items()]
+        failures = [(study.keys[i], text) for i, text in outcome.errors.items()]
         self.journal.add_results(results, failures, run=self.id, finished=finished, environment=outcome.environment)
         if self.keep:
-            self.computed |= {i: cell.record or "" for i, cell in good.items()}
-        new = len(good.keys() - self.done)
-        self.done |= good.keys()
-        self.failed_now -= good.keys()
-        for i, text in failed.items():
-            self._count_failure(i, text)
+            self.computed |= {i: text for i, (text, _) in outcome.records.items()}
+        new = len(outcome.records.keys() - self.done)
+        self.done |= outcome.records.keys()
+        self.failed_now -= outcome.records.keys()
+        for i, text in outcome.errors.items():
+            self.attempts[i] = self.attempts.get(i, 0) + 1
+            self.failed_now.add(i)
+            self.first_error = self.first_error or _last_line(text)
         plan.observe(batch, outcome.seconds)
         self.bar.advance(new, f"{len(self.failed_now)} failed" if self.failed_now else "")
 
-    def _count_failure(self, position: int, text: str) -> None:
-        self.attempts[position] = self.attempts.get(position, 0) + 1
-        self.failed_now.add(position)
-        self.first_error = self.first_error or _last_line(text)
-
-    def _blame(self, batch: Batch, error: BaseException, *, sure: bool) -> set[int]:
+    def _blame(self, batch: Batch, error: BaseException, plan: BatchPlan) -> set[int]:
         """A worker died: a batch that ran alone is at fault, others are suspects."""
         what = "process died" if isinstance(error, BrokenExecutor) else "could not finish the batch"
         reason = f"a worker {what}: {type(error).__name__}: {printable(str(error)).split('.')[0].strip()}"
-        cells = set(batch.cells) - self.done
-        if sure:
-            failures = [(self.study.keys[i], reason) for i in cells]
-            self.journal.add_results([], failures, run=self.id, finished=now(), environment=None)
-            for i in cells:
-                self._count_failure(i, reason)
+        cells = {i for group in batch for i in group} - self.done
+        if plan.one_at_a_time:
+            self._commit(batch, BatchOutcome({}, dict.fromkeys(cells, reason), environment(), 0.0), plan)
         else:
             self.bar.say(f"{reason}; {len(cells)} cells are tried again one by one")
         return cells
@@ -306,5 +267,4 @@ class _Run:
 
 
 def _last_line(text: str) -> str:
-    lines = [line for line in text.strip().splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "no message"
+    return (text.strip().splitlines() or ["no message"])[-1].strip()

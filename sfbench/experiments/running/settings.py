@@ -30,8 +30,6 @@ class RunSettings:
         Use the results that the store holds; if False, the study's results are computed anew.
     on_conflict : {"refuse", "extend", "replace"}
         What to do if the store holds another grid under this name.
-    batch_size : int or None
-        Cells (or groups) a batch; None sizes batches by cost.
     shuffle : int or None
         Seed of an order of the cells; None keeps the grid's.
     progress : bool
@@ -45,21 +43,19 @@ class RunSettings:
     retry_failed: bool = False
     resume: bool = True
     on_conflict: Literal["refuse", "extend", "replace"] = "refuse"
-    batch_size: int | None = None
     shuffle: int | None = None
     progress: bool = True
 
     def __post_init__(self) -> None:
-        if self.n_jobs < 1:
-            raise StudyError(f"the number of jobs must be at least 1, got {self.n_jobs}")
-        if self.time_limit is not None and not self.time_limit > 0:
-            raise StudyError(f"the time limit must be positive, got {self.time_limit}")
-        if self.max_retries < 0:
-            raise StudyError(f"the number of retries must be at least 0, got {self.max_retries}")
-        if self.on_conflict not in ("refuse", "extend", "replace"):
-            raise StudyError(f"a grid conflict is met by refuse, extend or replace, not {self.on_conflict!r}")
-        if self.batch_size is not None and self.batch_size < 1:
-            raise StudyError(f"the batch size must be at least 1, got {self.batch_size}")
+        right = {
+            f"the number of jobs must be at least 1, got {self.n_jobs}": self.n_jobs >= 1,
+            f"the time limit must be positive, got {self.time_limit}": self.time_limit is None or self.time_limit > 0,
+            f"the number of retries must be at least 0, got {self.max_retries}": self.max_retries >= 0,
+            f"a grid conflict is met by refuse, extend or replace, not {self.on_conflict!r}": self.on_conflict
+            in ("refuse", "extend", "replace"),
+        }
+        if wrong := [message for message, fine in right.items() if not fine]:
+            raise StudyError(wrong[0])
 
 
 @final

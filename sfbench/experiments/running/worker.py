@@ -36,21 +36,14 @@ Groups = Sequence[Sequence[tuple[int, Any]]]
 
 @final
 @dataclass(frozen=True)
-class CellOutcome:
-    """A cell's record as text, or its traceback."""
-
-    position: int
-    record: str | None
-    error: str | None
-    seconds: float
-
-
-@final
-@dataclass(frozen=True)
 class BatchOutcome:
-    """What came of a batch, and where it was computed; ``unusable`` says why a worker could not even begin."""
+    """What came of a batch, by position: records as text with their seconds, or tracebacks; and where it was computed.
 
-    cells: tuple[CellOutcome, ...]
+    ``unusable`` says why a worker could not even begin.
+    """
+
+    records: dict[int, tuple[str, float]]
+    errors: dict[int, str]
     environment: tuple[str, str]
     seconds: float
     unusable: str = ""
@@ -59,9 +52,12 @@ class BatchOutcome:
 def run_batch(function: CellFunction[Any, Any], groups: Groups, folder: str) -> BatchOutcome:
     """Compute groups of (position, spec) of the study in ``folder``; never raises for what a cell does."""
     started = time.perf_counter()
+    records: dict[int, tuple[str, float]] = {}
+    errors: dict[int, str] = {}
     with in_study_folder(folder):
-        cells = tuple(outcome for group in groups for outcome in _run_group(function, group))
-    return BatchOutcome(cells, environment(), time.perf_counter() - started)
+        for group in groups:
+            _run_group(function, group, records, errors)
+    return BatchOutcome(records, errors, environment(), time.perf_counter() - started)
 
 
 def run_elsewhere(task: bytes, folder: str, *, is_child: bool) -> BatchOutcome:
@@ -70,24 +66,31 @@ def run_elsewhere(task: bytes, folder: str, *, is_child: bool) -> BatchOutcome:
     try:
         function, groups = pickle.loads(task)
     except Exception as error:  # whatever a module does when it is imported
-        return BatchOutcome((), ("", ""), 0.0, f"{type(error).__name__}: {error} (on {socket.gethostname()})")
+        return BatchOutcome({}, {}, ("", ""), 0.0, f"{type(error).__name__}: {error} (on {socket.gethostname()})")
     return run_batch(function, groups, folder)
 
 
-def _run_group(function: CellFunction[Any, Any], group: Sequence[tuple[int, Any]]) -> list[CellOutcome]:
+def _run_group(
+    function: CellFunction[Any, Any],
+    group: Sequence[tuple[int, Any]],
+    records: dict[int, tuple[str, float]],
+    errors: dict[int, str],
+) -> None:
     started = time.perf_counter()
     try:
         texts = [encode_record(record) for record in function.records([spec for _, spec in group])]
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit and the like are a cell's failure, not the run's end
-        seconds = time.perf_counter() - started
         if len(group) > 1:  # which of them is at fault?
-            return [outcome for member in group for outcome in _run_group(function, [member])]
+            for member in group:
+                _run_group(function, [member], records, errors)
+            return
         text = str(error) if isinstance(error, StudyError) else _traceback(error)
-        return [CellOutcome(group[0][0], None, text.encode(errors="backslashreplace").decode(), seconds)]
+        errors[group[0][0]] = text.encode(errors="backslashreplace").decode()
+        return
     share = (time.perf_counter() - started) / len(group)
-    return [CellOutcome(position, text, None, share) for (position, _), text in zip(group, texts, strict=True)]
+    records.update({position: (text, share) for (position, _), text in zip(group, texts, strict=True)})
 
 
 def _traceback(error: BaseException) -> str:

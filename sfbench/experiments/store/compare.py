@@ -9,16 +9,13 @@ from typing import Any, final
 
 from ..canonical import decode_record
 from .journal import Journal
-from .rows import StoredCell
 
 
 def without_columns(record: Any, names: Collection[str]) -> Any:
     """A record without some columns, at any depth."""
     if isinstance(record, dict):
         return {key: without_columns(value, names) for key, value in record.items() if key not in names}
-    if isinstance(record, list):
-        return [without_columns(value, names) for value in record]
-    return record
+    return [without_columns(value, names) for value in record] if isinstance(record, list) else record
 
 
 def digest(journal: Journal) -> str:
@@ -29,9 +26,8 @@ def digest(journal: Journal) -> str:
     """
     lines = []
     for study in journal.studies():
-        cells = journal.cells(journal.grid(study.name).values())
-        for key in sorted(cells):
-            record = without_columns(decode_record(cells[key].record), study.volatile)
+        for key, cell in sorted(journal.cells(journal.grid(study.name).values()).items()):
+            record = without_columns(decode_record(cell.record), study.volatile)
             lines.append(f"{study.name}\0{key}\0{json.dumps(record)}")
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
@@ -51,7 +47,7 @@ class Difference:
         Largest relative difference by column, where it exceeds the tolerance.
     example : str
         Spec of the first differing cell.
-    versions : tuple of str
+    versions : list of str
         Algorithm versions in the two stores.
     """
 
@@ -62,7 +58,7 @@ class Difference:
     only_b: int = 0
     worst: dict[str, float] = field(default_factory=dict)
     example: str = ""
-    versions: tuple[str, str] = ("", "")
+    versions: list[str] = field(default_factory=list)
 
     @property
     def same(self) -> bool:
@@ -84,49 +80,27 @@ def compare(
         Columns to leave out, besides those that the study declares volatile.
     """
     found = []
-    names = dict.fromkeys([study.name for journal in (a, b) for study in journal.studies()])
-    for name in names:
-        difference = Difference(name)
-        sides: list[dict[str, StoredCell]] = []
-        hidden, versions = set(ignore), []
+    for name in dict.fromkeys([study.name for journal in (a, b) for study in journal.studies()]):
+        difference, hidden, sides = Difference(name), set(ignore), list[dict[str, str]]()
         for journal in (a, b):
             known = journal.find_study(name)
-            if known is None:
-                sides.append({})
-                versions.append("absent")
-                continue
-            hidden |= set(known.volatile)
-            versions.append(known.version)
-            cells = journal.cells(journal.grid(name).values())
-            sides.append({cell.spec: cell for cell in cells.values()})
-        difference.versions = (versions[0], versions[1])
-        _compare_cells(difference, sides[0], sides[1], hidden, rtol, atol)
+            difference.versions.append(known.version if known else "absent")
+            hidden |= set(known.volatile) if known else set()
+            sides.append({cell.spec: cell.record for cell in journal.cells(journal.grid(name).values()).values()})
+        x, y = sides
+        difference.only_a, difference.only_b = len(x.keys() - y.keys()), len(y.keys() - x.keys())
+        for spec in x.keys() & y.keys():
+            gaps: dict[str, float] = {}
+            if x[spec] != y[spec]:
+                one, other = (without_columns(decode_record(side[spec]), hidden) for side in sides)
+                _gaps(one, other, "", rtol, atol, gaps)
+            difference.equal += not gaps
+            difference.differing += bool(gaps)
+            difference.example = difference.example or (spec if gaps else "")
+            for column, gap in gaps.items():
+                difference.worst[column] = max(gap, difference.worst.get(column, 0.0))
         found.append(difference)
     return found
-
-
-def _compare_cells(
-    difference: Difference,
-    a: dict[str, StoredCell],
-    b: dict[str, StoredCell],
-    hidden: Collection[str],
-    rtol: float,
-    atol: float,
-) -> None:
-    difference.only_a, difference.only_b = len(a.keys() - b.keys()), len(b.keys() - a.keys())
-    for spec in a.keys() & b.keys():
-        if a[spec].record == b[spec].record:
-            difference.equal += 1
-            continue
-        gaps: dict[str, float] = {}
-        x, y = (without_columns(decode_record(cell.record), hidden) for cell in (a[spec], b[spec]))
-        _gaps(x, y, "", rtol, atol, gaps)
-        difference.equal += not gaps
-        difference.differing += bool(gaps)
-        if gaps:
-            difference.example = difference.example or spec
-        for column, gap in gaps.items():
-            difference.worst[column] = max(gap, difference.worst.get(column, 0.0))
 
 
 def _gaps(x: Any, y: Any, column: str, rtol: float, atol: float, gaps: dict[str, float]) -> None:
@@ -137,13 +111,13 @@ def _gaps(x: Any, y: Any, column: str, rtol: float, atol: float, gaps: dict[str,
     elif isinstance(x, list) and isinstance(y, list) and len(x) == len(y):
         for i, j in zip(x, y, strict=True):
             _gaps(i, j, column, rtol, atol, gaps)
-    elif _is_number(x) and _is_number(y):
-        size = max(abs(x), abs(y))
-        if abs(x - y) > atol + rtol * size:
-            gaps[column] = max(gaps.get(column, 0.0), abs(x - y) / size)
     elif x != y:
-        gaps[column or "(the record)"] = math.inf
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+        gap, agree = math.inf, False
+        if all(isinstance(value, int | float) and not isinstance(value, bool) for value in (x, y)):
+            size, apart = max(abs(x), abs(y)), abs(x - y)
+            try:
+                gap, agree = apart / size, apart <= atol + rtol * size
+            except OverflowError:  # whole numbers beyond float64
+                gap, agree = math.inf, False
+        if not agree:
+            gaps[column or "(the record)"] = max(gap, gaps.get(column, 0.0))

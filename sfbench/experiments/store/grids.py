@@ -34,32 +34,30 @@ def merged_grid(
         )
     if on_conflict == "refuse" and not (stored.keys() <= texts.keys() or texts.keys() <= stored.keys()):
         raise GridConflictError(
-            f"study {study.name!r} in {str(path)!r} has another grid: {differing_fields(stored, texts)}; "
+            f"study {study.name!r} in {str(path)!r} has another grid: {_differing_fields(stored, texts)}; "
             "choose another --out, or pass --grid extend or --grid replace (no result is lost either way)"
         )
     if on_conflict != "replace":
-        merged = dict.fromkeys([*stored, *texts])
-        texts = {text: texts.get(text) or function.key(text) for text in merged}
+        texts = {text: texts.get(text) or function.key(text) for text in dict.fromkeys([*stored, *texts])}
     changed = known.version != function.version
     return texts, f"algorithm version {known.version} -> {function.version}" if changed else ""
 
 
-def differing_fields(stored: Iterable[str], wanted: Iterable[str]) -> str:
+def _differing_fields(*grids: Iterable[str]) -> str:
     """In which fields two grids of encoded specs differ, in words."""
-    values: list[dict[str, set[str]]] = []
-    for texts in (stored, wanted):
-        found: dict[str, set[str]] = {}
+    here, there = ({}, {})  # type: dict[str, set[str]], dict[str, set[str]]
+    for texts, values in zip(grids, (here, there), strict=True):
         for text in texts:
             for name, value in json.loads(text).items():
-                found.setdefault(name, set()).add(json.dumps(value))
-        values.append(found)
-    here, there = values
-    parts = [
-        f"{name} {_listed(here.get(name, set()))} in the store, {_listed(there.get(name, set()))} asked for"
-        for name in sorted(here.keys() | there.keys())
-        if here.get(name) != there.get(name)
-    ]
-    return "; ".join(parts) or "other combinations of the same values"
+                values.setdefault(name, set()).add(json.dumps(value))
+    return (
+        "; ".join(
+            f"{name} {_listed(here.get(name, set()))} in the store, {_listed(there.get(name, set()))} asked for"
+            for name in sorted(here.keys() | there.keys())
+            if here.get(name) != there.get(name)
+        )
+        or "other combinations of the same values"
+    )
 
 
 def _listed(values: set[str]) -> str:

@@ -139,22 +139,18 @@ class Journal:
             known = self.find_study(study.name)
             stored = self.grid(study.name) if known is not None else {}
             texts, note = merged_grid(study, known, stored, on_conflict, self.path)
-            function, described = study.function, describe(study)
             about, recorded = about_study(study), self.about()
             if changed := [(*key, value) for key, value in about.items() if recorded.get(key, key[1]) != value]:
                 connection.execute(ABOUT.create())
                 connection.executemany(ABOUT.insert("INSERT OR REPLACE"), map(ABOUT.signed, changed))
                 self._tables.add(ABOUT.name)
-            if known == described and list(texts.items()) == list(stored.items()):
-                return note
-            positions = [(study.name, i, key, text) for i, (text, key) in enumerate(texts.items())]
-            row = (
-                *(study.name, function.name, function.version, function.schema, function.dtype, study.spec_class),
-                *(json.dumps(described.volatile), json.dumps(described.factors), function.replicate, len(positions)),
-            )
-            connection.execute("DELETE FROM grid WHERE study = ?", (study.name,))
-            connection.executemany(GRID.insert(), map(GRID.signed, positions))
-            connection.execute(STUDY.insert("INSERT OR REPLACE"), STUDY.signed(row))
+            described = describe(study, len(texts))
+            if known != described or list(texts.items()) != list(stored.items()):
+                positions = [(study.name, i, key, text) for i, (text, key) in enumerate(texts.items())]
+                row = [json.dumps(value) if isinstance(value, tuple) else value for value in described]
+                connection.execute("DELETE FROM grid WHERE study = ?", (study.name,))
+                connection.executemany(GRID.insert(), map(GRID.signed, positions))
+                connection.execute(STUDY.insert("INSERT OR REPLACE"), STUDY.signed(tuple(row)))
         return note
 
     def add_results(
@@ -192,12 +188,6 @@ class Journal:
             for table in (CELL, FAILURE):
                 connection.executemany(f"DELETE FROM {table.name} WHERE key = ?", [(key,) for key in keys])
 
-    def drop_versions(self, function: str, version: str) -> int:
-        """Remove results of one algorithm version that no study's grid asks for; returns how many."""
-        with self._transaction() as connection:
-            unwanted = "function = ? AND version = ? AND key NOT IN (SELECT key FROM grid)"
-            return connection.execute(f"DELETE FROM cell WHERE {unwanted}", (function, version)).rowcount
-
     def insert_signed(self, table: Table, rows: Iterable[tuple[Any, ...]]) -> int:
         """Copy rows that carry their checksum (repair); returns how many."""
         with self._transaction() as connection:
@@ -229,10 +219,9 @@ class Journal:
     def studies(self) -> list[StoredStudy]:
         """All studies, by name."""
         found = []
-        for values in self._rows(STUDY, "ORDER BY name"):
-            row = dict(zip(STUDY.columns[:-1], values, strict=False))  # but for the size of the grid
-            row |= {name: tuple(self._parsed(row[name])) for name in ("volatile", "factors")}
-            found.append(StoredStudy(**row))
+        for *row, volatile, factors, replicate, grid in self._rows(STUDY, "ORDER BY name"):
+            words = (tuple(self._parsed(text)) for text in (volatile, factors))
+            found.append(StoredStudy._make([*row, *words, replicate, grid]))
         return found
 
     def find_study(self, name: str) -> StoredStudy | None:

@@ -4,13 +4,12 @@ SQLite rolls such a journal back before anyone reads, whatever store it belongs 
 a backup, it writes old pages, or those of another database, into intact results. But a transaction leaves traces. The
 first page of the file, which every commit changes, is saved in the journal with the file's change counter ``c``; in
 mid-commit the file itself has ``c`` or ``c + 1``. And a store's first page names the store. A journal whose counter or
-name does not fit was made for other bytes.
-
-The format is that of https://www.sqlite.org/fileformat.html#the_rollback_journal.
+name does not fit was made for other bytes. (https://www.sqlite.org/fileformat.html#the_rollback_journal)
 """
 
 import os
 import re
+import struct
 import uuid
 from pathlib import Path
 
@@ -24,25 +23,38 @@ def rollback_journal(store: Path) -> Path:
 
 
 def belongs_to_another(store: Path) -> bool:
-    """Whether a journal lies beside the store that no transaction on these bytes can have left.
+    """Whether a journal lies beside the store that no transaction on these bytes can have left; False if in doubt.
 
-    False if in doubt: then SQLite decides, as for every database. No connection of this process may be in a transaction
-    (closing a file drops its locks).
+    No connection of this process may be in a transaction: closing a file drops its locks.
     """
-    journal = rollback_journal(store)
     try:
-        before = journal.read_bytes()
-        with store.open("rb") as f:
-            page = f.read(65536)
-        if journal.read_bytes() != before:  # a writer is at work
+        journal = rollback_journal(store).read_bytes()
+        page = store.read_bytes()[:65536]
+        if rollback_journal(store).read_bytes() != journal:  # a writer is at work
             return False
     except OSError:
         return False
-    saved = _first_page(before)
+    saved = _first_page(journal)
     if saved is None:
         return False
     old, new = (int.from_bytes(data[24:28], "big") for data in (saved, page))
     return (new - old) % 2**32 > 1 or _STORE_ID.findall(saved) != _STORE_ID.findall(page[: len(saved)])
+
+
+def _first_page(journal: bytes) -> bytes | None:
+    """The first page of the database, as one of the journal's segments saved it."""
+    at = 0
+    while journal[at : at + 8] == _MAGIC:
+        n, _, _, sector, size = struct.unpack_from(">5I", journal, at + 8)
+        if not (sector and size):
+            break
+        first, step = at + sector, size + 8
+        n = n if 0 < n < 0xFFFFFFFF else (len(journal) - first) // step  # not written yet, or never
+        for record in range(first, min(first + n * step, len(journal) - step + 1), step):
+            if journal[record : record + 4] == b"\0\0\0\1":
+                return journal[record + 4 : record + 4 + size]
+        at = -(-(first + n * step) // sector) * sector
+    return None
 
 
 def set_aside_if_of_another(store: Path) -> None:
@@ -50,16 +62,3 @@ def set_aside_if_of_another(store: Path) -> None:
     journal = rollback_journal(store)
     if journal.exists() and belongs_to_another(store):
         os.replace(journal, journal.with_name(f"{journal.name}.of-another-{uuid.uuid4().hex[:8]}"))
-
-
-def _first_page(journal: bytes) -> bytes | None:
-    """The first page of the database as a journal saved it."""
-    if len(journal) < 28 or not journal.startswith(_MAGIC):
-        return None
-    sector, size = (int.from_bytes(journal[at : at + 4], "big") for at in (20, 24))
-    if sector < 28 or size < 512:
-        return None
-    for at in range(sector, len(journal) - size - 7, size + 8):
-        if journal[at : at + 4] == b"\0\0\0\1":
-            return journal[at + 4 : at + 4 + size]
-    return None

@@ -107,13 +107,12 @@ def check_identity(path: Path, connection: sqlite3.Connection) -> set[str]:
             f"{str(path)!r} has store schema {schema}, this version reads {STORE_SCHEMA}; export it with the version "
             "that wrote it, or choose another folder"
         )
-    known = {table.name for table in TABLES}
     with translated(path):
-        found = connection.execute("SELECT type, name, tbl_name FROM sqlite_master").fetchall()
+        found = connection.execute("SELECT type, name FROM sqlite_master").fetchall()
         problem = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
-    for kind, name, table in found:
-        if table not in known or kind not in ("table", "index"):
+    for kind, name in found:
+        if kind not in ("table", "index"):
             raise StoreError(f"{str(path)!r} holds a {kind} {name!r}, which no study makes; nothing was changed")
     if problem != "ok":
         raise damaged(path, problem)
-    return {name for kind, name, _ in found if kind == "table"}
+    return {name for kind, name in found if kind == "table"}

@@ -3,11 +3,11 @@
 import os
 import sqlite3
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import Any, NamedTuple
 
 from ...files import file_lock
 from ..canonical import decode_record
@@ -18,10 +18,8 @@ from .opening import LOCK_TIMEOUT_S
 from .rows import TABLES, Table
 
 
-@final
-@dataclass(frozen=True)
-class Repaired:
-    """What was saved of a damaged store."""
+class Repaired(NamedTuple):
+    """What was saved of a damaged store; ``lost`` is None where nobody can tell."""
 
     aside: Path
     kept: int
@@ -29,12 +27,7 @@ class Repaired:
 
 
 def verify(path: Path) -> int:
-    """Check SQLite's structure, the hash of every row, and that records read back; returns the number of rows.
-
-    Raises
-    ------
-    DamagedStoreError, StoreError
-    """
+    """Check SQLite's structure, the hash of every row, and that records read back; returns the number of rows."""
     with Journal(path) as journal:
         rows = journal.check_rows()
         for study in journal.studies():
@@ -67,7 +60,8 @@ def _replace(path: Path) -> Repaired:
         with suppress(sqlite3.DatabaseError):  # bytes that are no database have no writers to wait for
             connection.execute("BEGIN IMMEDIATE")
         kept, seen = _copy_intact_rows(path, fresh)
-        aside = _free_name(path)
+        stamp = f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:8]}"
+        aside = path.with_name(f"{path.stem}.damaged-{stamp}{path.suffix}")
         try:
             os.link(path, aside)  # with no moment in which the first name is free
         except OSError:
@@ -88,25 +82,13 @@ def _is_intact(path: Path) -> bool:
 
 def _copy_intact_rows(damaged: Path, fresh: Path) -> tuple[int, int]:
     """Make a store of the intact rows of another; numbers of rows kept and seen."""
-    kept, seen = 0, 0
+    kept = seen = 0
     with Journal(fresh, "write") as journal:
         for table in TABLES:
-            intact = []
-            for row in _readable_rows(damaged, table):
-                seen += 1
-                if table.is_intact(row):
-                    intact.append(row)
-            kept += journal.insert_signed(table, intact)
+            rows = list(_readable_rows(damaged, table))
+            kept += journal.insert_signed(table, filter(table.is_intact, rows))
+            seen += len(rows)
     return kept, seen
-
-
-def _free_name(path: Path) -> Path:
-    stamp = time.strftime("%Y%m%dT%H%M%S")
-    for i in range(10_000):
-        name = path.with_name(f"{path.stem}.damaged-{stamp}{f'-{i}' if i else ''}{path.suffix}")
-        if not name.exists():
-            return name
-    raise FileExistsError(f"10,000 damaged copies of {str(path)!r} exist; move them away")
 
 
 def _readable_rows(path: Path, table: Table) -> Iterator[tuple[Any, ...]]:

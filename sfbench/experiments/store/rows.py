@@ -49,8 +49,23 @@ def checksum(table: str, values: tuple[Any, ...]) -> str:
     return hashlib.sha256(f"{table}{values!r}".encode("utf-8", errors="surrogatepass")).hexdigest()
 
 
+class StoredStudy(NamedTuple):
+    """What a store knows of a study, besides its cells."""
+
+    name: str
+    function: str
+    version: str
+    schema: int
+    dtype: str
+    spec_class: str
+    volatile: tuple[str, ...]
+    factors: tuple[str, ...]
+    replicate: str
+    grid: int
+
+
 class StoredCell(NamedTuple):
-    """One result: a row of its table."""
+    """One result."""
 
     key: str
     function: str
@@ -63,11 +78,7 @@ class StoredCell(NamedTuple):
     finished: str
 
 
-STUDY = Table(
-    "study",
-    ("name", "function", "version", "schema", "dtype", "spec_class", "volatile", "factors", "replicate", "grid"),
-    ("name",),
-)
+STUDY = Table("study", StoredStudy._fields, ("name",))
 GRID = Table("grid", ("study", "position", "key", "spec"), ("study", "position"))
 CELL = Table("cell", StoredCell._fields, ("key",))
 FAILURE = Table("failure", ("key", "attempt", "run", "finished", "traceback"), ("key", "attempt"))
@@ -77,37 +88,17 @@ ABOUT = Table("about", ("kind", "name", "value"), ("kind", "name"))  # stores ma
 TABLES = (STUDY, GRID, CELL, FAILURE, ENVIRONMENT, RUN, ABOUT)
 
 
-@final
-@dataclass(frozen=True)
-class StoredStudy:
-    """What a store knows of a study, besides its cells."""
-
-    name: str
-    function: str
-    version: str
-    schema: int
-    dtype: str
-    spec_class: str
-    volatile: tuple[str, ...]
-    factors: tuple[str, ...]
-    replicate: str
-
-
-def describe(study: Study[Any, Any]) -> StoredStudy:
-    """A study as a store holds it."""
-    function = study.function
-    return StoredStudy(
-        *(study.name, function.name, function.version, function.schema, function.dtype, study.spec_class),
-        *(tuple(function.volatile), tuple(function.factors), function.replicate),
-    )
+def describe(study: Study[Any, Any], cells: int) -> StoredStudy:
+    """A study with a grid of so many cells, as a store holds it."""
+    f = study.function
+    words = (tuple(f.volatile), tuple(f.factors), f.replicate)
+    return StoredStudy(study.name, f.name, f.version, f.schema, f.dtype, study.spec_class, *words, cells)
 
 
 def about_study(study: Study[Any, Any]) -> dict[tuple[str, str], str]:
     """Places of its function (``"cells"``) and classes (``"spec"``) by name; what its report says (``"report"``)."""
     function = study.function
-    found = {("cells", function.name): function.place}
-    found |= {("spec", name): place for name, place in study.class_places.items()}
+    found = {("spec", name): place for name, place in study.class_places.items()}
     words = {"bounds": dict(function.bounds), "labels": dict(function.labels)}
-    if any(words.values()):
-        found["report", study.name] = json.dumps(words, sort_keys=True)
-    return found
+    found["report", study.name] = json.dumps(words, sort_keys=True) if any(words.values()) else study.name
+    return found | {("cells", function.name): function.place}

@@ -1,0 +1,181 @@
+"""What commands work on: a named problem, models and data of one's own, or what an earlier ``sfbench fuse`` kept.
+
+A model is the folder of a checkpoint of :mod:`sfbench.nets`, the folder of a fit, or ``module:object``: a score model,
+a law, or a function without arguments that makes one. A fit is kept as ``fit.json``, the JSON document that ``sfbench
+fuse --json`` prints: weights, and where models come from, by path and sha256. No code of a module named in a fit runs
+unless ``--module`` names that module.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+
+from synthetic import SyntheticError, SyntheticProblem, load_module, make_problem
+
+from ..errors import SfbenchError
+from ..files import read_regular
+from ..processes import ForwardProcess, make_process
+from ..scores import FusedScore, process_of
+from .common import PROCESS
+
+FIT = "fit.json"
+_LARGEST_FIT = 1 << 24
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Models, their process, and where they come from.
+
+    Attributes
+    ----------
+    models : tuple of score models or laws
+    process : ForwardProcess
+    problem : SyntheticProblem or None
+    origin : dict
+        JSON values from which :func:`kept_fit` makes them again: ``problem``, ``models``, ``process``.
+    """
+
+    models: tuple[Any, ...]
+    process: ForwardProcess
+    problem: SyntheticProblem | None
+    origin: dict[str, Any]
+
+    @property
+    def title(self) -> str:
+        """The problem, or the models, in one line."""
+        if self.problem is not None:
+            return repr(self.problem)
+        return ", ".join(str(model["place"]) for model in self.origin["models"])
+
+
+def of_problem(problem: SyntheticProblem, process: str | None) -> Source:
+    """The auxiliaries of a problem under a process by name."""
+    name = process or PROCESS
+    origin = {"problem": problem.recipe, "models": None, "process": name}
+    return Source(problem.auxiliaries, make_process(name), problem, origin)
+
+
+def of_models(
+    places: Sequence[str], process: str | None, *, modules: Sequence[str] = (), device: str = "cpu"
+) -> Source:
+    """Models by place, under their own process or the one of that name.
+
+    Raises
+    ------
+    SfbenchError
+        If a place holds no model, or no process is known.
+    """
+    models = tuple(load_model(place, modules, device) for place in places)
+    if process is None:
+        own = next((found for found in map(process_of, models) if found is not None), None)
+        if own is None:
+            raise SfbenchError("the models do not say their process: give --process (see: sfbench names processes)")
+    else:
+        own = make_process(process)
+    found = [{"place": _absolute(place), "sha256": _sha256(Path(place))} for place in places]
+    return Source(models, own, None, {"problem": None, "models": found, "process": process})
+
+
+def load_model(place: str, modules: Sequence[str] = (), device: str = "cpu") -> Any:
+    """The model at a place; ``modules`` are those that a fit may use."""
+    path = Path(place)
+    folder = path.parent if path.suffix == ".safetensors" else path
+    if (folder / "config.json").is_file():
+        from ..nets import load_checkpoint
+
+        return load_checkpoint(folder, device=device)
+    if (folder / FIT).is_file():
+        source, weights = kept_fit(folder, modules=modules, device=device)
+        return FusedScore(source.models, weights, process=source.process)
+    where, colon, name = place.rpartition(":")
+    if not colon:
+        raise SfbenchError(
+            f"--model takes the folder of a checkpoint (sfbench.nets.save_checkpoint), that of a fit (sfbench fuse "
+            f"--out), or module:object; {place!r} is none of them"
+        )
+    found = getattr(load_module(where), name, None)
+    if callable(found) and (isinstance(found, type) or not (hasattr(found, "score") or hasattr(found, "diffuse"))):
+        found = found()
+    if not (hasattr(found, "score") or hasattr(found, "diffuse")):
+        raise SfbenchError(f"{place!r} is not a score model, a law, or a function that makes one, but {found!r:.100}")
+    return found
+
+
+def kept_fit(place: Path, *, modules: Sequence[str] = (), device: str = "cpu") -> tuple[Source, list[float]]:
+    """Models and weights of a fit: a folder that ``sfbench fuse --out`` wrote, or its JSON document.
+
+    Raises
+    ------
+    SfbenchError
+        If it is not a fit, its models are gone or other ones, or it names a module that is not among ``modules``.
+    """
+    path = place / FIT if place.is_dir() else place
+    try:
+        record = json.loads(read_regular(path, _LARGEST_FIT, SfbenchError))
+        weights = [float(w) for w in record["weights"]]
+        problem, models, process = (record[key] for key in ("problem", "models", "process"))
+        names = [process or "", problem["name"] if problem else "", *(m["place"] for m in models or [])]
+        for where in (name.rpartition(":")[0] for name in names if ":" in name and not Path(name).exists()):
+            if where not in modules:
+                raise SfbenchError(f"{str(path)!r} uses the module {where!r}: allow it with --module {where}")
+        if problem is not None:
+            return of_problem(make_problem(**problem), process), weights
+        source = of_models([model["place"] for model in models], process, modules=modules, device=device)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        if isinstance(error, SfbenchError | SyntheticError):
+            raise
+        raise SfbenchError(f"{str(path)!r} is not a fit of sfbench fuse: {error!r:.100}") from None
+    for now, then in zip(source.origin["models"], models, strict=True):
+        if now["sha256"] != then["sha256"]:
+            raise SfbenchError(f"{now['place']!r} is another model than the one that was fitted: fit again")
+    return source, weights
+
+
+def load_points(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
+    """Points (n, ...) of a file, and what a record says of it.
+
+    Parameters
+    ----------
+    path : Path
+        ``.npy``; ``.npz`` with one array or one called ``x``; ``.csv`` of numbers, separated by commas.
+
+    Raises
+    ------
+    SfbenchError
+        If the file holds no such array.
+    """
+    try:
+        if path.suffix == ".csv":
+            points = np.loadtxt(path, delimiter=",", ndmin=2)
+        elif path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                points = arrays["x" if "x" in arrays.files or len(arrays.files) != 1 else arrays.files[0]]
+        elif path.suffix == ".npy":
+            points = np.load(path, allow_pickle=False, mmap_mode="r")
+        else:
+            raise SfbenchError(f"--data takes an .npy, .npz or .csv file, got {str(path)!r}")
+        with path.open("rb") as f:
+            sha256 = hashlib.file_digest(f, "sha256").hexdigest()
+    except KeyError:
+        raise SfbenchError(f"{str(path)!r} holds several arrays and none called 'x'") from None
+    except (OSError, ValueError, EOFError) as error:
+        if isinstance(error, SfbenchError):
+            raise
+        raise SfbenchError(f"--data {str(path)!r} cannot be read: {error}") from None
+    return points, {"path": str(path.resolve()), "sha256": sha256, "shape": list(points.shape)}
+
+
+def _absolute(place: str) -> str:
+    return str(Path(place).resolve()) if Path(place).exists() else place
+
+
+def _sha256(path: Path) -> str | None:
+    folder = path.parent if path.suffix == ".safetensors" else path
+    manifest = next((folder / name for name in ("manifest.json", FIT) if (folder / name).is_file()), None)
+    return None if manifest is None else hashlib.sha256(manifest.read_bytes()).hexdigest()

@@ -1,0 +1,51 @@
+"""Numbers and names as a person would write them."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+_WORDS = {
+    "n": "sample size n",
+    "d": "dimension d",
+    "k": "number of models k",
+    "tv": "total variation",
+    "kl": "KL divergence (nats)",
+    "gap": "duality gap",
+}
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """A few significant digits; whole numbers in full; a dash for what is not there."""
+    if value is None or isinstance(value, str | bool):
+        return str(value) if value not in (None, "") else "-"
+    if isinstance(value, int) and abs(value) < 10**9:
+        return f"{value:,}"
+    value = float(value)
+    if not math.isfinite(value):
+        return str(value)
+    if value == int(value) and abs(value) < 1e6:
+        return f"{int(value):,}"
+    if 1e-3 <= abs(value) < 1e5:
+        return f"{float(f'{value:.{digits}g}'):,}".removesuffix(".0")
+    mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+
+
+def decimals(value: float, places: int = 2) -> str:
+    """A fixed number of decimals, and never a negative zero."""
+    return f"{round(value, places) + 0.0:.{places}f}"
+
+
+def in_words(column: str, labels: Mapping[str, str]) -> str:
+    """A column as an axis calls it."""
+    if column in labels or column in _WORDS:
+        return labels.get(column) or _WORDS[column]
+    stem, seconds = (column[:-2], " (s)") if column.endswith("_s") else (column, "")
+    return stem.replace("_", " ") + seconds
+
+
+def factor_text(factors: Mapping[str, Any], names: list[str]) -> str:
+    """Values of some factors: words as they are, numbers with their names."""
+    named = ((name, factors.get(name)) for name in names)
+    shown = [f"{name} = {number(v)}" if isinstance(v, int | float) else str(v) for name, v in named if v is not None]
+    return ", ".join(shown)

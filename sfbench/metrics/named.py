@@ -1,0 +1,54 @@
+"""Metrics by name: those of this package, registered ones, and those of other distributions.
+
+A metric is a function ``metric(p, q, **options) -> Estimate`` of two laws, a sample and a law, or two samples, that
+raises :class:`synthetic.IntractableError` where it does not apply.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from synthetic import Estimate
+
+from .._lazy import Registry
+from ..errors import SfbenchError
+
+_METRICS: Registry[Callable[..., Estimate]] = Registry(
+    "metric",
+    "sfbench.metrics",
+    {
+        name: f"sfbench.metrics:{name}"
+        for name in (
+            *("total_variation", "kl_divergence", "wasserstein_1d"),
+            *("total_variation_from_samples", "mode_mass_error"),
+            *("wasserstein", "sliced_wasserstein1", "squared_mmd", "energy_distance"),
+        )
+    },
+)
+known_metrics = _METRICS.names
+register_metric = _METRICS.register
+
+
+def get_metric(name: str) -> Callable[..., Estimate]:
+    """The metric of that name.
+
+    Raises
+    ------
+    SfbenchError
+        For an unknown name.
+    """
+    return _METRICS[name]
+
+
+def measure(metric: str | Callable[..., Estimate], p: Any, q: Any, **options: Any) -> Estimate:
+    """Distance of p and q by a metric or its name; options are the metric's own.
+
+    Raises
+    ------
+    SfbenchError
+        For an unknown name, or a metric that returns anything but an :class:`synthetic.Estimate`.
+    """
+    function = get_metric(metric) if isinstance(metric, str) else metric
+    found = function(p, q, **options)
+    if not isinstance(found, Estimate):
+        raise SfbenchError(f"metric {metric!r} must return a synthetic.Estimate, got {found!r}")
+    return found

@@ -1,0 +1,35 @@
+"""One question to a score model before it is asked a million times."""
+
+from typing import Any
+
+import numpy as np
+
+from .._typing import FloatArray
+from ..errors import ModelError
+
+
+def check_model(model: Any, points: FloatArray, t: float, name: str, *, divergence: bool = False) -> None:
+    """Ask a model for its score, or its score and divergence, at a few points.
+
+    Raises
+    ------
+    ModelError
+        If an answer is not a real array of the right shape, or the model writes into its points; names the model.
+    """
+    x, label = points.copy(), f"{name} ({type(model).__name__})"
+    answers = model.score_and_divergence(x, t) if divergence else (model.score(x, t),)
+    if divergence and not (isinstance(answers, tuple) and len(answers) == 2):
+        raise ModelError(f"{label} must return a pair (score, divergence), got a {type(answers).__name__}")
+    for answer, what, shape in zip(answers, ("score", "divergence"), (points.shape, points.shape[:1]), strict=False):
+        if not isinstance(answer, np.ndarray) or isinstance(answer, np.ma.MaskedArray):
+            kind = f"{type(answer).__module__}.{type(answer).__name__}"
+            raise ModelError(
+                f"{label} returned a {kind}; a {what} must be a numpy array (of a tensor: s.detach().cpu().numpy(); of "
+                "a network: wrap it in sfbench.nets.NetworkScore)"
+            )
+        if answer.shape != shape:
+            raise ModelError(f"{label} returned a {what} of shape {answer.shape} for points of shape {points.shape}")
+        if answer.dtype.kind != "f":
+            raise ModelError(f"{label} returned a {what} of dtype {answer.dtype}; it must be real and floating")
+    if not np.array_equal(x, points):
+        raise ModelError(f"{label} writes into the points it is given; let it work on a copy")
