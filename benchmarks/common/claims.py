@@ -117,7 +117,6 @@ def read_claims(folder: Path) -> list[Claim]:
 
 def print_claims(claims: Sequence[Claim], title: str = "Claims and controls") -> None:
     """One table on the terminal."""
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("claim", "value", "required", "negative control", "verdict", title=title)
@@ -127,7 +126,15 @@ def print_claims(claims: Sequence[Claim], title: str = "Claims and controls") ->
         colour = "green" if claim.stands else "red"
         value = number(claim.value) + ends
         table.add_row(claim.name + note, value, claim.required, claim.control, f"[{colour}]{claim.verdict}[/]")
-    Console(width=140).print(table)
+    wide_console().print(table)
+
+
+def wide_console() -> Any:
+    """A console of the terminal's width; in a pipe or a file, of 140 columns."""
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=140)
 
 
 def exit_code(claims: Sequence[Claim]) -> int:

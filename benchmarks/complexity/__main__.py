@@ -9,20 +9,25 @@ For independent data draws, weights are fitted from the first n samples and comp
 5. solver backends side by side on the same statistics: certified gaps, distances, times as ratios.
 
 Every run of the first three is checked against its certificate: with commuting problems the exact divergence of the
-fused law against the Girsanov bound, and the excess against the slow rate. Claims are asserted at the end, each beside
-a negative control that must fail (:mod:`benchmarks.complexity.claims`); figures are drawn from the written files alone
-(``python -m benchmarks.complexity.plots DIR`` draws them again).
+fused law against the Girsanov bound, and the excess against the slow rate. Any problem family can be studied, at any
+parameters (``--param``), under any process and window, one of your own among them (``--module``). Claims are asserted
+at the end, each beside a negative control that must fail (:mod:`benchmarks.complexity.claims`); figures are drawn from
+the written files alone (``python -m benchmarks.complexity.plots DIR`` draws them again).
 """
 
 import argparse
 import time
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
+from sfbench._validation import as_window
+from sfbench.cli.common import parameters
 from sfbench.files import prepare_folder, provenance, write_json
-from sfbench.statistics.passes import ESTIMATORS
+from sfbench.statistics.estimators import as_estimator
 from solvers import available_solvers
-from synthetic import SyntheticError, known_problems, make_problem, problem_parameters
+from synthetic import SyntheticError, problem_parameters
 
 from ..common.claims import exit_code, write_claims
 from ..common.study import (
@@ -34,7 +39,17 @@ from ..common.study import (
     time_left,
     write_rows,
 )
-from .cells import ESTIMATOR_TIMES, CellSpec, EstimatorSpec, build_problem, run_cell, run_estimator_cell, window_rows
+from .cells import (
+    ESTIMATOR_TIMES,
+    PROCESS,
+    WINDOW,
+    CellSpec,
+    EstimatorSpec,
+    Setting,
+    run_cell,
+    run_estimator_cell,
+    window_rows,
+)
 from .claims import evaluate_claims, print_report
 from .plots import draw_figures
 
@@ -48,12 +63,20 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = OneLineParser(prog="python -m benchmarks.complexity", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--problem", default="shifted_gaussians", help="problem family (see: sfbench problems)")
     parser.add_argument(
+        "--param", action="append", default=[], metavar="NAME=VALUE",
+        help="parameter of the problem; repeat. A given d or k is not varied",
+    )  # fmt: skip
+    parser.add_argument("--process", default=PROCESS, help="forward process (see: sfbench names processes)")
+    parser.add_argument("--t-min", type=float, default=WINDOW[0], help="start of the time window")
+    parser.add_argument("--t-max", type=float, help="end of the time window [default: the process's horizon]")
+    parser.add_argument("--module", action="append", default=[], help="module or file with parts of your own; repeat")
+    parser.add_argument(
         "--solver", nargs="+", default=["active_set", "piqp", "cvxpy", "torch"], help="backends compared"
     )
-    parser.add_argument("--estimator", default="antithetic", choices=ESTIMATORS)
-    parser.add_argument("--n", default="64:65536", help="sample sizes, octaves from A up to B as A:B, or a list A,B,C")
-    parser.add_argument("--d", default="4,16,128,1024", help="dimensions of the d study")
-    parser.add_argument("--k", default="2,4,8,16", help="numbers of auxiliaries of the k study")
+    parser.add_argument("--estimator", default="antithetic", help="how the target's score enters the fit")
+    parser.add_argument("--n", nargs="+", default=["64:65536"], help="sample sizes; A:B are octaves from A up to B")
+    parser.add_argument("--d", nargs="+", default=["4,16,128,1024"], help="dimensions of the d study")
+    parser.add_argument("--k", nargs="+", default=["2,4,8,16"], help="numbers of auxiliaries of the k study")
     parser.add_argument("--seeds", type=int, default=50, help="independent data draws")
     parser.add_argument("--seed", type=int, default=0, help="root seed")
     parser.add_argument("--out", default="results/complexity", help="folder for results, tables and figures")
@@ -61,15 +84,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add_engine_arguments(parser)
     args = parser.parse_args(argv)
     try:
-        args.n = _sizes(args.n)
-        args.d, args.k = _counts("--d", args.d), _counts("--k", args.k)
-    except ValueError as error:
+        args.n, args.d, args.k = (counts(flag, getattr(args, flag)) for flag in ("n", "d", "k"))
+        args.setting = _setting(args)
+        as_estimator(args.estimator)
+    except (ValueError, SyntheticError) as error:
         parser.error(str(error))
-    if args.problem not in known_problems():
-        try:
-            make_problem(args.problem)
-        except SyntheticError as error:
-            parser.error(str(error))
     for name in args.solver:
         if name not in available_solvers():
             parser.error(f"solver {name!r} is not available; choose from {', '.join(available_solvers())}")
@@ -80,33 +99,40 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return args
 
 
-def _counts(flag: str, text: str) -> list[int]:
-    try:
-        values = sorted({int(part) for part in text.split(",")})
-    except ValueError:
-        raise ValueError(f"{flag} takes whole numbers separated by commas, got {text!r}") from None
-    if not values or values[0] < 1:
-        raise ValueError(f"{flag} takes numbers of at least 1, got {text!r}")
-    return values
+def counts(flag: str, texts: list[str]) -> list[int]:
+    """Whole numbers of an option, sorted: ``64 128``, ``64,128``, or octaves ``64:512``."""
+    found: set[int] = set()
+    for part in (part for text in texts for part in text.split(",")):
+        try:
+            low, high = (int(end) for end in (part.split(":") if ":" in part else (part, part)))
+        except ValueError:
+            raise ValueError(f"--{flag} takes whole numbers such as 64 128, or octaves 64:512, got {part!r}") from None
+        if not 1 <= low <= high:
+            raise ValueError(f"--{flag} takes numbers of at least 1, and A:B with A <= B; got {part!r}")
+        found |= {*(low * 2**i for i in range(int(np.log2(high / low)) + 1)), high}
+    return sorted(found)
 
 
-def _sizes(text: str) -> list[int]:
-    if ":" not in text:
-        return _counts("--n", text)
-    try:
-        low, high = (int(part) for part in text.split(":"))
-    except ValueError:
-        raise ValueError(f"--n takes A:B or a list of whole numbers, got {text!r}") from None
-    if not 1 <= low <= high:
-        raise ValueError(f"--n A:B needs 1 <= A <= B, got {text!r}")
-    return sorted({*(low * 2**i for i in range(int(np.log2(high / low)) + 1)), high})
+def _setting(args: argparse.Namespace) -> Setting:
+    """The setting that the options describe."""
+    params = {name: _as_tuple(value) for name, value in parameters(args.param).items()}
+    setting = Setting(args.problem, tuple(sorted(params.items())), args.process, modules=tuple(args.module))
+    horizon = setting.load().horizon
+    window = as_window(args.t_min, horizon if args.t_max is None else args.t_max, strict=True)
+    problem_parameters(args.problem)  # an unknown problem is refused
+    return replace(setting, window=window)
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(map(_as_tuple, value)) if isinstance(value, list | tuple) else value
 
 
 def build_specs(args: argparse.Namespace) -> list[CellSpec]:
-    """Cells of the n, d and k studies; families without d or k only take part in the n study."""
-    seeds, accepted = range(args.seeds), problem_parameters(args.problem)
-    d0, k0 = (FIXED_D if "d" in accepted else None), (FIXED_K if "k" in accepted else None)
-    if args.problem == "bimodal_from_unimodal":
+    """Cells of the n, d and k studies; d and k are varied where the family takes them and no parameter fixes them."""
+    seeds, problem = range(args.seeds), args.setting.short
+    free = set(problem_parameters(args.problem)) - {name for name, _ in args.setting.params}
+    d0, k0 = (FIXED_D if "d" in free else None), (FIXED_K if "k" in free else None)
+    if args.problem == "bimodal_from_unimodal" and k0 is not None:
         k0 = 2
 
     def cells(study: str, d: int | None, k: int | None, sizes: list[int]) -> list[CellSpec]:
@@ -114,16 +140,15 @@ def build_specs(args: argparse.Namespace) -> list[CellSpec]:
             tuple(args.solver) if study == "n" and seed < COMPARED_DRAWS else (args.solver[0],) for seed in seeds
         ]
         return [
-            CellSpec(study, args.problem, d, k, tuple(sizes), seed, args.seed, args.estimator, names)
+            CellSpec(study, problem, d, k, tuple(sizes), seed, args.seed, args.estimator, names)
             for seed, names in zip(seeds, compared, strict=True)
         ]
 
     specs = cells("n", d0, k0, args.n)
-    if d0 is not None and k0 is not None:
-        for d in args.d:
-            specs += cells("d", d, k0, [FIXED_N])
-        for k in args.k:
-            specs += cells("k", max(d0, k - 1), k, [FIXED_N])
+    for d in args.d if d0 is not None else []:
+        specs += cells("d", d, k0, [FIXED_N])
+    for k in args.k if k0 is not None else []:
+        specs += cells("k", None if d0 is None else max(d0, k - 1), k, [FIXED_N])
     return specs
 
 
@@ -135,9 +160,9 @@ def main(argv: list[str] | None = None) -> int:
     folder = prepare_folder(args.out)
     specs = build_specs(args)
     for d, k in {(spec.d, spec.k) for spec in specs}:  # a family may refuse a pair: before, not after, computing
-        build_problem(args.problem, d, k, args.seed)
+        args.setting.build(d, k, args.seed)
     # another problem, estimator or seed is another study of the same folder; other sizes are another grid
-    name = f"{args.problem}, {args.estimator}, seed {args.seed}{', quick' if args.quick else ''}"
+    name = f"{args.setting}, {args.estimator}, seed {args.seed}{', quick' if args.quick else ''}"
     settings = run_settings(args)
     records = run_cells(run_cell, specs, title=name, folder=folder, settings=settings)
     repeats = range(ESTIMATOR_DRAWS * args.seeds)
@@ -151,7 +176,8 @@ def main(argv: list[str] | None = None) -> int:
     write_rows(folder, "windows", window_rows(args.seed))
     claims = evaluate_claims(folder)
     write_claims(folder, claims, seed=args.seed, quick=args.quick)
-    manifest = provenance(args.seed) | {"wall_s": time.monotonic() - started, "arguments": vars(args)}
+    manifest = provenance(args.seed) | {"wall_s": time.monotonic() - started}
+    manifest["arguments"] = {key: value for key, value in vars(args).items() if key != "setting"}
     write_json(folder / "manifest.json", manifest)
     figures = draw_figures(folder)
     print_report(folder, claims)

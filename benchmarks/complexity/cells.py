@@ -10,6 +10,7 @@ import numpy as np
 
 from sfbench import OrnsteinUhlenbeck, bounds
 from sfbench.metrics import kl_divergence, total_variation
+from sfbench.processes import ForwardProcess, make_process
 from sfbench.statistics.gram import Contributions, ScoreGram
 from sfbench.statistics.passes import ESTIMATORS, Estimator, GramSettings, score_gram, simulated_grams
 from sfbench.statistics.population import population_gram
@@ -24,12 +25,13 @@ from synthetic import (
     PoolSample,
     SyntheticProblem,
     as_gaussian_mixture,
+    load_module,
     make_problem,
 )
 
 from ..common.study import Row, cell_rng, study_cells
 
-WINDOW = (1e-3, 5.0)
+PROCESS, WINDOW = "ornstein_uhlenbeck", (1e-3, 5.0)
 _NODES, _POPULATION_NODES = 16, 32
 _MOMENT_SAMPLES = 20_000
 ESTIMATOR_TIMES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
@@ -40,11 +42,64 @@ _DELTA = 0.05
 
 @final
 @dataclass(frozen=True)
+class Setting:
+    """What a whole study is about; one at all defaults is written as the problem's name alone.
+
+    Attributes
+    ----------
+    problem : str
+    params : tuple of (name, value)
+        Parameters of the family other than d and k that are studied.
+    process : str
+    window : (float, float)
+    modules : tuple of str
+        Modules that register the problem, process or estimator; every worker loads them.
+    """
+
+    problem: str
+    params: tuple[tuple[str, Any], ...] = ()
+    process: str = PROCESS
+    window: tuple[float, float] = WINDOW
+    modules: tuple[str, ...] = ()
+
+    @property
+    def short(self) -> "str | Setting":
+        """The setting as specs hold it."""
+        return self.problem if self == Setting(self.problem) else self
+
+    def load(self) -> ForwardProcess:
+        """The process, with everything registered that the modules register."""
+        for where in self.modules:
+            load_module(where)
+        return make_process(self.process)
+
+    def build(self, d: int | None, k: int | None, root_seed: int) -> SyntheticProblem:
+        """The problem of a cell; its geometry depends on the root seed, not on the cell's."""
+        self.load()
+        params = dict(self.params) | {key: value for key, value in (("d", d), ("k", k)) if value is not None}
+        if self.problem == "paper_mixture_1d" and not params:
+            params = {"space": "raw", "scale": 6.0, "target": "barycenter", "weights": (0.5, 0.5)}
+        return make_problem(self.problem, rng=root_seed, **params)
+
+    def __str__(self) -> str:
+        parts = [self.problem, *(f"{name}={value}" for name, value in self.params)]
+        parts += [self.process] if self.process != PROCESS else []
+        parts += [f"t in [{self.window[0]:g}, {self.window[1]:g}]"] if self.window != WINDOW else []
+        return ", ".join(parts)
+
+
+def as_setting(problem: str | Setting) -> Setting:
+    """The setting of a spec."""
+    return Setting(problem) if isinstance(problem, str) else problem
+
+
+@final
+@dataclass(frozen=True)
 class CellSpec:
     """One data draw of one problem: everything that its record depends on."""
 
     study: str
-    problem: str
+    problem: str | Setting
     d: int | None
     k: int | None
     sizes: tuple[int, ...]
@@ -66,20 +121,14 @@ class EstimatorSpec:
 
 
 # ---------------------------------------------------------------------- truth, shared by the cells of one problem
-def build_problem(name: str, d: int | None, k: int | None, root_seed: int) -> SyntheticProblem:
-    """The problem of a cell; its geometry depends on the root seed, not on the cell's."""
-    params: dict[str, Any] = {key: value for key, value in (("d", d), ("k", k)) if value is not None}
-    if name == "paper_mixture_1d":
-        params = {"space": "raw", "scale": 6.0, "target": "barycenter", "weights": (0.5, 0.5)}
-    return make_problem(name, rng=root_seed, **params)
-
-
 @final
 @dataclass(frozen=True, eq=False)
 class Truth:
     """What a problem's cells are compared with."""
 
     problem: SyntheticProblem
+    process: ForwardProcess
+    window: tuple[float, float]
     population: ScoreGram
     weights: np.ndarray
     moments: Contributions
@@ -89,20 +138,21 @@ class Truth:
 
 
 @functools.lru_cache(maxsize=8)
-def truth(name: str, d: int | None, k: int | None, root_seed: int, estimator: Estimator, n: int) -> Truth:
+def truth(name: str | Setting, d: int | None, k: int | None, root_seed: int, estimator: Estimator, n: int) -> Truth:
     """Population statistics, optimum, and moments from an independent stream.
 
     Where no exact statistics are known, they come from a stream of 20 n samples (at most 400,000), n the largest fit
     that is compared with them: the excess of a fit is then 5 % too large on average.
     """
-    problem, process = build_problem(name, d, k, root_seed), OrnsteinUhlenbeck()
-    settings = GramSettings(process, time_grid(*WINDOW, _NODES), estimator)
+    setting = as_setting(name)
+    problem, process, window = setting.build(d, k, root_seed), setting.load(), setting.window
+    settings = GramSettings(process, time_grid(*window, _NODES), estimator)
     stream = np.random.default_rng([root_seed, 1])
     sample = simulated_grams(
         problem.auxiliaries, problem.target, settings, [_MOMENT_SAMPLES], keep=_MOMENT_SAMPLES, rng=stream
     )[0]
     try:
-        population = population_gram(problem, process=process, grid=time_grid(*WINDOW, _POPULATION_NODES))
+        population = population_gram(problem, process=process, grid=time_grid(*window, _POPULATION_NODES))
     except IntractableError:
         population = sample
         if 20 * n > 1.1 * _MOMENT_SAMPLES:
@@ -113,18 +163,20 @@ def truth(name: str, d: int | None, k: int | None, root_seed: int, estimator: Es
     assert sample.contributions is not None
     mismatch = None
     if population.c is not None:
-        mismatch = bounds.prior_mismatch(problem.target, process, WINDOW[1])
+        mismatch = bounds.prior_mismatch(problem.target, process, window[1])
     reference = problem.barycenter(optimum)
     drawn = PoolSample(reference) if getattr(reference, "partition_method", None) == "envelope" else None  # type: ignore[arg-type]
-    return Truth(problem, population, optimum, sample.contributions, mismatch, reference, drawn)
+    return Truth(problem, process, window, population, optimum, sample.contributions, mismatch, reference, drawn)
 
 
 # ---------------------------------------------------------------------- cells
 @functools.cache
-def _has_exact_statistics(name: str, d: int | None, k: int | None, root_seed: int) -> bool:
+def _has_exact_statistics(name: str | Setting, d: int | None, k: int | None, root_seed: int) -> bool:
+    setting = as_setting(name)
     try:
-        node = time_grid(1.0, 1.0, 1)
-        population_gram(build_problem(name, d, k, root_seed), process=OrnsteinUhlenbeck(), grid=node)
+        middle = float(np.sqrt(setting.window[0] * setting.window[1]))
+        node = time_grid(middle, middle, 1)
+        population_gram(setting.build(d, k, root_seed), process=setting.load(), grid=node)
     except IntractableError:
         return False
     return True
@@ -164,8 +216,9 @@ def run_cell(specs: Sequence[CellSpec]) -> list[list[Row]]:
 def _rows(spec: CellSpec) -> list[Row]:
     """Fit weights to every prefix of one data draw and compare them with the truth; one row per size and solver."""
     exact = truth(spec.problem, spec.d, spec.k, spec.root_seed, spec.estimator, max(spec.sizes))
-    settings = GramSettings(OrnsteinUhlenbeck(), time_grid(*WINDOW, _NODES), spec.estimator)
-    problem = exact.problem
+    settings = GramSettings(exact.process, time_grid(*exact.window, _NODES), spec.estimator)
+    problem, setting = exact.problem, as_setting(spec.problem)
+    about = {} if setting.short == setting.problem else {"setting": str(setting)}
     started = time.process_time()
     grams = simulated_grams(problem.auxiliaries, problem.target, settings, spec.sizes, rng=cell_rng(spec))
     gram_cpu_s = time.process_time() - started
@@ -176,7 +229,7 @@ def _rows(spec: CellSpec) -> list[Row]:
             answer, solve_s = _timed_solve(gram, name)
             baseline = answer.weights if baseline is None else baseline
             row = {
-                "study": spec.study, "problem": spec.problem, "d": problem.dim, "k": problem.k, "n": gram.n,
+                "study": spec.study, "problem": setting.problem, **about, "d": problem.dim, "k": problem.k, "n": gram.n,
                 "seed": spec.seed, "estimator": spec.estimator, "solver": name,
                 "weights": answer.weights.tolist(), "optimum": exact.weights.tolist(),
                 "excess": max(exact.population.excess(answer.weights, exact.weights), 0.0),
@@ -227,7 +280,7 @@ def _compare(exact: Truth, weights: np.ndarray, n: int, gap: float) -> Row:
         "statistical_excess": terms.statistical_excess, "optimiser_gap": terms.optimiser_gap,
         "certificate_kl": certificate.value, "certificate_tv": bounds.total_variation_certificate(certificate).value,
     }  # fmt: skip
-    observed = exact_divergence(exact.problem, weights)
+    observed = exact_divergence(exact, weights)
     if observed is not None:
         row |= {"kl": observed.value, "certificate_holds": bounds.check(observed, certificate).holds}
     return row
@@ -243,14 +296,14 @@ def _distance(exact: Truth, weights: np.ndarray) -> Estimate:
     return total_variation(exact.problem.barycenter(weights), exact.reference)
 
 
-def exact_divergence(problem: SyntheticProblem, weights: np.ndarray) -> Estimate | None:
+def exact_divergence(exact: Truth, weights: np.ndarray) -> Estimate | None:
     """``KL(q_delta || P_w)`` in closed form where the fused law is Gaussian: commuting problems; else None."""
+    problem, process, (t_min, t_max) = exact.problem, exact.process, exact.window
     laws = [law for law in map(as_gaussian_mixture, problem.auxiliaries) if law is not None and law.n_components == 1]
     unit = len(laws) == problem.k and all(law.is_isotropic and law.spectrum.values[0, 0] == 1.0 for law in laws)
     target = as_gaussian_mixture(problem.target)
     if not unit or target is None:
         return None
-    process, (t_min, t_max) = OrnsteinUhlenbeck(), WINDOW
     means = np.stack([law.means[0] for law in laws])
     mean, variance = bounds.gaussian_fused_law(means, weights, process, t_min, t_max)
     noised = target.diffuse(float(process.alpha(t_min)), float(process.sigma(t_min)))
@@ -260,7 +313,7 @@ def exact_divergence(problem: SyntheticProblem, weights: np.ndarray) -> Estimate
 @study_cells(version=1, factors=("estimator", "t", "n"), name="complexity/estimator")
 def run_estimator_cell(spec: EstimatorSpec) -> list[Row]:
     """Fitted weight of the reference problem at one time, by each estimator on the same data."""
-    problem = build_problem("paper_mixture_1d", None, None, spec.root_seed)
+    problem = Setting("paper_mixture_1d").build(None, None, spec.root_seed)
     x = problem.target.sample(spec.n, rng=cell_rng(spec, "data"))
     rows = []
     for estimator in ESTIMATORS:
@@ -273,7 +326,7 @@ def run_estimator_cell(spec: EstimatorSpec) -> list[Row]:
 
 def window_rows(root_seed: int) -> list[Row]:
     """Population weights of the reference problem by time window."""
-    problem = build_problem("paper_mixture_1d", None, None, root_seed)
+    problem = Setting("paper_mixture_1d").build(None, None, root_seed)
     rows = []
     for window in _WINDOWS:
         gram = population_gram(problem, process=OrnsteinUhlenbeck(), grid=time_grid(*window, _NODES))

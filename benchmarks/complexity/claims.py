@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..common.claims import Claim, print_claims, within
+from ..common.claims import Claim, print_claims, wide_console, within
 from ..common.study import Row, loglog_slope, read_rows
 
 CHECKED_WINDOWS = {(1e-4, 2e-4): 0.5000, (1e-3, 0.1): 0.4895, (1e-3, 1.0): 0.5603, (1e-3, 5.0): 0.5903}
@@ -36,10 +36,9 @@ def first_solver(rows: Sequence[Row], study: str) -> list[Row]:
 def evaluate_claims(folder: Path) -> list[Claim]:
     """All claims that the rows in a folder allow."""
     rows = read_rows(folder, "cells")
-    strict = rows[0]["problem"] == "shifted_gaussians"
+    strict = rows[0]["problem"] == "shifted_gaussians" and "setting" not in rows[0]
     claims = _rates(first_solver(rows, "n"), strict)
-    if any(row["study"] == "d" for row in rows):
-        claims += _dimension(first_solver(rows, "d"), first_solver(rows, "k"), strict)
+    claims += _dimension(first_solver(rows, "d"), first_solver(rows, "k"), strict)
     return claims + _bounds(rows) + _solvers(rows) + _windows(folder) + _estimators(folder)
 
 
@@ -73,8 +72,8 @@ def _limits(strict: bool, low: float, high: float, control: float | None, contro
 
 
 def _dimension(by_d: list[Row], by_k: list[Row], strict: bool) -> list[Claim]:
-    dims, tv_d = table(by_d, "d", "tv")
-    counts, tv_k = table(by_k, "k", "tv")
+    dims, tv_d = table(by_d, "d", "tv") if by_d else ([], np.empty((0, 0)))
+    counts, tv_k = table(by_k, "k", "tv") if by_k else ([], np.empty((0, 0)))
     claims = []
     if len(dims) > 1:
         control = _median_ratio(tv_k) if len(counts) > 1 else None
@@ -162,17 +161,16 @@ def _estimators(folder: Path) -> list[Claim]:
 
 def print_report(folder: Path, claims: Sequence[Claim]) -> None:
     """Tables of medians and of claims on the terminal."""
-    from rich.console import Console
     from rich.table import Table
 
-    console, rows = Console(width=140), read_rows(folder, "cells")
+    console, rows = wide_console(), read_rows(folder, "cells")
     for study, x in (("n", "n"), ("d", "d"), ("k", "k")):
         chosen = first_solver(rows, study)
         if not chosen:
             continue
         points, tv = table(chosen, x, "tv")
         excess = table(chosen, x, "excess")[1]
-        title = f"{chosen[0]['problem']}: medians over {len(tv)} seeds against {x}"
+        title = f"{chosen[0].get('setting', chosen[0]['problem'])}: medians over {len(tv)} seeds against {x}"
         summary = Table(x, "TV(p_what, p_w*)", "10 % - 90 %", "excess J(w_hat) - J(w*)", "10 % - 90 %", title=title)
         for i, point in enumerate(points):
             cells = [f"{point:g}"]

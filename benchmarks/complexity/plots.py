@@ -31,9 +31,9 @@ def _figures(folder: Path) -> dict[str, Any]:
         "4_estimators": _estimators(folder),
         "5_solvers": _solvers(rows),
     }
-    if any(row["study"] == "d" for row in rows):
-        figures["2_dimension"] = _against(rows, "d", "dimension d")
-        figures["3_auxiliaries"] = _against(rows, "k", "auxiliaries k")
+    for name, x, label in (("2_dimension", "d", "dimension d"), ("3_auxiliaries", "k", "auxiliaries k")):
+        if any(row["study"] == x for row in rows):
+            figures[name] = _against(rows, x, label)
     return figures
 
 
@@ -73,9 +73,8 @@ def _against(rows: list[Row], x: str, label: str) -> Any:
             axis.minorticks_off()
         axis.legend(fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
     fixed = ", ".join(f"{name} = {chosen[0][name]}" for name in ("n", "d", "k") if len({r[name] for r in chosen}) == 1)
-    figure.suptitle(
-        f"{chosen[0]['problem']} ({fixed}), {len({r['seed'] for r in chosen})} seeds, {chosen[0]['estimator']}"
-    )
+    seeds, name = len({r["seed"] for r in chosen}), chosen[0].get("setting", chosen[0]["problem"])
+    figure.suptitle(f"{name} ({fixed}), {seeds} seeds, {chosen[0]['estimator']}")
     figure.tight_layout()
     return figure
 

@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks.common.claims import read_claims, within
 from benchmarks.common.study import read_rows
-from benchmarks.complexity.__main__ import main
-from benchmarks.complexity.cells import CellSpec, run_cell
+from benchmarks.complexity.__main__ import counts, main
+from benchmarks.complexity.cells import CellSpec, Setting, run_cell
 
 
 def test_a_cell_depends_on_its_spec_alone_and_its_bounds_hold() -> None:
@@ -65,7 +65,13 @@ def test_a_claim_whose_control_passes_does_not_hold() -> None:
     [
         (["--problem", "shifted"], "unknown problem"),
         (["--solver", "magic"], "solver 'magic' is not available"),
-        (["--n", "8:4"], "1 <= A <= B"),
+        (["--n", "8:4"], "A:B with A <= B"),
+        (["--n", "64", "x"], "whole numbers"),
+        (["--param", "separation"], "--param takes name=value"),
+        (["--process", "brownian"], "unknown process"),
+        (["--t-min", "2", "--t-max", "1"], "t_min"),
+        (["--estimator", "magic"], "unknown estimator"),
+        (["--module", "absent_families"], "cannot import 'absent_families'"),
         (["--d", "four"], "whole numbers"),
         (["--k", "0"], "at least 1"),
         (["--seeds", "1"], "--seeds must be at least 2"),
@@ -92,21 +98,63 @@ def test_an_output_folder_that_cannot_be_written_is_refused_before_computing(
     assert list(tmp_path.iterdir()) == [blocked]
 
 
+PARTS = """
+from dataclasses import dataclass
+import numpy as np
+from sfbench.processes import OrnsteinUhlenbeck, VariancePreserving, register_process
+from synthetic import GaussianMixture, LogLinearPool, SyntheticProblem, family
+
+@family
+def ring(*, rng, k: int = 3, radius: float = 1.0):
+    angles = 2 * np.pi * (np.arange(k) / k + rng.random())
+    laws = [GaussianMixture([1.0], [[radius * np.cos(a), radius * np.sin(a)]], 0.3) for a in angles]
+    return SyntheticProblem("ring", LogLinearPool(laws, np.full(k, 1 / k)), laws, np.full(k, 1 / k))
+
+register_process("slow", lambda: VariancePreserving(0.1, 10.0))
+"""
+
+
 @pytest.mark.slow
-def test_a_family_of_ones_own_reaches_the_study_in_worker_processes(tmp_path: Path) -> None:
-    """Named by the file that it lies in; without d, so that only the study of n takes place."""
-    source = tmp_path / "ring_families.py"
-    source.write_text(
-        "import numpy as np\n"
-        "from synthetic import GaussianMixture, LogLinearPool, SyntheticProblem, family\n\n"
-        "@family\n"
-        "def ring(*, rng, k: int = 3):\n"
-        "    angles = 2 * np.pi * (np.arange(k) / k + rng.random())\n"
-        "    laws = [GaussianMixture([1.0], [[np.cos(a), np.sin(a)]], 0.3) for a in angles]\n"
-        "    return SyntheticProblem('ring', LogLinearPool(laws, np.full(k, 1 / k)), laws, np.full(k, 1 / k))\n"
-    )
-    sizes = ["--n", "64,128", "--seeds", "3", "--jobs", "2", "--out", str(tmp_path / "out")]
-    main(["--problem", f"{source}:ring", "--solver", "active_set", *sizes])  # three seeds need not show every claim
-    rows = read_rows(tmp_path / "out", "cells")
+def test_parts_of_ones_own_reach_the_study_in_worker_processes(tmp_path: Path) -> None:
+    """A family and a process of a file, parameters and a window; without d and with k given, only n varies."""
+    source = tmp_path / "ring_parts.py"
+    source.write_text(PARTS)
+    common = ["--seeds", "3", "--jobs", "2", "--solver", "active_set", "--n", "64", "128"]
+    main(["--problem", f"{source}:ring", *common, "--k", "2", "4", "--out", str(tmp_path / "a")])  # few seeds may miss
+    rows = read_rows(tmp_path / "a", "cells")
     assert {row["problem"] for row in rows} == {f"{source}:ring"}
-    assert {(row["study"], row["k"], row["n"]) for row in rows} == {("n", 4, 64), ("n", 4, 128)}
+    assert {(row["study"], row["k"]) for row in rows} == {("n", 4), ("k", 2), ("k", 4)}
+    assert {path.stem for path in (tmp_path / "a").glob("*.png")} >= {"1_samples", "3_auxiliaries"}
+    options = ["--module", str(source), "--problem", "ring", "--param", "k=3", "--param", "radius=2"]
+    main([*options, "--process", "slow", "--t-min", "0.01", *common, "--out", str(tmp_path / "b")])
+    rows = read_rows(tmp_path / "b", "cells")
+    assert {(row["study"], row["k"], row["n"]) for row in rows} == {("n", 3, 64), ("n", 3, 128)}
+    assert {row["setting"] for row in rows} == {"ring, k=3, radius=2, slow, t in [0.01, 1]"}
+    assert "setting" not in json.loads((tmp_path / "a" / "cells.jsonl").read_text().splitlines()[0])
+
+
+@pytest.mark.parametrize(
+    ("texts", "found"),
+    [
+        (["64", "128"], [64, 128]),
+        (["128,64"], [64, 128]),
+        (["64:512"], [64, 128, 256, 512]),
+        (["3:7", "1"], [1, 3, 6, 7]),
+    ],
+)
+def test_sizes_are_lists_or_octaves(texts: list[str], found: list[int]) -> None:
+    assert counts("n", texts) == found
+
+
+def test_other_processes_windows_and_parameters_have_their_own_truth() -> None:
+    settings = [
+        "shifted_gaussians",
+        Setting("shifted_gaussians", process="variance_exploding", window=(1e-3, 1.0)),
+        Setting("shifted_gaussians", window=(0.1, 5.0)),
+        Setting("shifted_gaussians", (("separation", 4.0),)),
+    ]
+    specs = [CellSpec("n", setting, 4, 3, (128,), 0, 0, "antithetic", ("active_set",)) for setting in settings]
+    rows = [record[0] for record in run_cell(specs)]
+    assert all(row["certificate_holds"] and row["kl"] > row["certificate_kl"] / 2 for row in rows)
+    assert len({row["certificate_kl"] for row in rows}) == 4
+    assert Setting("shifted_gaussians").short == "shifted_gaussians"  # the cells of default studies keep their keys

@@ -1,0 +1,52 @@
+"""Fusing diffusers pipelines: adapters and checkpoints averaged at every step, at the memory of one model.
+
+>>> handle = sfbench.diffusers.fuse(pipe, ["adapter_a", "adapter_b"], [0.4, 0.6])   # doctest: +SKIP
+>>> images = pipe("a prompt").images                                                # doctest: +SKIP
+>>> handle.weights = [0.2, 0.8]                                                     # doctest: +SKIP
+>>> handle.remove()                                                                 # doctest: +SKIP
+
+Needs the extra ``[hf]``.
+"""
+
+try:
+    import diffusers as _library
+    import peft as _peft
+except ImportError as _error:
+    raise ImportError(
+        f"sfbench.diffusers needs the package {_error.name!r}: pip install -c constraints.txt 'sfbench[hf]'"
+    ) from None
+
+from .drawing import sample, sde_scheduler
+from .errors import DiffusersError, IncompatibleExpertsError, NotFusedError, RecipeError, SchedulerError
+from .handle import Handle, fuse, fused, handle_of
+from .opening import open_pipeline
+from .recipe import load, make_recipe, read_recipe, save_images
+from .result import PathIntegral, PipelineSample
+from .schedules import Schedule, from_scheduler, process_of
+from .weights import WeightBins
+
+__all__ = [
+    "DiffusersError",
+    "Handle",
+    "IncompatibleExpertsError",
+    "NotFusedError",
+    "PathIntegral",
+    "PipelineSample",
+    "RecipeError",
+    "Schedule",
+    "SchedulerError",
+    "WeightBins",
+    "from_scheduler",
+    "fuse",
+    "fused",
+    "handle_of",
+    "load",
+    "make_recipe",
+    "open_pipeline",
+    "process_of",
+    "read_recipe",
+    "sample",
+    "save_images",
+    "sde_scheduler",
+]
+del _library, _peft

@@ -1,0 +1,51 @@
+"""Opening a pipeline by name: the local cache first, and one clear error where there is no internet."""
+
+from pathlib import Path
+from typing import Any
+
+from .errors import DiffusersError
+
+_SECONDS = 5.0
+
+
+def open_pipeline(name: str, **options: Any) -> Any:
+    """A pipeline from a folder, the local cache, or the hub.
+
+    Parameters
+    ----------
+    name : str
+        Folder, or ``owner/name`` on the hub.
+    options
+        As for ``DiffusionPipeline.from_pretrained``.
+
+    Raises
+    ------
+    DiffusersError
+        If it is neither here nor can the hub be reached; at once, without retries.
+    """
+    from diffusers import DiffusionPipeline
+
+    if Path(name).is_dir():
+        return DiffusionPipeline.from_pretrained(name, **options)
+    try:
+        return DiffusionPipeline.from_pretrained(name, local_files_only=True, **options)
+    except OSError:
+        _check_hub(name)
+    return DiffusionPipeline.from_pretrained(name, **options)
+
+
+def _check_hub(name: str) -> None:
+    import huggingface_hub
+
+    endpoint = huggingface_hub.constants.ENDPOINT
+    reason = "HF_HUB_OFFLINE is set" if huggingface_hub.constants.HF_HUB_OFFLINE else None
+    if reason is None:
+        try:
+            huggingface_hub.get_session().head(endpoint, timeout=_SECONDS)
+        except Exception as error:  # whatever the client raises
+            reason = type(error).__name__
+    if reason is not None:
+        raise DiffusersError(
+            f"{name!r} is neither a folder nor in the local cache, and {endpoint} cannot be reached ({reason}); copy "
+            "the pipeline here and pass its folder"
+        )

@@ -1,0 +1,163 @@
+"""Every family of pipelines, with two adapters and with another pipeline: the promises of a fusion."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import sfbench.diffusers as fusion
+
+from .pipelines import ADAPTERS, BUILDERS, activate, build, denoiser, draw, with_adapters
+
+KINDS = ("adapters", "pipeline")
+MATRIX = [(family, kind) for family in BUILDERS for kind in KINDS]
+GUIDED = {"sd15": 5.0, "sdxl": 5.0, "sd3": 5.0, "dit": 4.0}  # the modular pipeline guides by itself
+
+
+def case(family: str, kind: str) -> tuple[Any, list[Any], list[torch.Tensor]]:
+    """A pipeline, two experts, and what each of them draws alone."""
+    if kind == "pipeline":
+        pipe, other = build(family), build(family, 5)
+        return pipe, [pipe, other], [draw(pipe), draw(other)]
+    pipe = with_adapters(family)
+    alone = []
+    for name in ADAPTERS:
+        activate(denoiser(pipe), name)
+        alone.append(draw(pipe))
+    return pipe, list(ADAPTERS), alone
+
+
+def runs(module: torch.nn.Module) -> list[int]:
+    """Counts the forward passes of a network's first layer."""
+    layer, count = next(iter(module.children())), [0]
+    layer.register_forward_hook(lambda *_: count.__setitem__(0, count[0] + 1))
+    return count
+
+
+@pytest.mark.parametrize(("family", "kind"), MATRIX)
+def test_one_hot_weights_are_that_model_bit_for_bit_and_run_nothing_else(family: str, kind: str) -> None:
+    pipe, experts, alone = case(family, kind)
+    assert not torch.equal(*alone)
+    own, other = runs(denoiser(pipe)), runs(denoiser(experts[1])) if kind == "pipeline" else [0]
+    draw(pipe)
+    usual, own[0], other[0] = own[0], 0, 0
+    with fusion.fused(pipe, experts) as handle:
+        for i, image in enumerate(alone):
+            handle.weights = [1 - i, i]
+            assert torch.equal(draw(pipe), image)
+        assert own[0] + other[0] == 2 * usual
+        if kind == "pipeline":
+            assert own[0] == other[0] == usual
+        handle.weights = [0.5, 0.5]
+        mixed = draw(pipe)
+        assert own[0] + other[0] == 4 * usual
+    assert not any(torch.equal(mixed, image) for image in alone)
+
+
+@pytest.mark.parametrize(("family", "kind"), MATRIX)
+def test_nothing_stays_changed(family: str, kind: str) -> None:
+    pipe, experts, alone = case(family, kind)
+    network = denoiser(pipe)
+    layers = fusion.switching.AdapterSwitch(network).layers
+    state = [(layer.active_adapters, layer.disable_adapters, layer.scaling.copy()) for layer in layers]
+    names, kinds, last = list(network.state_dict()), (type(pipe), type(network)), alone[1 if kind == "adapters" else 0]
+    attributes = set(vars(pipe))
+    handle = fusion.fuse(pipe, experts)
+    assert isinstance(pipe, kinds[0])
+    assert type(network) is kinds[1]
+    draw(pipe)
+    handle.remove()
+    handle.remove()
+    assert (type(pipe), type(network)) == kinds
+    assert list(network.state_dict()) == names
+    assert [(layer.active_adapters, layer.disable_adapters, layer.scaling) for layer in layers] == state
+    assert torch.equal(draw(pipe), last)
+    assert set(vars(pipe)) == attributes
+
+
+OFFLOADED = [
+    pytest.param(*case, marks=() if case[0] in ("sd15", "flux") else pytest.mark.slow)
+    for case in MATRIX
+    if case[0] != "modular"  # offloads through a manager of its own
+]
+
+
+@pytest.mark.parametrize(("family", "kind"), OFFLOADED)
+def test_the_second_image_is_still_fused_under_offload(family: str, kind: str) -> None:
+    pipe, experts, _ = case(family, kind)
+    expected = {}
+    with fusion.fused(pipe, experts, [0.3, 0.7]):
+        expected = draw(pipe, steps=1)
+    pipe.enable_model_cpu_offload(device="cpu")
+    handle = fusion.fuse(pipe, experts, [0.3, 0.7])
+    for _ in range(2):
+        assert torch.equal(draw(pipe, steps=1), expected)
+        assert handle.calls > 0
+    handle.remove()
+    handle = fusion.fuse(pipe, experts, [0.3, 0.7])
+    pipe.enable_model_cpu_offload(device="cpu")  # the other order
+    for _ in range(2):
+        assert torch.equal(draw(pipe, steps=1), expected)
+    handle.remove()
+    unfused = draw(pipe, steps=1)
+    assert not torch.equal(unfused, expected)
+    pipe.remove_all_hooks()
+    assert torch.equal(draw(pipe, steps=1), unfused)
+
+
+@pytest.mark.parametrize(("family", "kind"), MATRIX)
+def test_guiding_the_fused_is_fusing_the_guided(family: str, kind: str) -> None:
+    pipe, experts, _ = case(family, kind)
+    options = {"guidance_scale": GUIDED[family]} if family in GUIDED else {}
+    given: list[torch.Tensor] = []
+    step = pipe.scheduler.step
+
+    def watched(model_output: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        given.append(model_output)
+        return step(model_output, *args, **kwargs)
+
+    pipe.scheduler.step = watched
+    first = []
+    with fusion.fused(pipe, experts) as handle:
+        for weights in ([1, 0], [0, 1], [0.25, 0.75]):
+            given.clear()
+            handle.weights = weights
+            draw(pipe, steps=2, **options)
+            first.append(given[0].double())
+    error = (first[2] - 0.25 * first[0] - 0.75 * first[1]).abs().max()
+    assert error <= 2e-5 * first[2].abs().max()
+    assert not torch.allclose(first[0], first[1])
+
+
+@pytest.mark.slow
+def test_recipes_give_the_same_images_in_another_process(tmp_path: Path) -> None:
+    for family, kind in MATRIX:
+        folder = tmp_path / f"{family}_{kind}"
+        pipe, experts, _ = case(family, kind)
+        with fusion.fused(pipe, experts, [0.3, 0.7]) as handle:
+            handle.save(folder, adapters=family != "modular")
+            torch.save(draw(pipe), folder / "image.pt")
+    script = (
+        "import sys, torch, warnings\n"
+        "warnings.simplefilter('ignore')\n"
+        "import sfbench.diffusers as fusion\n"
+        "from tests.diffusers.pipelines import build, draw, with_adapters\n"
+        "from pathlib import Path\n"
+        "for folder in sorted(Path(sys.argv[1]).iterdir()):\n"
+        "    family, kind = folder.name.split('_')\n"
+        "    bare = kind == 'pipeline' or family != 'modular'\n"
+        "    pipe = build(family) if bare else with_adapters(family)\n"
+        "    names = [e['name'] for e in fusion.read_recipe(folder)['experts']]\n"
+        "    others = {names[1]: build(family, 5)} if kind == 'pipeline' else {}\n"
+        "    fusion.load(pipe, folder, experts=others)\n"
+        "    print(folder.name, torch.equal(draw(pipe), torch.load(folder / 'image.pt')))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False, timeout=300
+    )
+    lines = done.stdout.split("\n")[:-1]
+    assert len(lines) == len(MATRIX), done.stderr[-4000:]
+    assert all(line.endswith("True") for line in lines), done.stdout
