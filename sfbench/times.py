@@ -168,9 +168,10 @@ def time_steps(
     if not isinstance(process, ForwardProcess):
         raise GridError(f"process must be a ForwardProcess such as OrnsteinUhlenbeck(), got {process!r}")
     low, top = as_window(
-        _SMALLEST_SHARE * process.horizon if t_min is None else t_min, process.horizon if t_max is None else t_max,
+        _SMALLEST_SHARE * process.horizon if t_min is None else t_min,
+        process.horizon if t_max is None else t_max,
         strict=True,
-    )  # fmt: skip
+    )
     share = np.linspace(0.0, 1.0, as_count("n_steps", n_steps, at_most=_MOST_STEPS, error=GridError) + 1)
     if spacing == "uniform":
         times = top + share * (low - top)

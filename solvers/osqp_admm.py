@@ -36,10 +36,18 @@ class Osqp(AbstractLibrarySolver):
         lower[0] = 1.0
         solver = osqp.OSQP()
         solver.setup(
-            sparse.csc_matrix(np.triu(objective.P)), objective.q, bounds, lower, upper,
-            verbose=False, eps_abs=min(0.01 * tol, 1e-10), eps_rel=0.0, polishing=True,
-            max_iter=50_000 if max_iter is None else max_iter, time_limit=min(time_limit, _LONGEST),
-        )  # fmt: skip
+            sparse.csc_matrix(np.triu(objective.P)),
+            objective.q,
+            bounds,
+            lower,
+            upper,
+            verbose=False,
+            eps_abs=min(0.01 * tol, 1e-10),
+            eps_rel=0.0,
+            polishing=True,
+            max_iter=50_000 if max_iter is None else max_iter,
+            time_limit=min(time_limit, _LONGEST),
+        )
         if start is not None:
             solver.warm_start(x=start)
 

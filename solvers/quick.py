@@ -68,9 +68,23 @@ def quick_solve(problem: SimplexQP, tol: float, began: float, automatic: bool) -
     # w'(Pw + q) is the gap plus the least entry of the gradient, because the weights sum to 1.
     value = 0.5 * (gap + least + float(w.dot(q))) + problem.r
     return quick_result(
-        w, value, gap, gradient, least, Status.CERTIFIED, n_iter, 0.0, perf_counter() - began, name,
-        scale, tol, _no_directions(k), (), None, (),
-    )  # fmt: skip
+        w,
+        value,
+        gap,
+        gradient,
+        least,
+        Status.CERTIFIED,
+        n_iter,
+        0.0,
+        perf_counter() - began,
+        name,
+        scale,
+        tol,
+        _no_directions(k),
+        (),
+        None,
+        (),
+    )
 
 
 @functools.lru_cache(maxsize=8)

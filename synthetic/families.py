@@ -138,7 +138,7 @@ def embedded_mixture(
 ) -> SyntheticProblem:
     """Mixtures of rank 1 or 2 times a shared isotropic complement, rotated into R^d: exact at any d.
 
-    Component means are spread over [-4, 4]^rank and variances over [.5, 1.5]; the complement has unit variance. The
+    Component means are spread over [-4, 4]^rank and variances over [0.5, 1.5]; the complement has unit variance. The
     target is a barycenter at random interior weights, or one more mixture.
     """
     rank, d, k, m = as_count("rank", rank), as_count("d", d), _auxiliary_count(k), as_count("m", m)

@@ -78,10 +78,12 @@ def family(function: Family) -> Family:
         raise SyntheticError(f"a family is a function, got {show(function)}")
     parameters = signature(function).parameters
     unfit = [
-        key for key, p in parameters.items()
-        if key == "name" or p.kind not in (Parameter.KEYWORD_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+        key
+        for key, p in parameters.items()
+        if key == "name"
+        or p.kind not in (Parameter.KEYWORD_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
         or (key != "rng" and p.default is Parameter.empty)
-    ]  # fmt: skip
+    ]
     if "rng" not in parameters or unfit:
         raise SyntheticError(
             f"family {name!r} must take `rng` and other parameters by keyword, each of these with a default (and none "

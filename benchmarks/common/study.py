@@ -100,17 +100,23 @@ def add_engine_arguments(parser: argparse.ArgumentParser, *, jobs: int = 2) -> N
     )
     group.add_argument("--retry-failed", action="store_true", help="try cells again that failed every attempt")
     group.add_argument(
-        "--grid", choices=["refuse", "extend", "replace"], default="refuse",
+        "--grid",
+        choices=["refuse", "extend", "replace"],
+        default="refuse",
         help="what to do if --out holds another grid of this study",
-    )  # fmt: skip
+    )
 
 
 def run_settings(args: argparse.Namespace) -> RunSettings:
     """Settings from the arguments of :func:`add_engine_arguments`."""
     return RunSettings(
-        n_jobs=args.jobs, scheduler=args.scheduler, time_limit=args.time_limit, resume=args.resume,
-        retry_failed=args.retry_failed, on_conflict=args.grid,
-    )  # fmt: skip
+        n_jobs=args.jobs,
+        scheduler=args.scheduler,
+        time_limit=args.time_limit,
+        resume=args.resume,
+        retry_failed=args.retry_failed,
+        on_conflict=args.grid,
+    )
 
 
 def time_left(settings: RunSettings, started: float) -> RunSettings:

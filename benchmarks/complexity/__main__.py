@@ -63,9 +63,12 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = OneLineParser(prog="python -m benchmarks.complexity", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--problem", default="shifted_gaussians", help="problem family (see: sfbench problems)")
     parser.add_argument(
-        "--param", action="append", default=[], metavar="NAME=VALUE",
+        "--param",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
         help="parameter of the problem; repeat. A given d or k is not varied",
-    )  # fmt: skip
+    )
     parser.add_argument("--process", default=PROCESS, help="forward process (see: sfbench names processes)")
     parser.add_argument("--t-min", type=float, default=WINDOW[0], help="start of the time window")
     parser.add_argument("--t-max", type=float, help="end of the time window [default: the process's horizon]")

@@ -229,14 +229,25 @@ def _rows(spec: CellSpec) -> list[Row]:
             answer, solve_s = _timed_solve(gram, name)
             baseline = answer.weights if baseline is None else baseline
             row = {
-                "study": spec.study, "problem": setting.problem, **about, "d": problem.dim, "k": problem.k, "n": gram.n,
-                "seed": spec.seed, "estimator": spec.estimator, "solver": name,
-                "weights": answer.weights.tolist(), "optimum": exact.weights.tolist(),
+                "study": spec.study,
+                "problem": setting.problem,
+                **about,
+                "d": problem.dim,
+                "k": problem.k,
+                "n": gram.n,
+                "seed": spec.seed,
+                "estimator": spec.estimator,
+                "solver": name,
+                "weights": answer.weights.tolist(),
+                "optimum": exact.weights.tolist(),
                 "excess": max(exact.population.excess(answer.weights, exact.weights), 0.0),
-                "gap": answer.gap, "scale": answer.scale, "solve_s": solve_s,
-                "distance": float(np.abs(answer.weights - baseline).max()), "gram_cpu_s": gram_cpu_s,
+                "gap": answer.gap,
+                "scale": answer.scale,
+                "solve_s": solve_s,
+                "distance": float(np.abs(answer.weights - baseline).max()),
+                "gram_cpu_s": gram_cpu_s,
                 "rounded_gap": _gap(gram, np.round(answer.weights, 2)),
-            }  # fmt: skip
+            }
             if name == spec.solvers[0]:
                 row |= _compare(exact, answer.weights, gram.n, answer.gap)
             rows.append(row)
@@ -266,9 +277,11 @@ def _compare(exact: Truth, weights: np.ndarray, n: int, gap: float) -> Row:
     slow = bounds.slow_rate(exact.moments, n, _DELTA)
     excess = max(exact.population.excess(weights, exact.weights), 0.0)
     row: Row = {
-        "tv": distance.value, "tv_stderr": distance.stderr, "slow_bound": slow.value,
+        "tv": distance.value,
+        "tv_stderr": distance.stderr,
+        "slow_bound": slow.value,
         "slow_holds": bounds.check(excess, slow).holds,
-    }  # fmt: skip
+    }
     if np.all(exact.weights > 1e-6) and exact.population.k > 1:
         row["fast_rate"] = bounds.fast_rate(exact.population, exact.moments, n, exact.weights).value
     if exact.mismatch is None:
@@ -276,10 +289,13 @@ def _compare(exact: Truth, weights: np.ndarray, n: int, gap: float) -> Row:
     terms = bounds.error_terms(exact.population, weights, exact.weights, gap, exact.mismatch)
     certificate = bounds.instance_certificate(exact.population.value(weights), exact.mismatch)
     row |= {
-        "prior_mismatch": terms.prior_mismatch, "best_in_simplex": terms.best_in_simplex,
-        "statistical_excess": terms.statistical_excess, "optimiser_gap": terms.optimiser_gap,
-        "certificate_kl": certificate.value, "certificate_tv": bounds.total_variation_certificate(certificate).value,
-    }  # fmt: skip
+        "prior_mismatch": terms.prior_mismatch,
+        "best_in_simplex": terms.best_in_simplex,
+        "statistical_excess": terms.statistical_excess,
+        "optimiser_gap": terms.optimiser_gap,
+        "certificate_kl": certificate.value,
+        "certificate_tv": bounds.total_variation_certificate(certificate).value,
+    }
     observed = exact_divergence(exact, weights)
     if observed is not None:
         row |= {"kl": observed.value, "certificate_holds": bounds.check(observed, certificate).holds}

@@ -88,16 +88,22 @@ def claims(cells: list[Coverage]) -> list[Claim]:
     wide = np.mean([share for cell in boundary for share in cell.covered])
     found = [
         within(
-            "cells with a weight covered less than 0.85, or an interval that misses its fit", len(bad), high=0,
-            control=sum(not cell.holds for cell in control), control_name=CONTROL,
+            "cells with a weight covered less than 0.85, or an interval that misses its fit",
+            len(bad),
+            high=0,
+            control=sum(not cell.holds for cell in control),
+            control_name=CONTROL,
             note=f"of {len(default)} cells{': ' + names if names else ''}",
         ),
         within(
-            "fits outside their own interval", sum(cell.missed for cell in default) / len(default), high=0.0,
-            control=sum(cell.missed for cell in control) / len(control), control_name=CONTROL,
+            "fits outside their own interval",
+            sum(cell.missed for cell in default) / len(default),
+            high=0.0,
+            control=sum(cell.missed for cell in control) / len(control),
+            control_name=CONTROL,
         ),
         Claim("mean coverage near the boundary", float(wide), note="above 0.9 where other weights may be zero"),
-    ]  # fmt: skip
+    ]
     if interior:
         shares = [share for cell in interior for share in cell.covered]
         found.append(within("mean coverage in the interior, n of at least 32", float(np.mean(shares)), 0.87, 0.93))
@@ -151,16 +157,32 @@ def _print(cells: list[Coverage]) -> None:
     from rich.table import Table
 
     table = Table(
-        "problem", "n", "method", "draws", "mean", "worst weight [99 %]", "width", "misses its fit", "warned", "",
+        "problem",
+        "n",
+        "method",
+        "draws",
+        "mean",
+        "worst weight [99 %]",
+        "width",
+        "misses its fit",
+        "warned",
+        "",
         title="90 % intervals",
-    )  # fmt: skip
+    )
     for cell in cells:
         least, low, high = cell.worst
         table.add_row(
-            cell.problem, str(cell.n), cell.method, str(cell.draws), f"{np.mean(cell.covered):.3f}",
-            f"{least:.3f} [{low:.3f}, {high:.3f}]", f"{cell.width:.3f}", f"{cell.missed:.3f}", f"{cell.flagged:.2f}",
+            cell.problem,
+            str(cell.n),
+            cell.method,
+            str(cell.draws),
+            f"{np.mean(cell.covered):.3f}",
+            f"{least:.3f} [{low:.3f}, {high:.3f}]",
+            f"{cell.width:.3f}",
+            f"{cell.missed:.3f}",
+            f"{cell.flagged:.2f}",
             "holds" if cell.holds else "FAILS",
-        )  # fmt: skip
+        )
     Console(width=150).print(table)
 
 

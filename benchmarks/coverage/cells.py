@@ -30,7 +30,8 @@ PROBLEMS: dict[str, tuple[CoverageProblem, tuple[int, ...]]] = {
     "one at zero": (Location((0.405, 0.346, 0.0, 0.249), (0.03,), 1000, seed=1), (100, 1000, 10_000)),
     "two at zero": (Location((0.5, 0.381, 0.0, 0.0, 0.119), (0.7, 0.2), 1000, seed=2), (100, 1000, 10_000)),
     "two at zero, one clear": (
-        Location((0.289, 0.0, 0.127, 0.584, 0.0), (2.9, 0.05), 1000, seed=3), (100, 1000, 10_000)
+        Location((0.289, 0.0, 0.127, 0.584, 0.0), (2.9, 0.05), 1000, seed=3),
+        (100, 1000, 10_000),
     ),
     "nearly a vertex": (Location((0.965, 0.0, 0.0, 0.035), (0.2, 1.4), 1000, seed=4), (100, 1000, 10_000)),
     "heavy tails, one at zero": (Gaussians(5, 3, degrees=5.0, zeros=1), (32, 200, 2000, 10_000)),
@@ -63,7 +64,7 @@ PROBLEMS: dict[str, tuple[CoverageProblem, tuple[int, ...]]] = {
     "mixtures on the line, k = 3": (Mixtures(3), (32, 1000)),
     "mixtures on the line, k = 5": (Mixtures(5), (100, 1000)),
     "the reference problem": (Mixtures(), (32, 256, 4096)),
-}  # fmt: skip
+}
 QUICK = ("two at zero", "heavy tails, one at zero", "k = 2, multiplier 0.3", "collinear, two at zero", "a model twice")
 
 
@@ -104,8 +105,16 @@ def run_coverage_cell(spec: CoverageSpec) -> list[Row]:
             width[name] += interval[:, 1] - interval[:, 0]
             missed[name] += bool(np.any((weights < low) | (weights > high)))
     return [
-        {"problem": spec.problem, "n": spec.n, "method": name, "block": spec.block, "draws": spec.draws,
-         "hits": hits[name].tolist(), "width": (width[name] / spec.draws).round(6).tolist(),
-         "missed": missed[name], "flagged": flagged}
+        {
+            "problem": spec.problem,
+            "n": spec.n,
+            "method": name,
+            "block": spec.block,
+            "draws": spec.draws,
+            "hits": hits[name].tolist(),
+            "width": (width[name] / spec.draws).round(6).tolist(),
+            "missed": missed[name],
+            "flagged": flagged,
+        }
         for name in names
-    ]  # fmt: skip
+    ]

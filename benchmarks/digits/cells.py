@@ -115,9 +115,15 @@ def window_cell(spec: WindowSpec) -> Row:
     if report.meaningful.any():
         (low, high), chosen = report.window(), "the longest run of meaningful nodes"
     return {
-        "t_min": float(low), "t_max": float(high), "chosen": chosen, "t": report.nodes, "ratio": report.ratio,
-        "meaningful": report.meaningful, "undecided": report.undecided, "messages": report.messages(),
-    }  # fmt: skip
+        "t_min": float(low),
+        "t_max": float(high),
+        "chosen": chosen,
+        "t": report.nodes,
+        "ratio": report.ratio,
+        "meaningful": report.meaningful,
+        "undecided": report.undecided,
+        "messages": report.messages(),
+    }
 
 
 class _Bench:
@@ -154,16 +160,25 @@ class _Bench:
         equal = raw if weights is None else raw[self.rng.choice(len(raw), len(raw), p=weights / weights.sum())]
         tiles = np.clip(np.floor(equal[:_SHOWN]), 0, self.training.levels - 1).astype(np.uint8)
         return {
-            "method": method, "draw": self.draw_number, "share": share.value, "share_stderr": share.stderr,
-            "fid": self.judge.frechet(equal), "pixels": pack_pixels(tiles) if self.draw_number == 0 else None,
-        }  # fmt: skip
+            "method": method,
+            "draw": self.draw_number,
+            "share": share.value,
+            "share_stderr": share.stderr,
+            "fid": self.judge.frechet(equal),
+            "pixels": pack_pixels(tiles) if self.draw_number == 0 else None,
+        }
 
     def bits(self, score: ScoreModel) -> Row:
         """Bits per dimension of the held-out target images; the score must be float64 (differences of it are taken)."""
         found = log_likelihood(
-            score, self.held_out, scaling=self.training.scaling, process=PROCESS,
-            steps=time_steps(PROCESS, self.evaluation.likelihood_steps, t_min=T_MIN), n_probes=2, rng=0,
-        )  # fmt: skip
+            score,
+            self.held_out,
+            scaling=self.training.scaling,
+            process=PROCESS,
+            steps=time_steps(PROCESS, self.evaluation.likelihood_steps, t_min=T_MIN),
+            n_probes=2,
+            rng=0,
+        )
         return {"bits": found.bits_per_dim.value, "bits_stderr": found.bits_per_dim.stderr}
 
 
@@ -215,16 +230,27 @@ def _methods(spec: MethodsSpec) -> list[Row]:
     x = dequantised(shown, spec.training, rng)
     began = process_time()
     result = fuse(
-        models, x, process=PROCESS, t_min=spec.t_min, t_max=spec.t_max, n_nodes=N_NODES,
-        n_noise=max(1, 128 // spec.n), rng=rng,
-    )  # fmt: skip
+        models,
+        x,
+        process=PROCESS,
+        t_min=spec.t_min,
+        t_max=spec.t_max,
+        n_nodes=N_NODES,
+        n_noise=max(1, 128 // spec.n),
+        rng=rng,
+    )
     fit_s, w, interval = process_time() - began, result.weights, result.confidence_interval(0.95)
     closest = nearest(result.gram)
     fit: Row = {
-        "weights": w, "low": interval[:, 0], "high": interval[:, 1], "nearest": closest,
-        "geometric_share": pooled_share(w, np.array(SHARES)), "arithmetic_share": float(w @ np.array(SHARES)),
-        "note": "; ".join(result.warnings), "work_s": fit_s,
-    }  # fmt: skip
+        "weights": w,
+        "low": interval[:, 0],
+        "high": interval[:, 1],
+        "nearest": closest,
+        "geometric_share": pooled_share(w, np.array(SHARES)),
+        "arithmetic_share": float(w @ np.array(SHARES)),
+        "note": "; ".join(result.warnings),
+        "work_s": fit_s,
+    }
     rows.append(bench.judged("fused", bench.sampled(result.score)) | bench.bits(bench.fused(w, torch.float64)) | fit)
     corrected = sample(result, spec.evaluation.generated, "corrected", steps=bench.steps, rng=rng)
     note = {"note": "; ".join(corrected.diagnostics.messages), "trusted": corrected.diagnostics.trustworthy}
@@ -240,17 +266,28 @@ def _methods(spec: MethodsSpec) -> list[Row]:
         rows.append(row | {"note": f"best step {best_step}", "work_s": seconds})
 
     settings = TrainingSettings(
-        steps=spec.evaluation.target_steps, batch=min(spec.training.batch, 4 * spec.n), learning_rate=2e-4, ema=0.99,
-        t_min=T_MIN, validation_share=0.2, validation_draws=max(4, 512 // spec.n), validate_every=50, patience=8,
-    )  # fmt: skip
+        steps=spec.evaluation.target_steps,
+        batch=min(spec.training.batch, 4 * spec.n),
+        learning_rate=2e-4,
+        ema=0.99,
+        t_min=T_MIN,
+        validation_share=0.2,
+        validation_draws=max(4, 512 // spec.n),
+        validate_every=50,
+        patience=8,
+    )
     began = process_time()
     _, tuned = fine_tuned_nearest(models, x, result.gram, settings, rng=spec.draw)
     trained("fine-tuned", tuned.score, tuned.best_step, process_time() - began)
     began = process_time()
     scratch = from_scratch(
-        x, [(spec.training.network, dict(spec.training.options))], dataclasses.replace(settings, learning_rate=1e-3),
-        process=PROCESS, seed=spec.draw, device=device(),
-    )  # fmt: skip
+        x,
+        [(spec.training.network, dict(spec.training.options))],
+        dataclasses.replace(settings, learning_rate=1e-3),
+        process=PROCESS,
+        seed=spec.draw,
+        device=device(),
+    )
     trained("from scratch", scratch.score, scratch.best_step, process_time() - began)
     return rows
 

@@ -83,15 +83,21 @@ class Study:
 
 QUICK = Study(
     Training(
-        data="digits8", network="mlp", options=(("dim", 64), ("width", 128), ("depth", 2)), auxiliary_n=110,
-        disjoint=False, base_steps=1200, auxiliary_steps=300, batch=64,
+        data="digits8",
+        network="mlp",
+        options=(("dim", 64), ("width", 128), ("depth", 2)),
+        auxiliary_n=110,
+        disjoint=False,
+        base_steps=1200,
+        auxiliary_steps=300,
+        batch=64,
     ),
     Evaluation(
         target_steps=400, held_out=40, generated=300, sampler_steps=40, likelihood_points=40, likelihood_steps=16
     ),
     sizes=(16, 48),
     draws=2,
-)  # fmt: skip
+)
 SMALL = Study(
     replace(QUICK.training, base_steps=3000, auxiliary_steps=600),
     replace(QUICK.evaluation, target_steps=800, generated=500, sampler_steps=48),
@@ -100,16 +106,21 @@ SMALL = Study(
 )
 FULL = Study(
     Training(
-        data="mnist", network="unet",
+        data="mnist",
+        network="unet",
         options=(("shape", (1, 28, 28)), ("channels", (32, 32)), ("layers", 1), ("patch", 2)),
-        auxiliary_n=2800, disjoint=True, base_steps=6000, auxiliary_steps=1200, batch=64,
+        auxiliary_n=2800,
+        disjoint=True,
+        base_steps=6000,
+        auxiliary_steps=1200,
+        batch=64,
     ),
     Evaluation(
         target_steps=700, held_out=300, generated=400, sampler_steps=40, likelihood_points=32, likelihood_steps=12
     ),
     sizes=(64, 256, 1024),
     draws=3,
-)  # fmt: skip
+)
 STUDIES = {"digits8": SMALL, "mnist": FULL}
 
 
@@ -183,25 +194,50 @@ def train_network(spec: TrainingSpec) -> Row:
         network = build_network(training.network, dict(training.options), process=PROCESS, seed=spec.seed)
         x, validation, stream = np.concatenate(shown), np.concatenate(held_out), 1
         settings = TrainingSettings(
-            steps=training.base_steps, batch=training.batch, learning_rate=1e-3, ema=0.998, t_min=T_MIN,
-            validation_draws=4, validate_every=250, checkpoint_every=250, patience=0,
-        )  # fmt: skip
+            steps=training.base_steps,
+            batch=training.batch,
+            learning_rate=1e-3,
+            ema=0.998,
+            t_min=T_MIN,
+            validation_draws=4,
+            validate_every=250,
+            checkpoint_every=250,
+            patience=0,
+        )
     else:
         network, i = load_network(spec.base, PROCESS).module, int(spec.name.removeprefix("auxiliary_"))
         x, validation, stream = shown[i], held_out[i], 2 + i
         settings = TrainingSettings(
-            steps=training.auxiliary_steps, batch=training.batch, learning_rate=5e-4, ema=0.99, t_min=T_MIN,
-            validation_draws=8, validate_every=100, checkpoint_every=250, patience=0,
-        )  # fmt: skip
+            steps=training.auxiliary_steps,
+            batch=training.batch,
+            learning_rate=5e-4,
+            ema=0.99,
+            t_min=T_MIN,
+            validation_draws=8,
+            validate_every=100,
+            checkpoint_every=250,
+            patience=0,
+        )
     result = train_score_network(
-        network, x, settings, validation=validation, folder=study_folder() / spec.name, process=PROCESS,
-        device=device(), rng=np.random.default_rng([spec.seed, stream]),
-    )  # fmt: skip
+        network,
+        x,
+        settings,
+        validation=validation,
+        folder=study_folder() / spec.name,
+        process=PROCESS,
+        device=device(),
+        rng=np.random.default_rng([spec.seed, stream]),
+    )
     return {
-        "name": spec.name, "sha256": reference(spec.name).sha256, "parameters": count_parameters(result.score),
-        "n": len(x), "steps": result.steps, "best_step": result.best_step, "validation_loss": result.best_loss,
+        "name": spec.name,
+        "sha256": reference(spec.name).sha256,
+        "parameters": count_parameters(result.score),
+        "n": len(x),
+        "steps": result.steps,
+        "best_step": result.best_step,
+        "validation_loss": result.best_loss,
         "train_s": time.process_time() - began,
-    }  # fmt: skip
+    }
 
 
 def count_parameters(score: NetworkScore) -> int:

@@ -48,17 +48,22 @@ def run_sweep(specs: Sequence[SweepSpec]) -> list[dict[str, Any]]:
     """
     d, seed = specs[0].d, specs[0].seed
     problem = make_problem("shifted_gaussians", k=max(COUNTS), d=d, rng=0)
-    grams = simulated_grams(
-        problem.auxiliaries, problem.target, SETTINGS, SIZES, rng=cell_rng(_Stream(d, seed))
-    )  # fmt: skip
+    grams = simulated_grams(problem.auxiliaries, problem.target, SETTINGS, SIZES, rng=cell_rng(_Stream(d, seed)))
     by_size = {gram.n: gram for gram in grams}
     records = []
     for spec in specs:
         answer = solve(by_size[spec.n].leading(spec.k).to_qp(), "active_set")
         records.append(
-            {"n": spec.n, "d": d, "k": spec.k, "seed": seed, "weights": answer.weights, "value": answer.value,
-             "gap": answer.gap}
-        )  # fmt: skip
+            {
+                "n": spec.n,
+                "d": d,
+                "k": spec.k,
+                "seed": seed,
+                "weights": answer.weights,
+                "value": answer.value,
+                "gap": answer.gap,
+            }
+        )
     return records
 
 

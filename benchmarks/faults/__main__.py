@@ -90,9 +90,13 @@ def kills(bench: Bench, jobs: int = 1) -> list[Row]:
     """SIGKILL at random moments."""
     n = bench.scale.kills // 2
     found = kill_at_random(
-        bench.folder / f"kills{jobs}", kills=n, cells=bench.scale.cells, least_ms=bench.scale.least_ms, jobs=jobs,
+        bench.folder / f"kills{jobs}",
+        kills=n,
+        cells=bench.scale.cells,
+        least_ms=bench.scale.least_ms,
+        jobs=jobs,
         rng=bench.rng,
-    )  # fmt: skip
+    )
     moved = sum(kept > 0 for kept in found.progress)
     same = found.digest == bench.reference
     seen = f"{found.in_mid_run} in mid-run, {moved} after new results, fewest kept {min(found.progress)}, same: {same}"

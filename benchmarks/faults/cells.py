@@ -34,9 +34,7 @@ def run_fault_cell(spec: FaultSpec) -> dict[str, Any]:
     gram = score_gram(problem.auxiliaries, problem.target.sample(spec.n, rng=rng), GRAM, rng=rng)
     answer = solve(gram.to_qp(), "active_set")
     time.sleep(max(0.0, spec.least_ms / 1e3 - (time.perf_counter() - started)))
-    return {
-        "weights": answer.weights, "value": answer.value, "b": gram.b, "wall_s": time.perf_counter() - started
-    }  # fmt: skip
+    return {"weights": answer.weights, "value": answer.value, "b": gram.b, "wall_s": time.perf_counter() - started}
 
 
 def fault_study(cells: int, least_ms: float) -> Study[Any, Any]:

@@ -32,9 +32,14 @@ def start(folder: Path, *options: str, limit: Callable[[], None] | None = None) 
     """Start the study in a process group of its own."""
     command = [sys.executable, "-m", "benchmarks.faults.study", str(folder), *options]
     return subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
         preexec_fn=limit,
-    )  # fmt: skip
+    )
 
 
 def finish(process: subprocess.Popen[str], timeout: float = 1800.0) -> tuple[int, str, str]:
@@ -209,14 +214,29 @@ def dask_cluster(workers: int) -> Iterator[tuple[str, list[subprocess.Popen[byte
 
         try:
             launch(
-                "dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
-                "--scheduler-file", str(address_file),
-            )  # fmt: skip
+                "dask_scheduler",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                "0",
+                "--no-dashboard",
+                "--scheduler-file",
+                str(address_file),
+            )
             for _ in range(workers):
                 launch(
-                    "dask_worker", "--scheduler-file", str(address_file), "--nthreads", "1", "--no-nanny",
-                    "--no-dashboard", "--host", "127.0.0.1", "--local-directory", place,
-                )  # fmt: skip
+                    "dask_worker",
+                    "--scheduler-file",
+                    str(address_file),
+                    "--nthreads",
+                    "1",
+                    "--no-nanny",
+                    "--no-dashboard",
+                    "--host",
+                    "127.0.0.1",
+                    "--local-directory",
+                    place,
+                )
             yield _wait_for_address(address_file), processes[1:]
         finally:
             for process in reversed(processes):

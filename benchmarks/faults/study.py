@@ -19,9 +19,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--scheduler")
     parser.add_argument("--time-limit", type=float)
     args = parser.parse_args(argv)
-    settings = RunSettings(
-        n_jobs=args.jobs, scheduler=args.scheduler, time_limit=args.time_limit, progress=False
-    )  # fmt: skip
+    settings = RunSettings(n_jobs=args.jobs, scheduler=args.scheduler, time_limit=args.time_limit, progress=False)
     try:
         _, outcome = run_study(fault_study(args.cells, args.least_ms), args.folder, settings)
     except (SfbenchError, OSError) as error:

@@ -103,9 +103,18 @@ def score_rows(repeats: int) -> list[Row]:
                 best = chunks.start + int(seconds[:, chunks].min(axis=0).argmin())
                 share, low, high = ratio(seconds, best, len(floors))
                 rows.append(
-                    {"what": f"score / floor of {name}", "n": n, "d": d, "m": m, "dtype": np.dtype(dtype).name,
-                     "value": share, "low": low, "high": high, "extra_mb": peak / 2**20}
-                )  # fmt: skip
+                    {
+                        "what": f"score / floor of {name}",
+                        "n": n,
+                        "d": d,
+                        "m": m,
+                        "dtype": np.dtype(dtype).name,
+                        "value": share,
+                        "low": low,
+                        "high": high,
+                        "extra_mb": peak / 2**20,
+                    }
+                )
     return rows
 
 

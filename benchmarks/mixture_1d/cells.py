@@ -161,14 +161,25 @@ def train_auxiliary(spec: TrainingSpec) -> Row:
     )
     began = process_time()
     result = train_score_network(
-        network, x, settings, process=PROCESS, validation=held_out[: _HELD_OUT // 2], folder=study_folder() / name,
-        device=device(), rng=np.random.default_rng([spec.seed, 200 + i]),
-    )  # fmt: skip
+        network,
+        x,
+        settings,
+        process=PROCESS,
+        validation=held_out[: _HELD_OUT // 2],
+        folder=study_folder() / name,
+        device=device(),
+        rng=np.random.default_rng([spec.seed, 200 + i]),
+    )
     loss, error = denoising_loss(result.score, held_out[_HELD_OUT // 2 :], t_min=T_MIN)
     return {
-        "auxiliary": i, "name": name, "sha256": reference(name).sha256, "held_out_loss": loss, "stderr": error,
-        "steps": result.steps, "train_s": process_time() - began,
-    }  # fmt: skip
+        "auxiliary": i,
+        "name": name,
+        "sha256": reference(name).sha256,
+        "held_out_loss": loss,
+        "stderr": error,
+        "steps": result.steps,
+        "train_s": process_time() - began,
+    }
 
 
 def _models(networks: tuple[NetworkRef, ...]) -> list[NetworkScore]:
@@ -193,12 +204,17 @@ def window_cell(spec: WindowSpec) -> Row:
         exact = population_weights(problem(), process=PROCESS, grid=time_grid(t, t))
         single.append({"t": float(t), "network": 1.0 - float(gram.b[1] / gram.G[1, 1]), "exact": float(exact[0])})
     return {
-        "t_min": low, "t_max": high, "t": report.nodes, "ratio": report.ratio, "meaningful": report.meaningful,
-        "messages": report.messages(), "single_node_weight": single,
+        "t_min": low,
+        "t_max": high,
+        "t": report.nodes,
+        "ratio": report.ratio,
+        "meaningful": report.meaningful,
+        "messages": report.messages(),
+        "single_node_weight": single,
         "population_weight": float(population_weights(problem(), process=PROCESS, grid=narrow)[0]),
         "population_weight_whole": float(population_weights(problem(), process=PROCESS, grid=grid)[0]),
         "network_weight": float(solve(through.to_qp()).weights[0]),
-    }  # fmt: skip
+    }
 
 
 @study_cells(
@@ -253,9 +269,16 @@ def _methods(spec: MethodsSpec) -> list[Row]:
     closest = nearest(result.gram)
     judge("nearest auxiliary", draw(models[closest], work.points, streams), note=str(closest))
     settings = TrainingSettings(
-        steps=work.scratch_steps, batch=256, learning_rate=2e-3, ema=0.995, t_min=T_MIN, validation_share=0.25,
-        validation_draws=max(4, 1024 // spec.n), validate_every=50, patience=12,
-    )  # fmt: skip
+        steps=work.scratch_steps,
+        batch=256,
+        learning_rate=2e-3,
+        ema=0.995,
+        t_min=T_MIN,
+        validation_share=0.25,
+        validation_draws=max(4, 1024 // spec.n),
+        validate_every=50,
+        patience=12,
+    )
     candidates = [("mlp", {"dim": 1, "width": width, "depth": 2}) for width in (16, 64)]
     began = process_time()
     scratch = from_scratch(x, candidates, settings, process=PROCESS, seed=spec.draw, device=device())
@@ -338,10 +361,15 @@ def published_cell(spec: PublishedSpec) -> Row:
     cost = max(timed["published"][0] - timed["set-up"][0], 0.0)
     excess = {name: judge.value(w) - best for name, (_, w) in timed.items()}
     return {
-        "n": spec.n, "draw": spec.draw, "epochs": spec.epochs, "cpu_ratio": cost / timed["one pass"][0],
-        "excess_one_pass": excess["one pass"], "excess_published": excess["published"],
-        "weight_one_pass": float(timed["one pass"][1][0]), "weight_published": float(timed["published"][1][0]),
-    }  # fmt: skip
+        "n": spec.n,
+        "draw": spec.draw,
+        "epochs": spec.epochs,
+        "cpu_ratio": cost / timed["one pass"][0],
+        "excess_one_pass": excess["one pass"],
+        "excess_published": excess["published"],
+        "weight_one_pass": float(timed["one pass"][1][0]),
+        "weight_published": float(timed["published"][1][0]),
+    }
 
 
 def _population(models: list[NetworkScore], settings: GramSettings, seed: int) -> ScoreGram:

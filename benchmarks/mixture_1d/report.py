@@ -20,13 +20,11 @@ def summarise(rows: list[Row], published: list[Row], window: Row) -> Row:
 
     table = {
         method: {
-            str(n): {
-                m: [float(v) for v in np.quantile(values(method, n, m), [0.5, 0.0, 1.0])] for m in METRICS
-            }
+            str(n): {m: [float(v) for v in np.quantile(values(method, n, m), [0.5, 0.0, 1.0])] for m in METRICS}
             for n in sizes
         }
         for method in methods
-    }  # fmt: skip
+    }
     ratios: dict[str, Row] = {}
     for n in sizes:
         ratios[str(n)] = {}

@@ -3,7 +3,7 @@
 1. ``laws`` and ``densities``: exact total variation between the fused law ``P_w`` (Fokker-Planck) and the KL barycenter
    ``p_w``, the distance of every sampler and baseline to both, and log Z against quadrature;
 2. ``vertices``: at a vertex weight every sampler returns that auxiliary;
-3. ``orders`` and ``evaluations``: strong and weak error on shared noise; score evaluations for TV < .01;
+3. ``orders`` and ``evaluations``: strong and weak error on shared noise; score evaluations for TV < 0.01;
 4. ``certificate``: exact ``KL(q || P_w)`` against the Girsanov bound over the weights;
 5. ``embedded`` and ``products``: the weights' variance follows the rank in which auxiliaries differ, not d;
 6. ``cost``: corrected over fused, as a ratio in one process, timed before anything else runs.

@@ -80,7 +80,7 @@ def _gap(rows: Tables) -> Verdict:
 
     swapped = {0.5: gaps[0.2], 0.2: gaps[0.5]}
     text = ", ".join(f"w_1 = {w}: {gap:.4f}" for w, gap in sorted(gaps.items()))
-    return "TV(P_w, p_w) is .40 and .28 (Fokker-Planck)", text, close(gaps), close(swapped)
+    return "TV(P_w, p_w) is 0.40 and 0.28 (Fokker-Planck)", text, close(gaps), close(swapped)
 
 
 def _fused(rows: Tables) -> Verdict:
@@ -99,7 +99,7 @@ def _corrected(rows: Tables) -> Verdict:
     chosen = _pick(rows["laws"], method="corrected")
     tv = max(r["tv_pool"] for r in chosen)
     mass = max(abs(r["mass"] - r["mass_pool"]) for r in chosen)
-    title = "corrected: in every run TV to p_w at most .02 and mode mass within .01"
+    title = "corrected: in every run TV to p_w at most 0.02 and mode mass within 0.01"
     return title, f"worst of {len(chosen)} runs: TV {tv:.4f}, mode mass {mass:.4f}", good("corrected"), good("fused")
 
 
@@ -144,7 +144,7 @@ def _evaluations(rows: Tables) -> Verdict:
     baseline = min(spent["EM, uniform"], float(tried))  # at least this many
     best = min(spent, key=lambda name: spent[name])
     text = ", ".join(f"{name} {'> ' + str(tried) if np.isinf(n) else int(n)}" for name, n in spent.items())
-    title = "evaluations for TV < .01: the best integrator needs at most a tenth of uniform Euler-Maruyama"
+    title = "evaluations for TV < 0.01: the best integrator needs at most a tenth of uniform Euler-Maruyama"
     return title, text, spent[best] <= 0.1 * baseline, spent["EM"] <= 0.1 * baseline
 
 
@@ -196,7 +196,7 @@ def _honest(rows: Tables) -> Verdict:
     worst = max(r["tv_worst"] for r in chosen if r["trustworthy"])
     text = f"worst per-coordinate TV among trusted cells {worst:.4f}"
     control = honest(chosen, lambda r: r.get("ess_min", 0.0) > 0.5)
-    return "no clean bill of health above .05", text, honest(chosen, lambda r: bool(r["trustworthy"])), control
+    return "no clean bill of health above 0.05", text, honest(chosen, lambda r: bool(r["trustworthy"])), control
 
 
 def _blocks(rows: Tables) -> Verdict:

@@ -112,9 +112,14 @@ def _sampled(spec: ProductSpec) -> Row:
 def _errors(spec: ProductSpec, x: np.ndarray, weights: np.ndarray, cells: np.ndarray) -> Row:
     errors = [0.5 * np.abs(np.histogram(column, _EDGES, weights=weights)[0] - cells).sum() for column in x.T]
     return {
-        "r": spec.r, "method": spec.method, "seed": spec.seed, "n": spec.n, "tv_mean": float(np.mean(errors)),
-        "tv_worst": float(np.max(errors)), "correlation": _worst_correlation(x, weights),
-    }  # fmt: skip
+        "r": spec.r,
+        "method": spec.method,
+        "seed": spec.seed,
+        "n": spec.n,
+        "tv_mean": float(np.mean(errors)),
+        "tv_worst": float(np.max(errors)),
+        "correlation": _worst_correlation(x, weights),
+    }
 
 
 def _tempered(spec: ProductSpec) -> Row:

@@ -75,9 +75,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with threadpool_limits(1):
             records = run(
-                quick=args.quick, seed=args.seed, only=args.solver, parts=args.part or PARTS, dims=args.k or DIMS,
+                quick=args.quick,
+                seed=args.seed,
+                only=args.solver,
+                parts=args.part or PARTS,
+                dims=args.k or DIMS,
                 folder=args.out,
-            )  # fmt: skip
+            )
     except IncompleteStudyError as error:
         print(f"solver_speed: {error}", file=sys.stderr)
         return error.exit_code

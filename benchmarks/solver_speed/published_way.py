@@ -179,9 +179,15 @@ def _ways(spec: DrawSpec, problem: SyntheticProblem, x: Vector) -> dict[str, Cal
     objective = DenoisingObjective(tuple(_flatten(p) for p in problem.auxiliaries), x[:, 0], _BATCH)
     for way, lr, average in PUBLISHED:
         ways[way] = partial(
-            solve, objective, "torch", max_iter=spec.epochs * spec.n // _BATCH, rng=spec.draw,
-            optimizer=way.split("_")[0], lr=lr, average=average,
-        )  # fmt: skip
+            solve,
+            objective,
+            "torch",
+            max_iter=spec.epochs * spec.n // _BATCH,
+            rng=spec.draw,
+            optimizer=way.split("_")[0],
+            lr=lr,
+            average=average,
+        )
     return ways
 
 
@@ -202,9 +208,13 @@ def run(*, seed: int, quick: bool, folder: Path | None = None) -> dict[str, Any]
             excess["training"].setdefault(row["way"], []).append(row["training"])
             cpu.setdefault(row["way"], []).append(row["cpu_s"])
     return {
-        "kind": "published_way", "n": size.n, "epochs": size.epochs, "optimum": _reference()[2], "excess": excess,
+        "kind": "published_way",
+        "n": size.n,
+        "epochs": size.epochs,
+        "optimum": _reference()[2],
+        "excess": excess,
         "cpu": cpu,
-    }  # fmt: skip
+    }
 
 
 def report(record: dict[str, Any]) -> list[str]:

@@ -54,13 +54,28 @@ from .data import Level, write_images
 from .report import as_text, compare, controls, draw_figures
 
 LEVELS = (
-    Level("same law", 1.0), Level("90 % foreign", 0.1), Level("98 % foreign", 0.02), Level("foreign", 0.0),
+    Level("same law", 1.0),
+    Level("90 % foreign", 0.1),
+    Level("98 % foreign", 0.02),
+    Level("foreign", 0.0),
     Level("foreign, shuffled", 0.0, shuffled=True),
-)  # fmt: skip
+)
 SETTING = Setting(
-    name="digits", images_sha256="", held_out=1000, side=14, width=192, k=3, auxiliary_n=4000, base_steps=3000,
-    auxiliary_steps=4000, reference_steps=8000, tuning_steps=400, scratch_steps=1000, batch=64, draw_size=1024,
-)  # fmt: skip
+    name="digits",
+    images_sha256="",
+    held_out=1000,
+    side=14,
+    width=192,
+    k=3,
+    auxiliary_n=4000,
+    base_steps=3000,
+    auxiliary_steps=4000,
+    reference_steps=8000,
+    tuning_steps=400,
+    scratch_steps=1000,
+    batch=64,
+    draw_size=1024,
+)
 
 
 @final
@@ -77,11 +92,25 @@ class Study:
 STUDIES = {name: Study(replace(SETTING, name=name)) for name in ("digits", "clothes")}
 QUICK = Study(
     Setting(
-        name="digits8", images_sha256="", held_out=300, side=8, width=64, k=2, auxiliary_n=360, base_steps=300,
-        auxiliary_steps=300, reference_steps=400, tuning_steps=75, scratch_steps=150, batch=32, draw_size=128,
+        name="digits8",
+        images_sha256="",
+        held_out=300,
+        side=8,
+        width=64,
+        k=2,
+        auxiliary_n=360,
+        base_steps=300,
+        auxiliary_steps=300,
+        reference_steps=400,
+        tuning_steps=75,
+        scratch_steps=150,
+        batch=32,
+        draw_size=128,
     ),
-    (LEVELS[0], LEVELS[1], LEVELS[4]), (16, 128), 3,
-)  # fmt: skip
+    (LEVELS[0], LEVELS[1], LEVELS[4]),
+    (16, 128),
+    3,
+)
 
 
 @one_line_errors
@@ -127,9 +156,7 @@ def compute(study: Study, folder: Path, settings: RunSettings, started: float) -
     refs = references(tuned)
     sets = {level: refs[setting.k * i : setting.k * (i + 1)] for i, level in enumerate(study.levels)}
     far = [DistanceSpec(setting, level, sets[level], best) for level in study.levels]
-    distances: list[Row] = run_cells(
-        measure_distance, far, title="styles: distances", folder=folder, settings=left()
-    )  # fmt: skip
+    distances: list[Row] = run_cells(measure_distance, far, title="styles: distances", folder=folder, settings=left())
     write_rows(folder, "distances", [row | {"nats_per_loss": setting.nats} for row in distances])
     draws = [
         DrawSpec(setting, level, n, draw, sets[level])
@@ -139,9 +166,7 @@ def compute(study: Study, folder: Path, settings: RunSettings, started: float) -
     ]
     found: list[list[Row]] = run_cells(run_draw, draws, title="styles: draws", folder=folder, settings=left())
     scratch = [ScratchSpec(setting, n, draw) for draw in range(study.draws) for n in study.sizes]
-    alone: list[Row] = run_cells(
-        run_scratch, scratch, title="styles: from scratch", folder=folder, settings=left()
-    )  # fmt: skip
+    alone: list[Row] = run_cells(run_scratch, scratch, title="styles: from scratch", folder=folder, settings=left())
     write_rows(folder, "methods", [row for rows in found for row in rows] + alone)
 
 

@@ -137,21 +137,40 @@ def train_network(spec: NetworkSpec) -> Row:
     else:
         x, steps, rate = images.own, setting.reference_steps, 1e-3
     settings = TrainingSettings(
-        steps=steps, batch=setting.batch, learning_rate=rate, ema=0.995, t_min=T_MIN,
-        validation_share=min(0.1, 500 / len(x)), validation_draws=4, validate_every=100, patience=8,
+        steps=steps,
+        batch=setting.batch,
+        learning_rate=rate,
+        ema=0.995,
+        t_min=T_MIN,
+        validation_share=min(0.1, 500 / len(x)),
+        validation_draws=4,
+        validate_every=100,
+        patience=8,
         checkpoint_every=500,
-    )  # fmt: skip
+    )
     began = process_time()
     result = train_score_network(
-        network, x, settings, process=PROCESS, folder=study_folder() / spec.name, device=device(),
+        network,
+        x,
+        settings,
+        process=PROCESS,
+        folder=study_folder() / spec.name,
+        device=device(),
         rng=np.random.default_rng([setting.seed, 4, spec.index]),
-    )  # fmt: skip
+    )
     ref = reference(spec.name)
     return {
-        "role": spec.role, "style": "" if spec.level is None else spec.level.name, "index": spec.index,
-        "name": ref.name, "sha256": ref.sha256, "n": len(x), "steps": result.steps, "best_step": result.best_step,
-        "validation_loss": result.best_loss, "train_s": process_time() - began,
-    }  # fmt: skip
+        "role": spec.role,
+        "style": "" if spec.level is None else spec.level.name,
+        "index": spec.index,
+        "name": ref.name,
+        "sha256": ref.sha256,
+        "n": len(x),
+        "steps": result.steps,
+        "best_step": result.best_step,
+        "validation_loss": result.best_loss,
+        "train_s": process_time() - began,
+    }
 
 
 # ---------------------------------------------------------------------- distances
@@ -178,10 +197,15 @@ def measure_distance(spec: DistanceSpec) -> Row:
     losses = [held_out_loss(setting, model)[0] for model in models]
     best = fit(models, setting.images().held_out, np.random.default_rng([setting.seed, 5]))
     row: Row = {
-        "style": spec.level.name, "own": spec.level.own, "shuffled": spec.level.shuffled, "draw": 0, "losses": losses,
-        "reference_loss": floor, "distance_nats": (min(losses) - floor) * setting.nats,
+        "style": spec.level.name,
+        "own": spec.level.own,
+        "shuffled": spec.level.shuffled,
+        "draw": 0,
+        "losses": losses,
+        "reference_loss": floor,
+        "distance_nats": (min(losses) - floor) * setting.nats,
         "best_weights": best.weights.tolist(),
-    }  # fmt: skip
+    }
     even = np.full(len(models), 1.0 / len(models))
     for name, weights in (("uniform", even), ("best", best.weights)):
         row[f"{name}_loss"], _ = held_out_loss(setting, fused_network(models, weights))
@@ -190,9 +214,7 @@ def measure_distance(spec: DistanceSpec) -> Row:
 
 def fit(models: Sequence[NetworkScore], x: Float64Array, rng: np.random.Generator) -> FusionResult:
     """Weights on the window of the loss."""
-    return fuse(
-        models, x, process=PROCESS, t_min=T_MIN, n_nodes=N_NODES, n_noise=max(1, 64 // len(x)), rng=rng
-    )  # fmt: skip
+    return fuse(models, x, process=PROCESS, t_min=T_MIN, n_nodes=N_NODES, n_noise=max(1, 64 // len(x)), rng=rng)
 
 
 # ---------------------------------------------------------------------- one draw of the target
@@ -245,9 +267,14 @@ def run_draw(spec: DrawSpec) -> list[Row]:
         rows.append(common | {"method": method, "loss": loss} | more)
 
     judged(
-        "fused", fused_network(models, result.weights), fit_s=fit_s, weights=result.weights.tolist(),
-        low=interval[:, 0].tolist(), high=interval[:, 1].tolist(), notes=list(result.warnings),
-    )  # fmt: skip
+        "fused",
+        fused_network(models, result.weights),
+        fit_s=fit_s,
+        weights=result.weights.tolist(),
+        low=interval[:, 0].tolist(),
+        high=interval[:, 1].tolist(),
+        notes=list(result.warnings),
+    )
     judged("nearest auxiliary", models[closest], index=closest)
     judged("parameter average", merged)
     for method, start in (("fine-tuned", models[closest]), ("fused, fine-tuned", merged)):
@@ -269,14 +296,22 @@ def run_scratch(spec: ScratchSpec) -> Row:
     settings = replace(_tuning(setting, spec.n), steps=setting.scratch_steps, learning_rate=1e-3)
     began = process_time()
     result = train_score_network(
-        network, x, settings, process=PROCESS, device=device(),
+        network,
+        x,
+        settings,
+        process=PROCESS,
+        device=device(),
         rng=np.random.default_rng([setting.seed, 8, spec.n, spec.draw]),
-    )  # fmt: skip
+    )
     return {
-        "style": "", "n": spec.n, "draw": spec.draw, "method": "from scratch",
-        "loss": held_out_loss(setting, result.score)[0], "best_step": result.best_step,
+        "style": "",
+        "n": spec.n,
+        "draw": spec.draw,
+        "method": "from scratch",
+        "loss": held_out_loss(setting, result.score)[0],
+        "best_step": result.best_step,
         "tune_s": process_time() - began,
-    }  # fmt: skip
+    }
 
 
 def fine_tuned(
@@ -301,6 +336,13 @@ def fine_tuned(
 
 def _tuning(setting: Setting, n: int) -> TrainingSettings:
     return TrainingSettings(
-        steps=setting.tuning_steps, batch=min(setting.batch, n), learning_rate=5e-4, ema=0.98, t_min=T_MIN,
-        validation_share=0.2, validation_draws=max(4, 512 // n), validate_every=25, patience=4,
-    )  # fmt: skip
+        steps=setting.tuning_steps,
+        batch=min(setting.batch, n),
+        learning_rate=5e-4,
+        ema=0.98,
+        t_min=T_MIN,
+        validation_share=0.2,
+        validation_draws=max(4, 512 // n),
+        validate_every=25,
+        patience=4,
+    )

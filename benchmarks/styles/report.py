@@ -16,9 +16,12 @@ from ..common.study import Row, read_rows
 
 ORDER = ("fused", "parameter average", "nearest auxiliary", "fine-tuned", "fused, fine-tuned", "from scratch")
 COLOURS = {
-    "fused": "#0072B2", "fine-tuned": "#D55E00", "fused, fine-tuned": "#009E73", "nearest auxiliary": "#777777",
+    "fused": "#0072B2",
+    "fine-tuned": "#D55E00",
+    "fused, fine-tuned": "#009E73",
+    "nearest auxiliary": "#777777",
     "from scratch": "#000000",
-}  # fmt: skip
+}
 CONFIDENCE = 0.95
 
 
@@ -162,9 +165,15 @@ def _heat_maps(folder: Path) -> Any:
                 sure = half is not None and abs(value) > half
                 dark = abs(float(norm(np.array([value]))[0]) - 0.5) > 0.33
                 axis.text(
-                    j + 0.5, i + 0.5, _number(value) + ("" if half is None else f"\n± {_number(half)}"), ha="center",
-                    va="center", fontsize=7, color="white" if dark else "black", weight="bold" if sure else "normal",
-                )  # fmt: skip
+                    j + 0.5,
+                    i + 0.5,
+                    _number(value) + ("" if half is None else f"\n± {_number(half)}"),
+                    ha="center",
+                    va="center",
+                    fontsize=7,
+                    color="white" if dark else "black",
+                    weight="bold" if sure else "normal",
+                )
         axis.set_xticks(
             np.arange(len(styles)) + 0.5,
             [f"{far[style]:.0f}\n{style.replace(', ', chr(10))}" for style in styles],
@@ -180,8 +189,9 @@ def _heat_maps(folder: Path) -> Any:
     counted = str(draws[0]) if len(draws) == 1 else f"{draws[0]} to {draws[-1]}"
     figure.supxlabel(
         "distance of the nearest auxiliary from the target (nats), and the auxiliaries' data; "
-        f"mean and 95 % interval over {counted} draws", fontsize=8,
-    )  # fmt: skip
+        f"mean and 95 % interval over {counted} draws",
+        fontsize=8,
+    )
     bar = figure.colorbar(mesh, ax=axes, label="held-out difference (nats)\nblue: fusion is better", aspect=30)
     bar.ax.tick_params(labelsize=7)
     return figure
@@ -195,9 +205,14 @@ def _curves(folder: Path) -> Any:
     columns = min(3, len(styles))
     lines = -(-len(styles) // columns)
     figure, axes = plt.subplots(
-        lines, columns, figsize=(2.9 * columns, 2.4 * lines), sharex=True, sharey=True, squeeze=False,
+        lines,
+        columns,
+        figsize=(2.9 * columns, 2.4 * lines),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
         layout="constrained",
-    )  # fmt: skip
+    )
     for axis, style in zip(axes.flat, styles, strict=False):
         own = [row for row in comparison if row["style"] == style]
         sizes = [row["n"] for row in own]

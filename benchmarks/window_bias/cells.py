@@ -94,6 +94,10 @@ def run_window_cell(spec: WindowSpec) -> Row:
     warned = any(text.startswith("window bias") for text in result.warnings)
     p_value = None if result.window_bias is None else result.window_bias.p_value
     return {
-        "case": spec.case, "n": spec.n, "draw": spec.draw, "warned": warned, "p_value": p_value,
+        "case": spec.case,
+        "n": spec.n,
+        "draw": spec.draw,
+        "warned": warned,
+        "p_value": p_value,
         "verdict_holds": warned == case.biased,
-    }  # fmt: skip
+    }

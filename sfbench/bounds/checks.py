@@ -177,9 +177,15 @@ def check_bounds(
     final_time = process.horizon if t_max is None else t_max
     data, noise, stream = np.random.default_rng(seed).spawn(3)
     result = fuse(
-        problem.auxiliaries, problem.target.sample(n, rng=data), process=process, t_min=t_min, t_max=final_time,
-        estimator=estimator, solver=solver, rng=noise,
-    )  # fmt: skip
+        problem.auxiliaries,
+        problem.target.sample(n, rng=data),
+        process=process,
+        t_min=t_min,
+        t_max=final_time,
+        estimator=estimator,
+        solver=solver,
+        rng=noise,
+    )
     settings = GramSettings(process, result.grid, estimator)
     independent = simulated_grams(
         problem.auxiliaries, problem.target, settings, [_MOMENT_SAMPLES], keep=_MOMENT_SAMPLES, rng=stream

@@ -142,9 +142,15 @@ def objective_integral(
         return node.value(w)
 
     value, error, report = scipy.integrate.quad_vec(
-        integrand, np.log(low), np.log(high), epsrel=_INTEGRAL_ERROR, epsabs=1e-13, quadrature="gk15", limit=400,
+        integrand,
+        np.log(low),
+        np.log(high),
+        epsrel=_INTEGRAL_ERROR,
+        epsabs=1e-13,
+        quadrature="gk15",
+        limit=400,
         full_output=True,
-    )  # fmt: skip
+    )
     return Estimate(float(value), float(error), int(report.neval), "adaptive quadrature, error bounded")
 
 

@@ -101,7 +101,7 @@ def parameters(pairs: Sequence[str]) -> dict[str, Any]:
 def _value(name: str, text: str) -> Any:
     if text[:1].isalpha() and text not in ("true", "false", "null", "NaN", "Infinity"):
         return text
-    for parse in (json.loads, ast.literal_eval):  # the second knows numbers such as .5
+    for parse in (json.loads, ast.literal_eval):  # the second knows numbers such as 0.5
         try:
             found = parse(text)
         except (ValueError, SyntaxError, MemoryError, RecursionError):

@@ -187,11 +187,16 @@ def diff(
         return 0 if same else 1
     rows = [
         [
-            d.study, " / ".join(d.versions), str(d.equal), str(d.differing), str(d.only_a), str(d.only_b),
+            d.study,
+            " / ".join(d.versions),
+            str(d.equal),
+            str(d.differing),
+            str(d.only_a),
+            str(d.only_b),
             ", ".join(f"{column} {gap:.1e}" for column, gap in sorted(d.worst.items())),
         ]
         for d in found
-    ]  # fmt: skip
+    ]
     columns = ["study", "versions", "equal", "differing", "only in A", "only in B", "largest relative differences"]
     print_table(f"A = {a}, B = {b}, rtol {rtol:g}, atol {atol:g}", columns, rows)
     for d in found:

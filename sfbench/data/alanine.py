@@ -35,7 +35,7 @@ WATER = 78.5
 DIM = 66
 _TEMPERATURE = 300.0
 _GAS_CONSTANT = 8.31446261815324e-3  # kJ / (mol K)
-_MOST_NOISE = 1e-3  # nm; bonds vibrate by .003 nm
+_MOST_NOISE = 1e-3  # nm; bonds vibrate by 0.003 nm
 _PHI, _PSI = (4, 6, 8, 14), (6, 8, 14, 16)
 _STEP, _EVERY, _SETTLE, _FRICTION = 1e-3, 400, 20_000, 1.0  # ps; steps between samples; steps before them; 1 / ps
 _PER_SOLVENT, _SEED = 1000, 20_240_620
@@ -69,7 +69,7 @@ class AlanineScore:
         Of the solvent: 1 is vacuum, 78.5 water, `mixed_dielectric(w)` their barycenters.
     process : ForwardProcess, optional
         With it, ``score(x, t)`` is that of the law at time t while ``sigma_t <= 1e-3`` nm, up to a relative error of
-        the order of ``(sigma_t / .003 nm)^2``; noisier laws of a molecule are not known and are refused. Without it,
+        the order of ``(sigma_t / 0.003 nm)^2``; noisier laws of a molecule are not known and are refused. Without it,
         only t = 0 is answered.
 
     Raises
@@ -115,7 +115,7 @@ class AlanineScore:
         return self.score(points, t), divergence
 
     def sample(self, n: int, *, rng: SeedLike = None) -> Float64Array:
-        """Draw n points of a Langevin trajectory, (n, 66), centred, .4 ps apart after 20 ps that are thrown away.
+        """Draw n points of a Langevin trajectory, (n, 66), centred, 0.4 ps apart after 20 ps that are thrown away.
 
         Neighbours are correlated. Steps of 1 fs, friction 1 / ps, 300 K; the same seed gives the same points on one
         machine, not on all.

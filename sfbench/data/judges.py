@@ -3,7 +3,7 @@ r"""Trained networks by others, that judge samples from outside: a digit classif
 Both are state dicts in PyTorch's format; their sha256 is verified before they are read, and they are read with
 ``weights_only``, which runs no code of the file. What they expect is part of what they are, so it is fixed here:
 
-* `mnist_cnn`: two convolutions and two linear layers on 28 x 28 levels x, standardised as ``(x/255 - .1307) / .3081``.
+* `mnist_cnn`: two convolutions and two linear layers on 28 x 28 levels x, as ``(x/255 - 0.1307) / 0.3081``.
   It was trained on MNIST train: as a judge of models that were too, it is no outsider to their data, only to them.
 * `efficientnet_lite0`: 1,280 features of colour images, resized to 224 x 224 (bilinear), as ``(x - 127) / 128``.
   Trained on ImageNet photographs; distances between features of 28 x 28 digits rank models, their size means little.

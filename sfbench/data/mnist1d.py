@@ -15,7 +15,7 @@ _INSTALL = "mnist1d==0.0.2.post1"
 
 
 def make_mnist1d(n: int, seed: int) -> dict[str, np.ndarray]:
-    """Arrays ``x`` (.8 n, 40), ``y``, ``x_test`` and ``y_test`` of n series, n / 10 of each digit.
+    """Arrays ``x`` (0.8 n, 40), ``y``, ``x_test`` and ``y_test`` of n series, n / 10 of each digit.
 
     The global state of numpy's and Python's generators is the same before and after.
     """

@@ -4,7 +4,8 @@ Models live in scaled coordinates ``x = (raw - shift) / scale``. Densities chang
 
     log p_raw(raw) = log p_x(x) - sum_e log scale_e,
 
-and leaving the Jacobian out shifts every figure: for pixels divided by .3081, by log2 .3081 = -1.70 bits per dimension.
+and leaving the Jacobian out shifts every figure: for pixels divided by 0.3081, by log2 0.3081 = -1.70 bits per
+dimension.
 Bits per dimension are ``-log p_raw / (d log 2)`` with raw in units of one integer level (0 ... 255 for 8-bit pixels,
 with uniform noise in [0, 1) added), so that they bound a code length.
 """

@@ -4,7 +4,7 @@ A histogram compared with exact bin masses ``p_b`` is never 0: at the truth its 
 
     floor = 1/2 sum_b sqrt(2 p_b (1 - p_b) / (pi n)),
 
-which for 8,000 points is .02-.04. Every estimate here names its floor, and only the excess over it is evidence.
+which for 8,000 points is 0.02-0.04. Every estimate here names its floor, and only the excess over it is evidence.
 """
 
 from typing import Literal, Protocol

@@ -69,12 +69,12 @@ _PROCESSES: Registry[Callable[..., ForwardProcess]] = Registry(
 
 
 def ddpm() -> Tabulated:
-    """The discrete schedule of DDPM: 1000 betas from 1e-4 to .02."""
+    """The discrete schedule of DDPM: 1000 betas from 1e-4 to 0.02."""
     return from_betas(beta_schedule("linear"))
 
 
 def stable_diffusion() -> Tabulated:
-    """The discrete schedule of Stable Diffusion: 1000 betas, linear in their root from .00085 to .012."""
+    """The discrete schedule of Stable Diffusion: 1000 betas, linear in their root from 0.00085 to 0.012."""
     return from_betas(beta_schedule("scaled_linear", 1000, 0.00085, 0.012))
 
 

@@ -24,7 +24,7 @@ class OrnsteinUhlenbeck(ForwardProcess):
 
     @property
     def horizon(self) -> float:
-        """Default final time 5, where alpha is .0067."""
+        """Default final time 5, where alpha is 0.0067."""
         return 5.0
 
     def alpha(self, t: ArrayLike) -> Float64Array:

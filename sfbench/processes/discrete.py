@@ -145,7 +145,7 @@ def beta_schedule(
     kind: Schedule = "linear", n: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.02
 ) -> Float64Array:
     """Betas (n,) of a named schedule: ``"linear"`` (DDPM), ``"scaled_linear"`` (linear in the square root; Stable
-    Diffusion takes .00085 and .012), ``"cosine"`` (Nichol and Dhariwal 2021, at most .999).
+    Diffusion takes 0.00085 and 0.012), ``"cosine"`` (Nichol and Dhariwal 2021, at most 0.999).
     """
     count = as_count("n", n, at_least=3, error=GridError)
     start, end = as_number("beta_start", beta_start, GridError), as_number("beta_end", beta_end, GridError)

@@ -159,7 +159,7 @@ def test_missing_data_is_one_line(tmp_path, monkeypatch, capsys):
 
 
 def test_class_frequencies_pool_geometrically_where_classes_do_not_overlap():
-    """Two separated modes on the line stand for two classes; the fused law's share lies within .005 of the pool's."""
+    """Two separated modes on the line stand for two classes; the fused law's share lies within 0.005 of the pool's."""
     shares, weights = np.array(SHARES), np.array([0.19, 0.2, 0.35, 0.26])
     laws = [GaussianMixture([1 - s, s], [[-4.0], [4.0]], [[[0.25]], [[0.25]]]) for s in shares]
     predicted = pooled_share(weights, shares)

@@ -14,9 +14,20 @@ from sfbench.cli import main as sfbench
 from sfbench.experiments.canonical import encode_spec
 
 TINY = replace(
-    QUICK, particles=640, seeds=1, superdiff_steps=20, vertex_particles=500, order_particles=50, many=2000,
-    budgets=(24,), copies=(1,), dims=(1, 16), weights_on_edge=1, n_cells=200, repeats=1,
-)  # fmt: skip
+    QUICK,
+    particles=640,
+    seeds=1,
+    superdiff_steps=20,
+    vertex_particles=500,
+    order_particles=50,
+    many=2000,
+    budgets=(24,),
+    copies=(1,),
+    dims=(1, 16),
+    weights_on_edge=1,
+    n_cells=200,
+    repeats=1,
+)
 CLAIMS = 14
 
 
@@ -38,8 +49,9 @@ def test_a_cell_depends_on_its_spec_alone():
     assert forwards == backwards
     assert all(forwards[i]["tv_pool"] != forwards[i + 1]["tv_pool"] for i in range(0, len(specs), 2))
     assert [set(row) & {"fused_law_holds", "barycenter_holds", "log_z_holds"} for row in forwards[:4:2]] == [
-        {"fused_law_holds"}, {"barycenter_holds", "log_z_holds"},
-    ]  # fmt: skip
+        {"fused_law_holds"},
+        {"barycenter_holds", "log_z_holds"},
+    ]
 
 
 def test_a_stopped_study_goes_on_and_is_not_mixed(tmp_path: Path, monkeypatch, capsys):

@@ -20,9 +20,16 @@ from sfbench.experiments import StudyError, in_study_folder
 from sfbench.nets import NetworkScore, build_network
 
 SETTING = replace(
-    styles.QUICK.setting, width=16, auxiliary_n=60, base_steps=10, auxiliary_steps=10, reference_steps=20,
-    tuning_steps=10, scratch_steps=10, held_out=60,
-)  # fmt: skip
+    styles.QUICK.setting,
+    width=16,
+    auxiliary_n=60,
+    base_steps=10,
+    auxiliary_steps=10,
+    reference_steps=20,
+    tuning_steps=10,
+    scratch_steps=10,
+    held_out=60,
+)
 TINY = styles.Study(SETTING, (styles.LEVELS[0], styles.LEVELS[-1]), (8, 16), 2)
 
 
@@ -93,8 +100,10 @@ def test_tables_and_figures_of_part_of_the_grid(finished, tmp_path):
     write_rows(tmp_path, "methods", [r for r in kept if (r["style"], r["n"]) != ("foreign, shuffled", 16)])
     table = compare(tmp_path)
     assert [(row["style"], row["n"], row["draws"]) for row in table] == [
-        ("same law", 8, 2), ("same law", 16, 1), ("foreign, shuffled", 8, 2),
-    ]  # fmt: skip
+        ("same law", 8, 2),
+        ("same law", 16, 1),
+        ("foreign, shuffled", 8, 2),
+    ]
     assert all(row["from scratch"] is None for row in table)
     assert table[1]["fused +-"] is None
     write_rows(tmp_path, "comparison", table)
@@ -218,4 +227,4 @@ def test_controls_need_an_interval():
     assert interval([1.0]) == (1.0, np.inf)
     mean, half = interval([1.0, 3.0])
     assert mean == 2.0
-    assert half == pytest.approx(12.706204736 * 2.0 / 2.0, rel=1e-6)  # t(.975, 1) times the standard error, 1
+    assert half == pytest.approx(12.706204736 * 2.0 / 2.0, rel=1e-6)  # t(0.975, 1) times the standard error, 1

@@ -91,7 +91,7 @@ def test_both_hold_for_gaussians_and_half_of_them_does_not(shift: float, varianc
 
 
 def test_the_inequalities_are_not_vacuous() -> None:
-    """Close Gaussians: TV is .8 of Pinsker's bound, so half of the bound fails."""
+    """Close Gaussians: TV is 0.8 of Pinsker's bound, so half of the bound fails."""
     p, q = GaussianMixture([1.0], [[0.0]], 1.0), GaussianMixture([1.0], [[0.1]], 1.0)
     bound = bounds.total_variation_certificate(replace(UPPER, value=kl_divergence(p, q).value))
     assert not check(total_variation(p, q), replace(bound, value=bound.value / 2)).holds
@@ -170,7 +170,7 @@ def test_the_certificate_holds_for_gaussians_at_any_weights(process: Any, family
 
 
 def test_the_certificate_of_the_reference_problem_is_that_of_the_theory() -> None:
-    """Target mixture, w = (.5, .5): KL 2.17 <= 2.62."""
+    """Target mixture, w = (0.5, 0.5): KL 2.17 <= 2.62."""
     problem, process, w = make_problem("paper_mixture_1d", scale=6.0), OrnsteinUhlenbeck(), np.array([0.5, 0.5])
     window = (1e-4, 6.0)
     bound = certificate(problem, w, process, window)
@@ -203,13 +203,14 @@ def test_wrong_certificates_are_violated(fault: str) -> None:
             ).value(w)
         ),
         "other weights": lambda: mismatch.value + exact.value(problem.true_weights),
-        "short window": lambda: certificate(problem, w, process, (1e-3, 0.2)).value - bounds.prior_mismatch(
-            problem.target, process, 0.2
-        ).value,
-        "swapped target": lambda: certificate(
-            replace(problem, target=problem.auxiliaries[0]), w, process, window
-        ).value,
-    }  # fmt: skip
+        "short window": lambda: (
+            certificate(problem, w, process, (1e-3, 0.2)).value
+            - bounds.prior_mismatch(problem.target, process, 0.2).value
+        ),
+        "swapped target": lambda: (
+            certificate(replace(problem, target=problem.auxiliaries[0]), w, process, window).value
+        ),
+    }
     assert not check(observed, replace(bound, value=wrong[fault]())).holds
 
 
@@ -260,7 +261,7 @@ def hand_made(g: np.ndarray, b: np.ndarray) -> Contributions:
 
 
 def test_the_slow_rate_by_hand() -> None:
-    """Two models, three samples: Var g_11 = 1, Var b_1 = 4, n = 100, delta = .04."""
+    """Two models, three samples: Var g_11 = 1, Var b_1 = 4, n = 100, delta = 0.04."""
     g, b = np.zeros((3, 2, 2)), np.zeros((3, 2))
     g[:, 1, 1], b[:, 1] = (1.0, 2.0, 3.0), (0.0, 2.0, 4.0)
     found = bounds.slow_rate(hand_made(g, b), 100, 0.04)
@@ -300,13 +301,11 @@ def test_the_slow_bound_holds_over_draws_and_a_thousandth_of_it_does_not(family:
     bound = bounds.slow_rate(moments.contributions, n)  # type: ignore[arg-type]
     excess = [
         population.excess(
-            solve(
-                sfbench.simulated_grams(problem.auxiliaries, problem.target, rule, [n], rng=seed)[0].to_qp()
-            ).weights,
+            solve(sfbench.simulated_grams(problem.auxiliaries, problem.target, rule, [n], rng=seed)[0].to_qp()).weights,
             optimum,
         )
         for seed in range(1, 60)
-    ]  # fmt: skip
+    ]
     assert all(check(value, bound).holds for value in excess)
     assert not all(check(value, replace(bound, value=bound.value / 1000)).holds for value in excess)
 

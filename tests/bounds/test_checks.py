@@ -32,7 +32,7 @@ def compared(rows: list[CheckedBound]) -> dict[str, BoundCheck]:
         ("random_mixtures", {"k": 2, "m": 2}, False),
         ("shifted_gaussians", {"k": 1, "d": 1}, True),
     ],
-)  # fmt: skip
+)
 def test_every_bound_of_every_family_holds(name: str, params: dict[str, Any], exact: bool) -> None:
     result, rows = check_bounds(make_problem(name, **params), n=300, seed=1)
     assert [row.quantity for row in rows] == QUANTITIES
@@ -48,7 +48,7 @@ def test_every_bound_of_every_family_holds(name: str, params: dict[str, Any], ex
 
 
 def test_a_target_that_is_a_pool_on_the_line() -> None:
-    """Its noised density comes from quadrature; w = (.5, .5) of section 6: TV(P_w, p_w) is .39 there."""
+    """Its noised density comes from quadrature; w = (0.5, 0.5) of section 6: TV(P_w, p_w) is 0.39 there."""
     problem = make_problem("paper_mixture_1d", scale=6.0, target="barycenter")
     _, rows = check_bounds(problem, n=300, seed=1)
     found = compared(rows)

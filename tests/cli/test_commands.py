@@ -51,8 +51,11 @@ def test_problems(capsys: Capture) -> None:
     listed = as_json(capsys, "problems")
     assert {name: about["description"] for name, about in listed.items()} == known_problems()
     assert listed["paper_mixture_1d"]["parameters"] == {
-        "space": "raw", "scale": 1.0, "target": "mixture", "weights": [0.5, 0.5],
-    }  # fmt: skip
+        "space": "raw",
+        "scale": 1.0,
+        "target": "mixture",
+        "weights": [0.5, 0.5],
+    }
     _, out, _ = run(capsys, "problems")
     for name, sentence in known_problems().items():
         line = next(line for line in out.splitlines() if name in line and sentence in line)  # whole, though piped
@@ -133,8 +136,13 @@ def test_fuse_is_reproducible_and_obeys_its_options(capsys: Capture) -> None:
     first, again = as_json(capsys, *base), as_json(capsys, *base)
     assert first == again
     assert first["problem"] == {
-        "name": "shifted_gaussians", "rng": 0, "k": 3, "d": 4, "separation": 1.5, "condition": 1.0,
-    }  # fmt: skip
+        "name": "shifted_gaussians",
+        "rng": 0,
+        "k": 3,
+        "d": 4,
+        "separation": 1.5,
+        "condition": 1.0,
+    }
     assert make_problem(**first["problem"]).k == 3
     for change in (("--seed", "1"), ("--estimator", "dsm"), ("--process", "variance_exploding"), ("--t-max", "0.1")):
         assert as_json(capsys, *base, *change)["weights"] != first["weights"]
@@ -235,15 +243,18 @@ BAD = [
     (["fuse", "--param", "weights=[0.5, 0.5]"], "weights must have length 4, got 2"),
     (["fuse", "--param", "weights=[0.5, 0.5, 0.5, 0.5]"], "weights sum to 2"),
     (["fuse", "--param", "weights=[[1], [2, 3]]"], "weights is ragged"),
-    (["fuse", "--problem", "paper_mixture_1d", "--param", "weights=[.5,.6]"], "weights sum to 1.1, not 1; divide them"),
     (
-        ["fuse", "--param", "weights=[.5,"],
-        "--param weights takes a number, a word or a list such as [0.5, 0.5], got '[.5,'",
+        ["fuse", "--problem", "paper_mixture_1d", "--param", "weights=[0.5,0.6]"],
+        "weights sum to 1.1, not 1; divide them",
+    ),
+    (
+        ["fuse", "--param", "weights=[0.5,"],
+        "--param weights takes a number, a word or a list such as [0.5, 0.5], got '[0.5,'",
     ),
     (["fuse", "--param", "weights=[a, b]"], "--param weights takes a number, a word or a list"),
     (["fuse", "--param", "separation="], "--param separation takes a number, a word or a list"),
     (["fuse", "--param", "weights=" + "[" * 100_000], "--param weights takes a number, a word or a list"),
-    (["fuse", "--param", "separation=-.5"], "separation must be finite and positive, got -0.5"),
+    (["fuse", "--param", "separation=-0.5"], "separation must be finite and positive, got -0.5"),
     (["check", "--problem", "nothing"], "unknown problem 'nothing'"),
     (["check", "--n", "0"], "--n must be at least 1"),
     (["check", "--solver", "none"], "unknown solver 'none'"),
@@ -408,8 +419,10 @@ def test_terminals_that_cannot_show_a_name_and_folders_that_are_not_utf8(tmp_pat
         for encoding in ("ascii", "utf-8"):
             done = subprocess.run(
                 [sys.executable, "-m", "sfbench", "fuse", "--n", "20", "--out", place],
-                env={**os.environ, "PYTHONIOENCODING": encoding}, capture_output=True, check=False,
-            )  # fmt: skip
+                env={**os.environ, "PYTHONIOENCODING": encoding},
+                capture_output=True,
+                check=False,
+            )
             assert (done.returncode, done.stderr) == (0, b"")
             assert b"kept in" in done.stdout
 

@@ -73,7 +73,7 @@ def test_divergence_agrees_with_antithetic_pairs(mixed):
 def test_fuse_finds_the_solvent(mixed):
     models = [AlanineScore(1.0, OU), AlanineScore(WATER, OU)]
     fitted = sfbench.fuse(models, mixed, process=OU, t_min=1e-9, t_max=4e-9, n_nodes=2, rng=0)
-    assert 0.15 < fitted.weights[1] < 0.85  # 150 points know it to .1 (one standard deviation over six pieces)
+    assert 0.15 < fitted.weights[1] < 0.85  # 150 points know it to 0.1 (one standard deviation over six pieces)
     in_water = AlanineScore(WATER).sample(150, rng=1)  # the control: another solvent has other weights
     fitted = sfbench.fuse(models, in_water, process=OU, t_min=1e-9, t_max=4e-9, n_nodes=2, rng=0)
     assert fitted.weights[1] > 0.7

@@ -30,8 +30,16 @@ def run_cell(spec: Spec) -> dict[str, Any]:
         time.sleep(0.05)
     z = cell_rng(spec).standard_normal((8, 8))
     tv = float(np.abs(np.linalg.eigvals(z @ z.T)).max()) / np.sqrt(spec.n)
-    return {"n": spec.n, "solver": spec.solver, "seed": spec.seed, "tv": tv, "kl": tv**2, "bound": 2 * tv**2,
-            "kl_holds": tv > 0, "wall_s": time.perf_counter()}  # fmt: skip
+    return {
+        "n": spec.n,
+        "solver": spec.solver,
+        "seed": spec.seed,
+        "tv": tv,
+        "kl": tv**2,
+        "bound": 2 * tv**2,
+        "kl_holds": tv > 0,
+        "wall_s": time.perf_counter(),
+    }
 
 
 @study_cells(version=1, group=lambda spec: spec.seed)

@@ -350,8 +350,12 @@ def test_a_worker_without_the_cells_module_says_what_is_missing(tmp_path: Path) 
     with dask_cluster(1) as (address, _):
         done = subprocess.run(
             [sys.executable, "-c", code, str(tmp_path / "store"), address],
-            env=environment, capture_output=True, text=True, check=False, timeout=120,
-        )  # fmt: skip
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
     assert "a worker cannot load the cells" in done.stdout
     assert "No module named 'lonely_cells'" in done.stdout
 

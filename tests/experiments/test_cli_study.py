@@ -78,9 +78,7 @@ def test_bad_input_is_one_line_and_touches_nothing(
     assert "no study 'x'" in refused(capsys, "study", "status", folder, "--study", "x")
     assert "no study 'x'" in refused(capsys, "study", "resume", folder, "--study", "x")
     assert "unknown format" in refused(capsys, "study", "export", folder, "--format", "xlsx")
-    assert "no results of algorithm version" in refused(
-        capsys, "study", "export", folder, "--algorithm-version", "9"
-    )  # fmt: skip
+    assert "no results of algorithm version" in refused(capsys, "study", "export", folder, "--algorithm-version", "9")
     assert "number of jobs" in refused(capsys, "study", "resume", folder, "--jobs", "0")
     assert "time limit" in refused(capsys, "study", "resume", folder, "--time-limit", "-1")
     assert "--rtol" in refused(capsys, "study", "diff", folder, folder, "--rtol", "nan")
@@ -88,7 +86,7 @@ def test_bad_input_is_one_line_and_touches_nothing(
     assert "no folder" in refused(capsys, "report", folder, "--out", tmp_path / "no" / "page.html")
     assert "cannot reach the scheduler" in refused(
         capsys, "study", "resume", folder, "--scheduler", "tcp://127.0.0.1:9"
-    )  # fmt: skip
+    )
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 

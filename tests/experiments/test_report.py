@@ -136,10 +136,20 @@ def test_rounding_errors_have_no_power_law() -> None:
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (-5.307e-16, "-5.31e-16"), (0.0, "0"), (1.0, "1"), (0.0123456, "0.0123"), (1234.5, "1,230"), (64, "64"),
-        (100_000, "100,000"), (None, "-"), (1e-4, "1e-4"), (2.5e12, "2.5e12"), ("a", "a"), (True, "True"),
+        (-5.307e-16, "-5.31e-16"),
+        (0.0, "0"),
+        (1.0, "1"),
+        (0.0123456, "0.0123"),
+        (1234.5, "1,230"),
+        (64, "64"),
+        (100_000, "100,000"),
+        (None, "-"),
+        (1e-4, "1e-4"),
+        (2.5e12, "2.5e12"),
+        ("a", "a"),
+        (True, "True"),
     ],
-)  # fmt: skip
+)
 def test_numbers_are_written_as_a_person_would(value: Any, text: str) -> None:
     assert number(value) == text
 
@@ -254,10 +264,17 @@ def test_a_study_without_factors_or_axes_still_has_a_page(tmp_path: Path) -> Non
 
 def test_the_page_shows_claims_with_their_controls(folder: Path) -> None:
     claims = [
-        {"name": "slope <i>", "value": -0.4674856932436394, "interval": [-0.5389706, -0.41359667],
-         "required": "[-0.6, 0]", "control": "0.03263 (permuted)", "verdict": "holds", "note": "20 seeds"},
+        {
+            "name": "slope <i>",
+            "value": -0.4674856932436394,
+            "interval": [-0.5389706, -0.41359667],
+            "required": "[-0.6, 0]",
+            "control": "0.03263 (permuted)",
+            "verdict": "holds",
+            "note": "20 seeds",
+        },
         {"name": "gap", "value": 3e-16, "interval": None, "required": "0", "verdict": "FAILS"},
-    ]  # fmt: skip
+    ]
     (folder / "claims.json").write_text(json.dumps({"claims": claims}))
     assert main(["report", str(folder)]) == 0
     text = (folder / "report.html").read_text()
@@ -326,11 +343,22 @@ _TAIL = """<script>addEventListener("load", () => setTimeout(async () => {
 def _browse(page: Path, *options: str) -> str:
     browser = next(found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name)))
     command = [
-        browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-        "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
-        "--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={page.parent / 'browser'}",
-        "--virtual-time-budget=10000", *options, page.as_uri(),
-    ]  # fmt: skip
+        browser,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--hide-scrollbars",
+        "--host-resolver-rules=MAP * ~NOTFOUND",
+        f"--user-data-dir={page.parent / 'browser'}",
+        "--virtual-time-budget=10000",
+        *options,
+        page.as_uri(),
+    ]
     environment = {**os.environ, "HOME": str(page.parent)}
     return subprocess.run(command, capture_output=True, text=True, timeout=240, check=True, env=environment).stdout
 

@@ -49,7 +49,7 @@ def test_errors_at_late_times_are_found_and_measured():
     late = (GRID.nodes > 0.5) & (GRID.nodes < 1.0)
     assert late.any()
     assert not report.meaningful[late].any()
-    # s_0 moved by .6 towards s_1: the remaining difference is .4 of the old one, so the ratio is .6 / .4.
+    # s_0 moved by 0.6 towards s_1: the remaining difference is 0.4 of the old one, so the ratio is 0.6 / 0.4.
     np.testing.assert_allclose(report.ratio[late, 0], 1.5, rtol=0.15)
     low, high = report.window()
     assert low == GRID.nodes[0]

@@ -12,13 +12,64 @@ from hypothesis import strategies as st
 from synthetic import EmbeddedMixture, GaussianMixture, LogLinearPool
 
 SCALARS: list[Any] = [
-    None, True, "0.5", "", b"1", 0, 1, -1, 3, 10**12, 2**63, 10**400, 0.0, -0.0, 1e-9, 0.5, 2.0, 1e12, 1e-80, 1e80,
-    1e-300, 1e300, -1e300, 5e-324, np.nan, np.inf, -np.inf, 1j, Decimal("1e-6"), Fraction(1, 3), np.float32(0.1),
-    np.float16(1e-3), np.int8(2), np.uint64(3), np.bool_(True), np.complex64(1), np.datetime64("2020"),
-    np.timedelta64(3, "s"), np.array(0.25), np.array([0.25]), np.array(2), np.ma.masked, torch.tensor(0.5),
-    torch.tensor(0.5, requires_grad=True), object(), len, [], (1.0,), {"a": 1}, {0.5}, float, "auto", "envelope",
-    "quadrature", np.random.default_rng(0), GaussianMixture, (0.5, 0.5),
-]  # fmt: skip
+    None,
+    True,
+    "0.5",
+    "",
+    b"1",
+    0,
+    1,
+    -1,
+    3,
+    10**12,
+    2**63,
+    10**400,
+    0.0,
+    -0.0,
+    1e-9,
+    0.5,
+    2.0,
+    1e12,
+    1e-80,
+    1e80,
+    1e-300,
+    1e300,
+    -1e300,
+    5e-324,
+    np.nan,
+    np.inf,
+    -np.inf,
+    1j,
+    Decimal("1e-6"),
+    Fraction(1, 3),
+    np.float32(0.1),
+    np.float16(1e-3),
+    np.int8(2),
+    np.uint64(3),
+    np.bool_(True),
+    np.complex64(1),
+    np.datetime64("2020"),
+    np.timedelta64(3, "s"),
+    np.array(0.25),
+    np.array([0.25]),
+    np.array(2),
+    np.ma.masked,
+    torch.tensor(0.5),
+    torch.tensor(0.5, requires_grad=True),
+    object(),
+    len,
+    [],
+    (1.0,),
+    {"a": 1},
+    {0.5},
+    float,
+    "auto",
+    "envelope",
+    "quadrature",
+    np.random.default_rng(0),
+    GaussianMixture,
+    (0.5, 0.5),
+]
 scalars = st.sampled_from(SCALARS)
 seeds = st.integers(0, 2**32 - 1)
 rarely = st.integers(0, 7).map(lambda i: i == 0)
@@ -62,19 +113,35 @@ def arrays(draw: st.DrawFn, shape: tuple[int, ...], prepare: Prepare | None = No
         if kind < 5 and x.size:
             x.flat[rng.integers(x.size)] = [np.nan, np.inf, -np.inf, 1e151, 1e308][kind]
         return {
-            5: lambda: x.astype(np.float32), 6: lambda: x.astype(np.float16), 7: lambda: x.astype(complex),
-            8: x.tolist, 9: lambda: np.asfortranarray(x), 10: lambda: np.ma.masked_array(x, mask=x > 0),
-            11: lambda: x.astype(object), 12: lambda: x.astype(str), 13: lambda: torch.tensor(x),
-            14: lambda: torch.tensor(x, requires_grad=True), 15: lambda: torch.tensor(x).bfloat16(),
-            16: lambda: [np.ma.masked_array(row) for row in np.atleast_1d(x)], 17: lambda: draw(scalars),
-            18: lambda: np.round(np.clip(np.nan_to_num(x), -99, 99)).astype(int), 19: lambda: x.astype(np.longdouble),
-            20: lambda: np.broadcast_to(x, (2, *x.shape)), 21: lambda: np.zeros(x.shape, "datetime64[s]"),
-            22: lambda: x > 0, 23: lambda: np.broadcast_to(np.float64(0.5), (10**12, *shape[1:])),
-            24: lambda: torch.tensor(x).to_sparse(), 25: lambda: torch.tensor(x).to("meta"),
-            26: lambda: iter(np.atleast_1d(x)), 27: lambda: x[..., None], 28: lambda: np.stack([x, x], axis=-1)[..., 0],
-            29: lambda: x.astype(">f8"), 30: lambda: np.zeros(x.shape, "timedelta64[s]"),
-            31: lambda: np.asfortranarray(x.astype(np.float32)), 32: lambda: x[::-1] if x.ndim else x,
-        }.get(kind, lambda: x)()  # fmt: skip
+            5: lambda: x.astype(np.float32),
+            6: lambda: x.astype(np.float16),
+            7: lambda: x.astype(complex),
+            8: x.tolist,
+            9: lambda: np.asfortranarray(x),
+            10: lambda: np.ma.masked_array(x, mask=x > 0),
+            11: lambda: x.astype(object),
+            12: lambda: x.astype(str),
+            13: lambda: torch.tensor(x),
+            14: lambda: torch.tensor(x, requires_grad=True),
+            15: lambda: torch.tensor(x).bfloat16(),
+            16: lambda: [np.ma.masked_array(row) for row in np.atleast_1d(x)],
+            17: lambda: draw(scalars),
+            18: lambda: np.round(np.clip(np.nan_to_num(x), -99, 99)).astype(int),
+            19: lambda: x.astype(np.longdouble),
+            20: lambda: np.broadcast_to(x, (2, *x.shape)),
+            21: lambda: np.zeros(x.shape, "datetime64[s]"),
+            22: lambda: x > 0,
+            23: lambda: np.broadcast_to(np.float64(0.5), (10**12, *shape[1:])),
+            24: lambda: torch.tensor(x).to_sparse(),
+            25: lambda: torch.tensor(x).to("meta"),
+            26: lambda: iter(np.atleast_1d(x)),
+            27: lambda: x[..., None],
+            28: lambda: np.stack([x, x], axis=-1)[..., 0],
+            29: lambda: x.astype(">f8"),
+            30: lambda: np.zeros(x.shape, "timedelta64[s]"),
+            31: lambda: np.asfortranarray(x.astype(np.float32)),
+            32: lambda: x[::-1] if x.ndim else x,
+        }.get(kind, lambda: x)()
 
 
 @st.composite
@@ -96,10 +163,11 @@ def mixtures(draw: st.DrawFn, d: int, *, huge: bool = True) -> GaussianMixture:
     spread = 10.0 ** draw(st.sampled_from([0.0, 0.0, 1.0, 3.0]))
     root = rng.standard_normal((m, d, d)) / np.sqrt(d)
     covariances = {
-        "shared": rng.uniform(0.5, 2.0), "isotropic": rng.uniform(0.5, 2.0, m),
+        "shared": rng.uniform(0.5, 2.0),
+        "isotropic": rng.uniform(0.5, 2.0, m),
         "diagonal": rng.uniform(0.5, 2.0, (m, d)),
         "full": root @ root.transpose(0, 2, 1) + 0.3 * np.eye(d),
-    }[layout]  # fmt: skip
+    }[layout]
     weights = rng.dirichlet(np.ones(m))
     if m > 1 and draw(rarely):
         weights = np.eye(m)[0]

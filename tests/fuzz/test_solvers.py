@@ -30,12 +30,54 @@ fuzz = settings(
 )
 
 SCALARS: list[Any] = [
-    None, True, "0.5", "", b"1", 0, 1, -1, 3, 10**12, 2**63, 10**400, 0.0, -0.0, 1e-9, 0.5, 1e12, 1e-300, 1e300, -1e300,
-    5e-324, np.nan, np.inf, -np.inf, 1j, Decimal("1e-6"), Decimal("nan"), Fraction(1, 3), np.float32(0.1),
-    np.float16(1e-3), np.int8(2), np.bool_(True), np.complex64(1), np.datetime64("2020"), np.timedelta64(3, "s"),
-    np.array(0.25), np.array([0.25]), np.ma.masked, torch.tensor(0.5), torch.tensor(0.5, requires_grad=True), object(),
-    len, [], (1.0,), {"a": 1}, {0.5}, float,
-]  # fmt: skip
+    None,
+    True,
+    "0.5",
+    "",
+    b"1",
+    0,
+    1,
+    -1,
+    3,
+    10**12,
+    2**63,
+    10**400,
+    0.0,
+    -0.0,
+    1e-9,
+    0.5,
+    1e12,
+    1e-300,
+    1e300,
+    -1e300,
+    5e-324,
+    np.nan,
+    np.inf,
+    -np.inf,
+    1j,
+    Decimal("1e-6"),
+    Decimal("nan"),
+    Fraction(1, 3),
+    np.float32(0.1),
+    np.float16(1e-3),
+    np.int8(2),
+    np.bool_(True),
+    np.complex64(1),
+    np.datetime64("2020"),
+    np.timedelta64(3, "s"),
+    np.array(0.25),
+    np.array([0.25]),
+    np.ma.masked,
+    torch.tensor(0.5),
+    torch.tensor(0.5, requires_grad=True),
+    object(),
+    len,
+    [],
+    (1.0,),
+    {"a": 1},
+    {0.5},
+    float,
+]
 scalars = st.sampled_from(SCALARS)
 exponents = st.one_of(st.just(0.0), st.floats(-12, 12), st.floats(-300, 300))
 
@@ -54,14 +96,24 @@ def arrays(draw: st.DrawFn, shape: tuple[int, ...] | None = None) -> Any:
         x.flat[rng.integers(x.size)] = [np.nan, np.inf, -np.inf, 1e308][kind]
     with np.errstate(all="ignore"):
         return {
-            4: lambda: x.astype(np.float32), 5: lambda: x.astype(np.float16), 6: lambda: x.astype(complex),
-            7: lambda: x.tolist(), 8: lambda: np.asfortranarray(x), 9: lambda: np.ma.masked_array(x, mask=x > 0),
-            10: lambda: x.astype(object), 11: lambda: x.astype(str), 12: lambda: torch.tensor(x),
-            13: lambda: torch.tensor(x, requires_grad=True), 14: lambda: torch.tensor(x).to(torch.bfloat16),
-            15: lambda: [np.ma.masked_array(row) for row in np.atleast_1d(x)], 16: lambda: np.stack([x, x])[::-1][0],
-            17: lambda: np.round(np.clip(x, -99, 99)).astype(np.int64), 18: lambda: draw(scalars),
-            19: lambda: x.astype(np.longdouble), 20: lambda: np.broadcast_to(x, (2, *x.shape)),
-        }.get(kind, lambda: x)()  # fmt: skip
+            4: lambda: x.astype(np.float32),
+            5: lambda: x.astype(np.float16),
+            6: lambda: x.astype(complex),
+            7: lambda: x.tolist(),
+            8: lambda: np.asfortranarray(x),
+            9: lambda: np.ma.masked_array(x, mask=x > 0),
+            10: lambda: x.astype(object),
+            11: lambda: x.astype(str),
+            12: lambda: torch.tensor(x),
+            13: lambda: torch.tensor(x, requires_grad=True),
+            14: lambda: torch.tensor(x).to(torch.bfloat16),
+            15: lambda: [np.ma.masked_array(row) for row in np.atleast_1d(x)],
+            16: lambda: np.stack([x, x])[::-1][0],
+            17: lambda: np.round(np.clip(x, -99, 99)).astype(np.int64),
+            18: lambda: draw(scalars),
+            19: lambda: x.astype(np.longdouble),
+            20: lambda: np.broadcast_to(x, (2, *x.shape)),
+        }.get(kind, lambda: x)()
 
 
 @st.composite
@@ -121,10 +173,35 @@ def outcome(call: Callable[[], Any], *given: Any) -> Any:
 
 
 ARGUMENTS = (
-    "P ", "P[", "q ", "q[", "r ", "r[", "tol", "max_iter", "time_limit", "start", "rng", "solver", "problem",
-    "strength", "reference", "regulariser", "smoothing", "v ", "v[", "log_densities", "log_weights",
-    "mean_log_densities", "option", "name", "constraints", "failed", "returned", "index",
-)  # fmt: skip
+    "P ",
+    "P[",
+    "q ",
+    "q[",
+    "r ",
+    "r[",
+    "tol",
+    "max_iter",
+    "time_limit",
+    "start",
+    "rng",
+    "solver",
+    "problem",
+    "strength",
+    "reference",
+    "regulariser",
+    "smoothing",
+    "v ",
+    "v[",
+    "log_densities",
+    "log_weights",
+    "mean_log_densities",
+    "option",
+    "name",
+    "constraints",
+    "failed",
+    "returned",
+    "index",
+)
 
 
 def check_weights(w: Any, k: int) -> None:

@@ -149,10 +149,14 @@ def constructions(draw: st.DrawFn) -> Case:
         core, v = draw(maybe(mixtures(1))), draw(maybe(st.floats(0.1, 3.0)))
         frame, shift = draw(arrays((3, 1), orthonormal)), draw(arrays((3,)))
         return Case(kind, lambda: EmbeddedMixture(core, frame, v, shift), (frame, shift), is_law)
-    parts = draw(st.one_of(
-        st.lists(mixtures(d, huge=False), min_size=m, max_size=m), st.lists(maybe(laws), max_size=3), scalars,
-        st.lists(mixtures(d), min_size=m, max_size=m),
-    ))  # fmt: skip
+    parts = draw(
+        st.one_of(
+            st.lists(mixtures(d, huge=False), min_size=m, max_size=m),
+            st.lists(maybe(laws), max_size=3),
+            scalars,
+            st.lists(mixtures(d), min_size=m, max_size=m),
+        )
+    )
     make: Any = LogLinearPool if kind == "pool" else synthetic.arithmetic_mixture
     return Case(kind, lambda: make(parts, weights), (weights,), is_law)
 

@@ -134,7 +134,7 @@ def test_fused_flow_density_integrates_to_one(fused):
 
 
 def test_likelihood_counts_the_jacobian():
-    """Pixels (raw - .1307 * 255) / (.3081 * 255), a Gaussian model of the scaled data: closed form in raw units."""
+    """Pixels (raw - 0.1307 * 255) / (0.3081 * 255), a Gaussian model of the scaled data: closed form in raw units."""
     scaling = DataScaling(0.3081 * 255, 0.1307 * 255)
     law = GaussianMixture([1.0], [[0.2, -0.1]], 1.0)
     raw = law.sample(200, rng=0) * scaling.scale + scaling.shift
@@ -147,7 +147,7 @@ def test_likelihood_counts_the_jacobian():
         model, scaling.apply(raw), scaling=DataScaling(), process=OU, steps=time_steps(OU, 40, t_min=1e-4, t_max=12.0)
     )
     missing = result.bits_per_dim.value - without.bits_per_dim.value
-    assert missing == pytest.approx(np.log2(0.3081 * 255), abs=2e-3)  # log2(.3081) = -1.70 in units of [0, 1] pixels
+    assert missing == pytest.approx(np.log2(0.3081 * 255), abs=2e-3)  # log2(0.3081) = -1.70 in units of [0, 1] pixels
 
 
 def test_density_refuses():

@@ -201,7 +201,7 @@ def trained():
     ],
 )
 def test_small_network_reaches_a_stated_score_error(trained, kind, process):
-    """Mean of sigma^2 |s_theta - s|^2 over noise levels below .005 (a network that knows nothing: about .5)."""
+    """Mean of sigma^2 |s_theta - s|^2 over noise levels below 0.005 (a network that knows nothing: about 0.5)."""
     found = trained(kind, process)
     truth, errors = AnalyticScore(LAW, process), []
     for t in process.horizon * np.geomspace(1e-3, 1.0, 10):

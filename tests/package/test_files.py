@@ -226,6 +226,6 @@ def test_provenance_works_without_git(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_command_can_be_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["/somewhere/bin/sfbench", "fuse", "--param", "weights=[.5, .5]"])
+    monkeypatch.setattr(sys, "argv", ["/somewhere/bin/sfbench", "fuse", "--param", "weights=[0.5, 0.5]"])
     monkeypatch.delattr(sys.modules["__main__"], "__spec__", raising=False)
-    assert provenance()["command"] == "python -m sfbench fuse --param 'weights=[.5, .5]'"
+    assert provenance()["command"] == "python -m sfbench fuse --param 'weights=[0.5, 0.5]'"

@@ -56,8 +56,12 @@ def _scaled_columns(k: int, rng: np.random.Generator) -> np.ndarray:
 
 
 FAMILIES: list[Callable[[int, np.random.Generator], np.ndarray]] = [
-    _general, _relative_to_one, _ill_conditioned, _near_duplicates, _scaled_columns
-]  # fmt: skip
+    _general,
+    _relative_to_one,
+    _ill_conditioned,
+    _near_duplicates,
+    _scaled_columns,
+]
 
 
 @pytest.fixture(params=["daqp", "core installation"])
@@ -101,9 +105,11 @@ def test_auto_is_exact_on_singular_matrices(installation: str, k: int) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(
-    k=st.integers(2, 5), entries=st.lists(st.integers(-3, 3), min_size=15, max_size=15), q=st.lists(st.integers(-2, 2),
-    min_size=5, max_size=5), zeros=st.integers(0, 4),
-)  # fmt: skip
+    k=st.integers(2, 5),
+    entries=st.lists(st.integers(-3, 3), min_size=15, max_size=15),
+    q=st.lists(st.integers(-2, 2), min_size=5, max_size=5),
+    zeros=st.integers(0, 4),
+)
 def test_daqp_and_auto_on_small_semidefinite_matrices(k: int, entries: list[int], q: list[int], zeros: int) -> None:
     """Integer matrices of any rank, zero rows included: DAQP used to stop with exit flag -1 on some."""
     A = np.array(entries, dtype=float).reshape(5, 3)[:k]

@@ -39,7 +39,9 @@ REFUSED: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "ragged": (lambda: SimplexQP([[1, 2], [3]], [0, 1]), ShapeError, "P is not a rectangular array"),
     "masked": (lambda: SimplexQP(np.ma.masked_equal(EYE, 0), [0, 1]), DataTypeError, "P is a masked array"),
     "gradient": (
-        lambda: SimplexQP(torch.eye(2, requires_grad=True), torch.zeros(2)), DataTypeError, "use tensor.detach|detach"
+        lambda: SimplexQP(torch.eye(2, requires_grad=True), torch.zeros(2)),
+        DataTypeError,
+        "use tensor.detach|detach",
     ),
     "denormal": (lambda: SimplexQP(EYE * 1e-310, [0, 0]), InvalidProblemError, "near underflow"),
     "overflow": (lambda: SimplexQP(EYE, [1e308, -1e308]), NonFiniteError, "near overflow"),
@@ -62,23 +64,31 @@ REFUSED: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "cvxpy name": (lambda: solve(QP, "cvxpy", cvxpy_solver="nope"), ValueError, "cvxpy finds the solvers"),
     "cvxpy none": (lambda: solve(QP, "cvxpy", cvxpy_solver=None), ValueError, "cvxpy finds the solvers"),
     "not convex": (
-        lambda: solve(QP, Cvxpy(constraints=lambda w: [w[0] * w[1] >= 0.1])), ValueError, "constraints are convex"
+        lambda: solve(QP, Cvxpy(constraints=lambda w: [w[0] * w[1] >= 0.1])),
+        ValueError,
+        "constraints are convex",
     ),
     "constraint raises": (lambda: solve(QP, Cvxpy(constraints=lambda w: 1 / 0)), SolverFailureError, "division"),
     "many single": (lambda: solve_many(QP), ShapeError, "single SimplexQP"),
     "many arrays": (lambda: solve_many([np.eye(3)]), UnsupportedObjectiveError, r"problems\[0\] is a ndarray"),
     "many general": (
-        lambda: solve_many([QP, EntropyRegularised(QP, 1.0)]), UnsupportedObjectiveError, r"problems\[1\] is a Entropy"
+        lambda: solve_many([QP, EntropyRegularised(QP, 1.0)]),
+        UnsupportedObjectiveError,
+        r"problems\[1\] is a Entropy",
     ),
     "many tol": (lambda: solve_many([QP], tol=-1.0), ValueError, "tol must be positive"),
     "many max_iter": (lambda: solve_many([QP], max_iter=0), ValueError, "max_iter must be"),
     "many k0": (lambda: solve_many((np.zeros((2, 0, 0)), np.zeros((2, 0)))), ShapeError, "k >= 1"),
     "many r": (lambda: solve_many((EYE[None], np.zeros((1, 2)), [np.nan])), NonFiniteError, r"r\[0\] = nan"),
     "many overflow": (
-        lambda: solve_many((np.full((1, 2, 2), 1e308), [[1e308, -1e308]])), NonFiniteError, "near overflow"
+        lambda: solve_many((np.full((1, 2, 2), 1e308), [[1e308, -1e308]])),
+        NonFiniteError,
+        "near overflow",
     ),
     "many denormal": (
-        lambda: solve_many((EYE[None] * 1e-310, np.zeros((1, 2)))), InvalidProblemError, "problem 0 of the batch"
+        lambda: solve_many((EYE[None] * 1e-310, np.zeros((1, 2)))),
+        InvalidProblemError,
+        "problem 0 of the batch",
     ),
     "path scalar": (lambda: solve_path(QP, 1.0), ArgumentTypeError, "strengths must be a sequence"),
     "path text": (lambda: solve_path(QP, ["a"]), DataTypeError, "strength must be a real number"),
@@ -93,9 +103,11 @@ REFUSED: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "time max_iter": (lambda: solve_over_time([QP, QP], 0.1, max_iter=0), ValueError, "max_iter must be"),
     "time tol": (lambda: solve_over_time([QP, QP], 0.1, tol=np.nan), ValueError, "tol must be positive"),
     "nan node": (
-        lambda: LogPartitionObjective(np.zeros((4, 2)), [0, np.nan, 0, 0], [0, 0]), NonFiniteError, r"log_weights\[1\]"
+        lambda: LogPartitionObjective(np.zeros((4, 2)), [0, np.nan, 0, 0], [0, 0]),
+        NonFiniteError,
+        r"log_weights\[1\]",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", REFUSED)

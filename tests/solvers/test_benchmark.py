@@ -51,11 +51,22 @@ _FAKE = {
 
 def test_solvers_left_out_have_a_printed_reason() -> None:
     cells = [
-        {"kind": "cell", "family": "general", "k": k, "rank": rank, "solver": solver, "ratio": 1.0, "gap": 0.0,
-         "certified": True, "error": None}
-        for k in (8, 2000) for rank in ("full", "half") for solver in ("auto", "scipy_slsqp")
+        {
+            "kind": "cell",
+            "family": "general",
+            "k": k,
+            "rank": rank,
+            "solver": solver,
+            "ratio": 1.0,
+            "gap": 0.0,
+            "certified": True,
+            "error": None,
+        }
+        for k in (8, 2000)
+        for rank in ("full", "half")
+        for solver in ("auto", "scipy_slsqp")
         if (k, solver) != (2000, "scipy_slsqp")
-    ]  # fmt: skip
+    ]
     printed = solver_speed.report(cells)
     assert printed.count("left out") == 3
     assert "left out above k = 100: scipy_slsqp, one call at k = 500 had not ended" in printed

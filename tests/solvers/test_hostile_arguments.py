@@ -135,9 +135,24 @@ NUMBERS: dict[str, Callable[[Any], Any]] = {
 }
 HUGE = 10**400
 WRONG_NUMBERS: tuple[Any, ...] = (
-    "0.5", b"1", 1j, np.complex128(1.0), np.nan, -np.inf, Decimal("nan"), Decimal("snan"), HUGE, [1.0], np.ones(2),
-    np.timedelta64(1, "s"), np.datetime64("2020"), np.ma.masked, np.ma.masked_array(1.0, mask=True), object(), True,
-)  # fmt: skip
+    "0.5",
+    b"1",
+    1j,
+    np.complex128(1.0),
+    np.nan,
+    -np.inf,
+    Decimal("nan"),
+    Decimal("snan"),
+    HUGE,
+    [1.0],
+    np.ones(2),
+    np.timedelta64(1, "s"),
+    np.datetime64("2020"),
+    np.ma.masked,
+    np.ma.masked_array(1.0, mask=True),
+    object(),
+    True,
+)
 
 
 @pytest.mark.parametrize("value", WRONG_NUMBERS, ids=lambda v: repr(v).partition(" at 0x")[0])

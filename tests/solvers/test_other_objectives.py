@@ -44,7 +44,7 @@ def test_log_partition_of_gaussians_in_closed_form() -> None:
     variance = 0.3 * 1.0 + 0.7 * 4.0 - (-0.3 + 1.4) ** 2
     centre = -0.5 * np.log(2 * np.pi)
     assert objective.log_partition(w) + centre == pytest.approx(-0.5 * variance, abs=1e-4)
-    # E_pool[log p_i] - E_q[log p_i]: both Gaussians of unit variance, means 1.1 and .5.
+    # E_pool[log p_i] - E_q[log p_i]: both Gaussians of unit variance, means 1.1 and 0.5.
     expected = [-0.5 * (2.1**2 - 1.5**2), -0.5 * (0.9**2 - 1.5**2)]
     assert np.allclose(objective.gradient(w), expected, atol=1e-10)
 

@@ -84,9 +84,17 @@ def _fit(kind: str, estimator: str, n_nodes: int, n_noise: int, weighting: str) 
     auxiliaries = models(kind)
     x = np.random.default_rng(21).normal(0.3, 1.2, (300, auxiliaries[0].dim))
     result = sfbench.fuse(
-        auxiliaries, x, process=OU, t_min=0.02, t_max=0.02 if n_nodes == 1 else 3.0, n_nodes=n_nodes,
-        estimator=estimator, n_noise=n_noise, weighting=weighting, rng=22,
-    )  # fmt: skip
+        auxiliaries,
+        x,
+        process=OU,
+        t_min=0.02,
+        t_max=0.02 if n_nodes == 1 else 3.0,
+        n_nodes=n_nodes,
+        estimator=estimator,
+        n_noise=n_noise,
+        weighting=weighting,
+        rng=22,
+    )
     kept, bias = result.gram.contributions, result.window_bias
     assert kept is not None
     return {

@@ -17,7 +17,7 @@ WINDOWS = {(1e-4, 2e-4, 2): 0.5000, (1e-3, 0.1, 16): 0.4895, (1e-3, 1.0, 16): 0.
 
 @pytest.mark.parametrize("window", WINDOWS)
 def test_population_weights_by_window(window: tuple[float, float, int], reference: SyntheticProblem) -> None:
-    """Long windows are biased: the weights of the barycenter are .5."""
+    """Long windows are biased: the weights of the barycenter are 0.5."""
     weight = population_weights(reference, process=OrnsteinUhlenbeck(), grid=time_grid(*window))[0]
     assert [w for w, value in WINDOWS.items() if abs(weight - value) < 5e-5] == [window]
 

@@ -104,7 +104,7 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
         lambda a: [torch.tensor(row, requires_grad=True) for row in np.atleast_2d(np.asarray(a))],
         r"torch tensor .*\.detach\(\)|shape",
     ),
-}  # fmt: skip
+}
 
 
 @everywhere
@@ -317,7 +317,7 @@ def test_samples_take_the_memory_that_the_check_counts(law: Any) -> None:
         (lambda: Estimate(1.0, None), NotFiniteError, "stderr must be a number, got None"),
         (lambda: cover([PLANE], refine=np.nan), NotFiniteError, "refine is nan"),
     ],
-)  # fmt: skip
+)
 def test_arguments_are_named(call: Callable[[], Any], error: type[SyntheticError], message: str) -> None:
     with pytest.raises(error, match=message):
         call()

@@ -228,7 +228,7 @@ def test_paper_mixture_is_the_published_one() -> None:
 
 
 def test_mass_of_the_reference_barycenter_right_of_zero() -> None:
-    """Section 6 of the theory: the KL barycenter puts .81 of its mass on x > 0."""
+    """Section 6 of the theory: the KL barycenter puts 0.81 of its mass on x > 0."""
     target = make_problem("paper_mixture_1d", scale=6.0, target="barycenter", weights=(0.5, 0.5)).target
     x = np.linspace(0.0, 5.0, 50_001)[:, None]
     np.testing.assert_allclose(np.exp(target.log_prob(x)).sum() * 1e-4, 0.81, atol=5e-3)

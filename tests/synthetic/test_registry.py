@@ -325,18 +325,23 @@ def test_the_family_of_the_documentation_is_complete(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------- problems know how they were made
 @pytest.mark.parametrize(
     "rng",
-    [0, 2**100, None, np.int32(7), np.random.SeedSequence(3).spawn(1)[0], np.random.default_rng(4),
-     np.random.Generator(np.random.Philox(5))],
+    [
+        0,
+        2**100,
+        None,
+        np.int32(7),
+        np.random.SeedSequence(3).spawn(1)[0],
+        np.random.default_rng(4),
+        np.random.Generator(np.random.Philox(5)),
+    ],
     ids=lambda rng: type(rng).__name__,
-)  # fmt: skip
+)
 def test_a_recipe_rebuilds_the_problem(rng: Any) -> None:
     problem = make_problem("random_mixtures", rng=rng, k=2, d=np.int64(3), weights=np.array([0.25, 0.75], np.float32))
     assert problem.recipe is not None
     again = make_problem(**problem.recipe)
     assert repr(again) == repr(problem)
-    assert again.params == problem.params == {
-        "k": 2, "d": 3, "m": 3, "covariance": "diagonal", "weights": [0.25, 0.75]
-    }  # fmt: skip
+    assert again.params == problem.params == {"k": 2, "d": 3, "m": 3, "covariance": "diagonal", "weights": [0.25, 0.75]}
     for p, q in zip(problem.auxiliaries, again.auxiliaries, strict=True):
         np.testing.assert_array_equal(p.means, q.means)  # type: ignore[union-attr]
     if not isinstance(rng, np.random.Generator):

@@ -91,7 +91,7 @@ PAIRS: dict[str, tuple[Any, Any]] = {
     "shared variance": (random_mixture(1, "shared", 3, 12), random_mixture(1, "shared", 3, 12).affine(-1.0)),
     "plane": (random_mixture(1, "full"), pool(3, layout="full", d=2)),
     "a component of weight zero": (pool(3, weights=[0.4, 0.0, 0.6], d=2), random_mixture(2)),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", PAIRS)

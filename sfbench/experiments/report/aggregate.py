@@ -19,7 +19,7 @@ from .words import factor_text
 
 _MOST_VALUES = 64  # of a factor that was not declared
 _LEAST_POINTS = 3  # for a slope
-_LEAST_SPAN = 8.0  # of the axis: a power law says nothing about a probability between .2 and .8
+_LEAST_SPAN = 8.0  # of the axis: a power law says nothing about a probability between 0.2 and 0.8
 _RESAMPLES = 400
 Points = list[dict[str, Any]]
 
