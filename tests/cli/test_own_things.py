@@ -164,6 +164,11 @@ BAD = [
 ]
 
 
+def files(folder: Path) -> list[Path]:
+    """What lies there; Python's own cache of a loaded module apart."""
+    return sorted(path for path in folder.iterdir() if path.name != "__pycache__")
+
+
 @pytest.mark.parametrize(("arguments", "message"), BAD, ids=[" ".join(case[0])[:60] for case in BAD])
 def test_bad_input_is_one_line_and_leaves_nothing(
     arguments: list[str], message: str, folder: Path, capsys: Capture
@@ -171,11 +176,11 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     np.savez("several.npz", a=np.ones(3), b=np.ones(3))
     np.save("objects.npy", np.array([{}], dtype=object))
     Path("not_a_fit.json").write_text('{"weights": [1.0]}')
-    before = sorted(folder.iterdir())
+    before = files(folder)
     code, out, err = run(capsys, *[part.replace("OWN", "own_models.py") for part in arguments])
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert message in err
-    assert sorted(folder.iterdir()) == before
+    assert files(folder) == before
 
 
 def test_check_takes_process_and_window(capsys: Capture) -> None:

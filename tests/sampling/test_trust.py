@@ -129,7 +129,7 @@ def test_noise_left_is_the_total_variation_of_gaussians(sd, mean, share):
     found, missing = noise_left(score, noised.sample(4000, rng=0), t, pooled=True)
     grid = mean + np.linspace(-9 * sd, 9 * sd, 20_001)
     p, q = (np.exp(law.log_prob(grid[:, None])) for law in (noised, score.models[0].law))
-    assert found == pytest.approx(0.5 * np.abs(p - q).sum() * (grid[1] - grid[0]), rel=0.12, abs=2e-5 + 0.15 * share**2)
+    assert found == pytest.approx(0.5 * np.abs(p - q).sum() * (grid[1] - grid[0]), rel=0.12, abs=2e-5 + 0.3 * share**2)
     assert missing == 0.0
 
 
