@@ -1,6 +1,6 @@
 """Schedules and noised laws remembered by time: a run asks for the same few hundred of them again and again."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, final
 
 from numpy.typing import ArrayLike
@@ -98,4 +98,4 @@ def remembered(fused: FusedScore) -> FusedScore:
         AnalyticScore(_RememberedLaw(m.law), process) if small and isinstance(m, AnalyticScore) else m  # type: ignore[arg-type]
         for m in fused.models
     ]
-    return replace(fused, models=tuple(models), process=process)
+    return FusedScore(models, fused.schedule, process=process)

@@ -134,6 +134,7 @@ def start_error(fused: FusedScore, x: FloatArray, masses: Float64Array, blocks: 
     from each, (b, n) for b blocks of coordinates. Where the misfit is too large for Gaussians to describe, at least its
     first-order bound.
     """
+    fused = fused.at(t)
     rho, probes = fused.process.prior_std(t), _prior_points(fused, t, min(_PROBES, max(16, len(x) // 16)))
     scores = [model.score(probes, t) for model in _active(fused)]
     total = 0.0
@@ -160,6 +161,7 @@ def start_error(fused: FusedScore, x: FloatArray, masses: Float64Array, blocks: 
 
 def prior_divergence(fused: FusedScore, t: float, n: int = _PROBES) -> tuple[float, float]:
     """``K`` of the fused score and the weighted mean of the models' at time t, from n points of the prior."""
+    fused = fused.at(t)
     rho, x = fused.process.prior_std(t), _prior_points(fused, t, n)
     weights = fused.weights[fused.weights > 0]
     gaps = [model.score(x, t) + x / rho**2 for model in _active(fused)]
@@ -176,7 +178,7 @@ def noise_left(fused: FusedScore, x: FloatArray, t: float, *, pooled: bool) -> t
     """Total variation, and change of log Z, that undoing the noise left at time t would make; x (n, d) are points of
     the law at t. ``pooled``: of the pool of the noised auxiliaries, else of the fused law.
     """
-    points = x.astype(np.float64)
+    fused, points = fused.at(t), x.astype(np.float64)
     alpha, sigma = float(fused.process.alpha(t)), float(fused.process.sigma(t))
     signs = np.random.default_rng(0).choice([-1.0, 1.0], points.shape)
     h = _PROBE_STEP * sigma
@@ -244,7 +246,7 @@ def _draw_again(sampler: Sampler, request: SampleRequest, steps: TimeSteps, n: i
 
 
 def _active(fused: FusedScore) -> list[ScoreModel]:
-    return [fused.models[i] for i in np.flatnonzero(fused.weights)]
+    return [fused.models[i] for i in fused.support]
 
 
 def _kept(result: SampleResult, most: int) -> tuple[Float64Array, Float64Array]:
