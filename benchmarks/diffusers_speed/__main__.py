@@ -123,6 +123,8 @@ def memory_rows(size: str, seed: int) -> list[Row]:
         rows.append({"what": "weights of k adapters / one U-Net", "k": k, "value": total / base})
         rows.append({"what": "weights of k copies / one U-Net", "k": k, "value": float(k)})
         assert len(names) == k
+    if size == "quick":
+        return rows  # a network of 9 MB drowns in what the libraries allocate
     peaks = {kind: _peak_elsewhere(kind, 4, size, seed) for kind in ("one", "adapters", "copies")}
     own = weight_bytes(unet := make_unet(size, seed))
     add_adapters(unet, 4)
@@ -184,7 +186,7 @@ def time_rows(unet: Any, names: list[str], inputs: dict[str, torch.Tensor], repe
         handles: list[tuple[str, Callable[[], object]]] = []
         for method in ("sequential", "batched", "switched"):
 
-            def run(method: Any = method) -> None:
+            def run(method: Any = method, some: list[str] = some) -> None:
                 with fusion.fused(unet, some, method=method):
                     evaluate(unet, inputs)
 
@@ -225,8 +227,8 @@ def claims_of(rows: list[Row]) -> list[Claim]:
 
     overhead = value("fused evaluation / k bare ones")
     worst = max(overhead.values(), key=lambda row: float(row["value"]))
-    peak = value("peak of fusing 4 adapters, less their weights / peak of one U-Net")[4]
-    copies = value("peak of 4 copies / peak of one U-Net")[4]
+    peak = value("peak of fusing 4 adapters, less their weights / peak of one U-Net")
+    copies = value("peak of 4 copies / peak of one U-Net")
     switch = value("set_adapter of diffusers / the hook")[0]
     switched = value("switched / sequential")[max(COUNTS)]
     return [
@@ -236,12 +238,15 @@ def claims_of(rows: list[Row]) -> list[Claim]:
             high=1.03,
             interval=(float(worst["low"]), float(worst["high"])),
         ),
-        within(
-            "peak memory of 4 fused adapters, less their own weights, in units of one U-Net",
-            float(peak["value"]),
-            high=1.1,
-            control=float(copies["value"]),
-            control_name="4 deep copies",
+        *(
+            within(
+                "peak memory of 4 fused adapters, less their own weights, in units of one U-Net",
+                float(row["value"]),
+                high=1.1,
+                control=float(copies[k]["value"]),
+                control_name="4 deep copies",
+            )
+            for k, row in peak.items()
         ),
         within("set_adapter of diffusers / a switch of the hook", float(switch["value"]), low=2.0),
         within(f"one expert a step / all {max(COUNTS)}", float(switched["value"]), high=1.5 / max(COUNTS)),
@@ -262,7 +267,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.peak:
         print(peak_of(args.peak, args.k, size, args.seed))
         return 0
-    repeats = 5 if args.quick else 7
+    repeats = 3 if args.quick else 7
     try:
         folder = prepare_folder(args.out)
         unet, inputs = make_unet(size, args.seed), make_inputs(args.seed)
