@@ -13,8 +13,8 @@ from solvers import SimplexSolver, SolverResult, resolve_solver, solve
 from synthetic import DiffusableLaw
 
 from .._typing import SeedLike
-from .._validation import as_choice, as_count
-from ..errors import GramError, GridError, InexactError
+from .._validation import as_choice, as_count, as_items
+from ..errors import GramError, GridError, InexactError, ModelError
 from ..processes import ForwardProcess
 from ..scores import FusedScore, ScoreModel, as_score_models
 from ..statistics import Estimator, GramSettings, NodeStatistics, ScoreGram, as_data, score_statistics
@@ -139,7 +139,7 @@ def fuse(
     >>> bool(abs(result.weights - problem.true_weights).max() < 0.1)
     True
     """
-    given = tuple(auxiliaries) if isinstance(auxiliaries, Iterable) else auxiliaries  # generators are read once
+    given = as_items("models", auxiliaries, "score models or laws", ModelError)
     models = as_score_models(given, process)
     as_choice("objective", objective, ("score_matching", "likelihood"), GramError)
     backend = resolve_solver(solver)  # an unknown name is refused before the pass over the data

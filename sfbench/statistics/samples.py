@@ -3,7 +3,7 @@
 Whatever the chunk size, a source yields the same numbers: its random streams are consumed row by row.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, cast, final
 
 import numpy as np
@@ -13,7 +13,7 @@ from synthetic._memory import refuse_huge
 from synthetic.reduction import AbstractReduction, reduce_laws
 
 from .._typing import FloatArray
-from .._validation import as_points, as_real
+from .._validation import as_items, as_kind, as_points, as_real
 from ..errors import GramError, ModelError, NotFiniteError
 from ..processes import ForwardProcess
 from ..scores import AnalyticScore, DivergenceScoreModel, ScoreModel, as_score_models
@@ -110,7 +110,8 @@ def data_source(
     ambient: bool = False,
 ) -> DataSource:
     """Return the source for given data: models checked against them, and reduced where that is possible."""
-    models = tuple(models) if isinstance(models, Iterable) else models  # a generator is read once
+    as_kind("settings", settings, GramSettings, GramError)
+    models = as_items("models", models, "score models or laws", ModelError)
     scores = as_score_models(models, settings.process)
     data = as_data(x, scores[0].dim)
     refuse_huge("the statistics of all nodes", len(settings.grid), len(scores), len(scores))
