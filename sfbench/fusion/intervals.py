@@ -7,14 +7,13 @@ r"""Confidence intervals for fitted simplex weights, from per-sample terms of th
   where several weights are zero: the law of resampled weights is then biased twice. If constraints or zero weights
   change between resamplings, half of the error probability is set aside, as in ``profile``.
 - ``auto`` takes ``profile``, widened to the bootstrap's ends where the data do not tell which weights are zero; or
-  ``bootstrap`` if the solver has constraints of its own or more than 24 weights may
-  differ from zero.
+  ``bootstrap`` if the solver has constraints of its own or more than 24 weights may differ from zero.
 
 **What is covered**: the population minimiser ``w*`` of the objective that was fitted, with its process, window and
 estimator, at the data's law. If no weights make the fused score exact these are pseudo-true weights, and another window
 has others; noise in G and b is in S, so neither misfit nor the noise of the estimator invalidates an interval. A model
-that was chosen or trained on the same data, or data standardised by their own moments (see
-:mod:`sfbench.fusion.standardised`), is not part of it.
+that was chosen or trained on the same data, or data standardised by their own moments, is
+not part of it.
 
 **Guarantee**: asymptotically exact where weights and multipliers are zero or far from it in standard errors; in between
 there is no exact law to know, and coverage is measured (docs/intervals.md). **Assumptions**: i.i.d. samples, finite
