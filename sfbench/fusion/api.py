@@ -148,7 +148,8 @@ def fuse(
         _refuse_ignored(t_min, t_max, n_nodes, estimator, weighting, n_noise, bins, smoothing)
         data, keep = as_data(x, models[0].dim), rows_to_keep(k, 1)
         answer, gram = likelihood_fit(given, data, solver=backend, tol=tol, keep=keep)
-        return _result(models, gram, answer, GramSettings(process, time_grid(t_min, last)), None, tol, allow_inexact)
+        settings = GramSettings(process, time_grid(t_min, last))
+        return _result(models, gram, answer, backend, settings, None, tol, allow_inexact)
     if bins is not None:
         if solver != "auto":
             raise GramError(f"weights over time have a solver of their own, got solver={solver!r}; leave it out")
@@ -163,15 +164,23 @@ def fuse(
     parts = 2 if len(settings.grid) > 1 and rows_to_keep(k, 2) >= _ROWS_FOR_HALVES else 1
     keep = rows_to_keep(k, parts)
     statistics = score_statistics(given, x, settings, keep=keep, parts=parts, show_progress=progress, rng=rng)
+    return fit_constant(models, statistics, backend, tol, allow_inexact)
+
+
+def fit_constant(
+    models: tuple[ScoreModel, ...], statistics: NodeStatistics, solver: SimplexSolver, tol: float, allow_inexact: bool
+) -> FusionResult:
+    """Fit weights that do not change with time to the statistics of a window."""
     gram = statistics.at()
-    answer = solve(gram.to_qp(), backend, tol=tol)
-    return _result(models, gram, answer, settings, statistics, tol, allow_inexact)
+    answer = solve(gram.to_qp(), solver, tol=tol)
+    return _result(models, gram, answer, solver, statistics.settings, statistics, tol, allow_inexact)
 
 
 def _result(
     models: tuple[ScoreModel, ...],
     gram: ScoreGram,
     answer: SolverResult,
+    backend: SimplexSolver,
     settings: GramSettings,
     statistics: NodeStatistics | None,
     tol: float,
@@ -188,7 +197,7 @@ def _result(
     halves = () if statistics is None else statistics.by_part()
     bias = window_bias(*halves, weights) if len(halves) == 2 else None
     warnings = fit_warnings(gram, answer, grid, bias)
-    return FusionResult(weights, gram, answer, score, process, grid, warnings, bias, statistics)
+    return FusionResult(weights, gram, answer, score, process, grid, warnings, bias, statistics, backend)
 
 
 def _refuse_ignored(*values: object) -> None:
