@@ -55,7 +55,7 @@ class DiscreteFit:
     warnings: tuple[str, ...] = ()
 
     def confidence_interval(
-        self, level: float = 0.9, *, method: IntervalMethod = "sandwich", rng: SeedLike = 0
+        self, level: float = 0.9, *, method: IntervalMethod = "auto", rng: SeedLike = 0
     ) -> Float64Array:
         """Confidence intervals (k, 2) for the weights; see :mod:`sfbench.fusion.intervals`.
 
