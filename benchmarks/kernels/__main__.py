@@ -13,7 +13,7 @@ does not run on the study engine.
 import sys
 import time
 import tracemalloc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,29 +28,10 @@ from solvers import solve_many
 from synthetic import GaussianMixture, make_problem
 
 from ..common.study import OneLineParser, Row, write_rows
+from ..common.timing import interleaved, ratio
 
 SHAPES = ((100_000, 2, 4), (100_000, 64, 16), (10_000, 784, 32))
 _FLOOR_CHUNKS = (512, 2048, 8192)
-
-
-def interleaved(functions: Sequence[Callable[[], object]], repeats: int) -> np.ndarray:
-    """CPU seconds, (repeats, functions), of functions called in turn."""
-    for function in functions:
-        function()
-    seconds = np.empty((repeats, len(functions)))
-    for r in range(repeats):
-        for i, function in enumerate(functions):
-            start = time.process_time()
-            function()
-            seconds[r, i] = time.process_time() - start
-    return seconds
-
-
-def ratio(seconds: np.ndarray, a: int, b: int) -> tuple[float, float, float]:
-    """Ratio of minima of columns a over b, with the 10-90 % range of paired ratios."""
-    paired = seconds[:, a] / np.maximum(seconds[:, b], 1e-9)
-    low, high = np.quantile(paired, [0.1, 0.9])
-    return float(seconds[:, a].min() / seconds[:, b].min()), float(low), float(high)
 
 
 # ---------------------------------------------------------------------- mixture scores

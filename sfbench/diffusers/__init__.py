@@ -19,6 +19,7 @@ except ImportError as _error:
 from .drawing import sample, sde_scheduler
 from .errors import DiffusersError, IncompatibleExpertsError, NotFusedError, RecipeError, SchedulerError
 from .handle import Handle, fuse, fused, handle_of
+from .learning import learn_weights
 from .opening import open_pipeline
 from .recipe import load, make_recipe, read_recipe, save_images
 from .result import PathIntegral, PipelineSample
@@ -40,6 +41,7 @@ __all__ = [
     "fuse",
     "fused",
     "handle_of",
+    "learn_weights",
     "load",
     "make_recipe",
     "open_pipeline",

@@ -164,9 +164,16 @@ def fuse(
     parts = 2 if len(settings.grid) > 1 and rows_to_keep(k, 2) >= _ROWS_FOR_HALVES else 1
     keep = rows_to_keep(k, parts)
     statistics = score_statistics(given, x, settings, keep=keep, parts=parts, show_progress=progress, rng=rng)
+    return fit_constant(models, statistics, backend, tol, allow_inexact)
+
+
+def fit_constant(
+    models: tuple[ScoreModel, ...], statistics: NodeStatistics, solver: SimplexSolver, tol: float, allow_inexact: bool
+) -> FusionResult:
+    """Fit weights that do not change with time to the statistics of a window."""
     gram = statistics.at()
-    answer = solve(gram.to_qp(), backend, tol=tol)
-    return _result(models, gram, answer, backend, settings, statistics, tol, allow_inexact)
+    answer = solve(gram.to_qp(), solver, tol=tol)
+    return _result(models, gram, answer, solver, statistics.settings, statistics, tol, allow_inexact)
 
 
 def _result(
