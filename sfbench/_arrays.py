@@ -178,7 +178,7 @@ def as_device(device: Any) -> Any:
 
     try:
         chosen = torch.device(device)
-        if chosen.type == "cuda" and chosen.index is None and torch.cuda.is_available():
+        if chosen.type == "cuda" and ":" not in str(chosen) and torch.cuda.is_available():
             chosen = torch.device("cuda", torch.cuda.current_device())
         torch.empty(1, device=chosen)
     except (RuntimeError, AssertionError, TypeError, NotImplementedError, ImportError) as error:
@@ -213,7 +213,7 @@ def as_tensor_points(name: str, x: Array, error: type[SfbenchError]) -> Array:
     return x
 
 
-def common_device(models: Any, error: type[SfbenchError], x: Array | None = None) -> Any:
+def common_device(models: Any, error: type[SfbenchError], x: Array = None) -> Any:
     """The one device on which models compute: None if none of them says (attribute ``device``).
 
     Raises
@@ -221,7 +221,8 @@ def common_device(models: Any, error: type[SfbenchError], x: Array | None = None
     SfbenchError
         Of the class given, if models, or models and points x, live on two devices.
     """
-    found, first = None, 0
+    found: Any = None
+    first = 0
     for i, model in enumerate(models):
         own = getattr(model, "device", None)
         if own is None:
@@ -232,7 +233,7 @@ def common_device(models: Any, error: type[SfbenchError], x: Array | None = None
                 f"models[{i}].to(device={str(found)!r})"
             )
         found, first = own, i if found is None else first
-    if found is not None and is_tensor(x) and x is not None and x.device != found:
+    if found is not None and is_tensor(x) and x.device != found:
         raise error(f"the points are on {x.device} and the models on {found}; pass x.to({str(found)!r})")
     return found
 

@@ -23,7 +23,9 @@ def check_model(model: Any, points: Array, t: float, name: str, *, divergence: b
         raise ModelError(f"{label} must return a pair (score, divergence), got a {type(answers).__name__}")
     if is_tensor(points):  # models that say they take tensors are judged by what they return for them
         if not all(is_tensor(answer) and answer.device == points.device for answer in answers):
-            raise ModelError(f"{label} has a device but does not answer tensors with tensors there; let it, or drop `device`")
+            raise ModelError(
+                f"{label} has a device but does not answer tensors with tensors there; let it, or drop `device`"
+            )
         answers, points, x = tuple(map(to_host, answers)), to_host(points), to_host(x)
     for answer, what, shape in zip(answers, ("score", "divergence"), (points.shape, points.shape[:1]), strict=False):
         if not isinstance(answer, np.ndarray) or isinstance(answer, np.ma.MaskedArray):

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from synthetic import DiffusableLaw
 
 from .._arrays import common_device, is_tensor, to_host, to_kind
-from .._typing import Array, Float64Array, FloatArray
+from .._typing import Array, Float64Array
 from .._validation import as_number
 from ..errors import GridError, ModelError, ProcessMismatchError
 from ..processes import ForwardProcess, check_process

@@ -4,7 +4,6 @@ Whatever the chunk size, a source yields the same numbers: its random streams ar
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, cast, final
 
 import numpy as np
@@ -13,14 +12,23 @@ from synthetic import DiffusableLaw, EmbeddedMixture, GaussianMixture
 from synthetic._memory import refuse_huge
 from synthetic.reduction import AbstractReduction, reduce_laws
 
-from .._arrays import Normals, as_tensor_points, common_device, dtype_name, is_tensor, on_device, to_host
+from .._arrays import (
+    Normals,
+    as_tensor_points,
+    common_device,
+    dtype_name,
+    is_accelerator,
+    is_tensor,
+    on_device,
+    to_host,
+)
 from .._typing import Array, FloatArray
 from .._validation import as_points, as_real
 from ..errors import GramError, ModelError, NotFiniteError
 from ..processes import ForwardProcess
 from ..scores import AnalyticScore, DivergenceScoreModel, ScoreModel, as_score_models
 from ..scores.checks import check_model
-from .files import DataSource as RowSource
+from .rows import Rows, as_rows
 from .settings import GramSettings
 from .tensor_terms import takes_tensors
 
@@ -33,36 +41,6 @@ _LARGEST = 1e150  # beyond, squares overflow
 def rows_per_chunk(k: int, dim: int, n_noise: int, numbers: int) -> int:
     """Large enough to hide per-call costs, small enough to stay in cache, and in memory for many models."""
     return min(max(numbers // (dim * n_noise), 16), max(_TERM_NUMBERS // (2 * k * dim), 1), 16384)
-
-
-@final
-class Rows:
-    """Rows of a file as an array (n, d): slices, taken in order, are read ahead in a thread and checked."""
-
-    def __init__(self, source: RowSource, *, pinned: bool = False) -> None:
-        self.source, self.shape, self.pinned = source, (source.n, source.d), pinned
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="sfbench-read")
-        self._ahead: tuple[int, int, Future[Any]] | None = None
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, part: slice) -> Array:
-        start, stop, _ = part.indices(len(self))
-        if self._ahead is not None and self._ahead[:2] == (start, stop):
-            found = self._ahead[2].result()
-        else:
-            found = self._read(start, stop)
-        after = min(2 * stop - start, len(self))
-        self._ahead = (stop, after, self._pool.submit(self._read, stop, after)) if stop < after else None
-        return found
-
-    def _read(self, start: int, stop: int) -> Array:
-        try:
-            rows = as_data(self.source.rows(start, stop))
-        except NotFiniteError as reason:
-            raise NotFiniteError(f"{reason} (counted from row {start})") from None
-        return on_device(rows, "cpu").pin_memory() if self.pinned else rows
 
 
 @final
@@ -161,9 +139,10 @@ def data_source(
     """Return the source for given data: models checked against them, and reduced where that is possible."""
     models = tuple(models) if isinstance(models, Iterable) else models  # a generator is read once
     scores = as_score_models(models, settings.process)
-    data = x if isinstance(x, Rows) else as_data(x, scores[0].dim)
-    if isinstance(x, Rows) and x.shape[1] != scores[0].dim:
-        raise ModelError(f"models live in {scores[0].dim} dimensions, data in {x.shape[1]}")
+    rows = as_rows(x, as_data)
+    data: Any = as_data(x, scores[0].dim) if rows is None else rows
+    if data.shape[1] != scores[0].dim:
+        raise ModelError(f"models live in {scores[0].dim} dimensions, data in {data.shape[1]}")
     refuse_huge("the statistics of all nodes", len(settings.grid), len(scores), len(scores))
     reduction = reduce_laws(cast("Sequence[GaussianMixture | EmbeddedMixture]", models))  # None for other models
     if reduction is not None:
@@ -180,6 +159,8 @@ def data_source(
             data = to_host(data)
         elif not all(takes_tensors(score) for score in scores):
             device, data = None, to_host(data) if is_tensor(data) else data
+    if rows is not None:
+        rows.pinned = is_accelerator(device)
     bends = any(settings.rule.noise_share(*node) != 1.0 for node in settings.coefficients)
     if bends and not all(isinstance(s, DivergenceScoreModel) for s in scores):
         raise ModelError(f"estimator {settings.estimator!r} needs models with score_and_divergence; use 'antithetic'")
@@ -192,7 +173,7 @@ def _check_models(scores: tuple[ScoreModel, ...], data: Array | Rows, settings: 
     """Ask every model that is not analytic once, at noised data and the middle node."""
     middle = len(settings.grid) // 2
     alpha, sigma = settings.coefficients[middle]
-    y = to_host(data[:3]).astype(settings.dtype)
+    y = to_host(data.first(3) if isinstance(data, Rows) else data[:3]).astype(settings.dtype)
     points: Array = (alpha * y + sigma * np.random.default_rng(0).standard_normal(y.shape)).astype(settings.dtype)
     if device is not None:
         points = on_device(points, device)

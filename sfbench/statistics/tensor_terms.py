@@ -135,5 +135,3 @@ def _add_products(total: Array, terms: Array, block: int) -> None:
 def takes_tensors(model: ScoreModel) -> bool:
     """Whether a model can be asked with tensors: those that say on which device they compute, and exact laws."""
     return isinstance(model, AnalyticScore) or getattr(model, "device", None) is not None
-
-
