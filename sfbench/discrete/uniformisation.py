@@ -4,9 +4,9 @@ Candidate events come at a rate ``B(x)`` that bounds the total rate of every law
 event the particle jumps to y with probability ``r(x -> y) / B``, else it stays: exactly the chain of rates r.
 
 The Feynman-Kac semigroup of the KL barycenter has the generator ``sum_y r_w f(y) - A_w f(x)``, which is ``B (K - 1)``
-with ``K f = sum_y r_w / B f(y) + (1 - A_w / B) f(x)`` of mass ``1 - V / B``: the particle moves by K normalised, its weight
-is multiplied by the mass. No error of time steps is left. For masked noise ``A_w = B``: every event fills one
-mask, and the weight is the mean over masks of ``sum_v prod_i P_i(v)^{w_i}``.
+with ``K f = sum_y r_w / B f(y) + (1 - A_w / B) f(x)`` of mass ``1 - V / B``: the particle moves by K normalised, and
+its weight is multiplied by the mass. No error of time steps is left. For masked noise ``A_w = B``: every event fills
+one mask, and the weight is the mean over masks of ``sum_v prod_i P_i(v)^{w_i}``.
 """
 
 import math
