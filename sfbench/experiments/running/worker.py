@@ -18,9 +18,8 @@ from typing import Any, final
 
 from ...files import provenance
 from ..canonical import encode_record
-from ..cells import CellFunction
+from ..cells import CellFunction, in_study_folder
 from ..errors import StudyError
-from ..inputs import in_study_folder
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
