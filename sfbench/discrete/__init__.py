@@ -8,9 +8,11 @@
 array([0.6, 0.3, 0.1])
 """
 
+from .exact_laws import certificate, chain_law
 from .fit import DiscreteFit, fuse
 from .models import ExactRates, FusedRates, RateModel, RatiosAsRates
 from .noise import DiscreteNoise, MaskedNoise, UniformNoise
+from .sampling import sample
 
 __all__ = [
     "DiscreteFit",
@@ -21,5 +23,8 @@ __all__ = [
     "RateModel",
     "RatiosAsRates",
     "UniformNoise",
+    "certificate",
+    "chain_law",
     "fuse",
+    "sample",
 ]

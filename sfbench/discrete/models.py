@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from synthetic.discrete import DiscreteLaw
+from synthetic.discrete.law import numbers_of
 
 from .._typing import Float64Array
 from .._validation import as_weights
@@ -65,10 +66,14 @@ class ExactRates:
     def posteriors(self, x: States, t: ArrayLike) -> Float64Array:
         """Exact posteriors (n, L, S)."""
         at = self.noise.log_odds(t)
+        if isinstance(self.noise, MaskedNoise):  # what is known of the sites does not depend on the time
+            at = np.zeros(())
         if at.ndim:
             return self.law.infer(self.noise.evidence(x, at))[1]
-        rows, where = np.unique(x, axis=0, return_inverse=True)
-        return np.asarray(self.law.infer(self.noise.evidence(rows, at))[1][where.ravel()])
+        if self.noise.symbols**self.length >= 1 << 62:  # states have no numbers
+            return self.law.infer(self.noise.evidence(x, at))[1]
+        _, first, where = np.unique(numbers_of(x, self.noise.symbols), return_index=True, return_inverse=True)
+        return np.asarray(self.law.infer(self.noise.evidence(x[first], at))[1][where])
 
     def log_prob(self, x: States, t: ArrayLike) -> Float64Array:
         """``log p_t`` of noised states x (n, L), shape (n,)."""

@@ -46,12 +46,12 @@ def test_derivatives_are_those_of_the_value(noise: DiscreteNoise, kind: Any) -> 
 def test_all_backends_agree(noise: DiscreteNoise, kind: Any) -> None:
     f = objective(noise, kind)[1]
     found = {
-        name: solve(f, name, tol=1e-7) for name in ("newton", "projected_gradient", "exponentiated_gradient", "cvxpy")
+        name: solve(f, name, tol=1e-6) for name in ("newton", "projected_gradient", "exponentiated_gradient", "cvxpy")
     }
     assert all(result.converged for result in found.values())
     for result in found.values():
         np.testing.assert_allclose(result.weights, found["newton"].weights, atol=1e-3)
-        assert abs(result.value - found["newton"].value) <= 2e-7 * f.scale
+        assert abs(result.value - found["newton"].value) <= 2e-6 * f.scale
 
 
 def test_cross_entropy_is_never_above_score_entropy() -> None:
