@@ -16,17 +16,21 @@ except ImportError as _error:
         f"sfbench.diffusers needs the package {_error.name!r}: pip install -c constraints.txt 'sfbench[hf]'"
     ) from None
 
+from .comparing import Comparison, Way, compare
 from .drawing import sample, sde_scheduler
 from .errors import DiffusersError, IncompatibleExpertsError, NotFusedError, RecipeError, SchedulerError
+from .grids import draw_grid, tile, weight_steps
 from .handle import Handle, fuse, fused, handle_of
 from .learning import learn_weights
-from .opening import open_pipeline
+from .merging import merge
+from .opening import open_on, open_pipeline
 from .recipe import load, make_recipe, read_recipe, save_images
 from .result import PathIntegral, PipelineSample
 from .schedules import Schedule, from_scheduler, process_of
 from .weights import WeightBins
 
 __all__ = [
+    "Comparison",
     "DiffusersError",
     "Handle",
     "IncompatibleExpertsError",
@@ -36,7 +40,10 @@ __all__ = [
     "RecipeError",
     "Schedule",
     "SchedulerError",
+    "Way",
     "WeightBins",
+    "compare",
+    "draw_grid",
     "from_scheduler",
     "fuse",
     "fused",
@@ -44,11 +51,15 @@ __all__ = [
     "learn_weights",
     "load",
     "make_recipe",
+    "merge",
+    "open_on",
     "open_pipeline",
     "process_of",
     "read_recipe",
     "sample",
     "save_images",
     "sde_scheduler",
+    "tile",
+    "weight_steps",
 ]
 del _library, _peft

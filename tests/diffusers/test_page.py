@@ -37,7 +37,7 @@ def test_every_block_runs_in_order(
     for i, picture in enumerate(np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)):
         Image.fromarray(picture).save(f"drawings/{i}.png")
     names = {"pipe": pipe}
-    assert len(blocks()) == 6
+    assert len(blocks()) == 7
     for block in blocks():
         exec(block, names)
     printed = capsys.readouterr().out
