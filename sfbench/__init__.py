@@ -44,10 +44,10 @@ if TYPE_CHECKING:
         ProcessMismatchError,
         SfbenchError,
     )
-    from .fusion import FusionResult, fuse
+    from .fusion import FusionOverTime, FusionResult, fuse
     from .processes import ForwardProcess, OrnsteinUhlenbeck, VarianceExploding, VariancePreserving
     from .sampling import CorrectedSampler, FlowSampler, FusedSampler, SampleResult, sample
-    from .scores import AlignedScore, AnalyticScore, FusedScore, ProductScore, ScoreModel
+    from .scores import AlignedScore, AnalyticScore, FusedScore, ProductScore, ScoreModel, WeightsOverTime
     from .statistics import (
         GramSettings,
         ScoreGram,
@@ -69,6 +69,7 @@ __all__ = [
     "ForwardProcess",
     "FusedSampler",
     "FusedScore",
+    "FusionOverTime",
     "FusionResult",
     "GramError",
     "GramSettings",
@@ -88,6 +89,7 @@ __all__ = [
     "TimeSteps",
     "VarianceExploding",
     "VariancePreserving",
+    "WeightsOverTime",
     "baselines",
     "bounds",
     "data",
@@ -117,10 +119,10 @@ __all__ = [
 _PLACES = {
     ".errors": "GramError GridError InexactError ModelError NotFiniteError OutputError ProcessMismatchError "
     "SfbenchError",
-    ".fusion": "FusionResult fuse",
+    ".fusion": "FusionOverTime FusionResult fuse",
     ".processes": "ForwardProcess OrnsteinUhlenbeck VarianceExploding VariancePreserving",
     ".sampling": "CorrectedSampler FlowSampler FusedSampler SampleResult sample",
-    ".scores": "AlignedScore AnalyticScore FusedScore ProductScore ScoreModel",
+    ".scores": "AlignedScore AnalyticScore FusedScore ProductScore ScoreModel WeightsOverTime",
     ".statistics": "GramSettings ScoreGram population_gram population_weights prefix_grams score_gram simulated_grams",
     ".times": "TimeGrid TimeSteps time_grid time_steps",
 }

@@ -98,9 +98,11 @@ def as_vector(
 def as_weights(weights: Any, k: int, error: type[SfbenchError] = SfbenchError) -> Float64Array:
     """Return simplex weights (k,): real, finite, non-negative, of sum 1."""
     w = as_vector("weights", weights, k, error)
-    if np.any(w < 0) or abs(float(w.sum()) - 1.0) > _SUM_TOLERANCE:
+    with np.errstate(over="ignore"):
+        total = float(w.sum())
+    if np.any(w < 0) or abs(total - 1.0) > _SUM_TOLERANCE:
         raise error(
-            f"weights must be non-negative, finite and sum to 1; got {w.tolist()}, of sum {float(w.sum()):.9g} "
+            f"weights must be non-negative, finite and sum to 1; got {w.tolist()}, of sum {total:.9g} "
             "(divide weights by their sum)"
         )
     return w

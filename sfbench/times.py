@@ -79,6 +79,24 @@ def time_grid(t_min: float, t_max: float, n_nodes: int = 16) -> TimeGrid:
     return TimeGrid(nodes, np.asarray(half * weights * nodes, np.float64))
 
 
+def time_bins(process: ForwardProcess, t_min: float, t_max: float, n_bins: int) -> Float64Array:
+    """Increasing times (n_bins + 1,) that split a window into parts of equal length in log signal-to-noise ratio.
+
+    Raises
+    ------
+    GridError
+        For an empty window, no bins, or ends without a finite log signal-to-noise ratio.
+    """
+    count = as_count("bins", n_bins, at_most=_MOST_NODES, error=GridError)
+    return np.array(time_steps(process, count, t_min=t_min, t_max=t_max).times[::-1])
+
+
+def binned_grid(edges: Float64Array, n_nodes: int) -> TimeGrid:
+    """The rule of :func:`time_grid` with ``n_nodes`` nodes in every bin: integrals over single bins are exact too."""
+    grids = [time_grid(*ends, n_nodes) for ends in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)]
+    return TimeGrid(*(np.concatenate([getattr(grid, name) for grid in grids]) for name in ("nodes", "weights")))
+
+
 def objective_weights(grid: TimeGrid, process: ForwardProcess, weighting: Weighting = "girsanov") -> Float64Array:
     """Quadrature weights (t,) times ``omega(t)``.
 

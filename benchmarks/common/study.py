@@ -27,7 +27,6 @@ from sfbench.experiments import (
     study_cells,
 )
 from sfbench.experiments.canonical import encode_spec
-from sfbench.experiments.cells import as_cell_function
 from sfbench.experiments.report import loglog_slope
 from sfbench.experiments.report.tables import VERSION_COLUMN, require_one_version
 from sfbench.experiments.report.tables import write_rows as write_table
@@ -162,9 +161,7 @@ def run_cells(
     study = make_study(title, run_cell, specs)
     found, outcome = run_study(study, folder, chosen)
     by_text = dict(zip(study.texts, complete_records(found, outcome), strict=True))
-    version = as_cell_function(run_cell).version
-    records = [by_text[encode_spec(spec)] for spec in specs]
-    return [_with_version(record, version) for record in records]
+    return [_with_version(by_text[encode_spec(spec)], study.function.version) for spec in specs]
 
 
 def _run_unkept(run_cell: Callable[[Spec], Record], specs: Sequence[Spec], n_jobs: int, title: str) -> list[Record]:

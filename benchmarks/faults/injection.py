@@ -102,12 +102,19 @@ class Kills:
 
 
 def kill_at_random(
-    folder: Path, *, kills: int, cells: int, least_ms: float, jobs: int, rng: np.random.Generator
+    folder: Path,
+    *,
+    kills: int,
+    cells: int,
+    least_ms: float,
+    jobs: int,
+    rng: np.random.Generator,
+    latest_s: float = 3.0,
 ) -> Kills:
     """Kill a study with SIGKILL at random moments until it was killed ``kills`` times, then let it finish.
 
-    Every other kill waits for a first new result, so that progress is guaranteed; the rest come at any moment from the
-    start of the process on, opening and creating the store included.
+    Every other kill waits for a first new result, so that progress is guaranteed; the rest come at any moment of the
+    first ``latest_s`` seconds of the process, opening and creating the store included.
     """
     options = ("--cells", str(cells), "--least-ms", str(least_ms), "--jobs", str(jobs))
     progress, in_mid_run = [], 0
@@ -116,9 +123,9 @@ def kill_at_random(
         process = start(folder, *options)
         if i % 2:
             wait_for_cells(folder, before, process)
-            time.sleep(float(rng.exponential(0.3)))
+            time.sleep(float(rng.exponential(0.1 * latest_s)))
         else:
-            time.sleep(float(rng.uniform(0.0, 3.0)))
+            time.sleep(float(rng.uniform(0.0, latest_s)))
         in_mid_run += process.poll() is None
         kill_group(process)
         progress.append(count_cells(folder) - before)

@@ -6,7 +6,9 @@
 3. ``orders`` and ``evaluations``: strong and weak error on shared noise; score evaluations for TV < 0.01;
 4. ``certificate``: exact ``KL(q || P_w)`` against the Girsanov bound over the weights;
 5. ``embedded`` and ``products``: the weights' variance follows the rank in which auxiliaries differ, not d;
-6. ``cost``: corrected over fused, as a ratio in one process, timed before anything else runs.
+6. ``windows`` and ``trust``: narrow modes, wide data and random problems: what is wrong is not trusted, what is right
+   is, and log Z is within its stated error;
+7. ``cost``: corrected over fused, as a ratio in one process, timed before anything else runs, and the check of steps.
 
 Each experiment is a study of ``journal.sqlite`` in the output folder: a command that was stopped goes on where it was.
 Rows are written as CSV and JSON lines, means and spreads over seeds as the table ``summary``, figures as PNG and PDF,

@@ -5,6 +5,9 @@ import math
 from ..common.study import Row
 
 TRUSTED_ERROR = 0.05
+WINDOW_ERROR = 0.03
+FALSE_ALARMS = 0.01
+COVERED = 0.97
 COST_LIMIT = 1.3
 CHECK_LIMIT = 0.1
 
@@ -22,6 +25,12 @@ def reaches_barycenter(row: Row) -> bool:
 def covers_log_z(row: Row, truth: float) -> bool:
     """log Z is right to three of the errors stated beside it, which cover sampling, steps, prior and noise left."""
     return bool(abs(row["log_z"] - truth) <= 3.0 * row["log_z_error"])
+
+
+def honest_window(row: Row, *, trusted: bool | None = None) -> bool:
+    """A result over a window is close to the barycenter, or not trusted."""
+    believed = row["trustworthy"] if trusted is None else trusted
+    return bool(row["tv"] < WINDOW_ERROR or not believed)
 
 
 def returns_vertex(row: Row) -> bool:

@@ -11,9 +11,13 @@ from .cells import CHECKED
 from .checks import (
     CHECK_LIMIT,
     COST_LIMIT,
+    COVERED,
+    FALSE_ALARMS,
+    WINDOW_ERROR,
     below_bound,
     covers_log_z,
     follows_fused_law,
+    honest_window,
     is_honest,
     keeps_coordinates,
     keeps_independence,
@@ -44,6 +48,9 @@ def evaluate_claims(rows: Tables) -> list[Claim]:
         _joint,
         _cost,
         _check,
+        _windows,
+        _alarms,
+        _coverage,
     ):
         title, measured, holds, control = claim(rows)
         judged.append(Claim(title, measured, "as the claim says", bool(holds), control_fails=not control))
@@ -232,6 +239,51 @@ def _check(rows: Tables) -> Verdict:
     )
     title = "the check of the steps costs at most a tenth of the evaluations"
     return title, text, max(shares) <= CHECK_LIMIT, max(shares) + CHECK_LIMIT <= CHECK_LIMIT
+
+
+def _windows(rows: Tables) -> Verdict:
+    chosen, default = (_pick(rows["windows"], chosen=c) for c in (True, False))
+    seen = [r for r in default if r["tv"] >= WINDOW_ERROR]
+    text = (
+        f"worst TV {max(r['tv'] for r in chosen):.3f} over windows from the models; over the process's own "
+        f"{max(r['tv'] for r in default):.3f}, {sum(not r['trustworthy'] for r in seen)} of {len(seen)} wrong ones seen"
+    )
+    holds = all(r["tv"] < WINDOW_ERROR for r in chosen) and all(honest_window(r) for r in default)
+    control = all(honest_window(r, trusted=True) for r in default)
+    return (
+        "narrow modes and wide data: right over the window chosen from the models, or not trusted",
+        text,
+        holds,
+        control,
+    )
+
+
+def _alarms(rows: Tables) -> Verdict:
+    def doubted(default: bool) -> float:
+        found = ["too long" in r["messages"] for r in rows["trust"] if (r["n_steps"] == 0) == default]
+        return float(np.mean(found))
+
+    count = sum(r["n_steps"] == 0 for r in rows["trust"])
+    text = f"{doubted(True):.2%} of {count} runs with default steps doubted, {doubted(False):.0%} of those with few"
+    return (
+        "default steps of random problems are not doubted",
+        text,
+        doubted(True) <= FALSE_ALARMS,
+        doubted(False) <= FALSE_ALARMS,
+    )
+
+
+def _coverage(rows: Tables) -> Verdict:
+    runs = [r for r in rows["trust"] if r["sampler"] == "corrected" and r["trustworthy"]]
+
+    def within(error: str) -> float:
+        return float(np.mean([abs(r["log_z_gap"]) <= 3.0 * r[error] for r in runs]))
+
+    text = (
+        f"{within('log_z_error'):.1%} of {len(runs)} runs, {within('log_z_sampling'):.1%} for the sampling error alone"
+    )
+    title = "log Z of random problems is within three stated errors"
+    return title, text, within("log_z_error") >= COVERED, within("log_z_sampling") >= COVERED
 
 
 def _cost(rows: Tables) -> Verdict:

@@ -11,6 +11,7 @@ from sfbench.experiments import CellFunction
 from . import cells as line
 from . import dimension_cells as dimension
 from . import integrator_cells as integrators
+from . import trust_cells as trust
 
 WEIGHTS = ((0.5, 0.5), (0.2, 0.8), (0.8, 0.2))
 _DEAR = ("more levels (4x)", "3 Langevin moves", "more particles (4x)")
@@ -36,6 +37,7 @@ class Scale:
     weights_on_edge: int
     n_cells: int
     repeats: int
+    random_problems: int
 
 
 FULL = Scale(
@@ -54,6 +56,7 @@ FULL = Scale(
     weights_on_edge=11,
     n_cells=3000,
     repeats=10,
+    random_problems=105,
 )
 QUICK = Scale(
     particles=20_000,
@@ -71,6 +74,7 @@ QUICK = Scale(
     weights_on_edge=4,
     n_cells=1500,
     repeats=4,
+    random_problems=14,
 )
 
 
@@ -130,6 +134,17 @@ def _products(scale: Scale, seed: int) -> list[dimension.ProductSpec]:
     return specs
 
 
+def _windows(scale: Scale, seed: int) -> list[trust.WindowSpec]:
+    n = min(scale.particles, 10_000)
+    return [trust.WindowSpec(case, chosen, n, seed) for case in trust.WINDOWS for chosen in (True, False)]
+
+
+def _trust(scale: Scale, seed: int) -> list[trust.TrustSpec]:
+    runs = [*((name, None) for name in line.CHECKED), ("fused", 6), ("ode", 5), ("corrected", 8), ("corrected", 64)]
+    n = min(scale.particles, 4_000)
+    return [trust.TrustSpec(i, name, n, k, seed) for i in range(scale.random_problems) for name, k in runs]
+
+
 def _cost(scale: Scale, seed: int) -> list[line.CostSpec]:
     return [line.CostSpec(d, n, scale.repeats, seed) for d, n in ((1, 20_000), (64, 4_000))]
 
@@ -153,4 +168,6 @@ EXPERIMENTS = {
     "vertices": Experiment(line.run_vertex_cell, _vertices),
     "certificate": Experiment(line.run_certificate_cell, _certificate),
     "densities": Experiment(line.run_density_cell, _densities),
+    "windows": Experiment(trust.run_window_cell, _windows),
+    "trust": Experiment(trust.run_trust_cell, _trust),
 }

@@ -131,5 +131,5 @@ def _equalising(scores: Float64Array, strength: float, noise: Float64Array, larg
         ..., 0
     ]
     length = np.linalg.norm(solution, axis=1, keepdims=True)
-    solution *= np.minimum(1.0, largest / np.maximum(length, 1e-300))
+    solution *= largest / np.maximum(length, largest)
     return np.asarray(1.0 / k + basis @ solution.T)

@@ -14,10 +14,12 @@ from numpy.typing import ArrayLike
 from synthetic import Estimate, GaussianMixture, Law, SyntheticProblem, common_subspace
 from synthetic.quadrature import cover
 
-from .._validation import as_number, as_weights, as_window
+from .._validation import as_number, as_window
 from ..errors import GramError, GridError
 from ..metrics import kl_divergence
 from ..processes import ForwardProcess
+from ..scores import WeightsOverTime
+from ..scores.weights import as_schedule
 from ..statistics import population_gram
 from ..times import TimeGrid
 from .bound import Bound
@@ -89,7 +91,7 @@ def _second_moment(target: Law) -> float:
 
 def certificate(
     problem: SyntheticProblem,
-    weights: ArrayLike,
+    weights: ArrayLike | WeightsOverTime,
     *,
     process: ForwardProcess,
     t_min: float = 1e-3,
@@ -104,7 +106,7 @@ def certificate(
     ----------
     problem : SyntheticProblem
         With population statistics, their constant included (see :func:`sfbench.population_gram`).
-    weights : array_like, shape (k,)
+    weights : array_like, shape (k,), or WeightsOverTime
     process : ForwardProcess
     t_min, t_max : float
         Window delta, T; ``t_max`` defaults to the process's horizon.
@@ -120,7 +122,11 @@ def certificate(
 
 
 def objective_integral(
-    problem: SyntheticProblem, weights: ArrayLike, process: ForwardProcess, t_min: float, t_max: float
+    problem: SyntheticProblem,
+    weights: ArrayLike | WeightsOverTime,
+    process: ForwardProcess,
+    t_min: float,
+    t_max: float,
 ) -> Estimate:
     """``J(w)`` on the window by adaptive Gauss-Kronrod quadrature in log t, with a bound of its error as ``stderr``.
 
@@ -132,14 +138,15 @@ def objective_integral(
         If the population statistics, or their constant, are not known.
     """
     low, high = as_window(t_min, t_max)
-    w = as_weights(weights, problem.k, GramError)
+    schedule = as_schedule(weights, problem.k)
+    breaks = [float(t) for t in schedule.edges[1:-1] if low < t < high]
 
     def integrand(log_t: float) -> float:
         t = float(np.exp(log_t))
         node = population_gram(problem, process=process, grid=TimeGrid(np.array([t]), np.array([t])))
         if node.c is None:
             raise GramError("J(w) needs its constant c: the target's own noised score is not known for this problem")
-        return node.value(w)
+        return node.value(schedule(t))
 
     value, error, report = scipy.integrate.quad_vec(
         integrand,
@@ -150,6 +157,7 @@ def objective_integral(
         quadrature="gk15",
         limit=400,
         full_output=True,
+        points=np.log(breaks),
     )
     return Estimate(float(value), float(error), int(report.neval), "adaptive quadrature, error bounded")
 

@@ -34,7 +34,7 @@ def status(folder: Folder, study: Names = None, as_json: Json = False) -> None:
         found, runs, alive = study_status(journal, study), journal.runs(), running_now(journal)
     if as_json:
         last = runs[-1] if runs else None
-        print(json.dumps({"studies": [vars(s) for s in found], "running": len(alive), "last_run": last}))
+        print(json.dumps({"studies": [s._asdict() for s in found], "running": len(alive), "last_run": last}))
         return
     _print_status(path, found)
     for s in found:

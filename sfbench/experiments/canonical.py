@@ -8,12 +8,12 @@ every key: ``module:class``, or an attribute ``cell_name`` of the class, which a
 import dataclasses
 import functools
 import importlib
-import importlib.machinery
 import json
 import math
 import re
 import sys
 from collections.abc import Iterable, Mapping
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -33,48 +33,39 @@ def place_of(thing: Any) -> str:
 
 
 def imported(place: str, what: str) -> Any:
-    """What lies at a place that a store names.
+    """What lies at a place that a store names; raises StudyError if it cannot be imported.
 
-    Raises
-    ------
-    StudyError
-        If nothing can be imported from there, or the module's text declares neither cells nor dataclasses: such a
-        module is not run to find out.
+    A store may name any module, and importing one runs it: a module whose text declares neither cells nor dataclasses
+    is not imported to find out.
     """
     module, _, qualname = place.partition(":")
     try:
-        if module not in sys.modules and not re.search("study_cells|CellFunction|dataclass", _source(module)):
-            raise StudyError(f"{place!r} is not declared {what}: its module declares neither cells nor dataclasses")
+        if module not in sys.modules:
+            _look_before_import(module)
         return getattr(importlib.import_module(module), qualname)
     except (ImportError, AttributeError, ValueError, OSError) as error:
-        if isinstance(error, StudyError):
-            raise
         raise StudyError(
             f"cannot import {what} from {place!r} here ({error}); run from the folder that holds its module, or run "
             "the study's own command, which records where it lies now"
         ) from None
 
 
-def _source(module: str) -> str:
-    """Text of a module that is found and not imported."""
-    name, path, spec = "", None, None
-    for part in module.split("."):
-        name = f"{name}.{part}" if name else part
-        spec = importlib.machinery.PathFinder.find_spec(name, path)
-        if spec is None or spec.origin is None:
-            raise ModuleNotFoundError(f"No module named {name!r}")
+def _look_before_import(module: str) -> None:
+    """Find and read a module without running it or the packages around it."""
+    parts, path, spec = module.split("."), None, None
+    for i in range(len(parts)):
+        if (spec := PathFinder.find_spec(".".join(parts[: i + 1]), path)) is None:
+            break
         path = spec.submodule_search_locations
-    return Path(str(spec and spec.origin)).read_text(encoding="utf-8", errors="replace")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"No module named {module!r}")
+    text = Path(spec.origin).read_text(encoding="utf-8", errors="replace")
+    if not re.search("study_cells|CellFunction|dataclass", text):
+        raise ImportError("its module declares neither cells nor dataclasses")
 
 
 def class_name(kind: type[Any]) -> str:
-    """Name of a spec class in keys: its own ``cell_name`` if it has one (a subclass has another), else its place.
-
-    Raises
-    ------
-    StudyError
-        If another class of this process has the name.
-    """
+    """Name of a spec class in keys, which no other has: its own ``cell_name`` (not inherited) or its place."""
     name = str(vars(kind).get("cell_name") or place_of(kind))
     other = _KINDS.setdefault(name, kind)
     if place_of(other) != place_of(kind):
@@ -103,13 +94,7 @@ def _is_frozen(kind: Any) -> bool:
 
 # ---------------------------------------------------------------------- specs
 def encode_spec(spec: Any) -> str:
-    """A frozen dataclass of plain values as JSON with sorted names.
-
-    Raises
-    ------
-    StudyError
-        If the spec is not a frozen dataclass or holds anything but None, bool, int, finite float, str and tuples.
-    """
+    """A frozen dataclass as JSON with sorted names; raises StudyError for what specs may not hold."""
     if not _is_frozen(type(spec)):
         raise StudyError(f"a cell's spec must be a frozen dataclass, got {type(spec).__name__}")
     return json.dumps(_plain_fields(spec), sort_keys=True, separators=(",", ":"))
@@ -143,13 +128,7 @@ def _plain_value(value: Any, kind: str, name: str) -> Any:
 
 
 def decode_spec(text: str, kind: type[Any], places: Mapping[str, str] | None = None) -> Any:
-    """The spec that :func:`encode_spec` wrote; ``places`` say where classes lie whose name is not their place.
-
-    Raises
-    ------
-    StudyError
-        If its fields are not those of ``kind``.
-    """
+    """The spec that :func:`encode_spec` wrote; ``places`` say where classes lie whose name is not their place."""
     return _build(json.loads(text), kind, places or {})
 
 
@@ -176,10 +155,7 @@ def _rebuilt(value: Any, places: Mapping[str, str]) -> Any:
 def encode_record(record: Any) -> str:
     """A cell's result as JSON; numpy scalars and arrays become numbers and lists.
 
-    Raises
-    ------
-    StudyError
-        If it holds something that JSON or UTF-8 does not, or a number that is not finite; names the place.
+    What JSON or UTF-8 does not hold, or a number that is not finite, is a StudyError that names the place.
     """
     try:
         text = _ENCODER.encode(record)
@@ -197,29 +173,26 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is not JSON data")
 
 
+_BROKEN = re.compile("[\ud800-\udfff]")  # halves of surrogate pairs, which UTF-8 has no bytes for
 _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=_plain, ensure_ascii=False)
 
 
 def _offending(value: Any, place: str) -> str | None:
     """First thing in a record that cannot be stored, in words."""
     value = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
-    if isinstance(value, dict):
-        if (bad := next((key for key in value if not isinstance(key, str) or _is_broken(key)), None)) is not None:
-            return f"{place} has the key {bad!r}; names must be text, in whole characters"
-        return next((found for key, item in value.items() if (found := _offending(item, f"{place}[{key!r}]"))), None)
-    if isinstance(value, list | tuple):
-        return next((found for i, item in enumerate(value) if (found := _offending(item, f"{place}[{i}]"))), None)
+    if isinstance(value, dict | list | tuple):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            if isinstance(value, dict) and (not isinstance(key, str) or _BROKEN.search(key)):
+                return f"{place} has the key {key!r}; names must be text, in whole characters"
+            if found := _offending(item, f"{place}[{key!r}]"):
+                return found
+        return None
     if isinstance(value, float) and not math.isfinite(value):
         return f"{place} is {value}; store None where a number does not exist, or repair the cell"
-    if isinstance(value, str) and _is_broken(value):
+    if isinstance(value, str) and _BROKEN.search(value):
         return f"{place} is {value!r}, which is not whole characters (a file name that is not UTF-8?)"
     plain = value is None or isinstance(value, bool | int | float | str)
     return None if plain else f"{place} is a {type(value).__name__}, which is not JSON data"
-
-
-def _is_broken(text: str) -> bool:
-    """Whether a text holds halves of surrogate pairs, which UTF-8 has no bytes for."""
-    return any("\ud800" <= c <= "\udfff" for c in text)
 
 
 def decode_record(text: str) -> Any:

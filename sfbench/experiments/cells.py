@@ -95,9 +95,9 @@ class CellFunction(Generic[Spec, Record]):
                 f"cell function {qualname!r} is defined {where}; move it to the top level of a module of its own, "
                 "so that worker processes and a later resume can import it"
             )
-        object.__setattr__(self, "version", str(self.version))
-        object.__setattr__(self, "name", self.name or self.place)
-        object.__setattr__(self, "__doc__", self.function.__doc__)
+        given = {"version": str(self.version), "name": self.name or self.place, "__doc__": self.function.__doc__}
+        for attribute, value in given.items():
+            object.__setattr__(self, attribute, value)
 
     @property
     def place(self) -> str:
@@ -133,18 +133,10 @@ def study_cells(**settings: Any) -> Callable[[Callable[..., Any]], CellFunction[
     return lambda function: CellFunction(function, **settings)
 
 
-def as_cell_function(function: Callable[[Spec], Record]) -> CellFunction[Spec, Record]:
-    """The function itself if it is versioned, else version 1 of it."""
-    return function if isinstance(function, CellFunction) else CellFunction(function)
-
-
 def load_cell_function(place: str) -> CellFunction[Any, Any]:
     """Import what was declared to be a cell function; raises StudyError for anything else."""
-    found = imported(place, "a cell function")
-    if not isinstance(found, CellFunction):
-        raise StudyError(
-            f"{place!r} is not declared a cell function (decorate it with sfbench.experiments.study_cells)"
-        )
+    if not isinstance(found := imported(place, "a cell function"), CellFunction):
+        raise StudyError(f"{place!r} is not declared a cell function (decorate it with study_cells)")
     return found
 
 
@@ -182,13 +174,12 @@ def make_study(name: str, run_cell: Callable[[Spec], Record], specs: Sequence[Sp
     """
     if not name.strip() or not name.isprintable():
         raise StudyError(f"a study needs a name of one line of printable text, got {name!r}")
-    kinds = {type(spec) for spec in specs}
-    if not kinds:
+    if not (kinds := {type(spec) for spec in specs}):
         raise StudyError(f"study {name!r} has no cells")
     if len(kinds) > 1:
         names = ", ".join(sorted(kind.__name__ for kind in kinds))
         raise StudyError(f"study {name!r} mixes specs of the classes {names}; give each its own study")
-    function = as_cell_function(run_cell)
+    function = run_cell if isinstance(run_cell, CellFunction) else CellFunction(run_cell)
     unique = {encode_spec(spec): spec for spec in specs}
     keys = tuple(map(function.key, unique))
     place, classes = place_of(kinds.pop()), places_of_classes(unique)

@@ -1,6 +1,8 @@
 """Another name of :mod:`sfbench.statistics.sharded`: by place, not by import, for experiments import no statistics."""
 
-from .._lazy import lazy_names
+from importlib import import_module
+from typing import Any
 
-_NAMES = ("ShardSpec", "map_reduce_gram", "shard_statistics", "stream_gram")
-__getattr__, __dir__ = lazy_names(__name__, dict.fromkeys(_NAMES, "sfbench.statistics.sharded"))
+
+def __getattr__(name: str) -> Any:
+    return getattr(import_module("sfbench.statistics.sharded"), name)

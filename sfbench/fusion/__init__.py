@@ -7,11 +7,13 @@ from .._lazy import lazy_names
 if TYPE_CHECKING:
     from .api import Objective, fuse
     from .from_paths import PathRatios, ScoreLikelihoodFit, fit_from_scores, path_ratios
+    from .over_time import FusionOverTime
     from .result import FusionResult
     from .window_bias import WindowBias
     from .windows import WindowReport, inspect_windows
 
 __all__ = [
+    "FusionOverTime",
     "FusionResult",
     "Objective",
     "PathRatios",
@@ -30,6 +32,7 @@ __getattr__, __dir__ = lazy_names(
         **dict.fromkeys(["PathRatios", "ScoreLikelihoodFit", "fit_from_scores", "path_ratios"], ".from_paths"),
         **dict.fromkeys(["WindowReport", "inspect_windows"], ".windows"),
         **dict.fromkeys(["FusionResult"], ".result"),
+        **dict.fromkeys(["FusionOverTime"], ".over_time"),
         **dict.fromkeys(["Objective", "fuse"], ".api"),
         **dict.fromkeys(["WindowBias"], ".window_bias"),
     },

@@ -8,10 +8,12 @@ from .._typing import Float64Array
 from ..statistics.gram import Contributions, ScoreGram
 from ..times import TimeGrid
 from .window_bias import WindowBias
+from .zero_weights import zero_weights
 
 _HEAVY_SHARE = 0.1
 _FAIR_SHARES = 10.0  # a sample may carry this many times the average before it counts as heavy
 _COLLINEAR = 1e8
+_FEW = 32
 _INVOLVED = 0.1  # share of a direction's largest entry from which an auxiliary is named
 _LEVEL = 1e-3  # of the test for window bias: one false alarm in a thousand
 _NOTICEABLE = 0.01  # a difference of weights below this is not worth a warning, however certain
@@ -25,14 +27,23 @@ def fit_warnings(
     if not answer.converged:
         notes.append(f"the weights are not certified: duality gap {answer.gap:.3g} ({answer.status})")
     notes += _collinear(gram, answer)
-    if np.any(answer.weights <= 0):
-        zero = ", ".join(str(i) for i in np.flatnonzero(answer.weights <= 0))
+    at_zero = zero_weights(answer)
+    if at_zero.any():
+        zero = ", ".join(str(i) for i in np.flatnonzero(at_zero))
         notes.append(f"weight at the boundary for auxiliary {zero}: it does not help on these data")
     if bias is not None and bias.p_value < _LEVEL and bias.size > _NOTICEABLE:
         notes.append(_window(bias, grid))
+    notes += _few_samples(gram)
     if gram.contributions is not None:
         notes += _heavy_rows(gram.contributions)
     return tuple(notes)
+
+
+def _few_samples(gram: ScoreGram) -> list[str]:
+    if gram.k < 2 or not 0 < gram.n < _FEW:
+        return []
+    samples = "sample" if gram.n == 1 else "samples"
+    return [f"only n = {gram.n} {samples}: they say little about their own spread, so the intervals may be too short"]
 
 
 def _collinear(gram: ScoreGram, answer: SolverResult) -> list[str]:

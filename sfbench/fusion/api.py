@@ -4,29 +4,60 @@ w_hat = argmin over the simplex of  w'G_n w - 2 b_n'w,       s_w = sum_i w_i s_i
 """
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from inspect import signature
+from typing import Any, Literal, Required, TypedDict, Unpack, overload
 
 import numpy as np
 
-from solvers import SimplexSolver, resolve_solver, solve
+from solvers import SimplexSolver, SolverResult, resolve_solver, solve
 from synthetic import DiffusableLaw
 
 from .._typing import SeedLike
-from ..errors import GramError, InexactError
+from .._validation import as_choice, as_count
+from ..errors import GramError, GridError, InexactError
 from ..processes import ForwardProcess
 from ..scores import FusedScore, ScoreModel, as_score_models
-from ..statistics import Estimator, GramSettings, NodeStatistics, as_data, score_statistics
+from ..statistics import Estimator, GramSettings, NodeStatistics, ScoreGram, as_data, score_statistics
 from ..statistics.nodes import rows_to_keep
-from ..times import Weighting, time_grid
+from ..times import Weighting, binned_grid, time_bins, time_grid
 from .advice import fit_warnings
 from .from_densities import likelihood_fit
+from .over_time import FusionOverTime, fit_over_time
 from .result import FusionResult
 from .window_bias import window_bias
 
 Objective = Literal["score_matching", "likelihood"]
 _ROWS_FOR_HALVES = 64  # fewer say nothing about halves of the window
+_OF_SCORE_MATCHING = ("t_min", "t_max", "n_nodes", "estimator", "weighting", "n_noise", "bins", "smoothing")
 
 
+class _Options(TypedDict, total=False):
+    """Arguments of :func:`fuse` that do not decide what it returns."""
+
+    process: Required[ForwardProcess]
+    t_min: float
+    t_max: float | None
+    n_nodes: int
+    objective: Objective
+    estimator: Estimator
+    weighting: Weighting
+    smoothing: float
+    solver: str | SimplexSolver
+    tol: float
+    n_noise: int
+    allow_inexact: bool
+    progress: bool
+    rng: SeedLike
+
+
+@overload
+def fuse(
+    auxiliaries: Iterable[ScoreModel | DiffusableLaw], x: Any, *, bins: None = None, **options: Unpack[_Options]
+) -> FusionResult: ...
+@overload
+def fuse(
+    auxiliaries: Iterable[ScoreModel | DiffusableLaw], x: Any, *, bins: int, **options: Unpack[_Options]
+) -> FusionOverTime: ...
 def fuse(
     auxiliaries: Iterable[ScoreModel | DiffusableLaw],
     x: Any,
@@ -38,13 +69,15 @@ def fuse(
     objective: Objective = "score_matching",
     estimator: Estimator = "antithetic",
     weighting: Weighting = "girsanov",
+    bins: int | None = None,
+    smoothing: float = 0.0,
     solver: str | SimplexSolver = "auto",
     tol: float = 1e-9,
     n_noise: int = 1,
     allow_inexact: bool = False,
     progress: bool = False,
     rng: SeedLike = None,
-) -> FusionResult:
+) -> FusionResult | FusionOverTime:
     """Fit simplex weights of auxiliary score models to target data by score matching.
 
     Parameters
@@ -59,13 +92,17 @@ def fuse(
         Time window of the objective; ``t_max`` defaults to the process's horizon. Short windows near 0 fit the weights
         of the KL barycenter; long ones those of the best fused law, which differ unless pooling and noise commute.
     n_nodes : int
-        Gauss-Legendre nodes in log t.
+        Gauss-Legendre nodes in log t; with bins, at least two in each.
     objective : {"score_matching", "likelihood"}
         ``likelihood`` fits the KL barycenter by maximum likelihood, with log Z by quadrature: only for laws that differ
-        in at most two dimensions. Window, estimator and weighting then play no part.
-    estimator : {"antithetic", "dsm", "stein"}
-        How the target's score enters; see :mod:`sfbench.statistics`.
+        in at most two dimensions. It has no window, estimator, weighting or bins, and refuses them.
+    estimator : {"antithetic", "dsm", "stein"}, another known name, or AbstractEstimator
+        How the target's score enters; see :mod:`sfbench.statistics.estimators`.
     weighting : {"girsanov", "sigma2"} or function of t
+    bins : int, optional
+        Fit weights that change with time: constant in so many bins of equal length in log signal-to-noise ratio.
+    smoothing : float
+        How strongly weights of neighbouring bins are held together, relative to the objective of a bin.
     solver : str or SimplexSolver
         A name from :func:`solvers.known_solvers`, or a solver with options such as
         ``solvers.cvxpy_conic.Cvxpy(constraints=lambda w: [w <= 0.5])``.
@@ -83,7 +120,7 @@ def fuse(
 
     Returns
     -------
-    FusionResult
+    FusionResult, or FusionOverTime if ``bins`` is given
 
     Raises
     ------
@@ -104,31 +141,61 @@ def fuse(
     """
     given = tuple(auxiliaries) if isinstance(auxiliaries, Iterable) else auxiliaries  # generators are read once
     models = as_score_models(given, process)
-    grid = time_grid(t_min, process.horizon if t_max is None else t_max, n_nodes)
-    settings = GramSettings(process, grid, estimator, weighting, n_noise)
+    as_choice("objective", objective, ("score_matching", "likelihood"), GramError)
     backend = resolve_solver(solver)  # an unknown name is refused before the pass over the data
-    statistics: NodeStatistics | None = None
-    if objective == "score_matching":
-        parts = 2 if len(grid) > 1 and rows_to_keep(len(models), 2) >= _ROWS_FOR_HALVES else 1
-        keep = rows_to_keep(len(models), parts)
-        statistics = score_statistics(given, x, settings, keep=keep, parts=parts, show_progress=progress, rng=rng)
-        gram = statistics.at()
-        answer = solve(gram.to_qp(), backend, tol=tol)
-    elif objective == "likelihood":
-        answer, gram = likelihood_fit(
-            given, as_data(x, models[0].dim), solver=backend, tol=tol, keep=rows_to_keep(len(models), 1)
-        )
-    else:
-        raise GramError(f"unknown objective {objective!r}; use 'score_matching' or 'likelihood'")
+    last, k = process.horizon if t_max is None else t_max, len(models)
+    if objective == "likelihood":
+        _refuse_ignored(t_min, t_max, n_nodes, estimator, weighting, n_noise, bins, smoothing)
+        data, keep = as_data(x, models[0].dim), rows_to_keep(k, 1)
+        answer, gram = likelihood_fit(given, data, solver=backend, tol=tol, keep=keep)
+        settings = GramSettings(process, time_grid(t_min, last))
+        return _result(models, gram, answer, backend, settings, None, tol, allow_inexact)
+    if bins is not None:
+        if solver != "auto":
+            raise GramError(f"weights over time have a solver of their own, got solver={solver!r}; leave it out")
+        edges, n_nodes = time_bins(process, t_min, last, bins), as_count("n_nodes", n_nodes, error=GridError)
+        settings = GramSettings(process, binned_grid(edges, max(2, -(-n_nodes // bins))), estimator, weighting, n_noise)
+        keep = rows_to_keep(k, bins)
+        statistics = score_statistics(given, x, settings, keep=keep, parts=bins, show_progress=progress, rng=rng)
+        return fit_over_time(models, statistics, edges, smoothing, tol, allow_inexact)
+    if smoothing:
+        raise GramError(f"smoothing holds bins of time together; pass bins=8 with smoothing={smoothing!r}")
+    settings = GramSettings(process, time_grid(t_min, last, n_nodes), estimator, weighting, n_noise)
+    parts = 2 if len(settings.grid) > 1 and rows_to_keep(k, 2) >= _ROWS_FOR_HALVES else 1
+    keep = rows_to_keep(k, parts)
+    statistics = score_statistics(given, x, settings, keep=keep, parts=parts, show_progress=progress, rng=rng)
+    gram = statistics.at()
+    answer = solve(gram.to_qp(), backend, tol=tol)
+    return _result(models, gram, answer, backend, settings, statistics, tol, allow_inexact)
+
+
+def _result(
+    models: tuple[ScoreModel, ...],
+    gram: ScoreGram,
+    answer: SolverResult,
+    backend: SimplexSolver,
+    settings: GramSettings,
+    statistics: NodeStatistics | None,
+    tol: float,
+    allow_inexact: bool,
+) -> FusionResult:
     if not answer.converged and not allow_inexact:
         raise InexactError(
             f"solver {answer.solver!r} left a duality gap of {answer.relative_gap:.3g} of the scale, above tol {tol:g}"
             f": {answer.status.value.split(':')[0]}; use solver='auto', raise tol, or pass allow_inexact=True to take "
             "the weights as they are"
         )
-    weights = np.asarray(answer.weights, dtype=np.float64)
+    weights, process, grid = np.asarray(answer.weights, dtype=np.float64), settings.process, settings.grid
     score = FusedScore(models, weights, process=process)
     halves = () if statistics is None else statistics.by_part()
     bias = window_bias(*halves, weights) if len(halves) == 2 else None
     warnings = fit_warnings(gram, answer, grid, bias)
-    return FusionResult(weights, gram, answer, score, process, grid, warnings, bias, statistics)
+    return FusionResult(weights, gram, answer, score, process, grid, warnings, bias, statistics, backend)
+
+
+def _refuse_ignored(*values: object) -> None:
+    """Refuse arguments of score matching that differ from their defaults."""
+    defaults = signature(fuse).parameters
+    for name, value in zip(_OF_SCORE_MATCHING, values, strict=True):
+        if value is not defaults[name].default and not np.array_equal(value, defaults[name].default):  # type: ignore[arg-type]
+            raise GramError(f"objective 'likelihood' has no {name} (got {value!r}): leave it out")

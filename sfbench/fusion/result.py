@@ -5,9 +5,10 @@ from typing import final
 
 import numpy as np
 
-from solvers import SolverResult, tangent_spectrum
+from solvers import SimplexSolver, SolverFailureError, SolverResult, tangent_spectrum
 
 from .._typing import Float64Array, SeedLike
+from ..errors import GramError
 from ..processes import ForwardProcess
 from ..scores import FusedScore
 from ..statistics.gram import ScoreGram, tangent_basis
@@ -41,6 +42,8 @@ class FusionResult:
         Weights by half of the time window and the test of their difference; None where it was not made.
     statistics : NodeStatistics or None
         Statistics by time node, of which ``gram`` is the sum; None for a likelihood.
+    backend : SimplexSolver or None
+        The solver object with its options; intervals respect its constraints.
     """
 
     weights: Float64Array
@@ -52,12 +55,29 @@ class FusionResult:
     warnings: tuple[str, ...] = ()
     window_bias: WindowBias | None = None
     statistics: NodeStatistics | None = None
+    backend: SimplexSolver | None = None
 
     def confidence_interval(
-        self, level: float = 0.9, *, method: IntervalMethod = "sandwich", rng: SeedLike = 0
+        self,
+        level: float = 0.9,
+        *,
+        method: IntervalMethod = "auto",
+        n_resamples: int | None = None,
+        rng: SeedLike = 0,
     ) -> Float64Array:
-        """Confidence intervals (k, 2) for the weights; see :mod:`sfbench.fusion.intervals`."""
-        return confidence_interval(self.gram, self.weights, level, method=method, rng=rng)
+        """Confidence intervals (k, 2), each for its weight alone, that hold the fit and obey the solver's constraints.
+
+        What they cover and what is guaranteed: :mod:`sfbench.fusion.intervals`.
+        """
+        return confidence_interval(
+            self.gram,
+            self.weights,
+            level,
+            method=method,
+            solver=self.backend or "auto",
+            n_resamples=n_resamples,
+            rng=rng,
+        )
 
     def explained(self) -> float:
         """Share of J at equal weights that the fit removes.
@@ -77,11 +97,14 @@ class FusionResult:
     def summary(self, level: float = 0.9) -> str:
         """Weights with intervals, the certificate, the conditioning of the problem, and warnings."""
         k = self.gram.k
-        intervals = self.confidence_interval(level)
+        try:
+            found = [f"[{low:.4f}, {high:.4f}]" for low, high in self.confidence_interval(level)]
+        except (GramError, SolverFailureError) as reason:
+            found = [f"not available: {reason}"] * k
         lines = [f"Fused {k} models on n = {self.gram.n} samples ({self.gram.objective})"]
         lines += [
-            f"  weights[{i}] = {w:.4f}   {level:.0%} interval [{low:.4f}, {high:.4f}]"
-            for i, (w, (low, high)) in enumerate(zip(self.weights, intervals, strict=True))
+            f"  weights[{i}] = {w:.4f}   {level:.0%} interval {interval}"
+            for i, (w, interval) in enumerate(zip(self.weights, found, strict=True))
         ]
         gain = self.gram.value(np.full(k, 1.0 / k)) - self.gram.value(self.weights)
         spectrum = tangent_spectrum(self.gram.to_qp())
@@ -97,7 +120,7 @@ class FusionResult:
 
     def __repr__(self) -> str:
         weights = ", ".join(f"{w:.4f}" for w in self.weights)
-        note = f", {len(self.warnings)} warnings" if self.warnings else ""
+        note = f", warnings: {len(self.warnings)}" if self.warnings else ""
         return f"FusionResult(weights=[{weights}], n={self.gram.n}, gap={self.solver.gap:.1e}{note})"
 
 

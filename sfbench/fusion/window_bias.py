@@ -25,6 +25,7 @@ from solvers import solve
 
 from .._typing import Float64Array
 from ..statistics.gram import ScoreGram, tangent_basis
+from .zero_weights import zero_weights
 
 _LEAST_ROWS = 32  # per moment; below, the covariance of the moments says little
 _SINGULAR = 1e-9  # relative eigenvalue of a correlation matrix that counts as zero
@@ -69,8 +70,8 @@ def window_bias(early: ScoreGram, late: ScoreGram, weights: Float64Array) -> Win
     WindowBias or None
         None if there is nothing to test: too few samples kept, or one auxiliary in use.
     """
-    by_half = [np.asarray(solve(gram.to_qp()).weights) for gram in (early, late)]
-    used = np.any([w > _USED for w in (*by_half, weights)], axis=0)
+    halves = [solve(gram.to_qp()) for gram in (early, late)]
+    used = np.any([weights > _USED, *(~zero_weights(half) for half in halves)], axis=0)
     m = int(used.sum()) - 1
     kept = [gram.contributions for gram in (early, late)]
     if m < 1 or any(part is None or len(part.counts) < _LEAST_ROWS * 2 * m for part in kept):
@@ -95,4 +96,4 @@ def window_bias(early: ScoreGram, late: ScoreGram, weights: Float64Array) -> Win
         return None
     statistic = rows * float(np.sum((residual + slope @ step) ** 2))
     ratio = statistic * (rows - degrees) / (degrees * (rows - 1))
-    return WindowBias(by_half[0], by_half[1], float(scipy.special.fdtrc(degrees, rows - degrees, ratio)))
+    return WindowBias(halves[0].weights, halves[1].weights, float(scipy.special.fdtrc(degrees, rows - degrees, ratio)))

@@ -9,6 +9,7 @@ and the reverse SDE carries the Gaussian prior through Gaussians: with time runn
 The barycenter's precision ``sum_i w_i S_i^{-1}`` is the limit only if all ``S_i`` are equal.
 """
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,14 +22,14 @@ from .._typing import Float64Array
 from .._validation import as_points, as_weights, as_window
 from ..errors import GramError, GridError, ModelError
 from ..processes import ForwardProcess
-from ..scores import FusedScore
+from ..scores import FusedScore, WeightsOverTime
 
 _TOLERANCE = 1e-11
 
 
 def affine_fused_law(
     auxiliaries: Sequence[GaussianMixture],
-    weights: ArrayLike,
+    weights: ArrayLike | WeightsOverTime,
     *,
     process: ForwardProcess,
     t_min: float = 1e-3,
@@ -40,7 +41,7 @@ def affine_fused_law(
     ----------
     auxiliaries : sequence of GaussianMixture
         Each with a single component of positive weight.
-    weights : array_like, shape (k,)
+    weights : array_like, shape (k,), or WeightsOverTime
     process : ForwardProcess
     t_min, t_max : float
         Window; ``t_max`` defaults to the process's horizon.
@@ -59,7 +60,7 @@ def affine_fused_law(
     start = process.horizon if t_max is None else t_max
     if not 0 < t_min < start < np.inf:
         raise GridError(f"need 0 < t_min < t_max, both finite; got t_min={t_min!r}, t_max={start!r}")
-    w = FusedScore(auxiliaries, weights, process=process).weights  # checks weights and dimensions
+    schedule = FusedScore(auxiliaries, weights, process=process).schedule  # checks weights and dimensions
     for i, law in enumerate(auxiliaries):
         mixture = as_gaussian_mixture(law)
         if mixture is None or mixture.n_components != 1:
@@ -73,7 +74,7 @@ def affine_fused_law(
         spread = np.stack([np.broadcast_to(law.spectrum.values[0], (d,)) for law in auxiliaries])
     identity = np.eye(d) if full else np.ones(d)
 
-    def slope(u: float, state: Float64Array) -> Float64Array:
+    def slope(u: float, state: Float64Array, w: Float64Array) -> Float64Array:
         t = float(np.exp(u))
         alpha, sigma = float(process.alpha(t)), float(process.sigma(t))
         f, g2 = float(process.f(t)), float(process.g(t)) ** 2
@@ -92,12 +93,16 @@ def affine_fused_law(
             dm, dV = drift * m - g2 * a, 2.0 * drift * V - g2
         return t * np.concatenate([dm, dV.ravel()])
 
-    initial = np.concatenate([np.zeros(d), (process.prior_std(start) ** 2 * identity).ravel()])
-    span = (float(np.log(start)), float(np.log(t_min)))
-    solution = scipy.integrate.solve_ivp(slope, span, initial, method="DOP853", rtol=_TOLERANCE, atol=_TOLERANCE)
-    if not solution.success:
-        raise GridError(f"the fused law's equations could not be solved to t_min={t_min:g}: {solution.message}")
-    final = solution.y[:, -1]
+    final: Float64Array = np.concatenate([np.zeros(d), (process.prior_std(start) ** 2 * identity).ravel()])
+    changes = [t for t in schedule.edges[-2:0:-1].tolist() if t_min < t < start]
+    for span in itertools.pairwise([start, *changes, t_min]):
+        w, logs = schedule(float(np.sqrt(span[0] * span[1]))), np.log(span)
+        solution = scipy.integrate.solve_ivp(
+            slope, logs, final, method="DOP853", rtol=_TOLERANCE, atol=_TOLERANCE, args=(w,)
+        )
+        if not solution.success:
+            raise GridError(f"the fused law's equations could not be solved to t_min={t_min:g}: {solution.message}")
+        final = solution.y[:, -1]
     covariance = final[d:].reshape(identity.shape)
     if full:
         covariance = 0.5 * (covariance + covariance.T)

@@ -161,7 +161,7 @@ def _projections(
 ) -> tuple[Float64Array, Float64Array]:
     """Score (n, d) and ``v' (ds/dx) v`` (p, n): by automatic differentiation where models can, else by differences."""
     if isinstance(score, FusedScore):
-        support = [(w, m) for w, m in zip(score.weights.tolist(), score.models, strict=True) if w > 0]
+        support = [(w, m) for w, m in zip(score.weights_at(t).tolist(), score.models, strict=True) if w > 0]
         parts = [_projections(model, x, t, probes, step) for _, model in support]
         s, products = (sum(w * part[i] for (w, _), part in zip(support, parts, strict=True)) for i in (0, 1))
         return np.asarray(s), np.asarray(products)

@@ -220,6 +220,6 @@ def _as_dtype(dtype: Any) -> np.dtype[Any]:
         try:
             if np.dtype(dtype) == kind:
                 return kind
-        except TypeError:
+        except (TypeError, ValueError):
             break
     raise SfbenchError(f"dtype must be float64 or float32, got {dtype!r}")

@@ -120,7 +120,8 @@ class CorrectedSampler(Sampler):
             messages=(*lost, *doubts),
         )
         log_weights = survivors.log_weights(particles.log_weights.sum(axis=0))
-        return SampleResult(survivors.restore(particles.x), log_weights, self.law, float(steps.times[-1]), diagnostics)
+        law = self.law if fused.is_constant else f"{self.law}, of the weights at the end"
+        return SampleResult(survivors.restore(particles.x), log_weights, law, float(steps.times[-1]), diagnostics)
 
     def _run(self, request: SampleRequest, blocks: Blocks) -> ParticleRun:
         fused, rng, fewest = request.fused, request.rng, N_ISLANDS * FEWEST_PER_ISLAND

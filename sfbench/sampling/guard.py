@@ -82,7 +82,7 @@ def check_models(fused: FusedScore) -> None:
     """
     t = fused.process.horizon if fused.t_range is None else min(fused.process.horizon, fused.t_range[1])
     points = fused.process.prior_std(t) * np.random.default_rng(0).standard_normal((3, fused.dim))
-    for i in np.flatnonzero(fused.weights).tolist():
+    for i in fused.support:
         x, name = points.copy(), f"models[{i}] ({type(fused.models[i]).__name__})"
         s = fused.models[i].score(x, t)
         if not isinstance(s, np.ndarray) or isinstance(s, np.ma.MaskedArray):

@@ -73,12 +73,13 @@ class LangevinMoves:
 def pool_log_density(fused: FusedScore, x: FloatArray, t: float) -> Float64Array:
     """Unnormalised log density ``sum_i w_i log p_{i,t}`` at x (n, d), shape (n,)."""
     total = np.zeros(len(x))
-    for i in np.flatnonzero(fused.weights):
+    weights = fused.weights_at(t)
+    for i in np.flatnonzero(weights):
         model = fused.models[i]
         if not isinstance(model, AnalyticScore):
             raise ModelError(
                 f"adjusted moves need densities, and models[{i}] is a {type(model).__name__} with a score only; "
                 "use LangevinMoves(adjusted=False)"
             )
-        total += fused.weights[i] * model.marginal(t).log_prob(x)
+        total += weights[i] * model.marginal(t).log_prob(x)
     return total

@@ -31,6 +31,7 @@ from .._typing import FloatArray
 from ..scores import FusedScore
 from ..times import TimeSteps
 from .base import Observer
+from .changing_weights import check_changes, jump
 from .guard import CountedScore, Survivors, all_finite
 from .integrators import AffineIntegrator
 from .lattice import LatticeNoise, islands
@@ -57,9 +58,9 @@ class ParticleRun:
     lattice: LatticeNoise | None = None
 
     def __post_init__(self) -> None:
-        support = np.flatnonzero(self.fused.weights)
-        self._weights: list[float] = self.fused.weights[support].tolist()
-        self.models = [CountedScore(self.fused.models[i], f"models[{i}]") for i in support]
+        check_changes(self.fused, self.blocks)
+        self._support = self.fused.support
+        self.models = [CountedScore(self.fused.models[i], f"models[{i}]") for i in self._support]
 
     @property
     def evaluations(self) -> int:
@@ -68,7 +69,8 @@ class ParticleRun:
 
     def weights_at(self, t: float) -> list[float]:
         """Weights of the active models at time t."""
-        return self._weights
+        weights: list[float] = self.fused.weights_at(t)[self._support].tolist()
+        return weights
 
     def predict(self, x: FloatArray, t: float, into: list[FloatArray], scratch: FloatArray) -> None:
         """Data predictions at x (n, d) and time t: their weighted mean into ``into[0]``, the difference of each to the
@@ -178,6 +180,10 @@ def run_corrected(
             if kept is not before:
                 before, scratch = kept, np.empty_like(particles.x)
                 present = [np.empty_like(particles.x) for _ in run.models]
+            change = jump(run.fused, particles.x, t, t_next)
+            if change is not None:
+                particles.log_weights += change
+                remembers = False  # what is remembered is a mean at the old weights
             if run.moves is not None:
                 particles.x = run.moves.apply(
                     run.mean_score, run.fused, particles.x, t_next, run.independent_noise, run.rng

@@ -225,7 +225,7 @@ def check_blocks(blocks: object, fused: FusedScore, rng: np.random.Generator, t:
     # Any two blocks differ in some bit of their number, so these masks part every pair: 2 log2(b) evaluations, not b.
     numbers = np.unique(labels, return_inverse=True)[1]
     masks = [(numbers >> bit & 1) == side for bit in range(int(numbers.max()).bit_length()) for side in (0, 1)]
-    for i in np.flatnonzero(fused.weights):
+    for i in fused.support:
         reference = np.asarray(fused.models[i].score(x, t))
         for mask in masks:
             moved = np.asarray(fused.models[i].score(np.where(mask, x, other), t))

@@ -100,7 +100,7 @@ def audit(
         )
     log_partition = found.log_partition
     if log_partition is not None:
-        errors["noise left"] = missing
+        errors["noise left"] = missing if noise <= _LARGEST_NOISE else max(missing, noise)  # beyond first order
         if change is not None:
             errors["steps"] = math.hypot(change.value, change.stderr)
         log_partition = replace(log_partition, stderr=math.hypot(*errors.values()))
@@ -131,18 +131,18 @@ def _inside(known: tuple[float, float] | None, start: float, end: float) -> bool
 
 def start_error(fused: FusedScore, x: FloatArray, masses: Float64Array, blocks: Blocks, t: float) -> float:
     """What the prior's misfit at time t does to log Z, from the founders x (n, d) and the final weight that descends
-    from each, (b, n) for b blocks of coordinates. Where the misfit is too large for Gaussians to describe, at least its
+    from each, (b, n) for b blocks of coordinates. Where the misfit is too large for Gaussians to describe, its
     first-order bound.
     """
     rho, probes = fused.process.prior_std(t), _prior_points(fused, t, min(_PROBES, max(16, len(x) // 16)))
-    scores = [model.score(probes, t) for model in _active(fused)]
+    scores = [(w, model.score(probes, t)) for w, model in _active(fused, t)]
     total = 0.0
     for mass, columns in zip(masses, blocks.columns or [np.arange(fused.dim)], strict=True):
         points, here, d = x[:, columns].astype(np.float64), probes[:, columns], len(columns)
         centred = here - here.mean(axis=0)
         log_ratio = 0.5 * np.einsum("nd,nd->n", points, points) / rho**2 + d * math.log(rho)
         divergence = 0.0
-        for w, score in zip(fused.weights[fused.weights > 0], scores, strict=True):
+        for w, score in scores:
             s = score[:, columns]
             precision = max(-float(np.vdot(centred, s) / np.vdot(centred, centred)), 1e-3 / rho**2)
             gap = points - here.mean(axis=0) - s.mean(axis=0) / precision
@@ -153,7 +153,7 @@ def start_error(fused: FusedScore, x: FloatArray, masses: Float64Array, blocks: 
         error = abs(top + math.log(float(mass[mass > 0] @ np.exp(log_ratio - top))))
         if divergence > _MILD:
             spread = len(x) * float(mass @ mass) - 1.0
-            error = max(error, math.sqrt(2.0 * divergence * max(spread, 0.0)) + divergence)
+            error = math.sqrt(2.0 * divergence * max(spread, 0.0)) + divergence
         total += error
     return total
 
@@ -161,11 +161,12 @@ def start_error(fused: FusedScore, x: FloatArray, masses: Float64Array, blocks: 
 def prior_divergence(fused: FusedScore, t: float, n: int = _PROBES) -> tuple[float, float]:
     """``K`` of the fused score and the weighted mean of the models' at time t, from n points of the prior."""
     rho, x = fused.process.prior_std(t), _prior_points(fused, t, n)
-    weights = fused.weights[fused.weights > 0]
-    gaps = [model.score(x, t) + x / rho**2 for model in _active(fused)]
-    mean = np.sum([w * gap for w, gap in zip(weights, gaps, strict=True)], axis=0)
-    own, each = (0.5 * rho**2 * np.mean(np.sum(np.square(v), axis=-1), axis=-1) for v in (mean, np.asarray(gaps)))
-    return float(own), float(weights @ each)
+    mean, each = np.zeros_like(x), 0.0
+    for w, model in _active(fused, t):
+        gap = model.score(x, t) + x / rho**2
+        mean += w * gap
+        each += w * 0.5 * rho**2 * float(np.einsum("nd,nd->n", gap, gap).mean())
+    return 0.5 * rho**2 * float(np.einsum("nd,nd->n", mean, mean).mean()), each
 
 
 def _prior_points(fused: FusedScore, t: float, n: int) -> Float64Array:
@@ -181,7 +182,7 @@ def noise_left(fused: FusedScore, x: FloatArray, t: float, *, pooled: bool) -> t
     signs = np.random.default_rng(0).choice([-1.0, 1.0], points.shape)
     h = _PROBE_STEP * sigma
     mean, squares, divergence = np.zeros_like(points), np.zeros(len(points)), np.zeros(len(points))
-    for w, model in zip(fused.weights[fused.weights > 0], _active(fused), strict=True):
+    for w, model in _active(fused, t):
         s = model.score(points, t)
         mean += w * s
         squares += w * np.einsum("nd,nd->n", s, s)
@@ -243,8 +244,10 @@ def _draw_again(sampler: Sampler, request: SampleRequest, steps: TimeSteps, n: i
             return None
 
 
-def _active(fused: FusedScore) -> list[ScoreModel]:
-    return [fused.models[i] for i in np.flatnonzero(fused.weights)]
+def _active(fused: FusedScore, t: float) -> list[tuple[float, ScoreModel]]:
+    """Models of positive weight, each after its weight at time t."""
+    weights = fused.weights_at(t)
+    return [(float(weights[i]), fused.models[i]) for i in np.flatnonzero(weights)]
 
 
 def _kept(result: SampleResult, most: int) -> tuple[Float64Array, Float64Array]:

@@ -65,7 +65,7 @@ def steps_for(fused: FusedScore, n_steps: int, *, stretch: bool = False) -> Time
         if not low < high:
             raise GridError(f"the models are valid for t in {known}, which leaves nothing of [0, {process.horizon:g}]")
         top = _moved_out(fused, high, known[1])
-        bottom = _lowered(fused, low, top, known[0])
+        bottom = _lowered(fused, time_steps(process, max(n_steps, _PILOT_STEPS), t_min=low, t_max=top), known[0])
         if (bottom, top) != (low, high) and stretch:
             before, after = (
                 float(process.log_snr(a)) - float(process.log_snr(b)) for a, b in ((low, high), (bottom, top))
@@ -97,17 +97,18 @@ def _time_after(process: ForwardProcess, t: float) -> float:
     return later if reached and float(process.alpha(later)) > 0 else math.nan
 
 
-def _lowered(fused: FusedScore, t: float, top: float, limit: float) -> float:
-    """The first of t and earlier times at which little noise is left; t itself if there is none.
+def _lowered(fused: FusedScore, steps: TimeSteps, limit: float) -> float:
+    """The first of the last time t and earlier ones at which little noise is left; t itself if there is none.
 
-    Points come from a pilot run of the probability flow.
+    Points come from a pilot run of the probability flow along some of the steps.
     """
+    t = float(steps.times[-1])
     if limit >= t:
         return t
     process, found = fused.process, t
     flow, reverse = Exponential(2, stochastic=False), ReverseProcess(fused.score, process, np.zeros_like)
-    times = time_steps(process, _PILOT_STEPS, t_min=t, t_max=top).times.tolist()
-    x: FloatArray = process.prior_std(top) * np.random.default_rng(0).standard_normal((_PILOT_POINTS, fused.dim))
+    times = steps.times[np.linspace(0, len(steps), _PILOT_STEPS + 1).round().astype(int)].tolist()
+    x: FloatArray = process.prior_std(times[0]) * np.random.default_rng(0).standard_normal((_PILOT_POINTS, fused.dim))
     memory: FloatArray | None = None
     for j in range(_PILOT_STEPS):
         x, memory = flow.advance(reverse, x, (times[j - 1] if j else None, times[j], times[j + 1]), memory)

@@ -11,6 +11,7 @@ from .models import (
     score_and_divergence,
 )
 from .product import ProductScore
+from .weights import WeightsOverTime
 
 __all__ = [
     "AlignedScore",
@@ -19,6 +20,7 @@ __all__ = [
     "FusedScore",
     "ProductScore",
     "ScoreModel",
+    "WeightsOverTime",
     "as_score_models",
     "process_of",
     "score_and_divergence",

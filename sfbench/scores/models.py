@@ -5,7 +5,7 @@ r"""Score models: anything with ``dim`` and ``score(x, t)``.
 with it (the *fused law*) is in general **not** the KL barycenter, for which see :class:`synthetic.LogLinearPool`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol, final, runtime_checkable
 
@@ -15,9 +15,10 @@ from numpy.typing import ArrayLike
 from synthetic import DiffusableLaw
 
 from .._typing import Float64Array, FloatArray
-from .._validation import as_number, as_weights
+from .._validation import as_number
 from ..errors import GridError, ModelError, ProcessMismatchError
 from ..processes import ForwardProcess, check_process
+from .weights import WeightsOverTime, as_schedule
 
 
 @runtime_checkable
@@ -82,8 +83,8 @@ class FusedScore:
     ----------
     models : sequence of ScoreModel or diffusable laws
         The auxiliaries; laws are turned into analytic scores with ``process``.
-    weights : array_like, shape (k,)
-        Simplex weights. Models of weight zero are not evaluated.
+    weights : array_like, shape (k,), or WeightsOverTime
+        Simplex weights, or weights that change with time. Models of weight zero are not evaluated.
     process : ForwardProcess
         The process that all models share.
 
@@ -94,17 +95,51 @@ class FusedScore:
     """
 
     models: tuple[ScoreModel, ...]
-    weights: Float64Array
+    schedule: WeightsOverTime
     process: ForwardProcess
 
     def __init__(
-        self, models: Sequence["ScoreModel | DiffusableLaw"], weights: ArrayLike, *, process: ForwardProcess
+        self,
+        models: Iterable["ScoreModel | DiffusableLaw"],
+        weights: ArrayLike | WeightsOverTime,
+        *,
+        process: ForwardProcess,
     ) -> None:
         scores = as_score_models(models, process)
-        w = as_weights(weights, len(scores), ModelError)
         object.__setattr__(self, "models", scores)
-        object.__setattr__(self, "weights", w)
+        object.__setattr__(self, "schedule", as_schedule(weights, len(scores)))
         object.__setattr__(self, "process", process)
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether the weights are the same at all times."""
+        return bool(np.all(self.schedule.weights == self.schedule.weights[0]))
+
+    @property
+    def weights(self) -> Float64Array:
+        """The weights (k,), if they are the same at all times.
+
+        Raises
+        ------
+        ModelError
+            If they change: :meth:`weights_at` and :meth:`at` are for those.
+        """
+        if not self.is_constant:
+            raise ModelError("the weights of this fused score change with time; ask for weights_at(t), or at(t)")
+        return self.weights_at(self.process.horizon)
+
+    def weights_at(self, t: float) -> Float64Array:
+        """The weights (k,) at time t."""
+        return self.schedule(t)
+
+    def at(self, t: float) -> "FusedScore":
+        """The fused score that has the weights of time t at all times."""
+        return self if self.is_constant else FusedScore(self.models, self.weights_at(t), process=self.process)
+
+    @property
+    def support(self) -> list[int]:
+        """Models whose weight is positive at some time."""
+        return np.flatnonzero(self.schedule.weights.any(axis=0)).tolist()
 
     @property
     def dim(self) -> int:
@@ -115,7 +150,7 @@ class FusedScore:
     def t_range(self) -> tuple[float, float] | None:
         """Times at which all models of positive weight are valid, None if one does not say."""
         low, high = 0.0, np.inf
-        for i in np.flatnonzero(self.weights):
+        for i in self.support:
             known: tuple[float, float] | None = getattr(self.models[i], "t_range", None)
             if known is None:
                 return None
@@ -124,7 +159,8 @@ class FusedScore:
 
     def score(self, x: FloatArray, t: float) -> FloatArray:
         """Fused score at points x (n, d) and time t, shape (n, d)."""
-        support = np.flatnonzero(self.weights).tolist()
+        weights = self.weights_at(t)
+        support = np.flatnonzero(weights).tolist()
         if len(support) == 1:  # a vertex returns that model's score bit for bit
             return self.models[support[0]].score(x, t)
         total: FloatArray | None = None
@@ -132,17 +168,17 @@ class FusedScore:
             s = self.models[i].score(x, t)
             if np.shape(s) != np.shape(x):
                 raise ModelError(f"models[{i}] returned shape {np.shape(s)} for points of shape {np.shape(x)}")
-            total = self.weights[i] * s if total is None else total + self.weights[i] * s
+            total = weights[i] * s if total is None else total + weights[i] * s
         return np.asarray(total)
 
     def score_and_divergence(self, x: FloatArray, t: float) -> tuple[FloatArray, FloatArray]:
         """Fused score (n, d) and divergence (n,); every model of positive weight must know its divergence."""
-        support = np.flatnonzero(self.weights).tolist()
+        support = np.flatnonzero(self.weights_at(t)).tolist()
         parts = [score_and_divergence(self.models[i], x, t) for i in support]
         if len(parts) == 1:
             return parts[0]
         scores, divergences = zip(*parts, strict=True)
-        weights = self.weights[support]
+        weights = self.weights_at(t)[support]
         return (
             np.asarray(sum(w * s for w, s in zip(weights, scores, strict=True))),
             np.asarray(sum(w * v for w, v in zip(weights, divergences, strict=True))),

@@ -53,6 +53,15 @@ def tables():
         ],
         "certificate": [{"kl": 2.0, "kl_error": 1e-3, "bound": 2.1}],
         "embedded": [{"d": 1, "ess": 0.59}, {"d": 1024, "ess": 0.6}],
+        "windows": [
+            {"chosen": True, "tv": 0.01, "trustworthy": True},
+            {"chosen": False, "tv": 0.3, "trustworthy": False},
+        ],
+        "trust": [
+            {"sampler": "corrected", "n_steps": k, "trustworthy": True, "messages": "they are too long" if k else ""}
+            | {"log_z_gap": 0.005, "log_z_error": 0.002, "log_z_sampling": 0.001}
+            for k in (0, 8)
+        ],
         "cost": [{"d": 1, "ratio": 1.2} | dict.fromkeys(CHECK_COLUMNS, 0.05)],
     }
 
@@ -67,7 +76,7 @@ FAULTS = {
     "TV(P_w, p_w)": ("laws", lambda r: r.update(tv_laws=0.35)),
     "the fused sampler": ("laws", lambda r: r.update(tv_fused=0.05) if r["method"] == "fused" else None),
     "corrected: in every run": ("laws", lambda r: r.update(mass=0.811) if r.get("seed") == 2 else None),
-    "log Z": ("laws", lambda r: r.update(log_z=-0.7) if "log_z" in r else None),
+    "log Z from scores": ("laws", lambda r: r.update(log_z=-0.7) if "log_z" in r else None),
     "at a vertex": ("vertices", lambda r: r.update(tv=0.03)),
     "evaluations": ("evaluations", lambda r: r.update(tv=0.02)),
     "strong orders": ("orders", lambda r: r.update(strong=r["n_steps"] ** -0.5)),
@@ -78,6 +87,9 @@ FAULTS = {
     "blocks stay": ("products", lambda r: r.update(correlation=0.99)),
     "corrected costs": ("cost", lambda r: r.update(ratio=1.4)),
     "the check of the steps": ("cost", lambda r: r.update(check_ode=0.2)),
+    "narrow modes": ("windows", lambda r: r.update(tv=0.2, trustworthy=True)),
+    "default steps": ("trust", lambda r: r.update(messages="they are too long")),
+    "log Z of random": ("trust", lambda r: r.update(log_z_gap=1.0)),
 }
 
 

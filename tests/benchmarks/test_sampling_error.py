@@ -27,8 +27,9 @@ TINY = replace(
     weights_on_edge=1,
     n_cells=200,
     repeats=1,
+    random_problems=3,
 )
-CLAIMS = 14
+CLAIMS = 17
 
 
 @pytest.mark.parametrize("scale", [FULL, QUICK, TINY])

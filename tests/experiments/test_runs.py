@@ -24,6 +24,7 @@ from sfbench.experiments import (
     run_study,
     store_path,
 )
+from sfbench.experiments.running import pools
 from sfbench.experiments.running.resume import resume
 from sfbench.experiments.running.runner import finish_study
 from sfbench.experiments.store.compare import digest
@@ -129,6 +130,7 @@ def test_failing_cells_are_recorded_retried_and_stop_nobody(tmp_path: Path, jobs
         assert {len(texts) for texts in journal.failures().values()} == {2}
 
 
+@pytest.mark.slow
 def test_a_cell_that_kills_its_worker_is_found_and_the_others_finish(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,10 +167,10 @@ def test_cells_of_a_group_share_a_call_and_a_failing_group_is_taken_apart(tmp_pa
 
 
 def test_a_time_limit_stops_cleanly_and_a_resume_goes_on(tmp_path: Path) -> None:
-    study = small_study(10, "slow")
-    _, outcome = run_study(study, tmp_path, replace(QUIET, time_limit=0.5))
+    study = small_study(4, "slow")
+    _, outcome = run_study(study, tmp_path, replace(QUIET, time_limit=0.3))
     assert outcome.exit_code == 3
-    assert 0 < outcome.done < 60
+    assert 0 < outcome.done < 24
     assert "sfbench study resume" in outcome.summary()
     assert run_study(study, tmp_path, replace(QUIET, n_jobs=2))[1].complete
 
@@ -196,7 +198,7 @@ def test_a_time_limit_spans_all_studies_of_a_resume(tmp_path: Path, monkeypatch:
 def test_two_runs_in_one_process_share_a_store(tmp_path: Path) -> None:
     outcomes: list[Any] = []
     threads = [
-        threading.Thread(target=lambda: outcomes.append(run_study(small_study(10, "slow"), tmp_path, QUIET)[1]))
+        threading.Thread(target=lambda: outcomes.append(run_study(small_study(3, "slow"), tmp_path, QUIET)[1]))
         for _ in range(2)
     ]
     for thread in threads:
@@ -204,7 +206,7 @@ def test_two_runs_in_one_process_share_a_store(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert [outcome.complete for outcome in outcomes] == [True, True]
-    run_study(small_study(10, "slow"), tmp_path / "alone", replace(QUIET, n_jobs=2))
+    run_study(small_study(3, "slow"), tmp_path / "alone", QUIET)
     assert store_digest(tmp_path) == store_digest(tmp_path / "alone")
 
 
@@ -225,7 +227,10 @@ def test_a_run_beside_others_takes_another_order(tmp_path: Path) -> None:
     assert sorted(found) == sorted(study.keys)
 
 
-def test_an_unreachable_scheduler_is_one_line_and_touches_nothing(tmp_path: Path) -> None:
+def test_an_unreachable_scheduler_is_one_line_and_touches_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pools, "CONNECT_S", 0.5)  # Dask's client asks again until then
     with pytest.raises(SchedulerError, match=r"cannot reach the scheduler 'tcp://127.0.0.1:9'"):
         run_study(small_study(1), tmp_path / "x", replace(QUIET, scheduler="tcp://127.0.0.1:9"))
     with pytest.raises(SchedulerError, match="cannot reach the scheduler 'nonsense'"):

@@ -4,9 +4,6 @@ import numpy as np
 import pytest
 
 import sfbench
-from benchmarks.coverage.__main__ import main as coverage_main
-from benchmarks.coverage.__main__ import summarise
-from benchmarks.coverage.cells import CoverageSpec, run_coverage_cell
 from synthetic import IntractableError, LogLinearPool, make_problem
 
 PROCESS = sfbench.OrnsteinUhlenbeck()
@@ -73,21 +70,3 @@ def test_laws_of_high_rank_and_score_models_are_refused() -> None:
         sfbench.fuse(models, np.zeros((3, 2)), process=PROCESS, objective="likelihood")
     with pytest.raises(sfbench.GramError, match="unknown objective 'map'"):
         sfbench.fuse(shifted.auxiliaries, np.zeros((3, 2)), process=PROCESS, objective="map")
-
-
-def test_intervals_cover_and_narrow_ones_do_not() -> None:
-    rows = [row for draw in range(150) for row in run_coverage_cell(CoverageSpec("shifted_gaussians", 256, draw, 0))]
-    for method in ("sandwich", "bootstrap"):
-        cell = summarise([row for row in rows if row["method"] == method])
-        assert 0.84 < cell.value < 0.96
-        assert cell.control < 0.6
-
-
-def test_coverage_study_writes_its_table(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
-    coverage_main(["--draws", "10", "--jobs", "1", "--out", str(tmp_path)])
-    assert (tmp_path / "coverage.csv").exists()
-    assert "sandwich" in capsys.readouterr().out
-    blocked = tmp_path / "file"
-    blocked.write_text("")
-    assert coverage_main(["--draws", "10", "--out", str(blocked / "x")]) == 2
-    assert "cannot write" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 import sfbench
 from sfbench.errors import ModelError, NotFiniteError, ProcessMismatchError, SfbenchError
@@ -132,3 +133,64 @@ def test_bad_options():
     ):
         with pytest.raises(SfbenchError):
             build()
+
+
+class Writer(Stub):
+    def score(self, x, t):
+        x *= -1.0
+        return x.copy()
+
+
+MANNERS = {
+    "numbers": (Stub(lambda x, t: np.array([3.0, 3.0])), r"returned shape \(2,\) for points of shape \(3, 1\)"),
+    "a row": (Stub(lambda x, t: -x[0]), r"returned shape \(1,\)"),
+    "nothing": (Stub(lambda x, t: None), "returned a builtins.NoneType"),
+    "a list": (Stub(lambda x, t: (-x).tolist()), "returned a builtins.list"),
+    "a tensor": (Stub(lambda x, t: torch.from_numpy(-x)), r"torch\.Tensor.*detach\(\)\.cpu\(\)\.numpy\(\)"),
+    "a tensor with gradients": (Stub(lambda x, t: torch.from_numpy(-x).requires_grad_()), r"torch\.Tensor"),
+    "a masked array": (Stub(lambda x, t: np.ma.masked_less(-x, 0.0)), "MaskedArray"),
+    "its points": (Writer(None), "writes into the points"),
+}
+
+
+@pytest.mark.parametrize("sampler", [*SAMPLERS, "superposed"])
+@pytest.mark.parametrize("name", MANNERS)
+def test_models_are_asked_once_before_the_run(sampler, name):
+    model, said = MANNERS[name]
+    for models, place in (([model], 0), ([NORMAL, model], 1)):
+        fused = FusedScore(models, np.full(len(models), 1 / len(models)), process=OU)
+        with pytest.raises(ModelError, match=rf"models\[{place}\] \((Stub|Writer)\).*{said}"):
+            sample(fused, 10, sampler, steps=5, rng=0)
+    idle = FusedScore([NORMAL, model], [1.0, 0.0], process=OU)  # a model of weight zero is not asked
+    assert sample(idle, 10, "fused", steps=5, check_steps=False, rng=0).x.shape == (10, 1)
+
+
+def test_shapes_never_broadcast_later_on():
+    late = Stub(lambda x, t: np.array([3.0, 3.0]) if t < 1 else -x)
+    with pytest.raises(ModelError, match=r"models\[1\] returned shape \(2,\)"):
+        sample(FusedScore([NORMAL, late], [0.5, 0.5], process=OU), 10, steps=50, rng=0)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: CorrectedSampler(resampling=["systematic"]),
+        lambda: CorrectedSampler(resampling={"systematic"}),
+        lambda: CorrectedSampler(noise=["auto"]),
+        lambda: CorrectedSampler(noise=np.array(["auto", "lattice"])),
+        lambda: CorrectedSampler(threshold=True),
+        lambda: PredictorCorrector("1"),
+        lambda: PredictorCorrector(1, "0.3"),
+        lambda: LangevinMoves(steps=1.5),
+        lambda: FusedSampler(["ddim"]).law,
+        lambda: FusedSampler({"ddim": 1}).law,
+        lambda: sample(GaussianMixture([1.0], [[0.0]], 1.0), 5, process=OU, steps=10**12),
+        lambda: sample(GaussianMixture([1.0], [[0.0]], 1.0), 5, process=OU, steps=2**63),
+        lambda: sample(GaussianMixture([1.0], [[0.0]], 1.0), 10**12, process=OU),
+        lambda: sample(GaussianMixture([1.0], [[0.0]], 1.0), 5, process=OU, check_steps="no"),
+        lambda: sample(GaussianMixture([1.0], [[0.0]], 1.0), 5, process=OU, dtype=["float64"]),
+    ],
+)
+def test_odd_options_are_named(build):
+    with pytest.raises(SfbenchError, match=r"must|unknown|GiB"):
+        build()

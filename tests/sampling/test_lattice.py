@@ -58,6 +58,7 @@ def test_tables_hold_mean_variance_and_every_cell_once(size):
     np.testing.assert_allclose(cells, (np.arange(cells.size) + 0.5) / cells.size, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_many_steps_do_not_add_up_to_an_error_that_islands_miss(problem):
     """At a vertex the weights are one; the mean of 16 independent islands must scatter as the runs do."""
     fused = FusedScore(problem.auxiliaries, (0.5, 0.5), process=OU)
@@ -92,6 +93,7 @@ def test_neighbours_complement_one_another():
     assert np.std(by_lattice) < 0.1 * np.std(by_chance)
 
 
+@pytest.mark.slow
 def test_the_barycenter_to_three_digits_and_an_honest_error(problem):
     """12 runs of 8,000 particles: far less spread than independent noise, and the islands' error covers it."""
     fused = FusedScore(problem.auxiliaries, (0.5, 0.5), process=OU)

@@ -147,6 +147,7 @@ def test_sources(problem, fused):
     )
 
 
+@pytest.mark.slow
 @quiet
 def test_strong_order_on_shared_noise(problem):
     """Deterministic second-order schemes have order 2, first-order ones order 1."""
@@ -163,6 +164,7 @@ def test_strong_order_on_shared_noise(problem):
         np.testing.assert_allclose(slopes, order, atol=0.45)
 
 
+@pytest.mark.slow
 @quiet
 def test_a_cheap_integrator_beats_uniform_euler_maruyama(fused):
     exact = fokker_planck_1d(fused, n_cells=1000, steps=150, t_min=1e-3)

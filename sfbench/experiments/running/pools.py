@@ -1,17 +1,14 @@
-"""Where batches run: in this process, in worker processes (loky), or on a Dask cluster; one future a batch.
-
-A pool says how many batches it computes at the same time (``n_jobs``), takes one (``submit``), and looks for workers
-when nothing came back for a while (``look``: whether there are any).
-"""
+"""Where batches run: in this process, in worker processes (loky), or on a Dask cluster; one future a batch."""
 
 import asyncio
 import logging
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, final
 
 from ..cells import CellFunction
@@ -25,64 +22,67 @@ _Function = CellFunction[Any, Any]
 
 
 @final
-class InProcess:
-    """One batch after the other, here: a future that is done when it is returned."""
+@dataclass(frozen=True)
+class Pool:
+    """How many batches run at the same time, what takes one, and whether workers are there when nothing came back."""
 
-    n_jobs = 1
-
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
-
-    def submit(self, function: _Function, groups: Groups) -> Future[BatchOutcome]:
-        """Compute the batch."""
-        future: Future[BatchOutcome] = Future()
-        future.set_result(run_batch(function, groups, self._folder))
-        return future
-
-    def look(self) -> bool:
-        """Always."""
-        return True
+    n_jobs: int
+    submit: Callable[[_Function, Groups], Future[BatchOutcome]]
+    look: Callable[[], bool] = lambda: True
 
 
-@final
-class Processes:
-    """Worker processes of this machine, which the next run of this process finds again."""
+def open_pool(n_jobs: int, scheduler: str | None, folder: str) -> AbstractContextManager[Pool]:
+    """The pool for a number of jobs and a scheduler; cells find the files of their study in ``folder``.
 
-    def __init__(self, folder: str, n_jobs: int) -> None:
-        self.n_jobs, self._folder = n_jobs, folder
+    Raises SchedulerError if the scheduler cannot be reached or has no workers, ImportError if Dask is missing.
+    """
+    return _here(n_jobs, folder) if scheduler is None else _cluster(n_jobs, scheduler, folder)
 
-    def _executor(self) -> Any:
-        """The running executor, or a new one if a worker died."""
+
+def _pickled(function: _Function, groups: Groups) -> bytes:
+    """By us, and read by :func:`run_elsewhere`: a worker that lacks a module can then say so."""
+    from joblib.externals.loky.backend.reduction import dumps
+
+    return bytes(dumps((function, groups)))
+
+
+# ---------------------------------------------------------------------- this machine
+@contextmanager
+def _here(n_jobs: int, folder: str) -> Iterator[Pool]:
+    """This process for one job, else worker processes, which the next run of this process finds again."""
+
+    def executor() -> Any:  # the running one, or another if a worker died
         from joblib.externals.loky import get_reusable_executor
 
         threads = dict.fromkeys(THREAD_VARIABLES, "1")
-        return get_reusable_executor(self.n_jobs, timeout=_IDLE_S, initializer=settle_in, initargs=(True,), env=threads)
+        return get_reusable_executor(n_jobs, timeout=_IDLE_S, initializer=settle_in, initargs=(True,), env=threads)
 
-    def submit(self, function: _Function, groups: Groups) -> Future[BatchOutcome]:
-        """Hand the batch to the worker that is free next."""
-        task = _pickled(function, groups)
+    def compute(function: _Function, groups: Groups) -> Future[BatchOutcome]:
+        future: Future[BatchOutcome] = Future()
         try:
-            return self._executor().submit(run_elsewhere, task, self._folder, is_child=True)  # type: ignore[no-any-return]
+            if n_jobs > 1:
+                task = _pickled(function, groups)
+                return executor().submit(run_elsewhere, task, folder, is_child=True)  # type: ignore[no-any-return]
+            future.set_result(run_batch(function, groups, folder))
         except BrokenExecutor as error:  # a worker died just now
-            found: Future[BatchOutcome] = Future()
-            found.set_exception(error)
-            return found
+            future.set_exception(error)
+        return future
 
-    def look(self) -> bool:
-        """Always: dead workers are told by their futures."""
-        return True
-
-    def kill(self) -> None:
-        """End the workers at once."""
-        self._executor().shutdown(wait=False, kill_workers=True)
+    try:
+        yield Pool(n_jobs, compute)
+    except KeyboardInterrupt:
+        if n_jobs > 1:
+            executor().shutdown(wait=False, kill_workers=True)
+        raise
 
 
+# ---------------------------------------------------------------------- a cluster
 @final
 class DaskCluster:
     """The workers of a Dask cluster. Dask itself moves the batches of a lost worker to another."""
 
-    def __init__(self, client: Any, folder: str, n_jobs: int) -> None:
-        self.n_jobs, self._client, self._folder = n_jobs, client, folder
+    def __init__(self, client: Any, folder: str) -> None:
+        self._client, self._folder = client, folder
         self._executor = client.get_executor(pure=False)
         self._alone_since: float | None = None
 
@@ -110,9 +110,6 @@ class DaskCluster:
         return self._alone_since is None
 
 
-Pool = InProcess | Processes | DaskCluster
-
-
 def lost_scheduler(reason: object) -> SchedulerError:
     """The error of a scheduler that went away."""
     return SchedulerError(
@@ -120,33 +117,8 @@ def lost_scheduler(reason: object) -> SchedulerError:
     )
 
 
-def _pickled(function: _Function, groups: Groups) -> bytes:
-    """By us, and read by :func:`run_elsewhere`: a worker that lacks a module can then say so."""
-    from joblib.externals.loky.backend.reduction import dumps
-
-    return bytes(dumps((function, groups)))
-
-
 @contextmanager
-def open_pool(n_jobs: int, scheduler: str | None, folder: str) -> Iterator[Pool]:
-    """The pool for a number of jobs and a scheduler; cells find the files of their study in ``folder``.
-
-    Raises
-    ------
-    SchedulerError
-        If the scheduler cannot be reached or has no workers.
-    ImportError
-        If Dask is missing; says what to install.
-    """
-    if scheduler is None:
-        pool = InProcess(folder) if n_jobs == 1 else Processes(folder, n_jobs)
-        try:
-            yield pool
-        except KeyboardInterrupt:
-            if isinstance(pool, Processes):
-                pool.kill()
-            raise
-        return
+def _cluster(n_jobs: int, scheduler: str, folder: str) -> Iterator[Pool]:
     timeout = worker_timeout()
     try:
         from distributed import Client, LocalCluster
@@ -176,7 +148,8 @@ def open_pool(n_jobs: int, scheduler: str | None, folder: str) -> Iterator[Pool]
             ) from None
         except (OSError, ValueError) as error:
             raise _unreachable(scheduler, error) from None
-        yield DaskCluster(client, folder, n_jobs)
+        cluster = DaskCluster(client, folder)
+        yield Pool(n_jobs, cluster.submit, cluster.look)
 
 
 def _ask(address: str) -> None:

@@ -5,9 +5,9 @@ import os
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, final
+from typing import Any, NamedTuple
 
 from ..canonical import printable
 from ..cells import StoredSpecs, Study, load_cell_function
@@ -19,9 +19,7 @@ from .runner import finish_study, open_for_writing
 from .settings import Outcome, RunSettings
 
 
-@final
-@dataclass(frozen=True)
-class StudyStatus:
+class StudyStatus(NamedTuple):
     """Counts of one study."""
 
     study: str
@@ -66,32 +64,17 @@ def study_status(journal: Journal, names: list[str] | None = None) -> list[Study
     failures, found = study_failures(journal, names), []
     for study in journal.chosen(names):
         keys = list(journal.grid(study.name).values())
-        cells = journal.cells(keys)
+        cells = journal.cells(keys).values()
         failed = [failure for failure in failures if failure.study == study.name]
-        found.append(
-            StudyStatus(
-                study=study.name,
-                version=study.version,
-                total=len(keys),
-                done=len(cells),
-                failed=len(failed),
-                missing=len(keys) - len(cells) - len(failed),
-                other_versions={v: n for v, n in journal.versions(study.function).items() if v != study.version},
-                cell_seconds=sum(cell.seconds for cell in cells.values()),
-                last_error=failed[0].error if failed else "",
-            )
-        )
+        counts = (len(keys), len(cells), len(failed), len(keys) - len(cells) - len(failed))
+        others = {v: n for v, n in journal.versions(study.function).items() if v != study.version}
+        seconds, first = sum(cell.seconds for cell in cells), failed[0].error if failed else ""
+        found.append(StudyStatus(study.name, study.version, *counts, others, seconds, first))
     return found
 
 
 def stored_study(journal: Journal, known: StoredStudy) -> Study[Any, Any]:
-    """A study rebuilt from what a store holds, by importing its cell function and the class of its specs.
-
-    Raises
-    ------
-    StudyError
-        If they cannot be imported here, the function has another name, or the class has other fields by now.
-    """
+    """A study rebuilt from what a store holds, by importing its cell function and the class of its specs."""
     about, texts = journal.about(), tuple(journal.grid(known.name))
     classes = {name: place for (kind, name), place in about.items() if kind == "spec"}
     function = load_cell_function(about.get(("cells", known.function), known.function))
@@ -111,16 +94,8 @@ def running_now(journal: Journal) -> list[dict[str, Any]]:
 
 
 def resume(path: Path, settings: RunSettings, names: list[str] | None = None) -> list[Outcome]:
-    """Compute what is missing of the studies of a store; a time limit spans all of them.
-
-    Raises
-    ------
-    StoreError
-        If there is no store, or it holds no study.
-    """
+    """Compute what is missing of the studies of a store; a time limit spans all of them."""
     started = time.monotonic()
-    if not path.is_file():
-        raise StoreError(f"no store at {str(path)!r}; give the folder of a study, or run one first")
     with suppress(FileNotFoundError):  # a working folder that was removed
         if os.getcwd() not in sys.path:  # as `python -m` does
             sys.path.insert(0, os.getcwd())
@@ -134,10 +109,10 @@ def resume(path: Path, settings: RunSettings, names: list[str] | None = None) ->
         raise StoreError(f"{str(path)!r} holds no study; run the study's own command")
     outcomes: list[Outcome] = []
     for study in studies:
-        if outcomes and outcomes[-1].stopped:
-            break
         limit = settings.time_limit
         if limit is not None:  # what is left of it; settings refuse 0
             limit = max(limit - (time.monotonic() - started), 1e-3)
         outcomes.append(finish_study(study, path, replace(settings, on_conflict="extend", time_limit=limit)))
+        if outcomes[-1].stopped:
+            break
     return outcomes

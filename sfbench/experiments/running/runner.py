@@ -216,7 +216,7 @@ class _Run:
             for i, (text, seconds) in outcome.records.items()
         ]
         failures = [(study.keys[i], text) for i, text in outcome.errors.items()]
-        self.journal.add_results(results, failures, run=self.id, finished=finished, environment=outcome.environment)
+        self.journal.add_results(results, failures, self.id, finished, outcome.environment)
         if self.keep:
             self.computed |= {i: text for i, (text, _) in outcome.records.items()}
         new = len(outcome.records.keys() - self.done)

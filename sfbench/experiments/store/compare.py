@@ -3,7 +3,8 @@
 import hashlib
 import json
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, final
 
@@ -35,20 +36,10 @@ def digest(journal: Journal) -> str:
 @final
 @dataclass
 class Difference:
-    """Two stores' results of one study, compared.
+    """Two stores' results of one study, compared: numbers of cells, and the algorithm versions of both.
 
-    Attributes
-    ----------
-    equal, differing : int
-        Cells that both hold.
-    only_a, only_b : int
-        Cells that one holds.
-    worst : dict
-        Largest relative difference by column, where it exceeds the tolerance.
-    example : str
-        Spec of the first differing cell.
-    versions : list of str
-        Algorithm versions in the two stores.
+    ``worst`` is the largest relative difference of each column that differs by more than the tolerance, ``example`` the
+    spec of the first cell that does.
     """
 
     study: str
@@ -71,13 +62,8 @@ def compare(
 ) -> list[Difference]:
     """Compare two stores study by study; cells are matched by spec, whatever their algorithm version.
 
-    Parameters
-    ----------
-    a, b : Journal
-    rtol, atol : float
-        Numbers x and y agree if ``|x - y| <= atol + rtol max(|x|, |y|)``; 0 asks for equal bits.
-    ignore : collection of str
-        Columns to leave out, besides those that the study declares volatile.
+    Numbers x and y agree if ``|x - y| <= atol + rtol max(|x|, |y|)``; tolerances of 0 ask for equal bits. Columns to
+    ``ignore`` are left out, as are those that the study declares volatile.
     """
     found = []
     for name in dict.fromkeys([study.name for journal in (a, b) for study in journal.studies()]):
@@ -89,35 +75,39 @@ def compare(
             sides.append({cell.spec: cell.record for cell in journal.cells(journal.grid(name).values()).values()})
         x, y = sides
         difference.only_a, difference.only_b = len(x.keys() - y.keys()), len(y.keys() - x.keys())
-        for spec in x.keys() & y.keys():
+        for spec in (text for text in x if text in y):
             gaps: dict[str, float] = {}
             if x[spec] != y[spec]:
-                one, other = (without_columns(decode_record(side[spec]), hidden) for side in sides)
-                _gaps(one, other, "", rtol, atol, gaps)
+                one, other = (dict(_leaves(decode_record(side[spec]), hidden)) for side in sides)
+                for place in one.keys() | other.keys():
+                    gap = _apart(one.get(place, ...), other.get(place, ...), rtol, atol)
+                    column = next((name for name in reversed(place) if isinstance(name, str)), "(the record)")
+                    if gap:
+                        gaps[column] = max(gap, gaps.get(column, 0.0))
             difference.equal += not gaps
             difference.differing += bool(gaps)
             difference.example = difference.example or (spec if gaps else "")
-            for column, gap in gaps.items():
-                difference.worst[column] = max(gap, difference.worst.get(column, 0.0))
+            difference.worst |= {c: max(gap, difference.worst.get(c, 0.0)) for c, gap in gaps.items()}
         found.append(difference)
     return found
 
 
-def _gaps(x: Any, y: Any, column: str, rtol: float, atol: float, gaps: dict[str, float]) -> None:
-    """Relative differences beyond the tolerance, by column; infinite where the kinds differ."""
-    if isinstance(x, dict) and isinstance(y, dict) and x.keys() == y.keys():
-        for key in x:
-            _gaps(x[key], y[key], key, rtol, atol, gaps)
-    elif isinstance(x, list) and isinstance(y, list) and len(x) == len(y):
-        for i, j in zip(x, y, strict=True):
-            _gaps(i, j, column, rtol, atol, gaps)
-    elif x != y:
-        gap, agree = math.inf, False
-        if all(isinstance(value, int | float) and not isinstance(value, bool) for value in (x, y)):
-            size, apart = max(abs(x), abs(y)), abs(x - y)
-            try:
-                gap, agree = apart / size, apart <= atol + rtol * size
-            except OverflowError:  # whole numbers beyond float64
-                gap, agree = math.inf, False
-        if not agree:
-            gaps[column or "(the record)"] = max(gap, gaps.get(column, 0.0))
+def _leaves(value: Any, hidden: Collection[str], place: tuple[str | int, ...] = ()) -> Iterator[tuple[Any, Any]]:
+    """What a record holds, by place; an empty list or dictionary is a leaf."""
+    if not isinstance(value, dict | list) or not value:
+        yield place, value
+        return
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+        if key not in hidden:
+            yield from _leaves(item, hidden, (*place, key))
+
+
+def _apart(x: Any, y: Any, rtol: float, atol: float) -> float:
+    """Relative difference of two leaves: 0 within the tolerance, infinite where they are not two numbers."""
+    if x == y:
+        return 0.0
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in (x, y)):
+        size, gap = max(abs(x), abs(y)), abs(x - y)
+        with suppress(OverflowError):  # whole numbers beyond float64
+            return 0.0 if gap <= atol + rtol * size else gap / size
+    return math.inf

@@ -1,6 +1,7 @@
 """What becomes of the grid that a store holds when a study comes with another."""
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,9 @@ from .rows import StoredStudy
 def merged_grid(
     study: Study[Any, Any], known: StoredStudy | None, stored: dict[str, str], on_conflict: str, path: Path
 ) -> tuple[dict[str, str], str]:
-    """Keys by encoded spec of the grid to keep, and a note of what changed.
+    """Keys by encoded spec of the grid to keep, and a note of what changed; refuses what no result could survive.
 
     A grid inside the other, either way, is no conflict: adding seeds or sizes changes no other cell.
-
-    Raises
-    ------
-    GridConflictError
-        If the store's study is of another function, or, for ``on_conflict="refuse"``, each grid has cells that the
-        other has not; says which fields differ.
     """
     function = study.function
     texts = dict(zip(study.texts, study.keys, strict=True))
@@ -45,22 +40,16 @@ def merged_grid(
 
 def _differing_fields(*grids: Iterable[str]) -> str:
     """In which fields two grids of encoded specs differ, in words."""
-    here, there = ({}, {})  # type: dict[str, set[str]], dict[str, set[str]]
+    here, there = (defaultdict[str, set[str]](set), defaultdict[str, set[str]](set))
     for texts, values in zip(grids, (here, there), strict=True):
         for text in texts:
             for name, value in json.loads(text).items():
-                values.setdefault(name, set()).add(json.dumps(value))
-    return (
-        "; ".join(
-            f"{name} {_listed(here.get(name, set()))} in the store, {_listed(there.get(name, set()))} asked for"
-            for name in sorted(here.keys() | there.keys())
-            if here.get(name) != there.get(name)
-        )
-        or "other combinations of the same values"
-    )
+                values[name].add(json.dumps(value))
+    names = [name for name in sorted(here.keys() | there.keys()) if here[name] != there[name]]
+    told = [f"{name} {_listed(here[name])} in the store, {_listed(there[name])} asked for" for name in names]
+    return "; ".join(told) or "other combinations of the same values"
 
 
 def _listed(values: set[str]) -> str:
-    ordered = sorted(values, key=lambda text: (len(text), text))
-    shown = ordered if len(ordered) <= 4 else [*ordered[:2], "...", ordered[-1]]
-    return ", ".join(text if len(text) <= 40 else text[:37] + "..." for text in shown) or "absent"
+    ordered = sorted((t if len(t) <= 40 else f"{t:.37}..." for t in values), key=lambda text: (len(text), text))
+    return ", ".join(ordered if len(ordered) <= 4 else [*ordered[:2], "...", ordered[-1]]) or "absent"

@@ -15,29 +15,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, final
 
 from ...files import prepare_folder
 from ..cells import Study
-from ..errors import DamagedStoreError, StoreError, StudyError
+from ..errors import StoreError, StudyError
 from .grids import merged_grid
 from .opening import check_identity, connect, create, damaged, translated
-from .rows import (
-    ABOUT,
-    CELL,
-    ENVIRONMENT,
-    FAILURE,
-    GRID,
-    RUN,
-    STUDY,
-    TABLES,
-    StoredCell,
-    StoredStudy,
-    Table,
-    about_study,
-    describe,
-)
+from .rows import TABLES, StoredCell, StoredStudy, about_study, describe
 
 _MOST_KEYS = 500  # of one query; more are looked for in the whole table
 _OPEN: Counter[Path] = Counter()  # stores that this process has open
@@ -85,7 +70,7 @@ class Journal:
 
     def check_rows(self) -> int:
         """Check the hash of every row; returns their number."""
-        return sum(1 for table in TABLES for _ in self._rows(table))
+        return sum(1 for name in TABLES for _ in self._rows(name))
 
     def close(self) -> None:
         """Close the file."""
@@ -95,13 +80,8 @@ class Journal:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _damaged(self, reason: str) -> DamagedStoreError:
-        return damaged(self.path, reason)
 
     # ------------------------------------------------------------------ writing
     @contextmanager
@@ -124,58 +104,49 @@ class Journal:
     def register(self, study: Study[Any, Any], on_conflict: str = "refuse") -> str:
         """Record a study and its grid, or add to what is recorded; returns a note of what changed.
 
-        Parameters
-        ----------
-        study : Study
-        on_conflict : {"refuse", "extend", "replace"}
-            What to do where the store's grid and this one each hold cells that the other does not.
-
-        Raises
-        ------
-        GridConflictError
-            For ``refuse``; says what differs. Nothing is changed.
+        Where the store's grid and this one each hold cells that the other does not, ``"refuse"`` raises
+        GridConflictError, which says what differs, and changes nothing; ``"extend"`` and ``"replace"`` do just that.
         """
         with self._transaction() as connection:
             known = self.find_study(study.name)
             stored = self.grid(study.name) if known is not None else {}
             texts, note = merged_grid(study, known, stored, on_conflict, self.path)
-            about, recorded = about_study(study), self.about()
-            if changed := [(*key, value) for key, value in about.items() if recorded.get(key, key[1]) != value]:
-                connection.execute(ABOUT.create())
-                connection.executemany(ABOUT.insert("INSERT OR REPLACE"), map(ABOUT.signed, changed))
-                self._tables.add(ABOUT.name)
+            recorded = self.about()
+            if changed := [(*k, value) for k, value in about_study(study).items() if recorded.get(k, k[1]) != value]:
+                connection.execute(TABLES["about"].create())
+                self._tables.add("about")
+                self._put("about", changed)
             described = describe(study, len(texts))
             if known != described or list(texts.items()) != list(stored.items()):
-                positions = [(study.name, i, key, text) for i, (text, key) in enumerate(texts.items())]
-                row = [json.dumps(value) if isinstance(value, tuple) else value for value in described]
                 connection.execute("DELETE FROM grid WHERE study = ?", (study.name,))
-                connection.executemany(GRID.insert(), map(GRID.signed, positions))
-                connection.execute(STUDY.insert("INSERT OR REPLACE"), STUDY.signed(tuple(row)))
+                self._put("grid", [(study.name, i, key, text) for i, (text, key) in enumerate(texts.items())])
+                self._put("study", [[json.dumps(v) if isinstance(v, tuple) else v for v in described]])
         return note
+
+    def _put(self, table: str, rows: Iterable[Sequence[Any]], verb: str = "REPLACE") -> None:
+        kind = TABLES[table]
+        self._connection.executemany(kind.insert(f"INSERT OR {verb}"), map(kind.signed, rows))
 
     def add_results(
         self,
         results: Sequence[StoredCell],
         failures: Sequence[tuple[str, str]],
-        *,
         run: str,
         finished: str,
-        environment: tuple[str, str] | None,
+        environment: tuple[str, str],
     ) -> None:
         """Commit one batch. Results that another process stored first are kept."""
         with self._transaction() as connection:
-            if environment is not None:
-                connection.execute(ENVIRONMENT.insert("INSERT OR IGNORE"), ENVIRONMENT.signed(environment))
-            connection.executemany(CELL.insert("INSERT OR IGNORE"), [CELL.signed(cell) for cell in results])
+            self._put("environment", [environment], "IGNORE")
+            self._put("cell", results, "IGNORE")
             for key, text in failures:
-                attempt = connection.execute("SELECT COUNT(*) FROM failure WHERE key = ?", (key,)).fetchone()[0] + 1
-                connection.execute(FAILURE.insert(), FAILURE.signed((key, attempt, run, finished, text)))
+                [before] = connection.execute("SELECT COUNT(*) FROM failure WHERE key = ?", (key,)).fetchone()
+                self._put("failure", [(key, before + 1, run, finished, text)])
 
     def write_run(self, run: dict[str, Any]) -> None:
         """Record or update a run, plain data with an ``id``."""
-        with self._transaction() as connection:
-            row = (run["id"], json.dumps(run, sort_keys=True, default=str))
-            connection.execute(RUN.insert("INSERT OR REPLACE"), RUN.signed(row))
+        with self._transaction():
+            self._put("run", [(run["id"], json.dumps(run, sort_keys=True, default=str))])
 
     def forget_failures(self, keys: Iterable[str]) -> None:
         """Let failed cells be tried again."""
@@ -185,41 +156,43 @@ class Journal:
     def drop_results(self, keys: Iterable[str]) -> None:
         """Remove results and failures of cells."""
         with self._transaction() as connection:
-            for table in (CELL, FAILURE):
-                connection.executemany(f"DELETE FROM {table.name} WHERE key = ?", [(key,) for key in keys])
+            for table in ("cell", "failure"):
+                connection.executemany(f"DELETE FROM {table} WHERE key = ?", [(key,) for key in keys])
 
-    def insert_signed(self, table: Table, rows: Iterable[tuple[Any, ...]]) -> int:
+    def insert_signed(self, table: str, rows: Iterable[tuple[Any, ...]]) -> int:
         """Copy rows that carry their checksum (repair); returns how many."""
         with self._transaction() as connection:
             before = connection.total_changes
-            connection.executemany(table.insert("INSERT OR IGNORE"), rows)
+            connection.executemany(TABLES[table].insert("INSERT OR IGNORE"), rows)
             return connection.total_changes - before
 
     # ------------------------------------------------------------------ reading
-    def _rows(self, table: Table, where: str = "", values: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    def _rows(self, table: str, where: str = "", values: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         """Checked rows without their checksums."""
         with translated(self.path):
-            if table.name not in self._tables:  # of a store that is older than the table
+            if table not in self._tables:  # of a store that is older than the table
                 return
-            for row in self._connection.execute(table.select(where), values):
-                if not table.is_intact(row):
-                    raise self._damaged(f"a row of table {table.name} does not match its hash ({str(row[0])[:16]!r})")
+            for row in self._connection.execute(TABLES[table].select(where), values):
+                if not TABLES[table].is_intact(row):
+                    what = f"a row of table {table} does not match its hash ({str(row[0])[:16]!r})"
+                    raise damaged(self.path, what)
                 yield row[:-1]
 
     def _parsed(self, text: str) -> Any:
         try:
             return json.loads(text)
         except (TypeError, ValueError):
-            raise self._damaged(f"a row that matches its hash does not hold JSON ({str(text)[:40]!r})") from None
+            what = f"a row that matches its hash does not hold JSON ({str(text)[:40]!r})"
+            raise damaged(self.path, what) from None
 
     def about(self) -> dict[tuple[str, str], str]:
         """What is known of names that is no part of a key; see :func:`~.rows.about_study`."""
-        return {(kind, name): value for kind, name, value in self._rows(ABOUT)}
+        return {(kind, name): value for kind, name, value in self._rows("about")}
 
     def studies(self) -> list[StoredStudy]:
         """All studies, by name."""
         found = []
-        for *row, volatile, factors, replicate, grid in self._rows(STUDY, "ORDER BY name"):
+        for *row, volatile, factors, replicate, grid in self._rows("study", "ORDER BY name"):
             words = (tuple(self._parsed(text)) for text in (volatile, factors))
             found.append(StoredStudy._make([*row, *words, replicate, grid]))
         return found
@@ -229,13 +202,7 @@ class Journal:
         return next((study for study in self.studies() if study.name == name), None)
 
     def study(self, name: str) -> StoredStudy:
-        """One study.
-
-        Raises
-        ------
-        StudyError
-            If the store holds none of that name; lists those it holds.
-        """
+        """One study; raises StudyError, which lists those that the store holds, if it holds none of that name."""
         if (found := self.find_study(name)) is None:
             names = ", ".join(repr(study.name) for study in self.studies()) or "none"
             raise StudyError(f"no study {name!r} in {str(self.path)!r}; it holds {names}")
@@ -247,29 +214,22 @@ class Journal:
 
     def grid(self, study: str) -> dict[str, str]:
         """Keys of a study's cells by their encoded specs, in order."""
-        return {row[3]: row[2] for row in self._rows(GRID, "WHERE study = ? ORDER BY position", (study,))}
+        return {row[3]: row[2] for row in self._rows("grid", "WHERE study = ? ORDER BY position", (study,))}
 
     def done(self, keys: Iterable[str]) -> set[str]:
         """Those of the keys that have a result."""
-        wanted = list(keys)
+        where, values = _among(wanted := set(keys))
         with translated(self.path):
-            if len(wanted) > _MOST_KEYS:
-                return set(wanted) & {row[0] for row in self._connection.execute("SELECT key FROM cell")}
-            marks = ",".join("?" * len(wanted))
-            return {row[0] for row in self._connection.execute(f"SELECT key FROM cell WHERE key IN ({marks})", wanted)}
+            return wanted & {key for (key,) in self._connection.execute(f"SELECT key FROM cell {where}", values)}
 
     def cells(self, keys: Iterable[str]) -> dict[str, StoredCell]:
         """Results by key."""
-        wanted = set(keys)
-        if len(wanted) <= _MOST_KEYS:
-            rows = self._rows(CELL, f"WHERE key IN ({','.join('?' * len(wanted))})", tuple(wanted))
-        else:
-            rows = self._rows(CELL)
+        rows = self._rows("cell", *_among(wanted := set(keys)))
         return {row[0]: StoredCell(*row) for row in rows if row[0] in wanted}
 
     def cells_of(self, function: str) -> list[StoredCell]:
         """All results of a cell function, of every version."""
-        return [StoredCell(*row) for row in self._rows(CELL, "WHERE function = ? ORDER BY key", (function,))]
+        return [StoredCell(*row) for row in self._rows("cell", "WHERE function = ? ORDER BY key", (function,))]
 
     def versions(self, function: str) -> dict[str, int]:
         """Number of results by algorithm version."""
@@ -280,14 +240,20 @@ class Journal:
     def failures(self) -> dict[str, list[str]]:
         """Tracebacks of failed attempts by key, oldest first."""
         found: dict[str, list[str]] = {}
-        for key, *_, text in self._rows(FAILURE, "ORDER BY key, attempt"):
+        for key, *_, text in self._rows("failure", "ORDER BY key, attempt"):
             found.setdefault(key, []).append(text)
         return found
 
     def runs(self) -> list[dict[str, Any]]:
         """Runs, oldest first."""
-        return sorted((self._parsed(row[1]) for row in self._rows(RUN)), key=lambda run: str(run.get("started")))
+        return sorted((self._parsed(row[1]) for row in self._rows("run")), key=lambda run: str(run.get("started")))
 
     def environments(self) -> dict[str, Any]:
         """Machines and versions that computed the results."""
-        return {row[0]: self._parsed(row[1]) for row in self._rows(ENVIRONMENT)}
+        return {row[0]: self._parsed(row[1]) for row in self._rows("environment")}
+
+
+def _among(keys: set[str]) -> tuple[str, tuple[str, ...]]:
+    """SQL that asks for some keys, unless they are many: then all are looked through."""
+    few = len(keys) <= _MOST_KEYS
+    return (f"WHERE key IN ({','.join('?' * len(keys))})", tuple(keys)) if few else ("", ())

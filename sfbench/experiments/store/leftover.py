@@ -29,7 +29,8 @@ def belongs_to_another(store: Path) -> bool:
     """
     try:
         journal = rollback_journal(store).read_bytes()
-        page = store.read_bytes()[:65536]
+        with store.open("rb") as f:
+            page = f.read(65536)
         if rollback_journal(store).read_bytes() != journal:  # a writer is at work
             return False
     except OSError:

@@ -58,7 +58,7 @@ def create(path: Path) -> None:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version={STORE_SCHEMA}")
-            for i, table in enumerate(TABLES):
+            for i, table in enumerate(TABLES.values()):
                 connection.execute(table.create("" if i else f"/* store {uuid.uuid4().hex} */ "))
             connection.execute("COMMIT")
         try:

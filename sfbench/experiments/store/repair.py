@@ -84,9 +84,9 @@ def _copy_intact_rows(damaged: Path, fresh: Path) -> tuple[int, int]:
     """Make a store of the intact rows of another; numbers of rows kept and seen."""
     kept = seen = 0
     with Journal(fresh, "write") as journal:
-        for table in TABLES:
+        for name, table in TABLES.items():
             rows = list(_readable_rows(damaged, table))
-            kept += journal.insert_signed(table, filter(table.is_intact, rows))
+            kept += journal.insert_signed(name, filter(table.is_intact, rows))
             seen += len(rows)
     return kept, seen
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, final
 
@@ -34,10 +35,9 @@ class Table:
         """SQL that reads rows with their checksums."""
         return f"SELECT {', '.join(self.columns)}, sha256 FROM {self.name} {where}"
 
-    def signed(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
+    def signed(self, values: Sequence[Any]) -> tuple[Any, ...]:
         """A row with its checksum."""
-        plain = (*values,)
-        return (*plain, checksum(self.name, plain))
+        return (*values, checksum(self.name, (*values,)))
 
     def is_intact(self, row: tuple[Any, ...]) -> bool:
         """Whether a row read back matches its checksum."""
@@ -85,7 +85,7 @@ FAILURE = Table("failure", ("key", "attempt", "run", "finished", "traceback"), (
 ENVIRONMENT = Table("environment", ("id", "text"), ("id",))
 RUN = Table("run", ("id", "text"), ("id",))
 ABOUT = Table("about", ("kind", "name", "value"), ("kind", "name"))  # stores made before there were names have none
-TABLES = (STUDY, GRID, CELL, FAILURE, ENVIRONMENT, RUN, ABOUT)
+TABLES = {table.name: table for table in (STUDY, GRID, CELL, FAILURE, ENVIRONMENT, RUN, ABOUT)}
 
 
 def describe(study: Study[Any, Any], cells: int) -> StoredStudy:

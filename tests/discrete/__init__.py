@@ -1,0 +1,1 @@
+"""Tests of laws on product spaces and of their fusion."""
