@@ -1,4 +1,4 @@
-"""What was fitted on what: sha256 sums of data and of models by content, the same in every process and on every machine.
+"""What was fitted on what: sha256 sums of data and models by content, the same in every process.
 
 Of arrays and tensors the dtype, shape and bytes count; of networks the state and how it is called; of other objects the
 class and the state that copying would copy. Devices and batch sizes do not count.

@@ -18,17 +18,17 @@ import os
 import re
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 
-from solvers import SimplexSolver, SolverResult, known_solvers, resolve_solver
+from solvers import SolverResult, known_solvers, resolve_solver
 from solvers.base import Status
 
 from .._typing import Float64Array
-from ..errors import GramError, GridError, OutputError, SfbenchError
+from ..errors import GramError, OutputError, SfbenchError
 from ..files import prepare_folder, provenance, read_regular, write_atomically, write_json
 from ..processes import ForwardProcess, build_process, describe_process
 from ..scores import FusedScore, ScoreModel
@@ -147,15 +147,17 @@ def load_result(folder: str | os.PathLike[str], *, process: ForwardProcess | Non
     source = f"the fit in {str(path)!r}"
     try:
         record = json.loads(read_regular(path / RECORD, _LARGEST_RECORD, ResultError))
-        if record["format"] != _FORMAT:
-            raise ResultError(f"{source} has format {record['format']!r}; this version of sfbench reads {_FORMAT}")
-        arrays = _read_arrays(path, record["arrays"], source)
-        result = _decoded(record["result"], arrays)
+        known = record["format"]
+        result: Any = None
+        if known == _FORMAT:
+            result = _decoded(record["result"], _read_arrays(path, record["arrays"], source))
     except (ResultError, OutputError):
         raise
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         reason = (str(error) or repr(error)).splitlines()[0]
         raise ResultError(f"{source} is damaged or is none: {reason}") from None
+    if known != _FORMAT:
+        raise ResultError(f"{source} has format {known!r}; this version of sfbench reads {_FORMAT}")
     if not hasattr(result, "attach"):
         raise ResultError(f"{source} holds a {type(result).__name__}, not a fit")
     if process is not None and process != result.process:
