@@ -7,7 +7,7 @@ refused by name; shapes are looked at before values, so that a huge view is refu
 
 import difflib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from synthetic._validation import as_real as real_array
 
 from ._typing import Float64Array, FloatArray, SeedLike
 from .errors import GridError, NotFiniteError, SfbenchError
+
+T = TypeVar("T")
 
 _SUM_TOLERANCE = 1e-8  # of weights given by hand; sums of float64 weights are far closer
 
@@ -55,6 +57,13 @@ def as_positive(name: str, value: object, error: type[SfbenchError] = SfbenchErr
     if not number > 0:
         raise error(f"{name} must be finite and positive, got {value!r}")
     return number
+
+
+def as_kind(name: str, value: object, kind: type[T], error: type[SfbenchError] = SfbenchError) -> T:
+    """Return an object of the class, or say that it should have been one."""
+    if not isinstance(value, kind):
+        raise error(f"{name} must be a {kind.__name__}, got {value!r}")
+    return value
 
 
 def as_flag(name: str, value: object, error: type[SfbenchError] = SfbenchError) -> bool:

@@ -19,6 +19,7 @@ from ._typing import Float64Array
 from ._validation import as_count, as_number, as_real, as_window
 from .errors import GridError
 from .processes import ForwardProcess
+from .processes.base import as_process
 
 Weighting = Literal["girsanov", "sigma2"] | Callable[[Float64Array], Float64Array]
 _MOST_NODES = 4096  # Gauss rules of more nodes take minutes, and none is needed
@@ -183,8 +184,7 @@ def time_steps(
     GridError
         For no steps, ``t_min <= 0``, an empty window, or an unknown spacing.
     """
-    if not isinstance(process, ForwardProcess):
-        raise GridError(f"process must be a ForwardProcess such as OrnsteinUhlenbeck(), got {process!r}")
+    as_process(process)
     low, top = as_window(
         _SMALLEST_SHARE * process.horizon if t_min is None else t_min,
         process.horizon if t_max is None else t_max,

@@ -29,7 +29,9 @@ from .errors import (
     UnknownSolverError,
     UnsupportedObjectiveError,
 )
+from .exponential_sum import ExponentialSumObjective
 from .log_partition import LogPartitionObjective
+from .log_partition_sum import LogPartitionSumObjective
 from .many import SolverResults, solve_many
 from .over_time import TimeWeights, solve_over_time
 from .problem import (
@@ -53,9 +55,11 @@ __all__ = [
     "ConstrainedSolver",
     "DataTypeError",
     "EntropyRegularised",
+    "ExponentialSumObjective",
     "InvalidArgumentError",
     "InvalidProblemError",
     "LogPartitionObjective",
+    "LogPartitionSumObjective",
     "MissingExtraError",
     "NonFiniteError",
     "NotPositiveSemidefiniteError",

@@ -1,10 +1,22 @@
 """Laws, data and problems shared by the tests; tests marked `data` or `chromium` run when asked for only."""
 
+from collections.abc import Iterator
+
 import pytest
 
 import sfbench
 from sfbench import FusedScore, OrnsteinUhlenbeck
-from synthetic import SyntheticProblem, make_problem
+from synthetic import SyntheticProblem, make_problem, registry
+
+
+@pytest.fixture(autouse=True)
+def families_as_they_were() -> Iterator[None]:
+    """A family that a test registers is gone after it."""
+    kept = dict(registry._FAMILIES)
+    yield
+    if kept != registry._FAMILIES:
+        registry._FAMILIES.clear()
+        registry._FAMILIES.update(kept)
 
 
 @pytest.fixture(scope="session")

@@ -54,9 +54,9 @@ def row(name: str, value: float, limit: str, holds: bool, note: str = "") -> Row
 
 
 def overhead(scale: Scale) -> list[Row]:
-    """CPU time of a run outside its cells over that inside; and the run over the bare loop, interleaved.
+    """CPU time of a whole run over the bare loop, interleaved in turns; and what of a run lies outside its cells.
 
-    The first is taken within one run, so that other work on the machine slows both parts alike.
+    The second is taken within one run, so that other work on the machine slows both parts alike.
     """
     from threadpoolctl import threadpool_limits
 
@@ -74,17 +74,17 @@ def overhead(scale: Scale) -> list[Row]:
     shares, pairs, inside = [], [], 0.0
     with threadpool_limits(1):
         run_sweep.records(groups[0])
-        for _ in range(scale.repeats):
+        for repeat in range(3 * scale.repeats):
             INSIDE[0] = 0.0
-            bare_cpu, engine_cpu = _timed(bare)[0], _timed(engine)[0]
+            taken = {run: _timed(run)[0] for run in ((bare, engine) if repeat % 2 else (engine, bare))}
             inside = INSIDE[0]
-            shares.append(engine_cpu / inside - 1)
-            pairs.append(engine_cpu / bare_cpu - 1)
+            shares.append(taken[engine] / inside - 1)
+            pairs.append(taken[engine] / taken[bare] - 1)
     share, pair = float(np.median(shares)), float(np.median(pairs))
-    note = f"{len(study.keys)} cells in {len(groups)} passes, {inside:.1f} CPU s in cells; {_range(shares)}"
+    note = f"{len(study.keys)} cells in {len(groups)} passes, {inside:.1f} CPU s in cells; {_range(pairs)}"
     return [
-        row("CPU outside cells over inside, one run", share, "< 0.10", share < 0.1, note),
-        row("CPU of the engine over the bare loop - 1", pair, "reported", True, _range(pairs)),
+        row("CPU of a whole run over the bare loop - 1", pair, "< 0.10", pair < 0.1, note),
+        row("CPU outside cells over inside, one run", share, "< 0.10", share < 0.1, _range(shares)),
     ]
 
 

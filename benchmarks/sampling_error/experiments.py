@@ -38,6 +38,8 @@ class Scale:
     n_cells: int
     repeats: int
     random_problems: int
+    timed: tuple[tuple[int, int], ...] = ((1, 20_000), (64, 4_000))
+    windows: tuple[str, ...] = tuple(trust.WINDOWS)
 
 
 FULL = Scale(
@@ -136,7 +138,7 @@ def _products(scale: Scale, seed: int) -> list[dimension.ProductSpec]:
 
 def _windows(scale: Scale, seed: int) -> list[trust.WindowSpec]:
     n = min(scale.particles, 10_000)
-    return [trust.WindowSpec(case, chosen, n, seed) for case in trust.WINDOWS for chosen in (True, False)]
+    return [trust.WindowSpec(case, chosen, n, seed) for case in scale.windows for chosen in (True, False)]
 
 
 def _trust(scale: Scale, seed: int) -> list[trust.TrustSpec]:
@@ -146,7 +148,7 @@ def _trust(scale: Scale, seed: int) -> list[trust.TrustSpec]:
 
 
 def _cost(scale: Scale, seed: int) -> list[line.CostSpec]:
-    return [line.CostSpec(d, n, scale.repeats, seed) for d, n in ((1, 20_000), (64, 4_000))]
+    return [line.CostSpec(d, n, scale.repeats, seed) for d, n in scale.timed]
 
 
 @final

@@ -11,7 +11,7 @@ import numpy as np
 
 from synthetic import Estimate
 
-from .._validation import as_number
+from .._validation import as_kind, as_number
 from ..errors import GramError
 
 Guarantee = Literal["upper", "asymptotic"]
@@ -73,6 +73,7 @@ def check(observed: Estimate | float, bound: Bound, *, z: float = 5.0) -> BoundC
     """
     if not z >= 0:  # also if it is NaN
         raise GramError(f"z must be at least 0 standard errors, got {z!r}")
+    as_kind("bound", bound, Bound, GramError)
     estimate = observed if isinstance(observed, Estimate) else Estimate(as_number("observed", observed))
     # Rounding of the observation itself: exact quantities may touch their bound.
     rounding = 1e-12 * max(1.0, abs(bound.value), abs(estimate.value))

@@ -27,10 +27,12 @@ from synthetic.quadrature import Grid
 
 from .._lazy import Registry
 from .._typing import Float64Array, FloatArray
+from .._validation import as_kind
 from ..errors import GramError, SfbenchError
 from ..fusion import FusionResult, fuse
 from ..metrics import kl_divergence, total_variation
 from ..processes import ForwardProcess, OrnsteinUhlenbeck
+from ..processes.base import as_process
 from ..scores import FusedScore
 from ..statistics.affine import are_gaussian
 from ..statistics.gram import Contributions, ScoreGram
@@ -173,7 +175,8 @@ def check_bounds(
     seed : int
         Seed of data, noise, and the independent stream that moments come from.
     """
-    process = OrnsteinUhlenbeck() if process is None else process
+    as_kind("problem", problem, SyntheticProblem)
+    process = OrnsteinUhlenbeck() if process is None else as_process(process)
     final_time = process.horizon if t_max is None else t_max
     data, noise, stream = np.random.default_rng(seed).spawn(3)
     result = fuse(

@@ -14,10 +14,11 @@ from numpy.typing import ArrayLike
 from synthetic import Estimate, GaussianMixture, Law, SyntheticProblem, common_subspace
 from synthetic.quadrature import cover
 
-from .._validation import as_number, as_window
+from .._validation import as_kind, as_number, as_window
 from ..errors import GramError, GridError
 from ..metrics import kl_divergence
 from ..processes import ForwardProcess
+from ..processes.base import as_process
 from ..scores import WeightsOverTime
 from ..scores.weights import as_schedule
 from ..statistics import population_gram
@@ -40,8 +41,7 @@ def prior_mismatch(target: Law, process: ForwardProcess, t_max: float) -> Bound:
     GridError, GramError
         For a final time that is not positive and finite, or a target beyond the assumptions.
     """
-    if not isinstance(process, ForwardProcess):
-        raise GridError(f"process must be a ForwardProcess such as OrnsteinUhlenbeck(), got {process!r}")
+    as_process(process)
     if not as_number("t_max", t_max, GridError) > 0:
         raise GridError(f"t_max must be positive and finite, got {t_max!r}")
     alpha, sigma, std = float(process.alpha(t_max)), float(process.sigma(t_max)), process.prior_std(t_max)
@@ -116,7 +116,7 @@ def certificate(
     IntractableError, GramError
         If the problem's population statistics, their constant, or its prior mismatch are not known.
     """
-    final = process.horizon if t_max is None else t_max
+    final = as_process(process).horizon if t_max is None else t_max
     objective = objective_integral(problem, weights, process, t_min, final)
     return instance_certificate(objective, prior_mismatch(problem.target, process, final))
 
@@ -138,6 +138,7 @@ def objective_integral(
         If the population statistics, or their constant, are not known.
     """
     low, high = as_window(t_min, t_max)
+    as_kind("problem", problem, SyntheticProblem, GramError)
     schedule = as_schedule(weights, problem.k)
     breaks = [float(t) for t in schedule.edges[1:-1] if low < t < high]
 
@@ -184,13 +185,14 @@ def instance_certificate(objective: Estimate | float, mismatch: Bound) -> Bound:
     given = objective if isinstance(objective, Estimate) else Estimate(as_number("J(w)", objective, GramError))
     if given.value < -1e-9:
         raise GramError(f"J(w) must be a finite non-negative number (with its constant c), got {given.value!r}")
-    value = max(given.value, 0.0) + given.stderr + mismatch.value
+    value = max(given.value, 0.0) + given.stderr + as_kind("mismatch", mismatch, Bound, GramError).value
     assumptions = ("girsanov weighting", "true target score", *mismatch.assumptions)
     return Bound(value, "KL(q_delta || P_w) by Girsanov", "upper", assumptions)
 
 
 def total_variation_certificate(kl: Bound) -> Bound:
     """The smaller of ``sqrt(KL/2)`` (Pinsker) and ``sqrt(1 - exp(-KL))`` (Bretagnolle-Huber). **Guarantee**: upper."""
+    as_kind("kl", kl, Bound, GramError)
     pinsker = float(np.sqrt(0.5 * kl.value))
     bretagnolle_huber = float(np.sqrt(-np.expm1(-kl.value)))
     name = "Pinsker" if pinsker <= bretagnolle_huber else "Bretagnolle-Huber"

@@ -10,7 +10,7 @@ from typing import final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._validation import as_count, as_number, as_weights
+from .._validation import as_count, as_kind, as_number, as_weights
 from ..errors import GramError
 from ..statistics.gram import Contributions, ScoreGram, tangent_basis
 from .bound import Bound
@@ -127,10 +127,15 @@ def error_terms(
         If c is not known.
     """
     gap = as_number("gap", gap, GramError)
-    if population.c is None:
+    if as_kind("population", population, ScoreGram, GramError).c is None:
         raise GramError("error terms need the constant c of the objective: a target whose own score is known")
     best = max(population.value(optimum), 0.0)
-    return ErrorTerms(mismatch.value, best, max(population.excess(weights, optimum), 0.0), float(gap))
+    return ErrorTerms(
+        as_kind("mismatch", mismatch, Bound, GramError).value,
+        best,
+        max(population.excess(weights, optimum), 0.0),
+        float(gap),
+    )
 
 
 def _check_moments(moments: Contributions) -> None:

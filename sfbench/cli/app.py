@@ -1,4 +1,4 @@
-"""The commands: ``sfbench solvers | problems | names | fuse | check | sample | doctor | study | data | report``."""
+"""The commands: ``sfbench solvers | problems | names | fuse | check | sample | diffusers | doctor | study | ...``."""
 
 import json
 from pathlib import Path
@@ -9,6 +9,7 @@ import typer
 from .check import check_command
 from .common import PARTS, Json, Module, as_parameter, known, print_table
 from .data import data_app
+from .diffusers import diffusers_app
 from .fuse import fuse_command
 from .report import report_command
 from .sample import sample_command
@@ -90,6 +91,7 @@ app.command("check")(check_command)
 app.command("sample")(sample_command)
 app.add_typer(study_app, name="study")
 app.add_typer(data_app, name="data")
+app.add_typer(diffusers_app, name="diffusers")
 app.command("report")(report_command)
 
 

@@ -16,9 +16,13 @@ except ImportError as _error:
         f"sfbench.diffusers needs the package {_error.name!r}: pip install -c constraints.txt 'sfbench[hf]'"
     ) from None
 
+from .comparing import Comparison, Way, compare
 from .drawing import sample, sde_scheduler
 from .errors import DiffusersError, IncompatibleExpertsError, NotFusedError, RecipeError, SchedulerError
+from .grids import draw_grid, tile, weight_steps
 from .handle import Handle, fuse, fused, handle_of
+from .learning import learn_weights
+from .merging import merge
 from .opening import open_pipeline
 from .recipe import load, make_recipe, read_recipe, save_images
 from .result import PathIntegral, PipelineSample
@@ -26,6 +30,7 @@ from .schedules import Schedule, from_scheduler, process_of
 from .weights import WeightBins
 
 __all__ = [
+    "Comparison",
     "DiffusersError",
     "Handle",
     "IncompatibleExpertsError",
@@ -35,18 +40,25 @@ __all__ = [
     "RecipeError",
     "Schedule",
     "SchedulerError",
+    "Way",
     "WeightBins",
+    "compare",
+    "draw_grid",
     "from_scheduler",
     "fuse",
     "fused",
     "handle_of",
+    "learn_weights",
     "load",
     "make_recipe",
+    "merge",
     "open_pipeline",
     "process_of",
     "read_recipe",
     "sample",
     "save_images",
     "sde_scheduler",
+    "tile",
+    "weight_steps",
 ]
 del _library, _peft

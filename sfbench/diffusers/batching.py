@@ -15,7 +15,7 @@ from .experts import AbstractExpert, AdapterExpert, Forward
 from .outputs import prediction_of, with_prediction
 from .switching import BASE
 
-_WITHOUT_BATCH_AXIS = ("img_ids", "txt_ids")
+WITHOUT_BATCH_AXIS = ("img_ids", "txt_ids")
 _NETWORKS = (
     "UNet2DModel",
     "UNet2DConditionModel",
@@ -73,7 +73,7 @@ class BatchedAdapters:
         rows, k = len(sample), len(names)
         args = tuple(_stack([given[0][j] for given in inputs], rows) for j in range(len(first_args)))
         kwargs = {
-            key: value if key in _WITHOUT_BATCH_AXIS else _stack([given[1][key] for given in inputs], rows)
+            key: value if key in WITHOUT_BATCH_AXIS else _stack([given[1][key] for given in inputs], rows)
             for key, value in first_kwargs.items()
         }
         labels = [name for name in names for _ in range(rows)]

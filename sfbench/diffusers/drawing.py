@@ -12,7 +12,6 @@ sampler         scheduler                               law
 Under guidance the fields are not scores of a diffusion, so neither are the laws; ``result.law`` says so.
 """
 
-import inspect
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from ..sampling.errors import TrustWarning
 from ..sampling.integrators import CORRECTED_LAW, FLOW_LAW, FUSED_LAW
 from ..sampling.resampling import effective_size, scheme
 from ..sampling.result import Diagnostics
+from .calling import run
 from .errors import DiffusersError, SchedulerError
 from .handle import Handle, handle_of
 from .result import PathIntegral, PipelineSample
@@ -115,6 +115,8 @@ def sample(
         raise DiffusersError(f"unknown sampler {sampler!r}{did_you_mean(sampler, _SAMPLERS)}; use one of {_SAMPLERS}")
     if not 0.0 <= as_number("threshold", threshold, DiffusersError) <= 1.0:
         raise DiffusersError(f"threshold must lie in [0, 1], got {threshold!r}")
+    if isinstance(prompt, list | tuple):
+        raise DiffusersError(f"prompt must be one string (call once for each prompt), got {prompt!r}")
     pick = scheme(resampling)
     as_count("pilot", pilot, at_least=0, error=DiffusersError)
     most = count if batch is None or sampler == "corrected" else as_count("batch", batch, error=DiffusersError)
@@ -137,7 +139,7 @@ def sample(
         if sampler == "corrected" and pilot:
             trial = WatchedSteps(handle.hook, schedule, min(pilot, count), weigh=True, eta=eta)
             with trial.on(chosen):
-                _run(pipe, prompt, trial.n, torch.Generator().manual_seed(seed ^ 1), options)
+                run(pipe, prompt, trial.n, torch.Generator().manual_seed(seed ^ 1), options)
             reach = PathIntegral.of(-trial.particles.log_weights[0])
             _report(reach, count, verbose)
         images, latents, evaluations = [], [], 0
@@ -154,7 +156,7 @@ def sample(
                 eta,
             )
             with watched.on(chosen):
-                images += _run(pipe, prompt, watched.n, noise, options)
+                images += run(pipe, prompt, watched.n, noise, options)
             evaluations += handle.calls
             latents.append(watched.latents)
     assert watched is not None
@@ -261,39 +263,6 @@ def _method(handle: Handle, sampler: Sampler) -> Iterator[None]:
         yield
     finally:
         handle.hook.method = before
-
-
-def _accepted(pipe: Any) -> set[str]:
-    if hasattr(pipe, "update_components"):
-        return {entry.name for entry in pipe.blocks.inputs}
-    return set(inspect.signature(type(pipe).__call__).parameters)
-
-
-def _run(pipe: Any, prompt: Any, n: int, generator: torch.Generator, options: dict[str, Any]) -> list[Any]:
-    """One call of the pipeline for n images."""
-    accepted = _accepted(pipe)
-    given = dict(options)
-    if "generator" in accepted:
-        given["generator"] = generator
-    if "class_labels" in accepted:
-        if isinstance(prompt, bool) or not isinstance(prompt, int | np.integer):
-            raise DiffusersError(f"a {type(pipe).__name__} needs a class as its prompt, an integer; got {prompt!r}")
-        given["class_labels"] = [int(prompt)] * n
-    elif "num_images_per_prompt" in accepted:
-        if prompt is not None and not isinstance(prompt, str):
-            raise DiffusersError(f"prompt must be one string (call once for each prompt), got {prompt!r}")
-        given["num_images_per_prompt"] = n
-        if prompt is not None:
-            given["prompt"] = prompt
-    elif "batch_size" in accepted:
-        if prompt is not None:
-            raise DiffusersError(f"a {type(pipe).__name__} takes no prompt, got {prompt!r}")
-        given["batch_size"] = n
-    else:
-        raise DiffusersError(f"how a {type(pipe).__name__} draws several images is not known; call it directly")
-    if hasattr(pipe, "update_components"):
-        return list(pipe(output="images", **given))
-    return list(pipe(**given).images)
 
 
 def _report(reach: PathIntegral, n: int, verbose: bool) -> None:

@@ -83,6 +83,7 @@ class FusionHook(ModelHook):  # type: ignore[misc]  # diffusers has no types
         self.on, self.keep, self._inside = True, False, False
         self.since_step: list[Call] = []  # calls that a sampler has not yet looked at
         self.collect = False
+        self.intercept: Callable[[Forward, tuple[Any, ...], dict[str, Any]], Any] | None = None  # in place of fusing
         self.start()
 
     def start(self) -> None:
@@ -116,13 +117,17 @@ class FusionHook(ModelHook):  # type: ignore[misc]  # diffusers has no types
             )
         self._inside = True
         try:
+            if self.intercept is not None:
+                self.calls += 1
+                return self.intercept(own, args, kwargs)
             weights = self._present_weights(args, kwargs)
-            return self._finish(weights, self._evaluate(own, args, kwargs, np.flatnonzero(weights).tolist()))
+            return self._finish(weights, self.evaluate(own, args, kwargs, np.flatnonzero(weights).tolist()))
         finally:
             self._inside = False
 
     @_TRANSPARENT
-    def _evaluate(self, own: Forward, args: tuple[Any, ...], kwargs: dict[str, Any], active: list[int]) -> list[Any]:
+    def evaluate(self, own: Forward, args: tuple[Any, ...], kwargs: dict[str, Any], active: Sequence[int]) -> list[Any]:
+        """Raw outputs of the experts of these numbers; ``own`` is the forward of the pipeline's network."""
         differ = count((args, kwargs)) > 0
         inputs = [(pick(args, i), pick(kwargs, i)) if differ else (args, kwargs) for i in active]
         switch = next((expert.switch for expert in self.experts if isinstance(expert, AdapterExpert)), None)

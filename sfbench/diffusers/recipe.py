@@ -100,7 +100,7 @@ def save_images(
     source = handle if drawn is None else drawn.handle
     record: dict[str, Any] = {"recipe": None if source is None else make_recipe(source)}
     record["seed"] = seed if drawn is None else drawn.seed
-    pictures = [_picture(image) for image in (images.images if isinstance(images, PipelineSample) else images)]
+    pictures = [as_picture(image) for image in (images.images if isinstance(images, PipelineSample) else images)]
     path, written = prepare_folder(folder), []
     for i, picture in enumerate(pictures):
         about = record | {"number": i}
@@ -114,7 +114,8 @@ def save_images(
     return written
 
 
-def _picture(image: Any) -> Any:
+def as_picture(image: Any) -> Any:
+    """A PIL picture from one, from an array (height, width, colours) or a tensor (colours, height, width) in [0, 1]."""
     from PIL import Image
 
     if isinstance(image, Image.Image):

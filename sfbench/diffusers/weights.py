@@ -9,6 +9,7 @@ import numpy as np
 
 from .._typing import Float64Array
 from .._validation import as_real, as_vector, as_weights
+from ..fusion import FusionOverTime, FusionResult
 from .errors import DiffusersError, RecipeError
 from .schedules import Level
 
@@ -71,6 +72,12 @@ class WeightBins(AbstractWeights):
         object.__setattr__(self, "edges", cuts)
         object.__setattr__(self, "weights", np.stack([as_weights(row, rows.shape[1], DiffusersError) for row in rows]))
 
+    @classmethod
+    def of(cls, fit: FusionOverTime) -> "WeightBins":
+        """The weights of a fit over time; bins of time turned into bins of the log signal-to-noise ratio."""
+        cuts = fit.process.log_snr(fit.weights.edges[1:-1])
+        return cls(cuts[::-1], fit.weights.weights[::-1])
+
     def at(self, level: Level | None) -> Float64Array:
         """Weights (k,) of the bin that holds the level."""
         assert level is not None
@@ -112,6 +119,10 @@ def as_fusion_weights(weights: Any, k: int) -> AbstractWeights:
     """
     if weights is None:
         return ConstantWeights(np.full(k, 1.0 / k))
+    if isinstance(weights, FusionOverTime):
+        weights = WeightBins.of(weights)
+    elif isinstance(weights, FusionResult):
+        weights = weights.weights
     if isinstance(weights, WeightBins):
         if weights.weights.shape[1] != k:
             raise DiffusersError(f"the bins weight {weights.weights.shape[1]} experts; there are {k}")

@@ -6,7 +6,7 @@
 >>> # records, outcome = run_study(make_study("rates", run_cell, specs), "results/rates", RunSettings(n_jobs=2))
 """
 
-from .cells import CellFunction, Study, cell_rng, make_study, study_cells
+from .cells import CellFunction, Study, cell_rng, in_study_folder, make_study, study_cells, study_folder
 from .errors import (
     DamagedStoreError,
     GridConflictError,
@@ -16,7 +16,6 @@ from .errors import (
     StoreError,
     StudyError,
 )
-from .inputs import in_study_folder, study_folder
 from .running.runner import run_study
 from .running.settings import Outcome, RunSettings, complete_records
 from .store.journal import Journal

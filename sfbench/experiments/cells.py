@@ -5,14 +5,21 @@ choice, not an import path (unless none is chosen): files may move, and results 
 (:func:`cell_rng`) is seeded by the spec and nothing else, through ``numpy.random.SeedSequence``. So a result depends
 neither on order, nor on the number of workers, nor on which other cells exist; and since the version is no part of the
 seed, two versions of an algorithm see the same random numbers and can be compared draw by draw.
+
+Inputs that are too large for a spec are files in the folder of the study (:func:`study_folder`), named in specs by a
+hash of their content. Workers of a cluster need that folder on a file system that they share with the study's process.
 """
 
 import dataclasses
 import hashlib
 import importlib
 import json
-from collections.abc import Callable, Hashable, Mapping, Sequence
+import os
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Generic, TypeVar, final
 
 import numpy as np
@@ -22,6 +29,7 @@ from .errors import StudyError
 
 RECORD_SCHEMA = 1  # of the engine: how a record becomes text
 
+_FOLDER: ContextVar[Path | None] = ContextVar("study_folder", default=None)
 Spec = TypeVar("Spec")
 Record = TypeVar("Record")
 
@@ -198,3 +206,28 @@ class StoredSpecs(Sequence[Any]):
 
     def __getitem__(self, i: Any) -> Any:
         return decode_spec(self._texts[i], self._kind, self._places)
+
+
+# ---------------------------------------------------------------------- files of a study
+def study_folder() -> Path:
+    """Folder of the study whose cell is being computed.
+
+    Raises
+    ------
+    StudyError
+        Outside a study; ``in_study_folder`` gives a cell that is called directly its folder.
+    """
+    folder = _FOLDER.get()
+    if folder is None:
+        raise StudyError("no study is running here; call the cell inside `with in_study_folder(path):`")
+    return folder
+
+
+@contextmanager
+def in_study_folder(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Let cells called inside find their files in ``folder``."""
+    token = _FOLDER.set(Path(folder))
+    try:
+        yield
+    finally:
+        _FOLDER.reset(token)

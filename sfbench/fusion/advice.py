@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from solvers import SolverResult, tangent_spectrum
 
@@ -11,7 +12,7 @@ from ..statistics.gram import Contributions, ScoreGram
 from ..times import TimeGrid
 from .names import labels_of
 from .window_bias import WindowBias
-from .zero_weights import zero_weights
+from .zero_weights import unclear_zeros, zero_weights
 
 _HEAVY_SHARE = 0.1
 _FAIR_SHARES = 10.0  # a sample may carry this many times the average before it counts as heavy
@@ -38,9 +39,24 @@ def fit_warnings(
     if bias is not None and bias.p_value < _LEVEL and bias.size > _NOTICEABLE:
         notes.append(_window(bias, grid, labels))
     notes += _few_samples(gram)
+    if gram.contributions is not None and gram.n > 1:
+        notes += _unclear_zeros(gram, gram.contributions, answer.weights, at_zero)
     if gram.contributions is not None:
         notes += _heavy_rows(gram.contributions)
     return tuple(notes)
+
+
+def _unclear_zeros(
+    gram: ScoreGram, kept: Contributions, weights: Float64Array, at_zero: NDArray[np.bool_]
+) -> list[str]:
+    if gram.k < 2:
+        return []
+    unclear = unclear_zeros(gram, kept, weights, at_zero)
+    if not unclear.any():
+        return []
+    names = ", ".join(str(i) for i in np.flatnonzero(unclear))
+    text = f"these data do not tell whether the weight of auxiliary {names} is zero: "
+    return [text + "intervals are approximate here and may be too long or too short (docs/intervals.md)"]
 
 
 def _few_samples(gram: ScoreGram) -> list[str]:

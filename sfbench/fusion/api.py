@@ -14,7 +14,7 @@ from solvers import SimplexSolver, SolverResult, resolve_solver, solve
 from synthetic import DiffusableLaw
 
 from .._typing import SeedLike
-from .._validation import as_choice, as_count, as_real
+from .._validation import as_choice, as_count
 from ..errors import GramError, GridError, InexactError
 from ..processes import ForwardProcess
 from ..scores import FusedScore, ScoreModel, as_score_models
@@ -170,10 +170,22 @@ def fuse(
     parts = 2 if len(settings.grid) > 1 and rows_to_keep(k, 2) >= _ROWS_FOR_HALVES else 1
     keep = rows_to_keep(k, parts)
     statistics = score_statistics(given, x, settings, keep=keep, parts=parts, show_progress=progress, rng=rng)
+    result = fit_constant(models, statistics, backend, tol, allow_inexact, labels)
+    return replace(result, data=DataIdentity.of(x))
+
+
+def fit_constant(
+    models: tuple[ScoreModel, ...],
+    statistics: NodeStatistics,
+    solver: SimplexSolver,
+    tol: float,
+    allow_inexact: bool,
+    names: tuple[str, ...] = (),
+) -> FusionResult:
+    """Fit weights that do not change with time to the statistics of a window."""
     gram = statistics.at()
-    answer = solve(gram.to_qp(), backend, tol=tol)
-    result = _result(models, gram, answer, backend, settings, statistics, tol, allow_inexact, labels)
-    return replace(result, data=DataIdentity.of(as_real("data", x, GramError)))
+    answer = solve(gram.to_qp(), solver, tol=tol)
+    return _result(models, gram, answer, solver, statistics.settings, statistics, tol, allow_inexact, names)
 
 
 def _result(

@@ -13,7 +13,8 @@ from typing import Any, final
 
 import numpy as np
 
-from ..errors import ModelError
+from .._validation import as_real
+from ..errors import GramError, ModelError
 from ..processes import ForwardProcess
 from ..scores import ScoreModel
 
@@ -39,11 +40,17 @@ class DataIdentity:
     dtype: str
 
     @classmethod
-    def of(cls, x: Any) -> "DataIdentity":
-        """From an array (n, ...); reads all of it once."""
-        array = np.asarray(x)
+    def of(cls, x: Any) -> "DataIdentity | None":
+        """Of an array or tensor (n, ...), all of which is read once; None for files, loaders and what is no array."""
+        if hasattr(x, "detach"):
+            x = x.detach().cpu()
+            x = x.float().numpy() if str(x.dtype) == "torch.bfloat16" else x.numpy()
+        elif not isinstance(x, np.ndarray | list | tuple):
+            return None
+        array = as_real("data", x, GramError)
         hashed = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
-        for start in range(0, len(array), rows := max(1, (1 << 22) // max(1, array[:1].nbytes))):
+        rows = max(1, (1 << 22) // max(1, array[:1].nbytes))
+        for start in range(0, len(array), rows):
             hashed.update(np.ascontiguousarray(array[start : start + rows]).tobytes())
         return cls(hashed.hexdigest(), tuple(int(size) for size in array.shape), str(array.dtype))
 

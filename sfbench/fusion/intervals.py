@@ -6,14 +6,14 @@ r"""Confidence intervals for fitted simplex weights, from per-sample terms of th
   the two percentiles from the fit, within the range that the weight has over the feasible set. Percentiles alone miss
   where several weights are zero: the law of resampled weights is then biased twice. If constraints or zero weights
   change between resamplings, half of the error probability is set aside, as in ``profile``.
-- ``auto`` takes ``profile``, or ``bootstrap`` if the solver has constraints of its own or more than 24 weights may
-  differ from zero.
+- ``auto`` takes ``profile``, widened to the bootstrap's ends where the data do not tell which weights are zero; or
+  ``bootstrap`` if the solver has constraints of its own or more than 24 weights may differ from zero.
 
 **What is covered**: the population minimiser ``w*`` of the objective that was fitted, with its process, window and
 estimator, at the data's law. If no weights make the fused score exact these are pseudo-true weights, and another window
 has others; noise in G and b is in S, so neither misfit nor the noise of the estimator invalidates an interval. A model
-that was chosen or trained on the same data, or data standardised by their own moments (see
-:mod:`sfbench.fusion.standardised`), is not part of it.
+that was chosen or trained on the same data, or data standardised by their own moments, is
+not part of it.
 
 **Guarantee**: asymptotically exact where weights and multipliers are zero or far from it in standard errors; in between
 there is no exact law to know, and coverage is measured (docs/intervals.md). **Assumptions**: i.i.d. samples, finite
@@ -34,6 +34,7 @@ from .._validation import as_count, as_generator, as_number, as_weights
 from ..errors import GramError
 from ..statistics.gram import Contributions, ScoreGram
 from .profile_intervals import profile_intervals
+from .zero_weights import distance_from_zero, unclear_zeros
 
 IntervalMethod = Literal["auto", "profile", "bootstrap"]
 MOST_PROFILED = 24  # weights; above, problems are no longer solved in batches
@@ -115,19 +116,18 @@ def confidence_interval(
             part = np.ix_(in_play, in_play)
             terms = Contributions(kept.g[:, in_play][:, :, in_play], kept.b[:, in_play], kept.counts)
             interval[in_play] = profile_intervals(gram.G[part], gram.b[in_play], terms, level, draws, generator)
+        if method == "auto" and unclear_zeros(gram, kept, fitted, fitted <= _ZERO).any():
+            other = _bootstrap(gram, kept, level, draws, None, generator)
+            interval[:, 0] = np.minimum(interval[:, 0], other[:, 0])
+            interval[in_play, 1] = np.maximum(interval[in_play, 1], other[in_play, 1])
     return np.column_stack([np.minimum(interval[:, 0], fitted), np.maximum(interval[:, 1], fitted)])
 
 
 def _in_play(gram: ScoreGram, kept: Contributions) -> np.ndarray:
     """Weights that are positive, or at zero with a multiplier of few standard errors; (k,) bool."""
     weights = np.asarray(solve(gram.to_qp(), "active_set").weights)
-    gradient = 2.0 * (gram.G @ weights - gram.b)
-    multiplier = gradient - float(weights @ gradient)
-    contrast = np.eye(gram.k) - weights
-    covariance = kept.gradient_covariance(weights) / kept.n
-    error = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", contrast, covariance, contrast), 0.0))
     clear = -float(scipy.special.stdtrit(len(kept.counts) - 1, _CLEARLY_ZERO))
-    return np.asarray((weights > _ZERO) | (multiplier <= clear * error))
+    return (weights > _ZERO) | (distance_from_zero(gram, kept, weights, weights <= _ZERO) <= clear)
 
 
 def _bootstrap(

@@ -22,6 +22,7 @@ from .._typing import Float64Array
 from .._validation import as_points, as_weights, as_window
 from ..errors import GramError, GridError, ModelError
 from ..processes import ForwardProcess
+from ..processes.base import as_process
 from ..scores import FusedScore, WeightsOverTime
 
 _TOLERANCE = 1e-11
@@ -57,9 +58,8 @@ def affine_fused_law(
     -----
     Solves ``2 d`` equations, or ``d + d^2`` if a covariance is full, to a relative tolerance of 1e-11.
     """
-    start = process.horizon if t_max is None else t_max
-    if not 0 < t_min < start < np.inf:
-        raise GridError(f"need 0 < t_min < t_max, both finite; got t_min={t_min!r}, t_max={start!r}")
+    as_process(process)
+    t_min, start = as_window(t_min, process.horizon if t_max is None else t_max, strict=True)
     schedule = FusedScore(auxiliaries, weights, process=process).schedule  # checks weights and dimensions
     for i, law in enumerate(auxiliaries):
         mixture = as_gaussian_mixture(law)
@@ -121,8 +121,7 @@ def gaussian_fused_law(
 
     with ``v_t = alpha_t^2 + sigma_t^2`` and p the prior's variance.
     """
-    if not isinstance(process, ForwardProcess):
-        raise GridError(f"process must be a ForwardProcess such as OrnsteinUhlenbeck(), got {process!r}")
+    as_process(process)
     t_min, t_max = as_window(t_min, t_max)
     points = as_points("means", means, error=GramError)
     mu: Float64Array = as_weights(weights, len(points), GramError) @ points

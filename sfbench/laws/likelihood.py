@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 from synthetic import Estimate
 
 from .._typing import Float64Array, SeedLike
+from .._validation import as_kind
 from ..errors import SfbenchError
 from ..processes import ForwardProcess
 from ..scores import ScoreModel
@@ -88,7 +89,7 @@ def log_likelihood(
     ``scaling`` has no default: say ``DataScaling()`` if the model was trained on raw units. See :func:`ode_log_density`
     for the other parameters, errors and cost. The density is that at ``t_min``.
     """
-    x = scaling.apply(raw)
+    x = as_kind("scaling", scaling, DataScaling).apply(raw)
     densities = ode_log_density(score, x, process=process, steps=steps, n_probes=n_probes, rng=rng)
     n, dim = x.shape
     jacobian = scaling.log_jacobian(dim)

@@ -48,6 +48,10 @@ def measure(metric: str | Callable[..., Estimate], p: Any, q: Any, **options: An
         For an unknown name, or a metric that returns anything but an :class:`synthetic.Estimate`.
     """
     function = get_metric(metric) if isinstance(metric, str) else metric
+    if not callable(function):
+        raise SfbenchError(
+            f"metric must be a function of two laws or its name, one of {known_metrics()}; got {metric!r}"
+        )
     found = function(p, q, **options)
     if not isinstance(found, Estimate):
         raise SfbenchError(f"metric {metric!r} must return a synthetic.Estimate, got {found!r}")

@@ -94,3 +94,10 @@ class ForwardProcess(ABC):
         time = as_number("t", t, GridError)
         z = as_generator(rng).standard_normal(points.shape)
         return np.asarray(self.alpha(time) * points + self.sigma(time) * z), z
+
+
+def as_process(value: object) -> ForwardProcess:
+    """Return a forward process, or say what it should have been."""
+    if not isinstance(value, ForwardProcess):
+        raise GridError(f"process must be a ForwardProcess such as OrnsteinUhlenbeck(), got {value!r}")
+    return value

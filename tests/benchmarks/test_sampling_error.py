@@ -28,6 +28,8 @@ TINY = replace(
     n_cells=200,
     repeats=1,
     random_problems=3,
+    timed=((1, 640), (64, 320)),
+    windows=("modes of sd 0.01, OU", "data of sd 10, VE"),
 )
 CLAIMS = 17
 
@@ -42,6 +44,7 @@ def test_grids_hold_each_cell_once_and_depend_on_the_seed(scale):
         assert (texts == others) == (name == "certificate")  # which draws nothing
 
 
+@pytest.mark.slow
 def test_a_cell_depends_on_its_spec_alone():
     specs = [LawSpec((0.2, 0.8), name, 640, 20, 200, seed) for name in SAMPLED for seed in (1, 2)]
     forwards, backwards = [run_law_cell(s) for s in specs], [run_law_cell(s) for s in reversed(specs)][::-1]
@@ -55,6 +58,7 @@ def test_a_cell_depends_on_its_spec_alone():
     ]
 
 
+@pytest.mark.slow
 def test_a_stopped_study_goes_on_and_is_not_mixed(tmp_path: Path, monkeypatch, capsys):
     monkeypatch.setattr(sampling_error, "QUICK", TINY)
     options = ["--quick", "--jobs", "1", "--out", str(tmp_path)]

@@ -4,7 +4,9 @@ import re
 from functools import wraps
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from .pipelines import activate, add_adapter, build
 
@@ -31,12 +33,16 @@ def test_every_block_runs_in_order(
         return call(self, prompt, **{"height": 16, "width": 16, "num_inference_steps": 3} | options)
 
     monkeypatch.setattr(type(pipe), "__call__", wraps(call)(small))
+    Path("drawings").mkdir()
+    for i, picture in enumerate(np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)):
+        Image.fromarray(picture).save(f"drawings/{i}.png")
     names = {"pipe": pipe}
-    assert len(blocks()) == 5
+    assert len(blocks()) == 7
     for block in blocks():
         exec(block, names)
     printed = capsys.readouterr().out
     assert "[0.4 0.6]" in printed
+    assert "Fused 2 models on n = 4 samples" in printed
     assert "KL barycenter" in printed
     assert "Tabulated(1000 timesteps" in printed
     assert Path("pictures/0001.png").stat().st_size > 0

@@ -114,7 +114,7 @@ def test_bad_conditions():
         (lambda: model.score(X, 0.3, ["a"] * 5), "condition must hold real numbers"),
         (
             lambda: model.score(X, 0.3, [0, 1, 9, 0, 1]),
-            "Classes failed, called with .*class_labels=0.5,. int64: IndexError",
+            "Classes failed, called with .*class_labels=.5,. int64: IndexError",
         ),
         (lambda: GuidedScore(plain, 2.0, 2), "a NetworkScore with a condition_name"),
         (lambda: GuidedScore(model, np.nan, 2), "scale must be finite"),

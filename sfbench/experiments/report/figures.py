@@ -11,8 +11,6 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any, final
 
-import numpy as np
-
 from ...files import prepare_folder, write_atomically
 from ...progress import progress
 from ..errors import StudyError
@@ -21,7 +19,7 @@ from .plots import COLOURS
 from .tables import file_stems
 from .words import decimals, in_words, number
 
-_MOST_PANELS, _MOST_COLUMNS, _PANEL = 4, 3, (2.9, 2.4)
+_MOST_PANELS, _MOST_COLUMNS, _MOST_TICKS, _PANEL = 4, 3, 6, (2.9, 2.4)
 _DOTS = (":", "-.", "--")
 _LOOK: Any = {
     "font.size": 8,
@@ -153,6 +151,8 @@ def _figure(plan: _Plan, size: tuple[float, float]) -> Any:
 
 def _draw(panel: Any, plan: _Plan, metric: str, handles: dict[str, Any], bounds: dict[str, Any]) -> None:
     """One result with its bounds."""
+    from matplotlib.ticker import LogLocator
+
     summary, axis = plan.summary, plan.axis
     heights: list[float] = []
     positions: set[float] = set()
@@ -179,13 +179,13 @@ def _draw(panel: Any, plan: _Plan, metric: str, handles: dict[str, Any], bounds:
             heights += values
     if positions and min(positions) > 0 and max(positions) >= 4 * min(positions):
         panel.set_xscale("log")
-        panel.set_xticks(_ticks(sorted(positions)))
+        panel.set_xticks(sorted(positions)[:: -(-len(positions) // _MOST_TICKS)])
         panel.xaxis.set_major_formatter(lambda v, _: number(v))
         panel.minorticks_off()
     if heights and min(heights) > 0 and max(heights) >= 4 * min(heights):
         panel.set_yscale("log")
-        if max(heights) < 300 * min(heights):
-            panel.set_yticks([t for t in _steps(min(heights), max(heights)) if min(heights) / 2 < t < 2 * max(heights)])
+        if max(heights) < 300 * min(heights):  # a decade or two: 1, 2, 5 in each
+            panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             panel.yaxis.set_major_formatter(lambda v, _: number(v))
         panel.minorticks_off()
 
@@ -199,15 +199,3 @@ def _slope(plan: _Plan, metric: str, line: Line) -> str:
         if (s["axis"], s["metric"]) == (plan.axis, metric) and all(s["factors"][f] == line.factors[f] for f in others):
             return f": slope {decimals(s['slope'])} [{decimals(s['low'])}, {decimals(s['high'])}]"
     return ""
-
-
-def _ticks(positions: list[float], most: int = 6) -> list[float]:
-    """At most a few of the positions, evenly."""
-    step = -(-len(positions) // most)
-    return positions[::-1][::step][::-1]
-
-
-def _steps(low: float, high: float) -> list[float]:
-    """1, 2, 5 in every decade."""
-    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-    return [float(f"{step}e{e}") for e in decades for step in (1, 2, 5)]

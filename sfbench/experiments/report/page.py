@@ -11,13 +11,30 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from ...files import write_atomically
+from ...files import read_regular, write_atomically
+from ..errors import StudyError
 from .aggregate import Summary, slices
 from .plots import figure_data
 from .words import decimals, factor_text, in_words, number
 
 _POLICY = "default-src 'none'; script-src 'self' file: 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 _CONFIG = {"responsive": True, "displaylogo": False, "modeBarButtons": [["toImage", "zoom2d", "pan2d", "resetScale2d"]]}
+
+CLAIMS, _LARGEST = "claims.json", 10**7
+
+
+def read_claims(folder: Path) -> list[dict[str, Any]]:
+    """The claims of ``claims.json`` in a study's folder, if it is there; raises StudyError for anything else in it."""
+    path = folder / CLAIMS
+    if not path.exists():
+        return []
+    try:
+        claims = json.loads(read_regular(path, _LARGEST, StudyError))["claims"]
+        return [dict(claim.items()) for claim in claims]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        if isinstance(error, StudyError):
+            raise
+        raise StudyError(f"{str(path)!r} does not hold claims; write it again with the study's own command") from None
 
 
 def write_page(

@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -31,7 +31,7 @@ from ..store.opening import store_path
 from ..store.repair import repair
 from ..store.rows import StoredCell
 from .manifest import new_run, now, write_manifest
-from .plan import Batch, BatchPlan, group_cells
+from .plan import Batch, Plan, group_cells
 from .pools import Pool, lost_scheduler, open_pool
 from .settings import Outcome, RunSettings
 from .worker import BatchOutcome, environment, one_thread
@@ -100,7 +100,6 @@ class _Run:
         self.attempts: dict[int, int] = {}
         self.failed_now: set[int] = set()
         self.stopped = self.first_error = self.id = ""
-        self.plan: BatchPlan | None = None
 
     # -------------------------------------------------------------- the whole
     @contextmanager
@@ -156,35 +155,33 @@ class _Run:
     def _compute(self, pool: Pool, *, shuffled: bool) -> None:
         """Passes over what is missing, until nothing is or nothing may be tried again."""
         settings, suspects, first = self.settings, set[int](), True
-        deadline = None if settings.time_limit is None else self.started + settings.time_limit
         while not self.stopped and (todo := self._todo()):
             alone = [i for i in todo if i in suspects]
-            groups = [(i,) for i in alone] if alone else group_cells(self.study, todo)
+            groups: list[tuple[int, ...]] = [(i,) for i in alone] if alone else group_cells(self.study, todo)
             if shuffled or settings.shuffle is not None:  # runs beside each other should not compute the same cells
                 seed = int(self.id, 16) if settings.shuffle is None else settings.shuffle
                 groups = [groups[i] for i in np.random.default_rng(seed).permutation(len(groups))]
-            size = None if first and not alone else 1
-            self.plan = BatchPlan(groups, pool.n_jobs, self._done_by_now, size, deadline, one_at_a_time=bool(alone))
-            suspects = (suspects - set(alone)) | self._one_pass(pool, self.plan)
+            plan = Plan(groups, pool.n_jobs, singly=bool(alone) or not first, suspects=bool(alone))
+            suspects = (suspects - set(alone)) | self._one_pass(pool, plan)
             first = False
 
     def _todo(self) -> list[int]:
         limit = self.settings.max_retries
         return [i for i in range(len(self.study.keys)) if i not in self.done and self.attempts.get(i, 0) <= limit]
 
-    def _one_pass(self, pool: Pool, plan: BatchPlan) -> set[int]:
-        """The loop: hand out, wait, commit; returns cells that may have killed a worker."""
+    def _one_pass(self, pool: Pool, plan: Plan) -> set[int]:
+        """Compute a plan's batches; returns the cells whose worker died."""
         out: dict[Future[BatchOutcome], Batch] = {}
         blamed: set[int] = set()
         while True:
-            while len(out) < plan.at_once and (batch := plan.take()) is not None:
+            while len(out) < plan.at_once and (batch := self._next_batch(plan)):
                 groups = [[(i, self.study.specs[i]) for i in group] for group in batch]
                 out[pool.submit(self.study.function, groups)] = batch
             if not out:
-                break
+                return blamed
             ready, _ = wait(out, timeout=_LOOK_S, return_when=FIRST_COMPLETED)
-            if not ready and not pool.look() and plan.stopped:
-                break  # the workers are gone, by the same signal or another
+            if not ready and not pool.look() and self.stopped:
+                return blamed  # the workers are gone, by the same signal or another
             for future in ready:
                 batch = out.pop(future)
                 if future.cancelled():
@@ -193,17 +190,21 @@ class _Run:
                     self._commit(batch, future.result(), plan)
                 elif not self.stopped:
                     blamed |= self._blame(batch, error, plan)
-        if plan.expired:
-            self._stop("time limit")
-        return blamed
 
-    def _done_by_now(self, positions: Sequence[int]) -> set[int]:
-        """Those of some cells that have a result by now, from whichever run."""
-        found = self.journal.done([self.study.keys[i] for i in positions])
-        self.done |= {self.position[key] for key in found}
-        return self.done & set(positions)
+    def _next_batch(self, plan: Plan) -> Batch:
+        """The next groups of a plan, without what other runs have done by now; none if it is time to stop."""
+        limit = self.settings.time_limit
+        while not self.stopped and (groups := plan.take()):
+            if limit is not None and time.monotonic() > self.started + limit:
+                self.stopped = "time limit"
+                break
+            found = self.journal.done([self.study.keys[i] for group in groups for i in group])
+            self.done |= {self.position[key] for key in found}
+            if left := tuple(rest for group in groups if (rest := tuple(i for i in group if i not in self.done))):
+                return left
+        return ()
 
-    def _commit(self, batch: Batch, outcome: BatchOutcome, plan: BatchPlan) -> None:
+    def _commit(self, batch: Batch, outcome: BatchOutcome, plan: Plan) -> None:
         if outcome.unusable:
             raise SchedulerError(
                 f"a worker cannot load the cells: {outcome.unusable}; give every worker the modules and packages of "
@@ -229,23 +230,18 @@ class _Run:
         plan.observe(batch, outcome.seconds)
         self.bar.advance(new, f"{len(self.failed_now)} failed" if self.failed_now else "")
 
-    def _blame(self, batch: Batch, error: BaseException, plan: BatchPlan) -> set[int]:
+    def _blame(self, batch: Batch, error: BaseException, plan: Plan) -> set[int]:
         """A worker died: a batch that ran alone is at fault, others are suspects."""
         what = "process died" if isinstance(error, BrokenExecutor) else "could not finish the batch"
         reason = f"a worker {what}: {type(error).__name__}: {printable(str(error)).split('.')[0].strip()}"
         cells = {i for group in batch for i in group} - self.done
-        if plan.one_at_a_time:
+        if plan.suspects:
             self._commit(batch, BatchOutcome({}, dict.fromkeys(cells, reason), environment(), 0.0), plan)
         else:
             self.bar.say(f"{reason}; {len(cells)} cells are tried again one by one")
         return cells
 
     # -------------------------------------------------------------- stopping
-    def _stop(self, why: str) -> None:
-        self.stopped = self.stopped or why
-        if self.plan is not None:
-            self.plan.stopped = True
-
     @contextmanager
     def _signals(self) -> Iterator[None]:
         """The first Ctrl-C or SIGTERM stops cleanly, the second at once."""
@@ -256,7 +252,7 @@ class _Run:
         def handle(number: int, frame: FrameType | None) -> None:
             if self.stopped in ("interrupted", "terminated"):
                 raise KeyboardInterrupt
-            self._stop("interrupted" if number == signal.SIGINT else "terminated")
+            self.stopped = "interrupted" if number == signal.SIGINT else "terminated"
 
         before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
         try:

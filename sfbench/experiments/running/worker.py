@@ -18,9 +18,8 @@ from typing import Any, final
 
 from ...files import provenance
 from ..canonical import encode_record
-from ..cells import CellFunction
+from ..cells import CellFunction, in_study_folder
 from ..errors import StudyError
-from ..inputs import in_study_folder
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -104,10 +103,7 @@ def _traceback(error: BaseException) -> str:
 _OWN_FILES = {__file__, CellFunction.records.__code__.co_filename}
 
 
-@functools.cache
-def process_provenance() -> dict[str, Any]:
-    """Versions, BLAS kernels and source revision of this process, asked for once."""
-    return provenance()
+process_provenance = functools.cache(provenance)  # of one process, asked for once
 
 
 @functools.cache

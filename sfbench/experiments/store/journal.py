@@ -11,7 +11,7 @@ are not covered.
 import json
 import os
 import sqlite3
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,8 +19,7 @@ from typing import Any, Self, final
 
 from ...files import prepare_folder
 from ..cells import Study
-from ..errors import StoreError, StudyError
-from .grids import merged_grid
+from ..errors import GridConflictError, StoreError, StudyError
 from .opening import check_identity, connect, create, damaged, translated
 from .rows import TABLES, StoredCell, StoredStudy, about_study, describe
 
@@ -110,7 +109,7 @@ class Journal:
         with self._transaction() as connection:
             known = self.find_study(study.name)
             stored = self.grid(study.name) if known is not None else {}
-            texts, note = merged_grid(study, known, stored, on_conflict, self.path)
+            texts, note = _merged_grid(study, known, stored, on_conflict, self.path)
             recorded = self.about()
             if changed := [(*k, value) for k, value in about_study(study).items() if recorded.get(k, k[1]) != value]:
                 connection.execute(TABLES["about"].create())
@@ -257,3 +256,47 @@ def _among(keys: set[str]) -> tuple[str, tuple[str, ...]]:
     """SQL that asks for some keys, unless they are many: then all are looked through."""
     few = len(keys) <= _MOST_KEYS
     return (f"WHERE key IN ({','.join('?' * len(keys))})", tuple(keys)) if few else ("", ())
+
+
+def _merged_grid(
+    study: Study[Any, Any], known: StoredStudy | None, stored: dict[str, str], on_conflict: str, path: Path
+) -> tuple[dict[str, str], str]:
+    """Keys by encoded spec of the grid to keep, and a note of what changed; refuses what no result could survive.
+
+    A grid inside the other, either way, is no conflict: adding seeds or sizes changes no other cell.
+    """
+    function = study.function
+    texts = dict(zip(study.texts, study.keys, strict=True))
+    if known is None:
+        return texts, ""
+    if known.function != function.name:
+        raise GridConflictError(
+            f"store {str(path)!r} holds a study {study.name!r} of {known.function}, not of {function.name}; "
+            "choose another study name or folder"
+        )
+    if on_conflict == "refuse" and not (stored.keys() <= texts.keys() or texts.keys() <= stored.keys()):
+        raise GridConflictError(
+            f"study {study.name!r} in {str(path)!r} has another grid: {_differing_fields(stored, texts)}; "
+            "choose another --out, or pass --grid extend or --grid replace (no result is lost either way)"
+        )
+    if on_conflict != "replace":
+        texts = {text: texts.get(text) or function.key(text) for text in dict.fromkeys([*stored, *texts])}
+    changed = known.version != function.version
+    return texts, f"algorithm version {known.version} -> {function.version}" if changed else ""
+
+
+def _differing_fields(*grids: Iterable[str]) -> str:
+    """In which fields two grids of encoded specs differ, in words."""
+    here, there = (defaultdict[str, set[str]](set), defaultdict[str, set[str]](set))
+    for texts, values in zip(grids, (here, there), strict=True):
+        for text in texts:
+            for name, value in json.loads(text).items():
+                values[name].add(json.dumps(value))
+    names = [name for name in sorted(here.keys() | there.keys()) if here[name] != there[name]]
+    told = [f"{name} {_listed(here[name])} in the store, {_listed(there[name])} asked for" for name in names]
+    return "; ".join(told) or "other combinations of the same values"
+
+
+def _listed(values: set[str]) -> str:
+    ordered = sorted((t if len(t) <= 40 else f"{t:.37}..." for t in values), key=lambda text: (len(text), text))
+    return ", ".join(ordered if len(ordered) <= 4 else [*ordered[:2], "...", ordered[-1]]) or "absent"

@@ -1,0 +1,287 @@
+"""``sfbench diffusers learn | sample | grid | compare``: fusing adapters and checkpoints of diffusers pipelines."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .common import Json, on_terminal, output_folder
+
+diffusers_app = typer.Typer(help="Fuse adapters and checkpoints of diffusers pipelines.", no_args_is_help=True)
+
+Pipeline = Annotated[str, typer.Argument(help="folder, or owner/name on the hub", show_default=False)]
+Adapter = Annotated[
+    list[str] | None, typer.Option("--adapter", help="LoRA as name=file or name=owner/repository; repeat")
+]
+Other = Annotated[list[str] | None, typer.Option("--other", help="another pipeline as an expert; repeat")]
+Prompt = Annotated[str | None, typer.Option("--prompt", "-p", help="prompt (a class for pipelines of classes)")]
+Weights = Annotated[str | None, typer.Option(help="weights, comma separated (default: equal)")]
+Number = Annotated[int, typer.Option("--n", "-n", help="pictures, or pictures of each row")]
+Steps = Annotated[int, typer.Option(help="steps of the scheduler")]
+Guidance = Annotated[float | None, typer.Option(help="guidance scale (default: the pipeline's)")]
+Size = Annotated[int | None, typer.Option(help="height and width in pixels (default: the pipeline's)")]
+Device = Annotated[str, typer.Option(help="torch device; 'auto' takes a GPU if there is one")]
+Seed = Annotated[int, typer.Option(help="seed of the noise")]
+Out = Annotated[Path, typer.Option(help="folder for pictures and recipe")]
+Dry = Annotated[bool, typer.Option("--dry-run", help="say what it would cost, and stop")]
+Images = Annotated[Path | None, typer.Option(help="folder of pictures")]
+
+
+@diffusers_app.command("learn")
+def learn_command(
+    pipeline: Pipeline,
+    images: Annotated[Path, typer.Option(help="folder of pictures that the fusion is to explain")],
+    adapter: Adapter = None,
+    other: Other = None,
+    prompt: Prompt = None,
+    prompts: Annotated[Path | None, typer.Option(help="text file, one prompt a picture, in order of names")] = None,
+    bins: Annotated[int | None, typer.Option(help="ranges of noise with weights of their own")] = None,
+    nodes: Annotated[int, typer.Option(help="noise levels")] = 8,
+    evaluations: Annotated[int | None, typer.Option(help="most network evaluations to spend")] = None,
+    size: Size = None,
+    device: Device = "auto",
+    seed: Seed = 0,
+    out: Out = Path("fusion"),
+    dry_run: Dry = False,
+    as_json: Json = False,
+) -> None:
+    """Learn the weights from pictures, with intervals, and write a recipe of the fusion."""
+    import numpy as np
+
+    import sfbench.diffusers as fusion
+
+    pipe, experts = _open(pipeline, adapter, other, device)
+    pictures = fusion.latents.as_pictures(images)
+    full = 2 * len(experts) * len(pictures) * (max(nodes, 2 * bins) if bins else nodes)
+    _say_cost(min(full, evaluations or full), "to learn from", len(pictures), dry_run)
+    labels: Any = prompts.read_text().splitlines() if prompts is not None else _as_prompt(pipe, prompt)
+    options: dict[str, Any] = _options(pipe, None, size)
+    fit = fusion.learn_weights(
+        pipe,
+        experts,
+        pictures,
+        prompts=labels,
+        bins=bins,
+        n_nodes=nodes,
+        evaluations=evaluations,
+        progress=on_terminal(),
+        rng=seed,
+        **options,
+    )
+    with fusion.fused(pipe, experts, fit) as handle:
+        handle.save(output_folder(out))
+    if as_json:
+        weights = getattr(fit.weights, "weights", fit.weights)  # by bins, or constant
+        about = {"weights": np.asarray(weights).tolist(), "interval": fit.confidence_interval().tolist()}
+        print(json.dumps({"experts": list(experts)} | about))
+    else:
+        print(f"experts: {', '.join(experts)}\n{fit.summary()}\nrecipe: {out / 'recipe.json'}")
+
+
+@diffusers_app.command("sample")
+def sample_command(
+    pipeline: Pipeline,
+    adapter: Adapter = None,
+    other: Other = None,
+    prompt: Prompt = None,
+    weights: Weights = None,
+    recipe: Annotated[Path | None, typer.Option(help="folder or picture with a recipe, in place of --weights")] = None,
+    sampler: Annotated[str, typer.Option(help="fused, switched, ode or corrected")] = "fused",
+    n: Number = 4,
+    steps: Steps = 30,
+    guidance: Guidance = None,
+    size: Size = None,
+    device: Device = "auto",
+    seed: Seed = 0,
+    out: Out = Path("fusion"),
+    dry_run: Dry = False,
+) -> None:
+    """Draw pictures, say which law they follow, and write them with the recipe inside."""
+    import sfbench.diffusers as fusion
+
+    pipe, experts = _open(pipeline, adapter, other, device, least=1 if recipe is None else 0)
+    runs = 1 if sampler == "switched" else max(len(experts), 1)
+    _say_cost(runs * steps * n, "for", n, dry_run)
+    scheduler = None if sampler == "ode" else fusion.sde_scheduler(pipe, use_karras_sigmas=True)
+    with _fused(pipe, experts, weights, recipe):
+        result = fusion.sample(
+            pipe,
+            _as_prompt(pipe, prompt),
+            n,
+            sampler,  # type: ignore[arg-type]
+            steps=steps,
+            scheduler=scheduler,
+            rng=seed,
+            **_options(pipe, guidance, size),
+        )
+        result.save(output_folder(out))
+    fusion.tile({result.law: result.images}).save(out / "grid.png")
+    print(result)
+
+
+@diffusers_app.command("grid")
+def grid_command(
+    pipeline: Pipeline,
+    adapter: Adapter = None,
+    other: Other = None,
+    prompt: Prompt = None,
+    rows: Annotated[int, typer.Option(help="steps from one expert to the other, for two")] = 5,
+    n: Number = 4,
+    steps: Steps = 30,
+    guidance: Guidance = None,
+    size: Size = None,
+    device: Device = "auto",
+    seed: Seed = 0,
+    out: Out = Path("fusion"),
+    dry_run: Dry = False,
+) -> None:
+    """Draw a grid of pictures: weights down, seeds across, the same noise in a column."""
+    import sfbench.diffusers as fusion
+
+    pipe, experts = _open(pipeline, adapter, other, device)
+    weights = fusion.weight_steps(len(experts), rows)
+    _say_cost(int((weights > 0).sum()) * steps * n, "for", n * len(weights), dry_run)
+    with fusion.fused(pipe, experts) as handle:
+        options = _options(pipe, guidance, size) | {"num_inference_steps": steps}
+        drawn = fusion.draw_grid(handle, weights, _as_prompt(pipe, prompt), n, rng=seed, **options)
+    fusion.tile(drawn).save(output_folder(out) / "grid.png")
+    print(f"experts: {', '.join(experts)}; grid: {out / 'grid.png'}")
+
+
+@diffusers_app.command("compare")
+def compare_command(
+    pipeline: Pipeline,
+    adapter: Adapter = None,
+    other: Other = None,
+    prompt: Prompt = None,
+    weights: Weights = None,
+    ways: Annotated[str, typer.Option(help="ways, comma separated")] = "fused,switched,mixture,linear",
+    images: Images = None,
+    n: Number = 4,
+    steps: Steps = 30,
+    guidance: Guidance = None,
+    size: Size = None,
+    device: Device = "auto",
+    seed: Seed = 0,
+    out: Out = Path("fusion"),
+    dry_run: Dry = False,
+    as_json: Json = False,
+) -> None:
+    """Draw with several ways of combining the experts from the same noise; measure them on pictures that exist."""
+    import sfbench.diffusers as fusion
+
+    pipe, experts = _open(pipeline, adapter, other, device)
+    names = [name.strip() for name in ways.split(",")]
+    k = len(experts)
+    _say_cost(
+        sum(k if name in ("fused", "composite") else 1 for name in names) * steps * n, "for", n * len(names), dry_run
+    )
+    result = fusion.compare(
+        pipe,
+        experts,
+        _as_weights(weights),
+        _as_prompt(pipe, prompt),
+        ways=names,
+        n=n,
+        steps=steps,
+        images=images,
+        prompts=_as_prompt(pipe, prompt),
+        rng=seed,
+        learning={} if size is None else {"height": size, "width": size},
+        **_options(pipe, guidance, size),
+    )
+    fusion.tile({way.name: way.images for way in result.ways}).save(output_folder(out) / "compare.png")
+    if as_json:
+        fields = ("name", "runs", "seconds", "loss", "stderr")
+        print(json.dumps([{field: getattr(way, field) for field in fields} for way in result.ways]))
+    else:
+        print(f"{result}\npictures: {out / 'compare.png'}")
+
+
+# ---------------------------------------------------------------------------------------------- what they share
+def _open(
+    name: str, adapters: list[str] | None, others: list[str] | None, device: str, *, least: int = 1
+) -> tuple[Any, dict[str, Any]]:
+    """A pipeline on its device, and the experts by name."""
+    import torch
+
+    import sfbench.diffusers as fusion
+
+    place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    dtype = torch.float32 if place == "cpu" else torch.bfloat16
+    pipe = fusion.open_pipeline(name, torch_dtype=dtype).to(place)
+    experts: dict[str, Any] = {}
+    for text in adapters or []:
+        label, equals, where = text.partition("=")
+        if not equals or not label or not where:
+            raise ValueError(f"--adapter takes name=file, got {text!r}")
+        if label in experts:
+            raise ValueError(f"two experts are called {label!r}")
+        _load_adapter(pipe, label, where)
+        experts[label] = label
+    for where in others or []:
+        experts[where] = fusion.open_pipeline(where, torch_dtype=dtype).to(place)
+    if len(experts) < least:
+        raise ValueError("nothing to fuse: give --adapter name=file or --other PIPELINE, or several of them")
+    return pipe, experts
+
+
+def _load_adapter(pipe: Any, label: str, where: str) -> None:
+    path = Path(where)
+    if path.suffix == ".safetensors" and not path.is_file():
+        raise ValueError(f"--adapter {label}={where}: there is no such file")
+    try:
+        if path.is_file():
+            pipe.load_lora_weights(str(path.parent), weight_name=path.name, adapter_name=label)
+        else:
+            pipe.load_lora_weights(where, adapter_name=label)
+    except Exception as error:  # whatever the hub's client and the file's reader raise
+        raise ValueError(f"--adapter {label}={where} cannot be loaded: {str(error).splitlines()[0]}") from None
+
+
+def _as_weights(text: str | None) -> list[float] | None:
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"--weights takes numbers such as 0.4,0.6, got {text!r}") from None
+
+
+def _as_prompt(pipe: Any, text: str | None) -> Any:
+    """A prompt, or the class of a pipeline of classes."""
+    from sfbench.diffusers.calling import accepted
+
+    known = accepted(pipe)
+    if "class_labels" in known and text is not None:
+        return int(text) if text.isdecimal() else text
+    return "" if text is None and "prompt" in known else text
+
+
+def _options(pipe: Any, guidance: float | None, size: int | None) -> dict[str, Any]:
+    options: dict[str, Any] = {} if size is None else {"height": size, "width": size}
+    return options if guidance is None else options | {"guidance_scale": guidance}
+
+
+def _say_cost(evaluations: int, what: str, pictures: int, stop: bool) -> None:
+    """The cost, on standard error, before anything runs."""
+    typer.echo(f"sfbench: {evaluations:,} network evaluations {what} {pictures:,} pictures", err=True)
+    if stop:
+        raise typer.Exit
+
+
+@contextmanager
+def _fused(pipe: Any, experts: dict[str, Any], weights: str | None, recipe: Path | None) -> Iterator[Any]:
+    import sfbench.diffusers as fusion
+
+    if recipe is not None and weights is not None:
+        raise ValueError("--recipe brings its weights: leave --weights out")
+    given = _as_weights(weights)
+    handle = fusion.fuse(pipe, experts, given) if recipe is None else fusion.load(pipe, recipe, experts=experts)
+    try:
+        yield handle
+    finally:
+        handle.remove()

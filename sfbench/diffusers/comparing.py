@@ -1,0 +1,257 @@
+"""Fusion and its rivals on the same noise: pictures side by side, and how well each explains pictures that exist.
+
+================  ==================================================================  ===================
+way               what is drawn                                                       network runs a step
+================  ==================================================================  ===================
+``fused``         the average of the predictions                                      k
+``composite``     the same with equal weights (LoRA Composite)                        k
+``switched``      one expert a step, in proportion to the weights (LoRA Switch)       1
+``mixture``       every picture by one expert, in proportion to the weights           1
+``adapters``      ``pipe.set_adapters(names, weights)``                               1
+``linear``        merged parameters (:mod:`.merging`)                                 1
+``slerp``, ``ties``  likewise                                                         1
+================  ==================================================================  ===================
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import torch
+
+from solvers import solve
+
+from .._typing import Float64Array, SeedLike
+from .._validation import as_choice, as_count, as_generator, as_weights
+from ..fusion import FusionResult
+from .calling import run
+from .errors import DiffusersError
+from .experts import AdapterExpert, as_experts, find_denoiser
+from .handle import fused
+from .learning import learn_weights
+from .merging import MERGES, merge
+from .switching import BASE, AdapterSwitch
+
+WAYS = ("fused", "composite", "switched", "mixture", "adapters", *MERGES)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Way:
+    """One way of combining experts.
+
+    Attributes
+    ----------
+    name : str
+    images : tuple
+        One for each seed; the same noise in every way.
+    runs : int
+        Network runs a step.
+    seconds : float
+        Of drawing one image.
+    loss : float or None
+        Denoising objective on the pictures, less that of ``fused`` at the given weights; positive is worse. None where
+        no pictures were given, and for ways that are no single field.
+    stderr : float or None
+        Its standard error, over pictures.
+    """
+
+    name: str
+    images: tuple[Any, ...]
+    runs: int
+    seconds: float
+    loss: float | None = None
+    stderr: float | None = None
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What :func:`compare` returns: the ways in order, their weights (k,), and those that fit the pictures best."""
+
+    ways: tuple[Way, ...]
+    weights: Float64Array
+    fitted: Float64Array | None = None
+
+    def __getitem__(self, name: str) -> Way:
+        return next(way for way in self.ways if way.name == name)
+
+    def __repr__(self) -> str:
+        lines = [f"{'way':<10} {'runs a step':>11} {'s an image':>10}   objective above fused"]
+        for way in self.ways:
+            loss = "-" if way.loss is None else f"{way.loss:+.4g} +- {way.stderr:.2g}"
+            lines.append(f"{way.name:<10} {way.runs:>11} {way.seconds:>10.2f}   {loss}")
+        if self.fitted is not None:
+            lines.append(f"the pictures ask for weights {np.round(self.fitted, 3).tolist()}")
+        return "\n".join(lines)
+
+
+def compare(
+    pipe: Any,
+    experts: Sequence[Any] | Mapping[str, Any],
+    weights: Any = None,
+    prompt: Any = None,
+    *,
+    ways: Sequence[str] = ("fused", "switched", "mixture", "linear"),
+    n: int = 4,
+    steps: int | None = None,
+    images: Any = None,
+    prompts: Any = None,
+    rng: SeedLike = None,
+    learning: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Comparison:
+    """Draw with every way from the same noise, and measure their denoising objectives on given pictures.
+
+    Parameters
+    ----------
+    pipe, experts, weights
+        As for :func:`sfbench.diffusers.fuse`; the weights are constant.
+    prompt : str or int, optional
+        Of what is drawn.
+    ways : sequence of str
+        See :mod:`sfbench.diffusers.comparing`.
+    n : int
+        Images of each.
+    steps : int, optional
+        Steps of the pipeline's scheduler.
+    images, prompts
+        Pictures to be explained, as for :func:`sfbench.diffusers.learn_weights`; best ones that no expert has seen.
+    rng : Generator, SeedSequence, int or None
+        Noise.
+    learning : mapping, optional
+        Further arguments of :func:`learn_weights`: ``n_nodes``, ``batch``, ...
+    options
+        Handed to the pipeline.
+
+    Raises
+    ------
+    DiffusersError
+        For unknown ways, and ``"adapters"`` with other experts.
+    """
+    count = as_count("n", n, error=DiffusersError)
+    names = [as_choice("way", way, WAYS, DiffusersError) for way in ways]
+    module = find_denoiser(pipe)[1]
+    models = as_experts(pipe, module, experts)
+    given = dict(zip([model.name for model in models], _as_list(experts), strict=True))
+    k = len(models)
+    w = np.full(k, 1.0 / k) if weights is None else as_weights(weights, k, DiffusersError)
+    loaded = [model.adapter for model in models if isinstance(model, AdapterExpert) and model.adapter != BASE]
+    if "adapters" in names and len(loaded) != k:
+        raise DiffusersError("way 'adapters' needs adapters only; leave it out, or take 'linear'")
+    generator = as_generator(rng)
+    seed, learn_seed = (int(v) for v in generator.integers(2**62, size=2))
+    if steps is not None:
+        options["num_inference_steps"] = as_count("steps", steps, error=DiffusersError)
+    merged: dict[str, torch.nn.Module] = {
+        name: merge(pipe, given, w, "linear" if name == "adapters" else name)  # type: ignore[arg-type]
+        for name in names
+        if name in MERGES or (name == "adapters" and images is not None)
+    }
+    fitted, losses = _losses(pipe, given, w, names, merged, images, prompts, learn_seed, learning or {})
+    drawn = []
+    for name in names:
+        start = time.perf_counter()
+        pictures = _draw(pipe, given, loaded, w, name, merged.get(name), prompt, count, seed, options)
+        seconds = (time.perf_counter() - start) / count
+        runs = {"fused": int((w > 0).sum()), "composite": k}.get(name, 1)
+        drawn.append(Way(name, tuple(pictures), runs, seconds, *losses.get(name, (None, None))))
+    return Comparison(tuple(drawn), w, fitted)
+
+
+def _as_list(experts: Sequence[Any] | Mapping[str, Any]) -> list[Any]:
+    return list(experts.values()) if isinstance(experts, Mapping) else list(experts)
+
+
+def _draw(
+    pipe: Any,
+    given: dict[str, Any],
+    loaded: list[str],
+    w: Float64Array,
+    name: str,
+    network: Any,
+    prompt: Any,
+    n: int,
+    seed: int,
+    options: dict[str, Any],
+) -> list[Any]:
+    """Images of one way; image j starts from noise of its own seed in all of them."""
+    k = len(w)
+
+    def draw(j: int) -> Any:
+        return run(pipe, prompt, 1, torch.Generator().manual_seed(seed + j), options)[0]
+
+    if name == "adapters":
+        with _adapters(pipe, loaded, w):
+            return [draw(j) for j in range(n)]
+    if name in MERGES:
+        with fused(pipe, [network]):
+            return [draw(j) for j in range(n)]
+    rule = np.full(k, 1.0 / k) if name == "composite" else w
+    with fused(pipe, given, rule, method="switched" if name == "switched" else "sequential") as handle:
+        if name != "mixture":
+            return [draw(j) for j in range(n)]
+        images = []
+        for j, i in enumerate(np.searchsorted(np.cumsum(w), (np.arange(n) + 0.5) / n).tolist()):
+            handle.weights = np.eye(k)[min(i, k - 1)]
+            images.append(draw(j))
+        return images
+
+
+@contextmanager
+def _adapters(pipe: Any, names: list[str], w: Float64Array) -> Iterator[None]:
+    """Adapters added up with weights, as diffusers does it; scales and the active ones come back."""
+    module = find_denoiser(pipe)[1]
+    layers = AdapterSwitch(module).layers
+    before = [(layer._active_adapter, dict(layer.scaling)) for layer in layers]
+    frozen = [(p, p.requires_grad) for p in module.parameters()]
+    try:
+        for layer in layers:
+            layer.set_adapter(names)
+            for name, weight in zip(names, w.tolist(), strict=True):
+                if name in layer.scaling:
+                    layer.scaling[name] *= weight
+        yield
+    finally:
+        for layer, (active, scaling) in zip(layers, before, strict=True):
+            layer._active_adapter = active
+            layer.scaling.update(scaling)
+        for parameter, needed in frozen:
+            parameter.requires_grad = needed
+
+
+def _losses(
+    pipe: Any,
+    given: dict[str, Any],
+    w: Float64Array,
+    names: list[str],
+    merged: dict[str, torch.nn.Module],
+    images: Any,
+    prompts: Any,
+    seed: int,
+    learning: Mapping[str, Any],
+) -> tuple[Float64Array | None, dict[str, tuple[float, float]]]:
+    """Weights that fit the pictures, and objectives above that of ``fused``; merged networks are experts too."""
+    if images is None:
+        return None, {}
+    every = given | {f"merged: {name}": network for name, network in merged.items()}
+    found = learn_weights(pipe, every, images, prompts=prompts, rng=seed, allow_inexact=True, **learning)
+    assert isinstance(found, FusionResult)
+    kept, k, total = found.gram.contributions, len(w), len(every)
+    assert kept is not None
+    reference = np.append(w, np.zeros(len(merged)))
+    points = {"fused": reference, "composite": np.append(np.full(k, 1.0 / k), np.zeros(len(merged)))}
+    points |= {name: np.eye(total)[k + i] for i, name in enumerate(merged)}
+    losses = {}
+    for name in names:
+        if name in points:
+            step, both = points[name] - reference, points[name] + reference
+            rows = np.einsum("i,nij,j->n", step, kept.g, both) - 2 * kept.b @ step
+            share = kept.counts / kept.counts.sum()
+            mean = float(share @ rows)
+            spread = float(np.sqrt(share @ (rows - mean) ** 2 / max(len(rows) - 1, 1)))
+            losses[name] = mean, spread
+    return np.asarray(solve(found.gram.leading(k).to_qp()).weights), losses

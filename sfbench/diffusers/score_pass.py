@@ -1,0 +1,101 @@
+"""The statistics of a fit, gathered picture by picture from the calls of a pipeline's network."""
+
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from solvers import solve
+
+from .._typing import Float64Array
+from ..progress import Progress
+from ..statistics import GramSettings, NodeStatistics
+from ..statistics.gram import Contributions
+from ..statistics.nodes import rows_to_keep
+from .latents import shaped
+from .template import NetworkCall
+
+
+@final
+class ScorePass:
+    """Statistics of k experts at every noise level, from pictures in any order.
+
+    Parameters
+    ----------
+    settings : GramSettings
+        Of one noise vector.
+    edges : sequence of int
+        Nodes at which parts with terms of their own start, and the number of nodes.
+    k, n : int
+        Experts and pictures.
+    n_noise : int
+        Noise vectors for each picture.
+    rng : Generator
+    """
+
+    def __init__(
+        self, settings: GramSettings, edges: tuple[int, ...], k: int, n: int, n_noise: int, rng: np.random.Generator
+    ) -> None:
+        self.settings, self.edges, self.n_noise, self.rng = settings, edges, n_noise, rng
+        self.done: list[int] = []
+        self._part = np.searchsorted(edges, np.arange(len(settings.grid)), side="right") - 1
+        self._sums = np.zeros((len(settings.grid), k, k - 1))  # b in the first row, G in the others
+        self._terms = np.zeros((len(edges) - 1, n, k, k - 1))
+
+    def add(self, call: NetworkCall, pictures: np.ndarray, latents: Tensor, bar: Progress) -> None:
+        """Evaluate the experts at noised latents of some pictures, at every node."""
+        like = call.points
+        data = shaped(call.handle.pipe, latents, like.shape).to(like.device)
+        sums, terms = np.zeros_like(self._sums), np.zeros((len(self._terms), len(pictures), *self._terms.shape[2:]))
+        signs, omega = self.settings.rule.signs, self.settings.omega
+        nodes = zip(self.settings.grid.nodes.tolist(), self.settings.coefficients, strict=True)
+        levels = list(enumerate(nodes))
+        for _ in range(self.n_noise):
+            noise = torch.from_numpy(self.rng.standard_normal(data.shape, dtype=np.float32)).to(like.device)
+            for j, (t, (alpha, sigma)) in levels:
+                a, b = call.noise_factors(t)
+                for sign in signs:
+                    x = alpha * data + sign * sigma * noise
+                    products = _products(call.at(x, t), a, b, x, sign * noise) / (sigma**2 * len(signs) * self.n_noise)
+                    sums[j] += products.sum(axis=0)
+                    terms[self._part[j]] += omega[j] * products
+                    bar.advance(self._sums.shape[1] * len(pictures))
+        self._sums += sums  # a batch counts as a whole or not at all
+        self._terms[:, pictures] = terms
+        self.done += pictures.tolist()
+
+    def finish(self) -> NodeStatistics:
+        """Statistics of the pictures so far, in their order."""
+        n, k = len(self.done), self._sums.shape[1]
+        rows = self._terms[:, sorted(self.done)]
+        per_row = -(-n // rows_to_keep(k, len(rows)))
+        starts = np.arange(0, n, per_row)
+        counts = np.diff(np.append(starts, n)).astype(np.float64)
+        rows = np.add.reduceat(rows, starts, axis=1) / counts[:, None, None]
+        G, b = _split(self._sums / n)
+        parts = tuple(Contributions(*_split(part), counts) for part in rows)
+        return NodeStatistics(self.settings, G, b, n, self.edges, parts)
+
+    def note(self) -> str:
+        """The weights so far, in a few words."""
+        weights = np.asarray(solve(self.finish().at().to_qp()).weights)
+        return f"weights {np.array2string(weights, precision=2, suppress_small=True)} of {len(self.done)} pictures"
+
+
+def _split(rows: Float64Array) -> tuple[Float64Array, Float64Array]:
+    """G (m, k, k) and b (m, k) of rows (m, k, k - 1) that hold both."""
+    m, k, _ = rows.shape
+    G, b = np.zeros((m, k, k)), np.zeros((m, k))
+    b[:, 1:], G[:, 1:, 1:] = rows[:, 0], rows[:, 1:]
+    return (G + G.transpose(0, 2, 1)) / 2, b
+
+
+def _products(outputs: list[Tensor], a: float, b: float, x: Tensor, noise: Tensor) -> Any:
+    """Inner products (n, k, k - 1) of the residual and the differences of predicted noise with these differences."""
+    first = outputs[0]
+    wide = torch.float64 if first.device.type != "mps" else torch.float32
+    residual = noise - a * x - b * first
+    rows = [residual, *(b * (output - first) for output in outputs[1:])]
+    terms = torch.stack([row.flatten(1) for row in rows], dim=1).to(wide)  # (n, k, d)
+    return torch.matmul(terms, terms[:, 1:].transpose(1, 2)).double().cpu().numpy()
