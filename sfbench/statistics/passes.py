@@ -27,6 +27,7 @@ from .gram import ScoreGram
 from .nodes import NodeStatistics, part_edges
 from .samples import DataSource, LawSource, as_data, data_source
 from .settings import GramSettings
+from .tensor_terms import TensorEvaluator
 from .terms import BatchMeans, ChunkEvaluator, block_rows
 
 __all__ = [
@@ -209,7 +210,12 @@ def accumulate(
     laws = [model.law for model in source.models if isinstance(model, AnalyticScore)]
     if not keep and len(laws) == k and are_gaussian(laws) and laws[0].dim <= _LARGEST_AFFINE_DIM:
         return _accumulate_moments(source, cast("list[ReducedLaw]", laws), settings, sizes)
-    evaluator, dim = ChunkEvaluator(source.models, settings), source.models[0].dim
+    dim = source.models[0].dim
+    evaluator: ChunkEvaluator | TensorEvaluator
+    if getattr(source, "device", None) is None:
+        evaluator = ChunkEvaluator(source.models, settings)
+    else:
+        evaluator = TensorEvaluator(source.models, settings)
     block, edges, omega = block_rows(dim), part_edges(n_nodes, parts), settings.omega
     batches: BatchMeans | None = None
     if keep:  # a batch is a number of blocks, or a block is a batch
