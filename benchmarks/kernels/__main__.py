@@ -32,6 +32,7 @@ from ..common.timing import interleaved, ratio
 
 SHAPES = ((100_000, 2, 4), (100_000, 64, 16), (10_000, 784, 32))
 _FLOOR_CHUNKS = (512, 2048, 8192)
+_FLOORS = ("two products", "two products and two passes", "two products, two passes and weights")
 
 
 # ---------------------------------------------------------------------- mixture scores
@@ -41,10 +42,13 @@ def _mixture(n: int, d: int, m: int, dtype: type) -> tuple[GaussianMixture, np.n
     return mixture, mixture.sample(n, rng=1).astype(dtype)
 
 
-def _floor(x: np.ndarray, means: np.ndarray, rows: int, passes: bool = False) -> Callable[[], object]:
+def _floor(
+    x: np.ndarray, means: np.ndarray, rows: int, passes: bool = False, weights: bool = False
+) -> Callable[[], object]:
     """Two bare products; with ``passes``, also what unequal variances need: norms of the points and a multiple of them.
 
-    The multiple is what the second product accumulates into, as in the kernel.
+    The multiple is what the second product accumulates into, as in the kernel. With ``weights`` the rows between the
+    products become weights of sum 1, which no evaluation of a mixture's score can do without.
     """
     from scipy.linalg import blas
 
@@ -59,6 +63,12 @@ def _floor(x: np.ndarray, means: np.ndarray, rows: int, passes: bool = False) ->
                 continue
             norms = np.vecdot(points, points)
             joint = points @ means.T
+            if weights:
+                joint = np.ascontiguousarray(joint.T)
+                joint -= joint.max(axis=0)
+                np.exp(joint, out=joint)
+                joint /= joint.sum(axis=0)
+                joint = joint.T
             np.multiply(points, norms[:, None], out=part)
             gemm(1.0, means.T, joint.T, beta=1.0, c=part.T, overwrite_c=1)
         return out
@@ -67,7 +77,7 @@ def _floor(x: np.ndarray, means: np.ndarray, rows: int, passes: bool = False) ->
 
 
 def score_rows(repeats: int) -> list[Row]:
-    """Share reached of the floor of two products, and of these with two passes over the points; and extra memory."""
+    """Share reached of three floors, and extra memory: two products; with two passes; with the weights as well."""
     rows = []
     for n, d, m in SHAPES:
         for dtype in (np.float64, np.float32):
@@ -78,9 +88,11 @@ def score_rows(repeats: int) -> list[Row]:
             out = mixture.score(x)
             peak = tracemalloc.get_traced_memory()[1] - out.nbytes
             tracemalloc.stop()
-            floors = [_floor(x, means, rows_, passes) for passes in (False, True) for rows_ in _FLOOR_CHUNKS]
+            kinds = ((False, False), (True, False), (True, True))
+            floors = [_floor(x, means, rows_, *kind) for kind in kinds for rows_ in _FLOOR_CHUNKS]
             seconds = interleaved([*floors, score], repeats)
-            for name, chunks in {"two products": slice(0, 3), "two products and two passes": slice(3, 6)}.items():
+            for i, name in enumerate(_FLOORS):
+                chunks = slice(3 * i, 3 * i + 3)
                 best = chunks.start + int(seconds[:, chunks].min(axis=0).argmin())
                 share, low, high = ratio(seconds, best, len(floors))
                 rows.append(

@@ -206,13 +206,9 @@ def _open(
     name: str, adapters: list[str] | None, others: list[str] | None, device: str, *, least: int = 1
 ) -> tuple[Any, dict[str, Any]]:
     """A pipeline on its device, and the experts by name."""
-    import torch
-
     import sfbench.diffusers as fusion
 
-    place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    dtype = torch.float32 if place == "cpu" else torch.bfloat16
-    pipe = fusion.open_pipeline(name, torch_dtype=dtype).to(place)
+    pipe = fusion.open_on(name, device)
     experts: dict[str, Any] = {}
     for text in adapters or []:
         label, equals, where = text.partition("=")
@@ -223,7 +219,7 @@ def _open(
         _load_adapter(pipe, label, where)
         experts[label] = label
     for where in others or []:
-        experts[where] = fusion.open_pipeline(where, torch_dtype=dtype).to(place)
+        experts[where] = fusion.open_on(where, device)
     if len(experts) < least:
         raise ValueError("nothing to fuse: give --adapter name=file or --other PIPELINE, or several of them")
     return pipe, experts

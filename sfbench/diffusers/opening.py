@@ -34,6 +34,14 @@ def open_pipeline(name: str, **options: Any) -> Any:
     return DiffusionPipeline.from_pretrained(name, **options)
 
 
+def open_on(name: str, device: str = "auto") -> Any:
+    """A pipeline on a device, ``"auto"`` being a GPU if there is one: float32 on the CPU, bfloat16 elsewhere."""
+    import torch
+
+    place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    return open_pipeline(name, torch_dtype=torch.float32 if place == "cpu" else torch.bfloat16).to(place)
+
+
 def _check_hub(name: str) -> None:
     import huggingface_hub
 

@@ -22,6 +22,7 @@ from ..errors import ModelError, NotFiniteError
 from ..processes import ForwardProcess
 from .inputs import as_condition, as_range, as_shape, as_tensor, as_times
 from .parameterisation import Parameterisation
+from .rows import FEWEST, rows_that_fit
 from .wiring import TimeArgument, Times, Wiring, as_device, as_process, as_wiring, device_of, dtype_of, is_out_of_memory
 
 _LARGEST_PRODUCT = 1 << 22  # numbers in a batch of directions
@@ -59,8 +60,11 @@ class NetworkScore:
     parameterisation : {"epsilon", "v", "x0", "score", "velocity", "edm"} or EDM
         What it predicts; also "eps", "v_prediction", "sample", "flow_prediction". Networks of this package say it
         themselves (attribute ``parameterisation``); for others there is no default.
-    batch : int
-        Points evaluated at a time; halved for good when memory runs out.
+    batch : int, optional
+        Points evaluated at a time; halved for good when memory runs out. By default a power of two up to 4096 found
+        from the largest activation of one point: on a CPU the activations of a batch should stay in its cache, on an
+        accelerator they should fill it, within a part of its free memory. Never timed: the same network gives the same
+        bits on every run.
     shape : tuple of int, optional
         As a tuple for ``dim``.
     time : {"t", "scaled", "timestep", "log_snr", "sigma", "c_noise"} or function
@@ -85,7 +89,7 @@ class NetworkScore:
     dim: int
     process: ForwardProcess
     parameterisation: Parameterisation
-    batch: int
+    batch: int | None
     shape: tuple[int, ...] | None
     time: TimeArgument
     t_range: tuple[float, float] | None
@@ -99,7 +103,7 @@ class NetworkScore:
         dim: int | tuple[int, ...],
         process: ForwardProcess,
         parameterisation: "Parameterisation | str | None" = None,
-        batch: int = 4096,
+        batch: int | None = None,
         *,
         shape: tuple[int, ...] | None = None,
         time: "TimeArgument | None" = None,
@@ -144,7 +148,7 @@ class NetworkScore:
             ("dim", dim),
             ("process", process),
             ("parameterisation", wiring.parameterisation),
-            ("batch", as_count("batch", batch, error=ModelError)),
+            ("batch", None if batch is None else as_count("batch", batch, error=ModelError)),
             ("shape", wiring.shape),
             ("time", wiring.time),
             ("t_range", as_range(getattr(module, "t_range", None) if t_range is None else t_range)),
@@ -172,8 +176,15 @@ class NetworkScore:
 
     @property
     def preferred_rows(self) -> int:
-        """Points that one call of the network takes best: the batch, or what fitted into memory."""
-        return min(self.batch, self._memory.rows or self.batch)
+        """Points that one call of the network takes best: the batch, or what fits into memory."""
+        if self._memory.rows is None:
+            self._memory.rows = self.batch or rows_that_fit(self)
+        return self._memory.rows
+
+    @property
+    def takes_times(self) -> bool:
+        """True: :meth:`score` takes a time for each point, so that many times share a call."""
+        return True
 
     def __repr__(self) -> str:
         weights = sum(p.numel() for p in self.module.parameters())
@@ -317,7 +328,8 @@ class NetworkScore:
         """Call with all rows, a batch at a time, with smaller batches where memory runs out."""
         start = 0
         while start < n:
-            rows = self.preferred_rows
+            small = self.batch is None and self._memory.rows is None and n <= FEWEST
+            rows = n if small else self.preferred_rows
             try:
                 evaluate(slice(start, start + rows))
             except (RuntimeError, MemoryError) as error:
@@ -330,7 +342,7 @@ class NetworkScore:
                         f"{type(self.module).__name__}; use a smaller precision, score.to(dtype=torch.bfloat16), or "
                         "another device"
                     ) from None
-                self._memory.rows = rows // 2
+                self._memory.rows = rows // 2  # for good: what failed once would fail again
                 continue
             start += rows
 

@@ -52,6 +52,16 @@ class NetworkDivergence:
         return self.network.dim
 
     @property
+    def device(self) -> torch.device:
+        """Where the network lives."""
+        return self.network.device
+
+    @property
+    def preferred_rows(self) -> int:
+        """Those of the network."""
+        return self.network.preferred_rows
+
+    @property
     def process(self) -> ForwardProcess:
         """Process of the network."""
         return self.network.process
@@ -70,8 +80,8 @@ class NetworkDivergence:
         n, d = len(as_tensor(x, self.dim, self.network.device)), self.dim
         times = as_times(t, n)
         scores, divergences = [], []
-        for start in range(0, max(n, 1), self.network.batch):  # no more probes at a time than points
-            part = x[start : start + self.network.batch]
+        for start in range(0, max(n, 1), self.preferred_rows):  # no more probes at a time than points
+            part = x[start : start + self.preferred_rows]
             probes = (
                 np.eye(d)[:, None]
                 if self.n_probes is None

@@ -43,7 +43,7 @@ def denoising_loss(
         raise TrainingError(f"x must have shape (m, {score.dim}), got ({n}, {d})")
     seed = int(as_generator(rng).integers(0, 2**62))
     batch = validation_batch(data, score.process, t_min, n_draws, seed)
-    losses = losses_of(score.module, batch, score.wiring, score.device, score.batch).reshape(-1, n)
+    losses = losses_of(score.module, batch, score.wiring, score.device, score.preferred_rows).reshape(-1, n)
     per_point = losses.mean(dim=0)
     spread = float(per_point.std()) / math.sqrt(n) if n > 1 else math.nan
     return float(per_point.mean()), spread

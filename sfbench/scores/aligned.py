@@ -16,12 +16,13 @@ Averaging scores of models that live in different coordinates without this is a 
 
 import math
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._typing import Float64Array, FloatArray
+from .._arrays import to_kind
+from .._typing import Array, Float64Array
 from .._validation import as_number, as_real
 from ..errors import GridError, ModelError
 from ..processes import ForwardProcess
@@ -68,7 +69,7 @@ class AlignedScore:
     ) -> None:
         if not isinstance(model, ScoreModel):
             raise ModelError(f"model is a {type(model).__name__}; a score model needs `dim` and `score(x, t)`")
-        if not (np.ndim(scale) == 0 and isinstance(scale, int | float | np.number) and 0 < scale < np.inf):
+        if not (isinstance(scale, int | float | np.integer | np.floating) and 0 < scale < np.inf):
             raise ModelError(f"scale must be one finite positive number for all coordinates, got {scale!r}")
         for name, value in (("process", process), ("own_process", own_process)):
             if not isinstance(value, ForwardProcess | None) or (name == "process" and value is None):
@@ -121,22 +122,26 @@ class AlignedScore:
             )
         return own
 
-    def _inward(self, x: FloatArray, t: float) -> tuple[FloatArray, float, float]:
+    @property
+    def device(self) -> Any:
+        """Where the model computes, None if it does not say."""
+        return getattr(self.model, "device", None)
+
+    def _inward(self, x: Array, t: float) -> tuple[Array, float, float]:
         if x.ndim != 2 or x.shape[1] != self.dim:
-            raise ModelError(f"x must have shape (n, {self.dim}), got {x.shape}")
+            raise ModelError(f"x must have shape (n, {self.dim}), got {tuple(x.shape)}")
         own = self.own_time(t)
         unit = float(self.process.sigma(t)) / float(self.own_process.sigma(own))
-        shift = (float(self.process.alpha(t)) * self.shift).astype(x.dtype)
-        y: FloatArray = (x - shift) * (1.0 / unit)
+        y = x - to_kind(float(self.process.alpha(t)) * self.shift, x)
+        y *= 1.0 / unit
         return y, own, unit
 
-    def score(self, x: FloatArray, t: float) -> FloatArray:
+    def score(self, x: Array, t: float) -> Array:
         """Score at points x (n, d) in common coordinates and time t, shape (n, d)."""
         y, own, unit = self._inward(x, t)
-        out: FloatArray = self.model.score(y, own) * (1.0 / unit)
-        return out
+        return self.model.score(y, own) * (1.0 / unit)
 
-    def score_and_divergence(self, x: FloatArray, t: float) -> tuple[FloatArray, FloatArray]:
+    def score_and_divergence(self, x: Array, t: float) -> tuple[Array, Array]:
         """Score (n, d) and its divergence (n,)."""
         y, own, unit = self._inward(x, t)
         score, divergence = score_and_divergence(self.model, y, own)

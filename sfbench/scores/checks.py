@@ -4,11 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from .._typing import FloatArray
+from .._arrays import is_tensor, to_host
+from .._typing import Array
 from ..errors import ModelError
 
 
-def check_model(model: Any, points: FloatArray, t: float, name: str, *, divergence: bool = False) -> None:
+def check_model(model: Any, points: Array, t: float, name: str, *, divergence: bool = False) -> None:
     """Ask a model for its score, or its score and divergence, at a few points.
 
     Raises
@@ -16,10 +17,16 @@ def check_model(model: Any, points: FloatArray, t: float, name: str, *, divergen
     ModelError
         If an answer is not a real array of the right shape, or the model writes into its points; names the model.
     """
-    x, label = points.copy(), f"{name} ({type(model).__name__})"
+    x, label = (points.clone() if is_tensor(points) else points.copy()), f"{name} ({type(model).__name__})"
     answers = model.score_and_divergence(x, t) if divergence else (model.score(x, t),)
     if divergence and not (isinstance(answers, tuple) and len(answers) == 2):
         raise ModelError(f"{label} must return a pair (score, divergence), got a {type(answers).__name__}")
+    if is_tensor(points):  # models that say they take tensors are judged by what they return for them
+        if not all(is_tensor(answer) and answer.device == points.device for answer in answers):
+            raise ModelError(
+                f"{label} has a device but does not answer tensors with tensors there; let it, or drop `device`"
+            )
+        answers, points, x = tuple(map(to_host, answers)), to_host(points), to_host(x)
     for answer, what, shape in zip(answers, ("score", "divergence"), (points.shape, points.shape[:1]), strict=False):
         if not isinstance(answer, np.ndarray) or isinstance(answer, np.ma.MaskedArray):
             kind = f"{type(answer).__module__}.{type(answer).__name__}"

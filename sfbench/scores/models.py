@@ -7,15 +7,16 @@ with it (the *fused law*) is in general **not** the KL barycenter, for which see
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol, final, runtime_checkable
+from typing import Any, Protocol, final, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from synthetic import DiffusableLaw
 
-from .._typing import Float64Array, FloatArray
-from .._validation import as_number
+from .._arrays import common_device, is_tensor, to_host, to_kind
+from .._typing import Array, Float64Array
+from .._validation import as_items, as_number
 from ..errors import GridError, ModelError, ProcessMismatchError
 from ..processes import ForwardProcess, check_process
 from .weights import WeightsOverTime, as_schedule
@@ -29,22 +30,28 @@ class ScoreModel(Protocol):
     def dim(self) -> int:
         """Dimension d."""
 
-    def score(self, x: FloatArray, t: float) -> FloatArray:
-        """Score at points x (n, d) and time t, shape (n, d)."""
+    def score(self, x: Array, t: float) -> Array:
+        """Score at points x (n, d) and time t, shape (n, d), of the kind, device and dtype of x.
+
+        Models that take tensors say where they compute in an attribute ``device``.
+        """
 
 
 @runtime_checkable
 class DivergenceScoreModel(ScoreModel, Protocol):
     """A score model that also knows the divergence of its score."""
 
-    def score_and_divergence(self, x: FloatArray, t: float) -> tuple[FloatArray, FloatArray]:
+    def score_and_divergence(self, x: Array, t: float) -> tuple[Array, Array]:
         """Score (n, d) and divergence (n,) at points x (n, d) and time t."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class AnalyticScore:
-    """Exact score of a law under a forward process."""
+    """Exact score of a law under a forward process.
+
+    Laws compute on the host: tensors on an accelerator travel there and back.
+    """
 
     law: DiffusableLaw
     process: ForwardProcess
@@ -65,12 +72,17 @@ class AnalyticScore:
             raise GridError(f"t must be finite and at least 0, got {t!r}")
         return self.law.diffuse(float(self.process.alpha(t)), float(self.process.sigma(t)))
 
-    def score(self, x: FloatArray, t: float) -> FloatArray:
+    def score(self, x: Array, t: float) -> Array:
         """Score at points x (n, d) and time t, shape (n, d)."""
+        if is_tensor(x):
+            return to_kind(self.marginal(t).score(to_host(x)), x)
         return self.marginal(t).score(x)
 
-    def score_and_divergence(self, x: FloatArray, t: float) -> tuple[FloatArray, FloatArray]:
+    def score_and_divergence(self, x: Array, t: float) -> tuple[Array, Array]:
         """Score (n, d) and its exact divergence (n,)."""
+        if is_tensor(x):
+            score, divergence = self.marginal(t).score_and_divergence(to_host(x))
+            return to_kind(score, x), to_kind(divergence, x)
         return self.marginal(t).score_and_divergence(x)
 
 
@@ -157,31 +169,45 @@ class FusedScore:
             low, high = max(low, known[0]), min(high, known[1])
         return low, high
 
-    def score(self, x: FloatArray, t: float) -> FloatArray:
+    @property
+    def device(self) -> Any:
+        """The torch device of the models that have one, None if none has.
+
+        Raises
+        ------
+        ModelError
+            If they lie on two.
+        """
+        return common_device([self.models[i] for i in self.support], ModelError)
+
+    def score(self, x: Array, t: float) -> Array:
         """Fused score at points x (n, d) and time t, shape (n, d)."""
         weights = self.weights_at(t)
         support = np.flatnonzero(weights).tolist()
         if len(support) == 1:  # a vertex returns that model's score bit for bit
             return self.models[support[0]].score(x, t)
-        total: FloatArray | None = None
+        total: Array = None
         for i in support:
-            s = self.models[i].score(x, t)
-            if np.shape(s) != np.shape(x):
-                raise ModelError(f"models[{i}] returned shape {np.shape(s)} for points of shape {np.shape(x)}")
-            total = weights[i] * s if total is None else total + weights[i] * s
-        return np.asarray(total)
+            s, w = self.models[i].score(x, t), float(weights[i])
+            if tuple(s.shape) != tuple(x.shape):
+                raise ModelError(f"models[{i}] returned shape {tuple(s.shape)} for points of shape {tuple(x.shape)}")
+            if total is None:
+                total = w * s
+            else:
+                total += w * s
+        return total
 
-    def score_and_divergence(self, x: FloatArray, t: float) -> tuple[FloatArray, FloatArray]:
+    def score_and_divergence(self, x: Array, t: float) -> tuple[Array, Array]:
         """Fused score (n, d) and divergence (n,); every model of positive weight must know its divergence."""
         support = np.flatnonzero(self.weights_at(t)).tolist()
         parts = [score_and_divergence(self.models[i], x, t) for i in support]
         if len(parts) == 1:
             return parts[0]
         scores, divergences = zip(*parts, strict=True)
-        weights = self.weights_at(t)[support]
+        weights = self.weights_at(t)[support].tolist()
         return (
-            np.asarray(sum(w * s for w, s in zip(weights, scores, strict=True))),
-            np.asarray(sum(w * v for w, v in zip(weights, divergences, strict=True))),
+            sum(w * s for w, s in zip(weights, scores, strict=True)),
+            sum(w * v for w, v in zip(weights, divergences, strict=True)),
         )
 
 
@@ -189,10 +215,8 @@ def as_score_models(models: Iterable[ScoreModel | DiffusableLaw], process: Forwa
     """Turn laws into analytic scores and check that all models live in one dimension and belong to the process."""
     if not type(process).__module__.startswith("sfbench."):
         check_process(process)
-    if not isinstance(models, Iterable):
-        raise ModelError(f"models must be a sequence of score models or laws, got a {type(models).__name__}")
     scores: list[ScoreModel] = []
-    for i, model in enumerate(models):
+    for i, model in enumerate(as_items("models", models, "score models or laws", ModelError)):
         if hasattr(model, "log_prob") and not hasattr(model, "diffuse"):
             raise ModelError(
                 f"models[{i}] is a {type(model).__name__}, a law whose noised versions are not known; fuse its "
@@ -230,7 +254,7 @@ def process_of(model: object) -> ForwardProcess | None:
     return None if factor is None else process_of(factor)
 
 
-def score_and_divergence(model: ScoreModel, x: FloatArray, t: float) -> tuple[FloatArray, FloatArray]:
+def score_and_divergence(model: ScoreModel, x: Array, t: float) -> tuple[Array, Array]:
     """Score and divergence of a model that knows its divergence."""
     if not isinstance(model, DivergenceScoreModel):
         raise ModelError(f"{type(model).__name__} does not know its divergence; it needs `score_and_divergence(x, t)`")

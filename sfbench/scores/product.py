@@ -5,11 +5,11 @@ factor, ``log Z`` and KL add up, and every marginal is known from the factor alo
 """
 
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy as np
 
-from .._typing import FloatArray
+from .._typing import Array
 from .._validation import as_count
 from ..errors import ModelError
 from .models import ScoreModel, score_and_divergence
@@ -45,17 +45,21 @@ class ProductScore:
         """Label of the copy to which each coordinate belongs, (d,)."""
         return np.repeat(np.arange(self.copies), self.factor.dim)
 
-    def score(self, x: FloatArray, t: float) -> FloatArray:
+    @property
+    def device(self) -> Any:
+        """Where the factor computes, None if it does not say."""
+        return getattr(self.factor, "device", None)
+
+    def score(self, x: Array, t: float) -> Array:
         """Score at points x (n, d) and time t, shape (n, d)."""
         return self.factor.score(self._split(x), t).reshape(x.shape)
 
-    def score_and_divergence(self, x: FloatArray, t: float) -> tuple[FloatArray, FloatArray]:
+    def score_and_divergence(self, x: Array, t: float) -> tuple[Array, Array]:
         """Score (n, d) and its divergence (n,)."""
         score, divergence = score_and_divergence(self.factor, self._split(x), t)
-        total: FloatArray = divergence.reshape(len(x), self.copies).sum(axis=1)
-        return score.reshape(x.shape), total
+        return score.reshape(x.shape), divergence.reshape(len(x), self.copies).sum(axis=1)
 
-    def _split(self, x: FloatArray) -> FloatArray:
+    def _split(self, x: Array) -> Array:
         if x.ndim != 2 or x.shape[1] != self.dim:
-            raise ModelError(f"x must have shape (n, {self.dim}), got {x.shape}")
-        return np.ascontiguousarray(x).reshape(-1, self.factor.dim)
+            raise ModelError(f"x must have shape (n, {self.dim}), got {tuple(x.shape)}")
+        return x.reshape(-1, self.factor.dim)

@@ -3,7 +3,7 @@
 Whatever the chunk size, a source yields the same numbers: its random streams are consumed row by row.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, cast, final
 
 import numpy as np
@@ -12,16 +12,29 @@ from synthetic import DiffusableLaw, EmbeddedMixture, GaussianMixture
 from synthetic._memory import refuse_huge
 from synthetic.reduction import AbstractReduction, reduce_laws
 
-from .._typing import FloatArray
-from .._validation import as_points, as_real
+from .._arrays import (
+    Normals,
+    as_tensor_points,
+    common_device,
+    dtype_name,
+    is_accelerator,
+    is_tensor,
+    on_device,
+    to_host,
+)
+from .._typing import Array, FloatArray
+from .._validation import as_items, as_kind, as_points, as_real
 from ..errors import GramError, ModelError, NotFiniteError
 from ..processes import ForwardProcess
 from ..scores import AnalyticScore, DivergenceScoreModel, ScoreModel, as_score_models
 from ..scores.checks import check_model
+from .rows import Rows, as_rows
 from .settings import GramSettings
+from .tensor_terms import takes_tensors
 
 _CHUNK_NUMBERS = 1 << 17  # numbers in one (rows, d) array of points
 _TERM_NUMBERS = 1 << 24  # numbers in the (k, rows, d) array of all models' scores
+_TENSOR_ROWS = 4096  # in one call of a model that does not say
 _LARGEST = 1e150  # beyond, squares overflow
 
 
@@ -34,27 +47,35 @@ def rows_per_chunk(k: int, dim: int, n_noise: int, numbers: int) -> int:
 class DataSource:
     """Chunks of data with fresh noise, projected if a reduction is known.
 
-    ``ambient`` noise is drawn as vectors of R^d and then projected: the noise that an unreduced pass would draw.
+    ``ambient`` noise is drawn as vectors of R^d and then projected: the noise that an unreduced pass would draw. With a
+    ``device``, chunks are tensors there. Rows of a file are read while the rows before them are computed with.
     """
 
     def __init__(
         self,
         models: tuple[ScoreModel, ...],
-        data: FloatArray,
+        data: Array | Rows,
         reduction: AbstractReduction | None,
         settings: GramSettings,
         rng: np.random.Generator,
         *,
         ambient: bool = False,
+        device: Any = None,
     ) -> None:
         self.models, self.data, self.reduction, self.ambient = models, data, reduction, ambient
         # Two streams, each consumed row by row: results do not depend on where chunks end.
         self.normal, self.chi = rng.spawn(2)
-        self.dtype, self.n_noise = np.dtype(settings.dtype), settings.n_noise
+        self.dtype, self.n_noise, self.device = np.dtype(settings.dtype), settings.n_noise, device
+        if is_tensor(data):
+            self.dtype = np.dtype(dtype_name(data))
+        self._normals = Normals(self.normal, device)
 
     @property
     def rows_per_chunk(self) -> int:
         """Samples evaluated at a time."""
+        if self.device is not None:
+            rows = min(getattr(model, "preferred_rows", _TENSOR_ROWS) for model in self.models)
+            return max(1, rows // (2 * self.n_noise))
         numbers = _CHUNK_NUMBERS if self.reduction is None else 8 * _CHUNK_NUMBERS
         return rows_per_chunk(len(self.models), int(self.data.shape[1]), self.n_noise, numbers)
 
@@ -62,6 +83,12 @@ class DataSource:
         """Data and noise (rows, d) of rows start to stop, once per noise vector; to be called in order."""
         x0 = self.data[start:stop]
         rows, d = x0.shape
+        if self.device is not None:
+            own = x0 if is_tensor(x0) else x0.astype(self.dtype, copy=False)
+            y, noise = on_device(own, self.device), self._normals((rows * self.n_noise, d), self.dtype.name)
+            for i in range(self.n_noise):
+                yield y, noise[i :: self.n_noise]
+            return
         y = x0 if self.reduction is None else self.reduction.project(x0)
         if self.reduction is not None and not self.ambient:
             noise = self.reduction.draw_noise(rows * self.n_noise, self.normal, self.chi)
@@ -110,38 +137,60 @@ def data_source(
     ambient: bool = False,
 ) -> DataSource:
     """Return the source for given data: models checked against them, and reduced where that is possible."""
-    models = tuple(models) if isinstance(models, Iterable) else models  # a generator is read once
+    as_kind("settings", settings, GramSettings, GramError)
+    models = as_items("models", models, "score models or laws", ModelError)
     scores = as_score_models(models, settings.process)
-    data = as_data(x, scores[0].dim)
+    rows = as_rows(x, as_data)
+    data: Any = as_data(x, scores[0].dim) if rows is None else rows
+    if data.shape[1] != scores[0].dim:
+        raise ModelError(f"models live in {scores[0].dim} dimensions, data in {data.shape[1]}")
     refuse_huge("the statistics of all nodes", len(settings.grid), len(scores), len(scores))
     reduction = reduce_laws(cast("Sequence[GaussianMixture | EmbeddedMixture]", models))  # None for other models
     if reduction is not None:
-        scores = _analytic(reduction, settings.process)
+        scores, data = _analytic(reduction, settings.process), to_host(data) if is_tensor(data) else data
+    device = None
+    if reduction is None:
+        device = common_device(scores, GramError, data)
+        if device is None and is_tensor(data):
+            if data.device.type != "cpu":
+                raise GramError(
+                    f"data are on {data.device} and no model says that it computes there (attribute `device`); pass "
+                    "data.cpu(), or wrap networks in sfbench.nets.NetworkScore"
+                )
+            data = to_host(data)
+        elif not all(takes_tensors(score) for score in scores):
+            device, data = None, to_host(data) if is_tensor(data) else data
+    if rows is not None:
+        rows.pinned = is_accelerator(device)
     bends = any(settings.rule.noise_share(*node) != 1.0 for node in settings.coefficients)
     if bends and not all(isinstance(s, DivergenceScoreModel) for s in scores):
         raise ModelError(f"estimator {settings.estimator!r} needs models with score_and_divergence; use 'antithetic'")
     if reduction is None:
-        _check_models(scores, data, settings)
-    return DataSource(scores, data, reduction, settings, rng, ambient=ambient)
+        _check_models(scores, data, settings, device)
+    return DataSource(scores, data, reduction, settings, rng, ambient=ambient, device=device)
 
 
-def _check_models(scores: tuple[ScoreModel, ...], data: FloatArray, settings: GramSettings) -> None:
+def _check_models(scores: tuple[ScoreModel, ...], data: Array | Rows, settings: GramSettings, device: Any) -> None:
     """Ask every model that is not analytic once, at noised data and the middle node."""
     middle = len(settings.grid) // 2
     alpha, sigma = settings.coefficients[middle]
-    y = data[:3].astype(settings.dtype)
-    points = (alpha * y + sigma * np.random.default_rng(0).standard_normal(y.shape)).astype(settings.dtype)
+    y = to_host(data.first(3) if isinstance(data, Rows) else data[:3]).astype(settings.dtype)
+    points: Array = (alpha * y + sigma * np.random.default_rng(0).standard_normal(y.shape)).astype(settings.dtype)
+    if device is not None:
+        points = on_device(points, device)
     for i, score in enumerate(scores):
         if not isinstance(score, AnalyticScore):
             bends = settings.rule.noise_share(alpha, sigma) != 1.0
             check_model(score, points, float(settings.grid.nodes[middle]), f"models[{i}]", divergence=bends)
 
 
-def as_data(x: Any, dim: int | None = None) -> FloatArray:
+def as_data(x: Any, dim: int | None = None) -> Array:
     """Return target data as a finite (n, d) array with n >= 1, float32 or float64, for models of dimension ``dim``.
 
-    Arrays of more axes, images (n, C, H, W) for example, are flattened to (n, d).
+    Arrays of more axes, images (n, C, H, W) for example, are flattened to (n, d). Tensors stay tensors on their device.
     """
+    if is_tensor(x):
+        return _as_tensor_data(as_tensor_points("data", x, GramError), dim)
     array = as_real("data", x, GramError)
     array = array.reshape(len(array), -1) if array.ndim > 2 and array.size else array
     if dim is not None and array.ndim == 2 and array.shape[1] != dim:
@@ -156,3 +205,21 @@ def as_data(x: Any, dim: int | None = None) -> FloatArray:
             "rescale the data"
         )
     return data
+
+
+def _as_tensor_data(x: Array, dim: int | None) -> Array:
+    """The same for a tensor; waits for its device once."""
+    x = x.reshape(len(x), -1) if x.ndim > 2 else x
+    if x.ndim != 2 or 0 in x.shape:
+        hint = "; use data[:, None] for 1-D data" if x.ndim == 1 else ""
+        raise GramError(f"data must have shape (n, d) with n >= 1, got {tuple(x.shape)}{hint}")
+    if dim is not None and x.shape[1] != dim:
+        raise ModelError(f"models live in {dim} dimensions, data in {x.shape[1]}")
+    low, high = (float(end) for end in x.aminmax())
+    if not max(high, -low) <= _LARGEST:  # also if it is NaN
+        row, column = (~(x.abs() <= _LARGEST)).nonzero()[0].tolist()
+        raise NotFiniteError(
+            f"data[{row}, {column}] is {float(x[row, column]):.6g}; every entry must be finite, and squares of entries "
+            f"beyond {_LARGEST:g} overflow: drop the row, or rescale the data"
+        )
+    return x

@@ -7,6 +7,7 @@ the process (alpha, sigma), the window and its quadrature, the weighting omega, 
 
 import hashlib
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import final
 
 import numpy as np
@@ -68,21 +69,23 @@ class GramSettings:
             raise GramError(f"dtype must be float32 or float64, got {self.dtype!r}")
         objective_weights(self.grid, self.process, self.weighting)
 
-    @property
+    @cached_property
     def rule(self) -> AbstractEstimator:
         """The estimator as an object."""
         return as_estimator(self.estimator)
 
-    @property
+    @cached_property
     def omega(self) -> Float64Array:
         """Quadrature weights (t,) times ``omega(t)``."""
-        return objective_weights(self.grid, self.process, self.weighting)
+        omega = objective_weights(self.grid, self.process, self.weighting)
+        omega.setflags(write=False)
+        return omega
 
-    @property
-    def coefficients(self) -> list[tuple[float, float]]:
+    @cached_property
+    def coefficients(self) -> tuple[tuple[float, float], ...]:
         """``alpha`` and ``sigma`` of every node."""
         process, nodes = self.process, self.grid.nodes
-        return list(zip(process.alpha(nodes).tolist(), process.sigma(nodes).tolist(), strict=True))
+        return tuple(zip(process.alpha(nodes).tolist(), process.sigma(nodes).tolist(), strict=True))
 
     def evaluations(self, k: int, n: int) -> int:
         """Score evaluations that k models and n samples cost, unless all of them are Gaussian."""
@@ -94,6 +97,10 @@ class GramSettings:
 
     def describe(self) -> str:
         """The objective in words: grams with equal descriptions may be merged."""
+        return self._description
+
+    @cached_property
+    def _description(self) -> str:
         nodes = self.grid.nodes
         weighting = self.weighting if isinstance(self.weighting, str) else "custom"
         window = f"t in [{nodes[0]:.6g}, {nodes[-1]:.6g}], {len(nodes)} nodes"

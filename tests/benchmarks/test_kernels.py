@@ -50,7 +50,7 @@ def test_a_small_run_writes_its_table(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(kernels, "sweep_rows", lambda seeds: [])
     assert kernels.main(["--quick", "--out", str(tmp_path)]) == 0
     rows = [json.loads(line) for line in (tmp_path / "kernels.jsonl").read_text().splitlines()]
-    assert len(rows) == 8
+    assert len(rows) == 12
     assert all(0 < row["value"] < 10 and row["extra_mb"] < 16 for row in rows)
 
 

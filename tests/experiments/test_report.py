@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.common.claims import Claim, within, write_claims
 from sfbench.cli import main
 from sfbench.experiments import (
     CellFunction,
@@ -263,25 +264,24 @@ def test_a_study_without_factors_or_axes_still_has_a_page(tmp_path: Path) -> Non
 
 
 def test_the_page_shows_claims_with_their_controls(folder: Path) -> None:
+    """As ``benchmarks.common.claims`` writes them: one that holds, one that fails, one whose control passes."""
+    slope, ends = -0.4674856932436394, (-0.5389706, -0.41359667)
     claims = [
-        {
-            "name": "slope <i>",
-            "value": -0.4674856932436394,
-            "interval": [-0.5389706, -0.41359667],
-            "required": "[-0.6, 0]",
-            "control": "0.03263 (permuted)",
-            "verdict": "holds",
-            "note": "20 seeds",
-        },
-        {"name": "gap", "value": 3e-16, "interval": None, "required": "0", "verdict": "FAILS"},
+        within("slope <i>", slope, -0.6, 0.0, control=0.03263, control_name="permuted", interval=ends, note="20 seeds"),
+        within("gap", 3e-16, 0.0, 0.0),
+        within("weak", 0.5, high=1.0, control=0.7, control_name="shifted"),
+        Claim("seconds", 1234.5),
     ]
-    (folder / "claims.json").write_text(json.dumps({"claims": claims}))
+    write_claims(folder, claims, seed=0)
     assert main(["report", str(folder)]) == 0
     text = (folder / "report.html").read_text()
     assert "slope &lt;i&gt;" in text
     assert "-0.4675 [-0.539, -0.4136]" in text
     assert "0.03263 (permuted)" in text
+    assert "20 seeds" in text
     assert '<td class="bad">FAILS</td>' in text
+    assert '<td class="bad">CONTROL PASSES</td>' in text
+    assert text.index("<h2>Claims</h2>") < text.index(">rates</h2>") < text.index("Provenance")
     (folder / "claims.json").write_text('{"claims": 3}')
     assert main(["report", str(folder)]) == 2
 

@@ -300,8 +300,12 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.slow
-def test_a_file_size_limit_is_one_line_keeps_what_is_there_and_resumes(tmp_path: Path, reference: str) -> None:
-    process = start(tmp_path, "--cells", str(CELLS), "--least-ms", "0", limit=limit_file_size(130_000))
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_file_size_limit_is_one_line_keeps_what_is_there_and_resumes(
+    tmp_path: Path, reference: str, jobs: str
+) -> None:
+    options = ("--cells", str(CELLS), "--least-ms", "0", "--jobs", jobs)
+    process = start(tmp_path, *options, limit=limit_file_size(130_000))
     _, error = process.communicate(timeout=240)
     assert process.returncode == 2
     assert "Traceback" not in error

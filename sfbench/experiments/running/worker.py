@@ -103,10 +103,7 @@ def _traceback(error: BaseException) -> str:
 _OWN_FILES = {__file__, CellFunction.records.__code__.co_filename}
 
 
-@functools.cache
-def process_provenance() -> dict[str, Any]:
-    """Versions, BLAS kernels and source revision of this process, asked for once."""
-    return provenance()
+process_provenance = functools.cache(provenance)  # of one process, asked for once
 
 
 @functools.cache

@@ -1,0 +1,181 @@
+r"""Two homogeneous groups of faces, fused and merged: ``python -m benchmarks.portraits [--quick]``.
+
+One auxiliary knows women with white skin, the other men with black skin; both were fine-tuned from one base that has
+seen neither, and likewise two adapters (LoRA). Weights go from one to the other in seven settings. Asked is: does the
+fused law reach what lies between the groups? Is merging bimodal? What do one expert a step and the corrected sampler
+give? How does diversity move? Pictures are judged as :mod:`benchmarks.portraits.judge` says. The arithmetic mixture,
+half of each auxiliary's pictures, is the control: it has nothing in between. Networks are kept in the output folder; a
+run that was stopped goes on with those that are there. Needs ``sfbench data fetch faces efficientnet_lite0``.
+"""
+
+import json
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import sfbench.diffusers as fusion
+from sfbench.errors import SfbenchError
+from sfbench.files import prepare_folder, provenance
+from sfbench.sampling import TrustWarning
+
+from ..common.claims import Claim, exit_code, print_claims, within, write_claims
+from ..common.study import OneLineParser, Row, write_rows
+from .data import BASE, CROSSED, GROUPS, fold, load_faces, unfold
+from .judge import Judge, features_of
+from .networks import make_pipeline, train_all
+
+SETTINGS = (0.0, 0.2, 0.4, 0.5, 0.6, 0.8, 1.0)
+ADAPTERS = tuple(name.replace("/", "_") for name in GROUPS)
+SIZES = {  # widths, training steps of the base, pictures of a setting, sampling steps, faces of a class for the probe
+    "full": ((48, 64, 96), 1200, 128, 16, 100),
+    "quick": ((16, 16, 32), 20, 24, 4, 12),
+}
+
+
+def settings() -> list[tuple[str, str, float, str]]:
+    """Name, kind of networks, weight of the second group, and way of drawing."""
+    made = [(f"fused {w:g}", "networks", w, "fused") for w in SETTINGS]
+    made += [(f"adapters fused {w:g}", "adapters", w, "fused") for w in (0.0, 0.5, 1.0)]
+    made += [("one a step 0.5", "networks", 0.5, "switched"), ("corrected 0.5", "networks", 0.5, "corrected")]
+    made += [("merged 0.5", "networks", 0.5, "linear"), ("adapters merged 0.5", "adapters", 0.5, "linear")]
+    return made
+
+
+def draw(adapted: Any, copies: list[Any], kind: str, w: float, way: str, n: int, steps: int, seed: int) -> Any:
+    """Pictures (n, 3, 32, 32) in [0, 1], equally weighted, and the sample that they come from."""
+    network = copies[0] if kind == "networks" else adapted
+    pipe = make_pipeline(network)
+    experts = [network, copies[1]] if kind == "networks" else list(ADAPTERS)
+    weights = np.array([1.0 - w, w])
+    if way == "linear":
+        experts, weights = [fusion.merge(pipe, experts, weights)], np.ones(1)
+    scheduler = fusion.sde_scheduler(pipe)
+    with fusion.fused(pipe, experts, weights), warnings.catch_warnings():
+        warnings.simplefilter("ignore", TrustWarning)  # the verdict is reported
+        sampler: Any = "fused" if way == "linear" else way
+        result = fusion.sample(
+            pipe, None, n, sampler, steps=steps, scheduler=scheduler, rng=seed, output_type="np", verbose=False
+        )
+    x = unfold(result.latents.float()).numpy() / 2 + 0.5
+    if way == "corrected":
+        order = np.random.default_rng(seed).choice(n, n, p=result.weights / result.weights.sum())
+        x = x[order]
+    return np.clip(x, 0.0, 1.0), result
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train, draw, judge and report."""
+    parser = OneLineParser(prog="python -m benchmarks.portraits", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="tiny networks, few pictures: the path, not the answer")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", default="results/portraits", help="folder for networks, tables and pictures")
+    args = parser.parse_args(argv)
+    widths, training, n, steps, per_class = SIZES["quick" if args.quick else "full"]
+    torch.set_num_threads(1)
+    start = time.process_time()
+    try:
+        folder = prepare_folder(Path(args.out))
+        train, held_out = load_faces()
+        networks = prepare_folder(folder / "networks")
+        groups = {name: train.of(name) for name in GROUPS}
+        adapted, copies, trained = train_all(train.of(*BASE), groups, networks, widths, training, args.seed)
+        judge = Judge.learn(train, held_out, per_class)
+        rows, pictures = study(adapted, copies, judge, n, steps, args.seed)
+        rows += real_rows(judge, held_out, n, args.seed)
+        fit = learned(copies, held_out.of(*CROSSED), 16 if args.quick else 64, args.seed)
+        write_rows(folder, "portraits", rows)
+        fusion.tile(pictures, least=32).save(folder / "faces.png")
+        claims = claims_of(rows, judge, fit, args.quick)
+        seconds = time.process_time() - start
+        about = {"seed": args.seed, "cpu_seconds": seconds, "training": trained, "provenance": provenance(args.seed)}
+        write_claims(folder, claims, **about)
+    except (SfbenchError, OSError, ImportError) as error:
+        print(f"benchmarks.portraits: {error}", file=sys.stderr)
+        return 2
+    print_rows(rows)
+    print_claims(claims)
+    return exit_code(claims)
+
+
+def study(adapted: Any, copies: list[Any], judge: Judge, n: int, steps: int, seed: int) -> tuple[list[Row], Row]:
+    """One row and some pictures for every setting; all settings share their noise."""
+    rows, pictures, seen = [], {}, {}
+    for name, kind, w, way in settings():
+        x, result = draw(adapted, copies, kind, w, way, n, steps, seed)
+        seen[name] = features_of(x)
+        about = {"setting": name, "kind": kind, "w": w, "law": result.law if way != "linear" else "merged parameters"}
+        about |= {"reach": result.pilot.verdict(n) if result.pilot else "", "ess": result.ess}
+        rows.append(about | judge.describe(seen[name], np.random.default_rng(seed)))
+        pictures[name] = [torch.from_numpy(image) for image in x[:12]]
+        print(
+            json.dumps({k: v for k, v in rows[-1].items() if k in ("setting", "crossed", "middle", "frechet")}),
+            flush=True,
+        )
+    half = n // 2
+    mixture = np.concatenate([seen["fused 0"][:half], seen["fused 1"][half:]])
+    about = {"setting": "mixture 0.5", "kind": "networks", "w": 0.5, "law": "arithmetic mixture", "reach": "", "ess": n}
+    rows.append(about | judge.describe(mixture, np.random.default_rng(seed)))
+    return rows, pictures
+
+
+def real_rows(judge: Judge, held_out: Any, n: int, seed: int) -> list[Row]:
+    """What the judge says of real faces that nothing was trained on: its own floor."""
+    made = []
+    for name, classes in (("real groups", GROUPS), ("real crossed", CROSSED)):
+        about = {"setting": name, "kind": "real", "w": 0.5, "law": "held-out faces", "reach": "", "ess": n}
+        x = held_out.of(*classes)
+        x = x[np.random.default_rng(seed).permutation(len(x))[:n]]
+        made.append(about | judge.describe(features_of(x), np.random.default_rng(seed)))
+    return made
+
+
+def learned(copies: list[Any], x: np.ndarray, n: int, seed: int) -> Any:
+    """Weights learned from faces of the crossed groups."""
+    x = x[np.random.default_rng(seed).permutation(len(x))[:n]]
+    pipe = make_pipeline(copies[0])
+    return fusion.learn_weights(pipe, [copies[0], copies[1]], fold(torch.from_numpy(x)), batch=16, rng=seed)
+
+
+def claims_of(rows: list[Row], judge: Judge, fit: Any, quick: bool) -> list[Claim]:
+    """The answers, with intervals; required is only what makes the others mean something."""
+    by_name = {row["setting"]: row for row in rows}
+
+    def told(text: str, setting: str, what: str, low: float | None = None) -> Claim:
+        row = by_name[setting]
+        ends = (row[f"{what}_low"], row[f"{what}_high"]) if f"{what}_low" in row else None
+        return within(text, float(row[what]), None if quick else low, interval=ends)
+
+    found = [within("probe: accuracy on held-out faces", judge.accuracy, None if quick else 0.8)]
+    found += [
+        told("weight 0: share of the first group", "fused 0", "first", low=0.7),
+        told("weight 1: share of the second group", "fused 1", "second", low=0.7),
+    ]
+    for setting in ("fused 0.5", "adapters fused 0.5", "one a step 0.5", "corrected 0.5", "merged 0.5", "mixture 0.5"):
+        found += [told(f"{setting}: {what}", setting, what) for what in ("crossed", "other", "middle", "bimodality")]
+    found.append(Claim("corrected 0.5: is the barycenter in reach?", by_name["corrected 0.5"]["reach"]))
+    interval = tuple(fit.confidence_interval()[1].tolist())
+    found.append(
+        within("weight of the second group that crossed faces ask for", float(fit.weights[1]), interval=interval)
+    )
+    return found
+
+
+def print_rows(rows: list[Row]) -> None:
+    """The table of all settings."""
+    from rich.console import Console
+    from rich.table import Table
+
+    columns = ("first", "second", "crossed", "other", "middle", "bimodality", "vendi", "frechet", "precision", "recall")
+    table = Table("setting", *columns, title="Faces by setting: shares, and what lies between")
+    for row in rows:
+        table.add_row(row["setting"], *(f"{row[name]:.3g}" for name in columns))
+    Console(width=140).print(table)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,137 @@
+r"""The contributions of :mod:`.terms` for models that take tensors: computed where the models are, in large batches.
+
+A row block is copied to the device once for all models. All of its time nodes go through a model in one call as far as
+the model's ``preferred_rows`` allow and it takes times (n,) (attribute ``takes_times``). Products of scores are summed
+in float64 on the device; sums of a block over all nodes travel to the host together, which is the one time it waits.
+"""
+
+import sys
+from collections.abc import Iterator
+from typing import final
+
+import numpy as np
+
+from .._arrays import all_finite, astype, float64_on_host, zeros
+from .._typing import Array, Float64Array
+from ..errors import ModelError, NotFiniteError
+from ..scores import AnalyticScore, ScoreModel, score_and_divergence
+from .settings import GramSettings
+
+_DEFAULT_ROWS = 4096
+
+
+@final
+class TensorEvaluator:
+    """Contributions of one chunk of data and noise, node by node; as :class:`.terms.ChunkEvaluator`."""
+
+    def __init__(self, models: tuple[ScoreModel, ...], settings: GramSettings) -> None:
+        self.models, self.k, rule = models, len(models), settings.rule
+        self.signs, self.times = rule.signs, settings.grid.nodes.tolist()
+        self.coefficients = settings.coefficients
+        self.shares = [float(rule.noise_share(*node)) for node in self.coefficients]
+        wanted = [getattr(model, "preferred_rows", _DEFAULT_ROWS) for model in models]
+        self.rows = min(wanted)
+        self.together = all(getattr(m, "takes_times", False) for m in models) and all(s == 1.0 for s in self.shares)
+
+    def evaluate(self, y: Array, zeta: Array, block: int, first_row: int) -> Iterator[Float64Array]:
+        """Sums (blocks, k, k - 1) over blocks of rows, node by node: b in the first row, G in the others."""
+        signs, n_nodes = len(self.signs), len(self.times)
+        most = max(1, self.rows // (signs * len(y))) if self.together else 1
+        found = []
+        for first in range(0, n_nodes, most):
+            nodes = range(first, min(first + most, n_nodes))
+            found += self._products(y, zeta, nodes, block)
+        sums = float64_on_host(sys.modules["torch"].stack(found))
+        if not np.all(np.isfinite(sums)):
+            self._name_the_model(y, zeta, int(np.argmin(np.isfinite(sums).all(axis=(1, 2, 3)))), first_row)
+        yield from sums
+
+    def _points(self, y: Array, zeta: Array, nodes: range) -> Array:
+        """Noised points (nodes, signs, rows, d)."""
+        x = y.new_empty((len(nodes), len(self.signs), *y.shape))
+        for place, node in enumerate(nodes):
+            alpha, sigma = self.coefficients[node]
+            for side, sign in enumerate(self.signs):
+                part = x[place, side]
+                part.copy_(y)
+                part.mul_(alpha).add_(zeta, alpha=sigma * sign)
+        return x
+
+    def _ask(self, i: int, x: Array, nodes: range) -> tuple[Array, Array | None]:
+        """Scores like x (nodes, signs, rows, d), and divergences (rows,) where the estimator needs them."""
+        model, flat = self.models[i], x.reshape(-1, x.shape[-1])
+        divergence = None
+        if len(nodes) == 1:
+            t = self.times[nodes[0]]
+            if self.shares[nodes[0]] == 1.0:
+                value = model.score(flat, t)
+            else:
+                value, divergence = score_and_divergence(model, flat, t)
+        else:
+            value = model.score(flat, np.repeat(np.array([self.times[j] for j in nodes]), flat.shape[0] // len(nodes)))  # type: ignore[arg-type]
+        if tuple(value.shape) != tuple(flat.shape):
+            raise ModelError(f"model {i} returned scores of shape {tuple(value.shape)} for points {tuple(flat.shape)}")
+        return value.reshape(x.shape), divergence
+
+    def _products(self, y: Array, zeta: Array, nodes: range, block: int) -> list[Array]:
+        """Sums (blocks, k, k - 1) of every node, float64 on the device."""
+        signs, k, (rows, d) = len(self.signs), self.k, y.shape
+        x = self._points(y, zeta, nodes)
+        base, base_divergence = self._ask(0, x, nodes)
+        differences = []
+        curvature = zeros((k - 1, signs * rows), x)
+        for i in range(1, k):
+            value, divergence = self._ask(i, x, nodes)
+            differences.append(value - base)
+            if divergence is not None and base_divergence is not None:
+                curvature[i - 1] = base_divergence - divergence
+        n_blocks = -(-rows // block)
+        found = []
+        for place, node in enumerate(nodes):
+            share, sigma = self.shares[node], self.coefficients[node][1]
+            total = zeros((n_blocks, k, k - 1), x, "float64")
+            terms = x.new_empty((k, rows, d))
+            for side, sign in enumerate(self.signs):
+                terms[0] = zeta
+                terms[0].mul_(-share * sign / sigma).sub_(base[place, side])
+                for i in range(1, k):
+                    terms[i] = differences[i - 1][place, side]
+                _add_products(total, terms, block)
+            if share != 1.0:
+                bend = astype(curvature, "float64").reshape(k - 1, signs, rows).sum(1) * (1.0 - share)
+                for b in range(n_blocks):
+                    total[b, 0] += bend[:, b * block : (b + 1) * block].sum(1)
+            found.append(total / signs)
+        return found
+
+    def _name_the_model(self, y: Array, zeta: Array, node: int, first_row: int) -> None:
+        x = self._points(y, zeta, range(node, node + 1))
+        for i in range(self.k):
+            value, _ = self._ask(i, x, range(node, node + 1))
+            if not all_finite(value):
+                bad = ~np.isfinite(float64_on_host(value)).all(axis=(0, 1, 3))
+                raise NotFiniteError(
+                    f"model {i} returned a score that is not finite at t={self.times[node]:.6g} near data row "
+                    f"{first_row + int(np.argmax(bad))}"
+                )
+        raise NotFiniteError(
+            f"products of scores, or a divergence, are not finite at t={self.times[node]:.6g} in the rows from "
+            f"{first_row} on; rescale the data"
+        )
+
+
+def _add_products(total: Array, terms: Array, block: int) -> None:
+    """Add the products of terms (k, rows, d) to sums (blocks, k, k - 1), in float64."""
+    k, rows, d = terms.shape
+    whole = rows - rows % block
+    for first, last, size in ((0, whole, block), (whole, rows, rows - whole)):
+        if first == last:
+            continue
+        part = terms[:, first:last].reshape(k, -1, size * d).transpose(0, 1)
+        part = astype(part, "float64")
+        total[first // block : first // block + part.shape[0]] += part @ part[:, 1:].transpose(1, 2)
+
+
+def takes_tensors(model: ScoreModel) -> bool:
+    """Whether a model can be asked with tensors: those that say on which device they compute, and exact laws."""
+    return isinstance(model, AnalyticScore) or getattr(model, "device", None) is not None

@@ -1,0 +1,77 @@
+"""The judge of the portrait study against numbers that are known, and the ways of drawing on tiny networks."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("diffusers")
+
+from benchmarks.portraits import __main__ as study
+from benchmarks.portraits import judge
+from benchmarks.portraits.data import CLASSES, GROUPS, fold, unfold
+from benchmarks.portraits.networks import train_all
+
+
+def test_folding_keeps_every_number_and_is_undone() -> None:
+    x = torch.randn(2, 3, 8, 8)
+    assert fold(x).shape == (2, 12, 4, 4)
+    assert torch.equal(unfold(fold(x)), x)
+    assert float(fold(x).square().sum()) == pytest.approx(float(x.square().sum()))
+
+
+def test_the_confusion_of_the_probe_is_undone() -> None:
+    rng, k = np.random.default_rng(0), len(CLASSES)
+    confusion = 0.7 * np.eye(k) + 0.3 / k
+
+    def said(truth: np.ndarray) -> np.ndarray:
+        return np.array([rng.choice(k, p=confusion[c]) for c in truth])
+
+    held_out = np.repeat(np.arange(k), 500)
+    first, second = (CLASSES.index(name) for name in GROUPS)
+    truth = rng.permutation(np.repeat([first, second], [600, 1400]))
+    guesses = said(truth)
+    shares = judge._shares(guesses, said(held_out), held_out)
+    assert shares["first"] == pytest.approx(0.3, abs=0.05)
+    assert shares["second"] == pytest.approx(0.7, abs=0.05)
+    assert abs((guesses == first).mean() - 0.3) > 0.04  # the plain frequency is wrong
+    assert sum(shares.values()) == pytest.approx(1.0)
+
+
+def test_measures_of_known_laws() -> None:
+    rng = np.random.default_rng(0)
+    assert judge._bimodality(rng.uniform(size=100_000)) == pytest.approx(5 / 9, abs=0.01)
+    assert judge._bimodality(rng.choice([0.0, 1.0], 1000)) == pytest.approx(1.0, abs=0.01)
+    assert judge._vendi(np.ones((50, 3))) == pytest.approx(1.0)
+    assert judge._vendi(np.tile(np.eye(4), (25, 1))) == pytest.approx(4.0)
+    x = rng.standard_normal((4000, 3))
+    assert judge._frechet(x, x) == pytest.approx(0.0, abs=1e-6)
+    assert judge._frechet(x, 2 * x + 1) == pytest.approx(3.0 + 3.0, rel=0.1)
+    assert judge._covered(x[:200], x[:200]) == 1.0
+    assert judge._covered(x[:200], x[:50] + 100) == 0.0
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.slow
+def test_every_way_draws_and_networks_are_kept(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.random((8, 3, 32, 32), dtype=np.float32)
+    groups = {name: x[i::2] for i, name in enumerate(GROUPS)}
+    adapted, copies, trained = train_all(x, groups, tmp_path, (16, 16), 4, 0)
+    assert [row["network"] for row in trained] == ["base", "tuned_0", "tuned_1", "adapter_0", "adapter_1"]
+    again, same, nothing = train_all(x, groups, tmp_path, (16, 16), 4, 0)
+    assert nothing == []
+    for a, b in ((adapted, again), (copies[1], same[1])):
+        assert all(torch.equal(u, v) for u, v in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+    drawn = {
+        name: study.draw(adapted, copies, kind, w, way, 4, 2, 0)
+        for name, kind, w, way in study.settings()
+        if w in (0.0, 0.5)
+    }
+    assert all(x.shape == (4, 3, 32, 32) and x.min() >= 0 and x.max() <= 1 for x, _ in drawn.values())
+    latents = {name: result.latents for name, (_, result) in drawn.items()}
+    assert not torch.equal(latents["fused 0"], latents["fused 0.5"])
+    assert not torch.equal(latents["merged 0.5"], latents["fused 0.5"])
+    fit = study.learned(copies, x, 4, 0)
+    assert fit.gram.n == 4
