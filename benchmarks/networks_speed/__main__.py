@@ -124,17 +124,19 @@ def main(argv: list[str] | None = None) -> int:
     folder = prepare_folder(arguments.out)
     card = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     cases = NETWORKS if device.type == "cpu" else NETWORKS | ON_DEVICE
+    print(f"{card}; k = {K}; ratio to bare forward passes, with the 10-90 % range of paired ratios")
     rows: list[Row] = []
     for label, case in cases.items():
-        rows += measure(label, case, device, *((3, 4) if arguments.quick else (7, 1)))
+        found = measure(label, case, device, *((3, 4) if arguments.quick else (7, 1)))
+        for row in found:
+            print(
+                f"{row['network']:24} {row['task']:8} {row['ratio']:.3f} [{row['low']:.3f}, {row['high']:.3f}]  "
+                f"{row['microseconds']:.4g} us an evaluation, bare {row['floor_microseconds']:.4g}",
+                flush=True,
+            )
+        rows += found
     write_rows(folder, "networks_speed", rows)
     write_json(folder / "provenance.json", {**provenance(), "device": card})
-    print(f"{card}; k = {K}; ratio to bare forward passes, with the 10-90 % range of paired ratios")
-    for row in rows:
-        print(
-            f"{row['network']:24} {row['task']:8} {row['ratio']:.3f} [{row['low']:.3f}, {row['high']:.3f}]  "
-            f"{row['microseconds']:.4g} us an evaluation, bare {row['floor_microseconds']:.4g}"
-        )
     return 0
 
 
