@@ -6,6 +6,7 @@ from .._lazy import lazy_names
 
 if TYPE_CHECKING:
     from .api import Objective, fuse
+    from .comparison import Comparison, compare
     from .from_paths import PathRatios, ScoreLikelihoodFit, fit_from_scores, path_ratios
     from .identity import DataIdentity
     from .over_time import FusionOverTime
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from .windows import WindowReport, inspect_windows
 
 __all__ = [
+    "Comparison",
     "DataIdentity",
     "FusionOverTime",
     "FusionResult",
@@ -24,6 +26,7 @@ __all__ = [
     "ScoreLikelihoodFit",
     "WindowBias",
     "WindowReport",
+    "compare",
     "fit_from_scores",
     "fuse",
     "inspect_windows",
@@ -36,6 +39,7 @@ __getattr__, __dir__ = lazy_names(
     {
         **dict.fromkeys(["PathRatios", "ScoreLikelihoodFit", "fit_from_scores", "path_ratios"], ".from_paths"),
         **dict.fromkeys(["WindowReport", "inspect_windows"], ".windows"),
+        **dict.fromkeys(["Comparison", "compare"], ".comparison"),
         **dict.fromkeys(["FusionResult"], ".result"),
         **dict.fromkeys(["DataIdentity"], ".identity"),
         **dict.fromkeys(["ResultError", "load_result"], ".saving"),

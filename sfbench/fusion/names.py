@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from .._validation import as_items
 from ..errors import FitWarning, ModelError
 from ..scores import FusedScore
 from .identity import model_sha256
@@ -21,10 +22,10 @@ def named_models(auxiliaries: Any, names: Iterable[str] | None = None) -> tuple[
         if names is not None:
             raise ModelError("names= is for a sequence of models; these have names, the keys of the mapping")
         names, auxiliaries = list(auxiliaries), list(auxiliaries.values())
-    given = tuple(auxiliaries) if isinstance(auxiliaries, Iterable) else auxiliaries
+    given = as_items("models", auxiliaries, "score models or laws", ModelError)
     if names is None:
         return given, ()
-    found = (names,) if isinstance(names, str) else tuple(names)
+    found = (names,) if isinstance(names, str) else as_items("names", names, "strings", ModelError)
     fits = len(found) == len(given) == len(set(found)) and all(isinstance(name, str) and name for name in found)
     if not fits:
         raise ModelError(f"names must be {len(given)} distinct strings, one for each model, got {list(found)!r:.200}")

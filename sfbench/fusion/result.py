@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from .intervals import IntervalMethod, confidence_interval
 from .names import attached, labels_of
 from .summary import as_dict, result_html, summary_text
 from .window_bias import WindowBias
+
+if TYPE_CHECKING:
+    from .comparison import Comparison
 
 _KEPT_LEVEL = 0.9
 
@@ -123,6 +126,19 @@ class FusionResult:
     def summary(self, level: float = 0.9) -> str:
         """Weights with intervals; whether they are optimal, precise and adequate; warnings."""
         return summary_text(self, level)
+
+    def losses(self, x: Any, *, rng: SeedLike = 0) -> "Comparison":
+        """How well the fit, each of its models and equal weights denoise rows (n, d) that the fit has not seen.
+
+        See :func:`sfbench.compare`, which compares with other models, too.
+        """
+        from .comparison import compare
+
+        models, process = self.score.models, self.process
+        named = dict(zip(self.labels, models, strict=True))
+        if len(models) > 1:
+            named["equal weights"] = FusedScore(models, np.full(len(models), 1.0 / len(models)), process=process)
+        return compare({"fused": self.score} | named, x, process=process, rng=rng)
 
     def to_dict(self) -> dict[str, Any]:
         """Weights and intervals by name, window, certificate, data and warnings, as values that JSON has."""
