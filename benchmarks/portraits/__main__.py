@@ -34,7 +34,7 @@ from .pipelines import CLIP, PIPELINE, PROMPT, open_clip, run_pipeline
 SETTINGS = (0.0, 0.2, 0.4, 0.5, 0.6, 0.8, 1.0)
 ADAPTERS = tuple(name.replace("/", "_") for name in GROUPS)
 SIZES = {  # widths, training steps of the base, pictures of a setting, sampling steps, faces of a class for the probe
-    "full": ((48, 64, 96), 1200, 128, 16, 100),
+    "full": ((48, 64, 96), 1200, 64, 20, 50),
     "quick": ((16, 16, 32), 20, 24, 4, 12),
 }
 
@@ -56,7 +56,7 @@ def draw(adapted: Any, copies: list[Any], kind: str, w: float, way: str, n: int,
     weights = np.array([1.0 - w, w])
     if way == "linear":
         experts, weights = [fusion.merge(pipe, experts, weights)], np.ones(1)
-    scheduler = fusion.sde_scheduler(pipe)
+    scheduler = fusion.sde_scheduler(pipe, lambda_min_clipped=-2.5)  # where the signal is 0.08 of the noise
     with fusion.fused(pipe, experts, weights), warnings.catch_warnings():
         warnings.simplefilter("ignore", TrustWarning)  # the verdict is reported
         sampler: Any = "fused" if way == "linear" else way
