@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         times,
     )
     from .errors import (
+        FitWarning,
         GramError,
         GridError,
         InexactError,
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
         ProcessMismatchError,
         SfbenchError,
     )
-    from .fusion import FusionOverTime, FusionResult, fuse
+    from .fusion import FusionOverTime, FusionResult, compare, fuse, load_result
     from .processes import ForwardProcess, OrnsteinUhlenbeck, VarianceExploding, VariancePreserving
     from .sampling import CorrectedSampler, FlowSampler, FusedSampler, SampleResult, sample
     from .scores import AlignedScore, AnalyticScore, FusedScore, ProductScore, ScoreModel, WeightsOverTime
@@ -65,6 +66,7 @@ __all__ = [
     "AlignedScore",
     "AnalyticScore",
     "CorrectedSampler",
+    "FitWarning",
     "FlowSampler",
     "ForwardProcess",
     "FusedSampler",
@@ -92,6 +94,7 @@ __all__ = [
     "WeightsOverTime",
     "baselines",
     "bounds",
+    "compare",
     "data",
     "diffusers",
     "errors",
@@ -99,6 +102,7 @@ __all__ = [
     "fuse",
     "fusion",
     "laws",
+    "load_result",
     "metrics",
     "nets",
     "population_gram",
@@ -117,9 +121,9 @@ __all__ = [
 ]
 
 _PLACES = {
-    ".errors": "GramError GridError InexactError ModelError NotFiniteError OutputError ProcessMismatchError "
+    ".errors": "FitWarning GramError GridError InexactError ModelError NotFiniteError OutputError ProcessMismatchError "
     "SfbenchError",
-    ".fusion": "FusionOverTime FusionResult fuse",
+    ".fusion": "FusionOverTime FusionResult compare fuse load_result",
     ".processes": "ForwardProcess OrnsteinUhlenbeck VarianceExploding VariancePreserving",
     ".sampling": "CorrectedSampler FlowSampler FusedSampler SampleResult sample",
     ".scores": "AlignedScore AnalyticScore FusedScore ProductScore ScoreModel WeightsOverTime",

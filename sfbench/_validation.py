@@ -45,7 +45,10 @@ def as_number(name: str, value: object, error: type[SfbenchError] = SfbenchError
     """Return a finite real number as a float."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise error(f"{name} must be a real number, got {value!r}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = np.inf
     if not np.isfinite(number):
         raise error(f"{name} must be finite, got {value!r}")
     return number
@@ -66,6 +69,14 @@ def as_kind(name: str, value: object, kind: type[T], error: type[SfbenchError] =
     return value
 
 
+def as_items(name: str, values: Iterable[T], what: str, error: type[SfbenchError] = SfbenchError) -> tuple[T, ...]:
+    """Return what an iterable holds; a generator is read once, here. Arrays without a dimension are none."""
+    try:
+        return tuple(values)
+    except TypeError:
+        raise error(f"{name} must be a sequence of {what}, got a {type(values).__name__}") from None
+
+
 def as_flag(name: str, value: object, error: type[SfbenchError] = SfbenchError) -> bool:
     """Return True or False; nothing else is a truth value."""
     if not isinstance(value, bool | np.bool_):
@@ -75,11 +86,14 @@ def as_flag(name: str, value: object, error: type[SfbenchError] = SfbenchError) 
 
 def as_window(t_min: object, t_max: object, *, strict: bool = False) -> tuple[float, float]:
     """Return the ends of a time window: ``0 < t_min <= t_max`` (``<`` if strict), both finite."""
-    numbers = all(isinstance(t, int | float | np.integer | np.floating) for t in (t_min, t_max))
-    if not (numbers and 0 < t_min <= t_max < np.inf) or (strict and t_min == t_max):  # type: ignore[operator]
+    try:
+        low, high = as_number("t_min", t_min, GridError), as_number("t_max", t_max, GridError)
+    except GridError:
+        low, high = np.nan, np.nan
+    if not 0 < low <= high or (strict and low == high):
         relation = "<" if strict else "<="
         raise GridError(f"need 0 < t_min {relation} t_max, both finite; got t_min={t_min!r}, t_max={t_max!r}")
-    return float(t_min), float(t_max)  # type: ignore[arg-type]  # just checked
+    return low, high
 
 
 def as_real(name: str, values: Any, error: type[SfbenchError] = SfbenchError) -> FloatArray:

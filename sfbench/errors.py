@@ -31,3 +31,7 @@ class InexactError(ArithmeticError):
 
 class OutputError(OSError):
     """Results cannot be written where they were asked for."""
+
+
+class FitWarning(UserWarning):
+    """A fit, a model or data look wrong; the message says what and what to do. Also in ``result.warnings``."""

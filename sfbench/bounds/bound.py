@@ -11,7 +11,7 @@ import numpy as np
 
 from synthetic import Estimate
 
-from .._validation import as_kind, as_number
+from .._validation import as_choice, as_kind, as_number
 from ..errors import GramError
 
 Guarantee = Literal["upper", "asymptotic"]
@@ -37,11 +37,17 @@ class Bound:
     assumptions: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        if not isinstance(self.value, int | float | np.floating) or not self.value >= 0:  # also if it is NaN
-            raise GramError(f"a bound must be a number of at least 0, got {self.value!r} ({self.label})")
-        if self.guarantee not in get_args(Guarantee):
-            raise GramError(f"a guarantee is 'upper' or 'asymptotic', got {self.guarantee!r} ({self.label})")
-        object.__setattr__(self, "value", float(self.value))
+        value = self.value
+        if (
+            not isinstance(value, int | float | np.floating)
+            or not value >= 0
+            or (isinstance(value, int) and value > 1e300)
+        ):
+            raise GramError(f"a bound must be a number of at least 0, got {value!r} ({self.label})")
+        as_choice("a guarantee", self.guarantee, get_args(Guarantee), GramError)
+        if not isinstance(self.assumptions, tuple | list):
+            raise GramError(f"assumptions must be a sequence of sentences, got {self.assumptions!r}")
+        object.__setattr__(self, "value", float(value))
         object.__setattr__(self, "assumptions", tuple(self.assumptions))
 
 
@@ -71,7 +77,9 @@ def check(observed: Estimate | float, bound: Bound, *, z: float = 5.0) -> BoundC
     GramError, NotFiniteError
         For a negative z, or an observation that is not finite.
     """
-    if not z >= 0:  # also if it is NaN
+    if (
+        isinstance(z, bool) or not isinstance(z, int | float | np.integer | np.floating) or not z >= 0
+    ):  # also if it is NaN
         raise GramError(f"z must be at least 0 standard errors, got {z!r}")
     as_kind("bound", bound, Bound, GramError)
     estimate = observed if isinstance(observed, Estimate) else Estimate(as_number("observed", observed))

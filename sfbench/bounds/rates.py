@@ -94,7 +94,7 @@ def fast_rate(population: ScoreGram, moments: Contributions, n: int, weights: Ar
     """
     _check_n_delta(n, 0.5)
     _check_moments(moments)
-    w = as_weights(weights, population.k, GramError)
+    w = as_weights(weights, as_kind("population", population, ScoreGram, GramError).k, GramError)
     if np.any(w <= 0):
         raise GramError(f"the fast rate needs an interior optimum; weight {int(np.argmin(w))} is {w.min():.3g}")
     basis = tangent_basis(population.k)
@@ -150,5 +150,5 @@ def _check_moments(moments: Contributions) -> None:
 
 def _check_n_delta(n: int, delta: float) -> None:
     as_count("n", n, error=GramError)
-    if not 0 < delta < 1:
+    if not 0 < as_number("delta", delta, GramError) < 1:
         raise GramError(f"delta must be strictly between 0 and 1, got {delta!r}")

@@ -6,23 +6,31 @@ from .._lazy import lazy_names
 
 if TYPE_CHECKING:
     from .api import Objective, fuse
+    from .comparison import Comparison, compare
     from .from_paths import PathRatios, ScoreLikelihoodFit, fit_from_scores, path_ratios
+    from .identity import DataIdentity
     from .over_time import FusionOverTime
     from .result import FusionResult
+    from .saving import ResultError, load_result
     from .window_bias import WindowBias
     from .windows import WindowReport, inspect_windows
 
 __all__ = [
+    "Comparison",
+    "DataIdentity",
     "FusionOverTime",
     "FusionResult",
     "Objective",
     "PathRatios",
+    "ResultError",
     "ScoreLikelihoodFit",
     "WindowBias",
     "WindowReport",
+    "compare",
     "fit_from_scores",
     "fuse",
     "inspect_windows",
+    "load_result",
     "path_ratios",
 ]
 
@@ -31,7 +39,10 @@ __getattr__, __dir__ = lazy_names(
     {
         **dict.fromkeys(["PathRatios", "ScoreLikelihoodFit", "fit_from_scores", "path_ratios"], ".from_paths"),
         **dict.fromkeys(["WindowReport", "inspect_windows"], ".windows"),
+        **dict.fromkeys(["Comparison", "compare"], ".comparison"),
         **dict.fromkeys(["FusionResult"], ".result"),
+        **dict.fromkeys(["DataIdentity"], ".identity"),
+        **dict.fromkeys(["ResultError", "load_result"], ".saving"),
         **dict.fromkeys(["FusionOverTime"], ".over_time"),
         **dict.fromkeys(["Objective", "fuse"], ".api"),
         **dict.fromkeys(["WindowBias"], ".window_bias"),

@@ -1,5 +1,7 @@
 """What a careful reader of a fit should know, in plain words."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -8,6 +10,7 @@ from solvers import SolverResult, tangent_spectrum
 from .._typing import Float64Array
 from ..statistics.gram import Contributions, ScoreGram
 from ..times import TimeGrid
+from .names import labels_of
 from .window_bias import WindowBias
 from .zero_weights import unclear_zeros, zero_weights
 
@@ -21,19 +24,20 @@ _NOTICEABLE = 0.01  # a difference of weights below this is not worth a warning,
 
 
 def fit_warnings(
-    gram: ScoreGram, answer: SolverResult, grid: TimeGrid, bias: WindowBias | None = None
+    gram: ScoreGram, answer: SolverResult, grid: TimeGrid, bias: WindowBias | None = None, names: Sequence[str] = ()
 ) -> tuple[str, ...]:
     """Warnings about a fit: certificate, uniqueness, boundary, window bias, outliers; empty if nothing stands out."""
     notes: list[str] = []
+    labels = labels_of(names, gram.k)
     if not answer.converged:
         notes.append(f"the weights are not certified: duality gap {answer.gap:.3g} ({answer.status})")
-    notes += _collinear(gram, answer)
+    notes += _collinear(gram, answer, labels)
     at_zero = zero_weights(answer)
     if at_zero.any():
-        zero = ", ".join(str(i) for i in np.flatnonzero(at_zero))
+        zero = ", ".join(labels[i] for i in np.flatnonzero(at_zero).tolist())
         notes.append(f"weight at the boundary for auxiliary {zero}: it does not help on these data")
     if bias is not None and bias.p_value < _LEVEL and bias.size > _NOTICEABLE:
-        notes.append(_window(bias, grid))
+        notes.append(_window(bias, grid, labels))
     notes += _few_samples(gram)
     if gram.contributions is not None and gram.n > 1:
         notes += _unclear_zeros(gram, gram.contributions, answer.weights, at_zero)
@@ -62,11 +66,11 @@ def _few_samples(gram: ScoreGram) -> list[str]:
     return [f"only n = {gram.n} {samples}: they say little about their own spread, so the intervals may be too short"]
 
 
-def _collinear(gram: ScoreGram, answer: SolverResult) -> list[str]:
+def _collinear(gram: ScoreGram, answer: SolverResult, labels: Sequence[str]) -> list[str]:
     if gram.k < 2:
         return []
     if not answer.is_unique:
-        names = _involved(answer.null_directions)
+        names = _involved(answer.null_directions, labels)
         text = f"the weights are not unique: auxiliaries {names} coincide or are collinear; the smallest weights were "
         return [text + "chosen among equals, and the fused score is the same for all of them"]
     spectrum = tangent_spectrum(gram.to_qp())
@@ -74,24 +78,26 @@ def _collinear(gram: ScoreGram, answer: SolverResult) -> list[str]:
         return []
     centred = np.eye(gram.k) - 1.0 / gram.k
     direction = np.linalg.eigh(centred @ gram.G @ centred + np.full((gram.k, gram.k), gram.G.trace()))[1][:, :1]
-    text = f"auxiliaries {_involved(direction)} are nearly collinear (condition {spectrum.condition_number:.1e}): "
+    text = (
+        f"auxiliaries {_involved(direction, labels)} are nearly collinear (condition {spectrum.condition_number:.1e}): "
+    )
     return [text + "their single weights are uncertain, the fused score is not"]
 
 
-def _involved(directions: Float64Array) -> str:
+def _involved(directions: Float64Array, labels: Sequence[str]) -> str:
     size = np.abs(directions).max(axis=1)
-    return ", ".join(str(i) for i in np.flatnonzero(size > _INVOLVED * size.max()))
+    return ", ".join(labels[i] for i in np.flatnonzero(size > _INVOLVED * size.max()).tolist())
 
 
-def _window(bias: WindowBias, grid: TimeGrid) -> str:
+def _window(bias: WindowBias, grid: TimeGrid, labels: Sequence[str]) -> str:
     worst = int(np.abs(bias.early - bias.late).argmax())
     half = len(grid) // 2
     middle = float(np.sqrt(grid.nodes[half - 1] * grid.nodes[half]))
     return (
-        f"window bias: t < {middle:.2g} asks for a weight of {bias.early[worst]:.3f} for auxiliary {worst}, later "
-        f"times for {bias.late[worst]:.3f}, more than sampling explains (p = {bias.p_value:.1g}). No weights fit the "
-        "target at all times, so they depend on t_min and t_max: a window near 0 fits the KL barycenter, a long one "
-        "the fused law"
+        f"window bias: t < {middle:.2g} asks for a weight of {bias.early[worst]:.3f} for auxiliary {labels[worst]}, "
+        f"later times for {bias.late[worst]:.3f}, more than sampling explains (p = {bias.p_value:.1g}). No weights "
+        "fit the target at all times, so they depend on t_min and t_max: a window near 0 fits the KL barycenter, a "
+        "long one the fused law"
     )
 
 

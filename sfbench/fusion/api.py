@@ -3,7 +3,8 @@ r"""Fitting fusion weights: one pass over the data, one quadratic program, one c
 w_hat = argmin over the simplex of  w'G_n w - 2 b_n'w,       s_w = sum_i w_i s_i.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from inspect import signature
 from typing import Any, Literal, Required, TypedDict, Unpack, overload
 
@@ -22,10 +23,13 @@ from ..statistics.nodes import rows_to_keep
 from ..times import Weighting, binned_grid, time_bins, time_grid
 from .advice import fit_warnings
 from .from_densities import likelihood_fit
+from .identity import DataIdentity
+from .names import named_models
 from .over_time import FusionOverTime, fit_over_time
 from .result import FusionResult
 from .window_bias import window_bias
 
+Models = Iterable[ScoreModel | DiffusableLaw] | Mapping[str, ScoreModel | DiffusableLaw]
 Objective = Literal["score_matching", "likelihood"]
 _ROWS_FOR_HALVES = 64  # fewer say nothing about halves of the window
 _OF_SCORE_MATCHING = ("t_min", "t_max", "n_nodes", "estimator", "weighting", "n_noise", "bins", "smoothing")
@@ -47,19 +51,16 @@ class _Options(TypedDict, total=False):
     n_noise: int
     allow_inexact: bool
     progress: bool
+    names: Iterable[str] | None
     rng: SeedLike
 
 
 @overload
-def fuse(
-    auxiliaries: Iterable[ScoreModel | DiffusableLaw], x: Any, *, bins: None = None, **options: Unpack[_Options]
-) -> FusionResult: ...
+def fuse(auxiliaries: Models, x: Any, *, bins: None = None, **options: Unpack[_Options]) -> FusionResult: ...
 @overload
+def fuse(auxiliaries: Models, x: Any, *, bins: int, **options: Unpack[_Options]) -> FusionOverTime: ...
 def fuse(
-    auxiliaries: Iterable[ScoreModel | DiffusableLaw], x: Any, *, bins: int, **options: Unpack[_Options]
-) -> FusionOverTime: ...
-def fuse(
-    auxiliaries: Iterable[ScoreModel | DiffusableLaw],
+    auxiliaries: Models,
     x: Any,
     *,
     process: ForwardProcess,
@@ -76,14 +77,16 @@ def fuse(
     n_noise: int = 1,
     allow_inexact: bool = False,
     progress: bool = False,
+    names: Iterable[str] | None = None,
     rng: SeedLike = None,
 ) -> FusionResult | FusionOverTime:
     """Fit simplex weights of auxiliary score models to target data by score matching.
 
     Parameters
     ----------
-    auxiliaries : sequence of ScoreModel or diffusable laws
-        The k models to fuse; laws (for example :class:`synthetic.GaussianMixture`) get their analytic scores.
+    auxiliaries : sequence or mapping of ScoreModel or diffusable laws
+        The k models to fuse; laws (for example :class:`synthetic.GaussianMixture`) get their analytic scores. The keys
+        of a mapping are their names.
     x : array_like, shape (n, d)
         Samples of the target.
     process : ForwardProcess
@@ -115,6 +118,8 @@ def fuse(
     progress : bool
         Show how many of the ``2 k n n_noise n_nodes`` evaluations (half without antithetic noise) are done, and the
         time that is left.
+    names : sequence of str, optional
+        Names of the models, for tables, warnings and files.
     rng : Generator, int or None
         Noise.
 
@@ -139,7 +144,7 @@ def fuse(
     >>> bool(abs(result.weights - problem.true_weights).max() < 0.1)
     True
     """
-    given = tuple(auxiliaries) if isinstance(auxiliaries, Iterable) else auxiliaries  # generators are read once
+    given, labels = named_models(auxiliaries, names)
     models = as_score_models(given, process)
     as_choice("objective", objective, ("score_matching", "likelihood"), GramError)
     backend = resolve_solver(solver)  # an unknown name is refused before the pass over the data
@@ -149,7 +154,8 @@ def fuse(
         data, keep = as_data(x, models[0].dim), rows_to_keep(k, 1)
         answer, gram = likelihood_fit(given, data, solver=backend, tol=tol, keep=keep)
         settings = GramSettings(process, time_grid(t_min, last))
-        return _result(models, gram, answer, backend, settings, None, tol, allow_inexact)
+        result = _result(models, gram, answer, backend, settings, None, tol, allow_inexact, labels)
+        return replace(result, data=DataIdentity.of(data))
     if bins is not None:
         if solver != "auto":
             raise GramError(f"weights over time have a solver of their own, got solver={solver!r}; leave it out")
@@ -164,16 +170,22 @@ def fuse(
     parts = 2 if len(settings.grid) > 1 and rows_to_keep(k, 2) >= _ROWS_FOR_HALVES else 1
     keep = rows_to_keep(k, parts)
     statistics = score_statistics(given, x, settings, keep=keep, parts=parts, show_progress=progress, rng=rng)
-    return fit_constant(models, statistics, backend, tol, allow_inexact)
+    result = fit_constant(models, statistics, backend, tol, allow_inexact, labels)
+    return replace(result, data=DataIdentity.of(x))
 
 
 def fit_constant(
-    models: tuple[ScoreModel, ...], statistics: NodeStatistics, solver: SimplexSolver, tol: float, allow_inexact: bool
+    models: tuple[ScoreModel, ...],
+    statistics: NodeStatistics,
+    solver: SimplexSolver,
+    tol: float,
+    allow_inexact: bool,
+    names: tuple[str, ...] = (),
 ) -> FusionResult:
     """Fit weights that do not change with time to the statistics of a window."""
     gram = statistics.at()
     answer = solve(gram.to_qp(), solver, tol=tol)
-    return _result(models, gram, answer, solver, statistics.settings, statistics, tol, allow_inexact)
+    return _result(models, gram, answer, solver, statistics.settings, statistics, tol, allow_inexact, names)
 
 
 def _result(
@@ -185,6 +197,7 @@ def _result(
     statistics: NodeStatistics | None,
     tol: float,
     allow_inexact: bool,
+    names: tuple[str, ...],
 ) -> FusionResult:
     if not answer.converged and not allow_inexact:
         raise InexactError(
@@ -196,8 +209,8 @@ def _result(
     score = FusedScore(models, weights, process=process)
     halves = () if statistics is None else statistics.by_part()
     bias = window_bias(*halves, weights) if len(halves) == 2 else None
-    warnings = fit_warnings(gram, answer, grid, bias)
-    return FusionResult(weights, gram, answer, score, process, grid, warnings, bias, statistics, backend)
+    warnings = fit_warnings(gram, answer, grid, bias, names)
+    return FusionResult(weights, gram, answer, score, process, grid, warnings, bias, statistics, backend, names)
 
 
 def _refuse_ignored(*values: object) -> None:

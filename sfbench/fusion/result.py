@@ -1,21 +1,34 @@
 """What a fit returns: weights with everything they rest on."""
 
-from dataclasses import dataclass
-from typing import final
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from solvers import SimplexSolver, SolverFailureError, SolverResult, tangent_spectrum
+from solvers import SimplexSolver, SolverFailureError, SolverResult
+from synthetic import DiffusableLaw
 
 from .._typing import Float64Array, SeedLike
 from ..errors import GramError
 from ..processes import ForwardProcess
-from ..scores import FusedScore
+from ..scores import FusedScore, ScoreModel
 from ..statistics.gram import ScoreGram, tangent_basis
 from ..statistics.nodes import NodeStatistics
 from ..times import TimeGrid
+from .identity import DataIdentity
 from .intervals import IntervalMethod, confidence_interval
+from .names import attached, labels_of
+from .summary import as_dict, result_html, summary_text
 from .window_bias import WindowBias
+
+if TYPE_CHECKING:
+    from .comparison import Comparison
+
+_KEPT_LEVEL = 0.9
 
 
 @final
@@ -44,6 +57,12 @@ class FusionResult:
         Statistics by time node, of which ``gram`` is the sum; None for a likelihood.
     backend : SimplexSolver or None
         The solver object with its options; intervals respect its constraints.
+    names : tuple of str
+        Names of the models; empty if they were given none.
+    data : DataIdentity or None
+        Shape and sha256 of the data.
+    kept_intervals : array, shape (k, 2), or None
+        The default intervals of level 0.9, of a fit that was loaded.
     """
 
     weights: Float64Array
@@ -56,6 +75,14 @@ class FusionResult:
     window_bias: WindowBias | None = None
     statistics: NodeStatistics | None = None
     backend: SimplexSolver | None = None
+    names: tuple[str, ...] = ()
+    data: DataIdentity | None = None
+    kept_intervals: Float64Array | None = None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the models, or their numbers."""
+        return labels_of(self.names, self.gram.k)
 
     def confidence_interval(
         self,
@@ -69,6 +96,8 @@ class FusionResult:
 
         What they cover and what is guaranteed: :mod:`sfbench.fusion.intervals`.
         """
+        if self.kept_intervals is not None and (level, method, n_resamples, rng) == (_KEPT_LEVEL, "auto", None, 0):
+            return self.kept_intervals
         return confidence_interval(
             self.gram,
             self.weights,
@@ -95,28 +124,53 @@ class FusionResult:
         return float(min((equal - gram.value(self.weights)) / removable, 1.0))
 
     def summary(self, level: float = 0.9) -> str:
-        """Weights with intervals, the certificate, the conditioning of the problem, and warnings."""
-        k = self.gram.k
-        try:
-            found = [f"[{low:.4f}, {high:.4f}]" for low, high in self.confidence_interval(level)]
-        except (GramError, SolverFailureError) as reason:
-            found = [f"not available: {reason}"] * k
-        lines = [f"Fused {k} models on n = {self.gram.n} samples ({self.gram.objective})"]
-        lines += [
-            f"  weights[{i}] = {w:.4f}   {level:.0%} interval {interval}"
-            for i, (w, interval) in enumerate(zip(self.weights, found, strict=True))
-        ]
-        gain = self.gram.value(np.full(k, 1.0 / k)) - self.gram.value(self.weights)
-        spectrum = tangent_spectrum(self.gram.to_qp())
-        rank = f"rank {spectrum.rank} of {k - 1} (effective {spectrum.effective_rank:.2f})"
-        at_most = "" if self.gram.c is not None else "at most "
-        lines += [
-            f"  certified gap {self.solver.gap:.2e} (solver {self.solver.solver}: {self.solver.status})",
-            f"  objective below equal weights by {gain:.4g}: {at_most}{self.explained():.1%} of it explained",
-            f"  Gram: condition {spectrum.condition_number:.3g}, {rank}",
-        ]
-        lines += [f"  warning: {text}" for text in self.warnings]
-        return "\n".join(lines)
+        """Weights with intervals; whether they are optimal, precise and adequate; warnings."""
+        return summary_text(self, level)
+
+    def losses(self, x: Any, *, rng: SeedLike = 0) -> "Comparison":
+        """How well the fit, each of its models and equal weights denoise rows (n, d) that the fit has not seen.
+
+        See :func:`sfbench.compare`, which compares with other models, too.
+        """
+        from .comparison import compare
+
+        models, process = self.score.models, self.process
+        named = dict(zip(self.labels, models, strict=True))
+        if len(models) > 1:
+            named["equal weights"] = FusedScore(models, np.full(len(models), 1.0 / len(models)), process=process)
+        return compare({"fused": self.score} | named, x, process=process, rng=rng)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Weights and intervals by name, window, certificate, data and warnings, as values that JSON has."""
+        return as_dict(self)
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Keep the fit in a folder, without its models; :func:`sfbench.load_result` reads it.
+
+        See :mod:`sfbench.fusion.saving` for the files and errors.
+        """
+        from .saving import save_result
+
+        kept = self
+        if self.kept_intervals is None:
+            with suppress(GramError, SolverFailureError):
+                kept = replace(self, kept_intervals=self.confidence_interval(_KEPT_LEVEL))
+        return save_result(kept, folder)
+
+    def attach(
+        self, models: Iterable[ScoreModel | DiffusableLaw] | Mapping[str, ScoreModel | DiffusableLaw]
+    ) -> "FusionResult":
+        """The same fit with its models again: a sequence in its order, or a mapping with its names.
+
+        Warns
+        -----
+        FitWarning
+            For a model whose content (sha256) is not that of the fit.
+        """
+        return replace(self, score=attached(self.score, models, self.labels))
+
+    def _repr_html_(self) -> str:
+        return result_html(self)
 
     def __repr__(self) -> str:
         weights = ", ".join(f"{w:.4f}" for w in self.weights)

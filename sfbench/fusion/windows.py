@@ -20,7 +20,7 @@ from typing import Any, final
 import numpy as np
 
 from .._typing import Float64Array, SeedLike
-from .._validation import as_generator, as_number
+from .._validation import as_generator, as_items, as_number
 from ..errors import GramError
 from ..processes import ForwardProcess
 from ..scores import ScoreModel, as_score_models
@@ -139,7 +139,8 @@ def inspect_windows(
     -------
     WindowReport
     """
-    scores, held_out = as_score_models(models, process), tuple(held_out)
+    scores = as_score_models(models, process)
+    held_out = as_items("held_out", held_out, "arrays (n_i, d), one per auxiliary", GramError)
     k = len(scores)
     if k < 2:
         raise GramError("a window needs at least two auxiliaries to compare")

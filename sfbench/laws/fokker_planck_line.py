@@ -20,6 +20,7 @@ from scipy.linalg import solve_banded
 from .._typing import Float64Array
 from ..errors import GridError, ModelError, NotFiniteError, ProcessMismatchError
 from ..processes import ForwardProcess
+from ..processes.base import as_process
 from ..scores import ScoreModel, process_of
 from ..times import TimeSteps, time_steps
 from .grid_density import GridDensity
@@ -105,6 +106,10 @@ def known_process(score: ScoreModel, process: ForwardProcess | None) -> ForwardP
     """The process given, or that of the score; both must agree."""
     if hasattr(score, "diffuse"):
         raise ModelError(f"a {type(score).__name__} is a law without time; pass AnalyticScore(law, process)")
+    if not isinstance(score, ScoreModel):
+        raise ModelError(f"score is a {type(score).__name__}; a score model needs `dim` and `score(x, t)`")
+    if process is not None:
+        as_process(process)
     own = process_of(score)
     if process is not None and own is not None and process != own:
         raise ProcessMismatchError(f"the score belongs to {own!r} but process={process!r} was given; leave it out")

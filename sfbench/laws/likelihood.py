@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from synthetic import Estimate
 
 from .._typing import Float64Array, SeedLike
-from .._validation import as_kind
+from .._validation import as_kind, as_points, as_real
 from ..errors import SfbenchError
 from ..processes import ForwardProcess
 from ..scores import ScoreModel
@@ -36,7 +36,8 @@ class DataScaling:
     shift: Float64Array
 
     def __init__(self, scale: ArrayLike = 1.0, shift: ArrayLike = 0.0) -> None:
-        a, b = np.asarray(scale, np.float64), np.asarray(shift, np.float64)
+        a: Float64Array = as_real("scale", scale).astype(np.float64)
+        b: Float64Array = as_real("shift", shift).astype(np.float64)
         if a.ndim > 1 or b.ndim > 1 or not (np.all(np.isfinite(a)) and np.all(a > 0) and np.all(np.isfinite(b))):
             raise SfbenchError(f"scale must be finite and positive and shift finite, got {scale!r}, {shift!r}")
         object.__setattr__(self, "scale", a)
@@ -44,7 +45,11 @@ class DataScaling:
 
     def apply(self, raw: ArrayLike) -> Float64Array:
         """Scaled data (n, d)."""
-        return np.asarray((np.asarray(raw, np.float64) - self.shift) / self.scale)
+        points = as_points("raw", raw)
+        for name, values in (("shift", self.shift), ("scale", self.scale)):
+            if values.shape not in ((), (1,), points.shape[1:]):
+                raise SfbenchError(f"{name} has {values.size} entries, but raw data have {points.shape[1]} coordinates")
+        return np.asarray((points.astype(np.float64) - self.shift) / self.scale)
 
     def log_jacobian(self, dim: int) -> float:
         """``log |dx / draw| = -sum_e log scale_e`` in dimension ``dim``."""

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._typing import Float64Array, SeedLike
-from .._validation import as_generator
+from .._validation import as_generator, as_points
 from ..errors import ModelError, NotFiniteError, SfbenchError
 from ..processes import ForwardProcess
 from ..scores import DivergenceScoreModel, FusedScore, ScoreModel, score_and_divergence
@@ -80,11 +80,7 @@ def ode_log_density(
     Costs ``4 steps`` evaluations of score and divergence (Hutchinson: ``4 steps (1 + 2 n_probes)`` of the score).
     """
     process = known_process(score, process)
-    points = np.asarray(x, dtype=np.float64)
-    if points.ndim != 2 or points.shape[1] != score.dim or len(points) == 0:
-        raise ModelError(f"x must have shape (n, {score.dim}) with n >= 1, got {points.shape}")
-    if not np.all(np.isfinite(points)):
-        raise NotFiniteError(f"x holds {points[~np.isfinite(points)][0]}; every entry must be finite")
+    points: Float64Array = as_points("x", x, score.dim, ModelError).astype(np.float64, copy=False)
     if divergence not in ("auto", "exact", "hutchinson"):
         raise SfbenchError(f"unknown divergence {divergence!r}; use 'auto', 'exact' or 'hutchinson'")
     exact = divergence == "exact" or (divergence == "auto" and _knows_divergence(score))

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from synthetic import Estimate, GaussianMixture, as_gaussian_mixture
+from synthetic._memory import refuse_huge
 
 from .._typing import Float64Array, FloatArray
 from .._validation import as_count, as_real
@@ -81,7 +82,7 @@ def mode_mass_error(x: ArrayLike, mixture: GaussianMixture, *, log_weights: Arra
     A point counts for every component by its posterior responsibility, whose mean under the mixture is exactly the
     component's weight, so there is no assignment bias however much the modes overlap.
     """
-    if as_gaussian_mixture(mixture) is not mixture:
+    if mixture is None or as_gaussian_mixture(mixture) is not mixture:
         raise SfbenchError(f"mode masses are those of a GaussianMixture, got a {type(mixture).__name__}")
     points, w = weighted_points(x, log_weights)
     if points.shape[1] != mixture.dim:
@@ -105,6 +106,7 @@ def weighted_points(x: ArrayLike, log_weights: ArrayLike | None, name: str = "x"
     given = given[:, None] if given.ndim == 1 else given
     if given.ndim != 2 or 0 in given.shape:
         raise SfbenchError(f"{name} must have shape (n, d) with n, d >= 1, got {given.shape}")
+    refuse_huge(f"{name}, in double precision,", *given.shape)
     points: Float64Array = given.astype(np.float64, copy=False)
     if log_weights is None:
         w = np.full(len(points), 1.0 / len(points))

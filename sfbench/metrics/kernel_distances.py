@@ -14,6 +14,7 @@ from scipy.spatial.distance import cdist
 from synthetic import Estimate
 
 from .._typing import Float64Array
+from .._validation import as_positive
 from ..errors import SfbenchError
 from .from_samples import weighted_points
 
@@ -34,8 +35,7 @@ def squared_mmd(x: ArrayLike, y: ArrayLike, *, bandwidth: float | None = None) -
     a, b = _samples(x, y)
     if bandwidth is None:
         bandwidth = float(np.median(cdist(a[:1000], b[:1000])))
-    if not (np.isfinite(bandwidth) and bandwidth > 0):
-        raise SfbenchError(f"bandwidth must be finite and positive, got {bandwidth!r}")
+    bandwidth = as_positive("bandwidth", bandwidth)
     scale = -0.5 / bandwidth**2
     return _u_statistic(
         a, b, lambda p, q: np.exp(scale * cdist(p, q, "sqeuclidean")), f"unbiased MMD^2, bandwidth {bandwidth:.3g}"

@@ -12,7 +12,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +23,9 @@ from torch.nn.modules.module import (
     register_module_parameter_registration_hook,
 )
 
-from ..errors import NotFiniteError, SfbenchError
-from ..processes import (
-    Cosine,
-    FlowMatching,
-    ForwardProcess,
-    Karras,
-    OrnsteinUhlenbeck,
-    SubVariancePreserving,
-    Tabulated,
-    VarianceExploding,
-    VariancePreserving,
-    known_processes,
-    make_process,
-)
+from ..errors import GridError, NotFiniteError
+from ..processes import ForwardProcess, build_process
+from ..processes import describe_process as name_process
 from .adapter import NetworkScore
 from .architectures import ScoreMLP, ScoreUNet, build_network, describe_network
 from .parameterisation import EDM, Parameterisation, as_parameterisation
@@ -44,13 +33,6 @@ from .tensor_files import CheckpointError, Layout, open_files, write_files
 from .wiring import Wiring, as_device
 
 _FORMATS = (1, 2)  # 2 says more of the wiring, and is written only where there is more to say
-_PROCESSES: dict[str, Any] = {
-    kind.__name__: kind
-    for kind in (
-        *(OrnsteinUhlenbeck, VariancePreserving, SubVariancePreserving, VarianceExploding),
-        *(Karras, FlowMatching, Cosine, Tabulated),
-    )
-}
 _SPARE_TENSORS, _SPARE_NUMBERS = 256, 1 << 20  # made and thrown away while a network is built
 
 
@@ -293,33 +275,11 @@ def _build_parameterisation(value: Any) -> Parameterisation:
 
 
 def describe_process(process: ForwardProcess) -> dict[str, Any]:
-    """JSON form of a forward process: one of ours, or a registered one that is a dataclass."""
-    kind = type(process)
-    values = {f.name: getattr(process, f.name) for f in fields(process) if f.init} if is_dataclass(process) else {}
-    if isinstance(process, VarianceExploding):
-        values = {"sigma": process.base}
-    if _PROCESSES.get(kind.__name__) is kind:
-        return {"name": kind.__name__, "parameters": values}
-    for name in known_processes():
-        record = {"name": name, "parameters": values}
-        try:
-            if build_process(record) == process:
-                return record
-        except (SfbenchError, TypeError):  # another one
-            continue
-    raise CheckpointError(
-        f"{process!r} has no name that a checkpoint could hold; make its class a frozen dataclass and call "
-        f"sfbench.processes.register_process(name, {kind.__name__})"
-    )
-
-
-def build_process(record: Mapping[str, Any]) -> ForwardProcess:
-    """The forward process behind its JSON form."""
-    name = record["name"]
-    if name in _PROCESSES:
-        built: ForwardProcess = _PROCESSES[name](**record["parameters"])
-        return built
-    return make_process(name, **record["parameters"])
+    """JSON form of a forward process."""
+    try:
+        return name_process(process)
+    except GridError as reason:
+        raise CheckpointError(str(reason)) from None
 
 
 _WIRING = {

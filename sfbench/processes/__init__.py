@@ -32,6 +32,7 @@ from .continuous import (
     VariancePreserving,
 )
 from .discrete import Cosine, Tabulated, beta_schedule, from_betas
+from .record import build_process, describe_process
 
 __all__ = [
     "Cosine",
@@ -44,7 +45,9 @@ __all__ = [
     "VarianceExploding",
     "VariancePreserving",
     "beta_schedule",
+    "build_process",
     "check_process",
+    "describe_process",
     "from_betas",
     "known_processes",
     "make_process",

@@ -22,7 +22,8 @@ from ..errors import GridError
 
 def as_times(t: ArrayLike) -> Float64Array:
     """Times as float64, none of them negative or NaN."""
-    times = np.asarray(t, dtype=np.float64) if isinstance(t, float | int | np.ndarray) else as_real("t", t, GridError)
+    plain = isinstance(t, float) or (type(t) is np.ndarray and t.dtype == np.float64)  # the hot path
+    times = np.asarray(t, dtype=np.float64) if plain else as_real("t", t, GridError)
     if not np.all(times >= 0):  # NaN fails too
         raise GridError(f"t must be at least 0, got {t!r}")
     return np.asarray(times, dtype=np.float64)

@@ -163,7 +163,7 @@ class VarianceExploding(ForwardProcess):
     base: float
 
     def __init__(self, sigma: float = 25.0) -> None:
-        if not (isinstance(sigma, _REAL) and 1 < sigma < np.inf):
+        if not (isinstance(sigma, _REAL) and 1 < sigma < 1e300):
             raise GridError(f"sigma must be finite and greater than 1, got {sigma!r}")
         object.__setattr__(self, "base", float(sigma))
 

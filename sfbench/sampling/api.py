@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from synthetic import DiffusableLaw
 
+from .._arrays import as_device
 from .._lazy import Registry
 from .._typing import SeedLike
 from .._validation import as_count, as_flag, as_generator, as_number, did_you_mean
@@ -50,7 +50,8 @@ def sample(
     *,
     steps: TimeSteps | int | None = None,
     process: ForwardProcess | None = None,
-    dtype: DTypeLike = np.float64,
+    device: Any = None,
+    dtype: Any = None,
     max_lost: float = 0.0,
     callback: Observer | None = None,
     progress: bool = False,
@@ -74,8 +75,11 @@ def sample(
         (:func:`steps_for`): 1e-5 of the horizon and the horizon, or beyond where modes are narrower or laws wider.
     process : ForwardProcess, optional
         Only for a bare score model or law.
-    dtype : {float64, float32}
-        Of the points; weights and log Z are always float64.
+    device : str or torch.device, optional
+        Draw tensors there: points never leave it, and noise comes from its own generator, seeded from ``rng`` (on
+        "cpu", from ``rng`` itself: the points are then those of numpy, to rounding). For the fused and flow samplers.
+    dtype : {float64, float32} of numpy or torch, optional
+        Of the points: float64, or float32 with a device. Weights and log Z are always float64.
     max_lost : float
         Share of diverged trajectories that is tolerated with a warning.
     callback : function, optional
@@ -114,7 +118,19 @@ def sample(
     """
     fused = as_fused(source, process)
     chosen = as_sampler(sampler)
-    kind = _as_dtype(dtype)
+    place = as_device(device)
+    kind = _as_dtype((np.float64 if place is None else np.float32) if dtype is None else dtype)
+    if place is not None:
+        if not chosen.takes_devices:
+            raise SfbenchError(
+                f"{type(chosen).__name__} draws numpy arrays only; leave device={device!r} out (networks are asked "
+                "where they are), or use sampler 'fused' or 'ode'"
+            )
+        found = fused.device
+        if found is not None and found != place:
+            raise SfbenchError(
+                f"the models are on {found} and device={device!r} was asked for; move them there: model.to(device=...)"
+            )
     count = as_size(n, fused.dim, kind.itemsize * (6 + 2 * len(fused.models)))
     if not 0.0 <= as_number("max_lost", max_lost) < 1.0:
         raise SfbenchError(f"max_lost must be a number in [0, 1), got {max_lost!r}")
@@ -129,7 +145,7 @@ def sample(
         steps = steps_for(fused, chosen.n_steps if steps is None else steps, stretch=steps is None)
     np.empty(_LARGE_BLOCK, dtype=np.uint8)  # see there
     order = tracked(range(len(steps)), len(steps), "sampling", progress)
-    request = SampleRequest(fused, count, kind, steps, max_lost, callback, generator, order)
+    request = SampleRequest(fused, count, kind, steps, max_lost, callback, generator, order, device=place)
     result = chosen.draw(request)
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is not trusted
         result, doubts = audit(chosen, request, result, check_steps=bool(check_steps))
@@ -216,6 +232,8 @@ def as_fused(source: Any, process: ForwardProcess | None = None) -> FusedScore:
 
 
 def _as_dtype(dtype: Any) -> np.dtype[Any]:
+    if str(dtype).startswith("torch."):
+        dtype = str(dtype).removeprefix("torch.")
     for kind in (np.dtype(np.float64), np.dtype(np.float32)):
         try:
             if np.dtype(dtype) == kind:

@@ -6,17 +6,18 @@ built-in ones, and a name for it comes from :func:`register_sampler` or the entr
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, final
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, final
 
 import numpy as np
 
-from .._typing import Float64Array, FloatArray
+from .._arrays import Normals
+from .._typing import Array, Float64Array
 from ..scores import FusedScore
 from ..times import TimeSteps
 from .result import SampleResult
 
-Observer = Callable[[int, float, FloatArray, Float64Array], None]
+Observer = Callable[[int, float, Array, Float64Array], None]
 
 
 @final
@@ -44,6 +45,8 @@ class SampleRequest:
         Yields step numbers under a progress bar.
     trial : bool
         Whether this is a small run that is only compared with another.
+    device : torch.device or None
+        Where points are tensors; None means numpy arrays.
     """
 
     fused: FusedScore
@@ -55,17 +58,22 @@ class SampleRequest:
     rng: np.random.Generator
     order: Iterator[int]
     trial: bool = False
+    device: Any = None
+    normals: Normals = field(init=False)
 
-    def start(self) -> FloatArray:
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "normals", Normals(self.rng, self.device))
+
+    def start(self) -> Array:
         """Points (n, d) drawn from the prior at the first time."""
         spread = self.fused.process.prior_std(float(self.steps.times[0]))
         return spread * self.normal((self.n, self.fused.dim))
 
-    def normal(self, shape: tuple[int, ...]) -> FloatArray:
-        """Standard normals of the request's dtype."""
-        return self.rng.standard_normal(shape, dtype=self.dtype.type)
+    def normal(self, shape: tuple[int, ...]) -> Array:
+        """Standard normals of the request's dtype, on its device."""
+        return self.normals(tuple(shape), self.dtype.name)
 
-    def observe(self, step: int, x: FloatArray, log_weights: Float64Array) -> None:
+    def observe(self, step: int, x: Array, log_weights: Float64Array) -> None:
         """Show the points after ``step`` steps to the callback, if there is one."""
         if self.callback is not None:
             self.callback(step, float(self.steps.times[step]), x, log_weights)
@@ -78,9 +86,12 @@ class Sampler(ABC):
     ----------
     check_steps : bool
         Whether :func:`sfbench.sample` may draw some points again with longer steps and compare.
+    takes_devices : bool
+        Whether it can draw tensors on ``request.device``.
     """
 
     check_steps: bool = True
+    takes_devices: ClassVar[bool] = False
 
     @property
     @abstractmethod

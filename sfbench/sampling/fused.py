@@ -1,11 +1,12 @@
 """Unweighted samplers: the reverse SDE and the probability flow of the averaged score."""
 
 from dataclasses import dataclass, field
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 
-from .._typing import FloatArray
+from .._arrays import take
+from .._typing import Array
 from ..errors import SfbenchError
 from .base import Sampler, SampleRequest
 from .guard import CountedScore, Survivors
@@ -28,6 +29,7 @@ class FusedSampler(Sampler):
 
     integrator: Integrator | str = field(default_factory=lambda: Exponential(2))
     n_steps: int = 128
+    takes_devices: ClassVar[bool] = True
 
     @property
     def law(self) -> str:
@@ -57,6 +59,7 @@ class FlowSampler(Sampler):
 
     integrator: Integrator | str = field(default_factory=lambda: Exponential(2, stochastic=False))
     n_steps: int = 64
+    takes_devices: ClassVar[bool] = True
 
     @property
     def law(self) -> str:
@@ -76,7 +79,7 @@ def _draw(request: SampleRequest, integrator: Integrator) -> SampleResult:
     score = CountedScore(fused, "the fused score", fused.models)
     reverse = ReverseProcess(score, fused.process, lambda like: request.normal(like.shape))
     survivors, equal = Survivors(n), np.full(n, -np.log(n))
-    memory: FloatArray | None = None
+    memory: Array = None
     x = request.start()
     for j in request.order:
         before = times[j - 1] if j else None
@@ -84,7 +87,7 @@ def _draw(request: SampleRequest, integrator: Integrator) -> SampleResult:
             x, memory = integrator.advance(reverse, x, (before, times[j], times[j + 1]), memory)
         keep = survivors.drop(x, times[j + 1])
         if keep is not None:
-            x, memory = x[keep], None if memory is None else memory[keep]
+            x, memory = take(x, keep), None if memory is None else take(memory, keep)
         request.observe(j + 1, x, equal[survivors.alive])
     messages = survivors.report(request.max_lost)
     diagnostics = Diagnostics(

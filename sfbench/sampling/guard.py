@@ -6,7 +6,8 @@ from typing import final
 
 import numpy as np
 
-from .._typing import Float64Array, FloatArray
+from .._arrays import all_finite, astype, device_of, dtype_name, is_tensor, on_device, to_host, zeros
+from .._typing import Array, Float64Array, FloatArray
 from ..errors import ModelError, NotFiniteError
 from ..scores import FusedScore, ScoreModel
 from .errors import DivergenceError, DivergenceWarning
@@ -24,7 +25,7 @@ class CountedScore:
     parts: tuple[ScoreModel, ...] = ()
     evaluations: int = field(default=0, init=False)
 
-    def __call__(self, x: FloatArray, t: float) -> FloatArray:
+    def __call__(self, x: Array, t: float) -> Array:
         """Score at x (n, d) and time t in the dtype of x.
 
         Raises
@@ -39,21 +40,27 @@ class CountedScore:
             self.name_the_model(s, x, t)
         return s
 
-    def unchecked(self, x: FloatArray, t: float) -> FloatArray:
+    def unchecked(self, x: Array, t: float) -> Array:
         """The same without a look at the values, for callers that look at a combination of them."""
         self.evaluations += 1
+        if is_tensor(x):
+            found = self.model.score(x, t)
+            if not is_tensor(found) or found.shape != x.shape or found.device != x.device:
+                what = f"{tuple(found.shape)} on {found.device}" if is_tensor(found) else f"a {type(found).__name__}"
+                raise ModelError(f"{self.name} returned {what} for a tensor of points {tuple(x.shape)} on {x.device}")
+            return astype(found, dtype_name(x))
         s = _of_shape(np.asarray(self.model.score(x, t)), x, self.name)
         return s if s.dtype == x.dtype else s.astype(x.dtype)
 
-    def name_the_model(self, s: FloatArray, x: FloatArray, t: float) -> None:
+    def name_the_model(self, s: Array, x: Array, t: float) -> None:
         """Raise NotFiniteError for a score s (n, d) that is not finite, naming the part of the model that made it."""
         name = self.name
         for i, part in enumerate(self.parts):
-            answer = np.asarray(part.score(x, t))
+            answer = to_host(part.score(x, t))
             if not np.all(np.isfinite(answer)):
                 name, s = f"models[{i}] ({type(part).__name__})", answer
                 break
-        raise _not_finite(s, x, t, name)
+        raise _not_finite(to_host(s), to_host(x), t, name)
 
 
 def _of_shape(s: FloatArray, x: FloatArray, name: str) -> FloatArray:
@@ -97,11 +104,6 @@ def check_models(fused: FusedScore) -> None:
             raise ModelError(f"{name} writes into the points it is given; let it work on a copy")
 
 
-def all_finite(values: FloatArray) -> bool:
-    """Whether every entry is finite; one reduction in the usual case."""
-    return bool(np.isfinite(values.sum(dtype=np.float64))) or bool(np.all(np.isfinite(values)))
-
-
 @final
 @dataclass(eq=False)
 class Survivors:
@@ -114,12 +116,12 @@ class Survivors:
     def __post_init__(self) -> None:
         self.alive = np.arange(self.n)
 
-    def drop(self, x: FloatArray, t: float) -> np.ndarray | None:
+    def drop(self, x: Array, t: float) -> np.ndarray | None:
         """Rows of x (alive, d) to keep, or None if all are within bounds."""
-        extent = float(np.abs(x).max()) if x.size else 0.0
+        extent = float(abs(x).max()) if len(x) else 0.0
         if extent < _ESCAPED:  # false for NaN too
             return None
-        keep: np.ndarray = np.all(np.abs(x) < _ESCAPED, axis=1)
+        keep: np.ndarray = np.all(np.abs(to_host(x)) < _ESCAPED, axis=1)
         if self.first_lost_at is None:
             self.first_lost_at = t
         self.alive = self.alive[keep]
@@ -135,12 +137,12 @@ class Survivors:
         """Share of the trajectories lost."""
         return 1.0 - len(self.alive) / self.n
 
-    def restore(self, x: FloatArray) -> FloatArray:
+    def restore(self, x: Array) -> Array:
         """Points (n, d) with NaN rows for the lost."""
         if len(self.alive) == self.n:
             return x
-        out = np.full((self.n, x.shape[1]), np.nan, dtype=x.dtype)
-        out[self.alive] = x
+        out = zeros((self.n, x.shape[1]), x) + np.nan
+        out[on_device(self.alive, device_of(x))] = x
         return out
 
     def report(self, max_lost: float) -> tuple[str, ...]:

@@ -26,13 +26,14 @@ from typing import Any, Literal, final
 import numpy as np
 import scipy  # submodules load on first use
 
-from .._typing import FloatArray
+from .._arrays import all_finite, to_host, to_kind
+from .._typing import Array, FloatArray
 from .._validation import as_count, as_flag, as_positive, did_you_mean
 from ..errors import GridError, SfbenchError
 from ..processes import ForwardProcess
 
-Score = Callable[[FloatArray, float], FloatArray]
-Noise = Callable[[FloatArray], FloatArray]
+Score = Callable[[Array, float], Array]
+Noise = Callable[[Array], Array]
 StepTimes = tuple[float | None, float, float]
 FUSED_LAW = "fused law P_w (reverse SDE driven by the averaged score)"
 FLOW_LAW = "probability-flow law of the averaged score"
@@ -77,9 +78,7 @@ class Integrator(ABC):
         """Score evaluations per step."""
 
     @abstractmethod
-    def advance(
-        self, reverse: ReverseProcess, x: FloatArray, times: StepTimes, memory: FloatArray | None
-    ) -> tuple[FloatArray, FloatArray | None]:
+    def advance(self, reverse: ReverseProcess, x: Array, times: StepTimes, memory: Array) -> tuple[Array, Array]:
         """Move x (n, d) from ``times[1]`` to ``times[2]``; ``times[0]`` is the time before, None in the first step.
 
         ``memory`` is what the step before returned besides its points, (n, d) or None.
@@ -99,30 +98,28 @@ class AffineIntegrator(Integrator):
         """Coefficients of the step from t to t_next."""
 
 
-def data_prediction(score: FloatArray, process: ForwardProcess, x: FloatArray, t: float) -> FloatArray:
+def data_prediction(score: Array, process: ForwardProcess, x: Array, t: float) -> Array:
     """``D = (x + sigma^2 s) / alpha``, the posterior mean of the clean point, (n, d)."""
     alpha, sigma = float(process.alpha(t)), float(process.sigma(t))
-    out: FloatArray = score * (sigma * sigma / alpha)
+    out: Array = score * (sigma * sigma / alpha)
     out += x * (1.0 / alpha)
     return out
 
 
-def apply_affine(
-    coefficients: AffineStep, x: FloatArray, prediction: FloatArray, memory: FloatArray | None, noise: Noise
-) -> FloatArray:
+def apply_affine(coefficients: AffineStep, x: Array, prediction: Array, memory: Array, noise: Noise) -> Array:
     """The affine step; ``memory`` is the data prediction before, used if the step extrapolates."""
     blended = prediction
     if coefficients.extrapolate and memory is not None:
         blended = (1.0 + coefficients.extrapolate) * prediction + (-coefficients.extrapolate) * memory
-    out: FloatArray = coefficients.keep * x + coefficients.pull * blended
+    out: Array = coefficients.keep * x + coefficients.pull * blended
     if coefficients.noise:
         out += coefficients.noise * noise(x)
     return out
 
 
 def _advance_affine(
-    integrator: AffineIntegrator, reverse: ReverseProcess, x: FloatArray, times: StepTimes, memory: FloatArray | None
-) -> tuple[FloatArray, FloatArray | None]:
+    integrator: AffineIntegrator, reverse: ReverseProcess, x: Array, times: StepTimes, memory: Array
+) -> tuple[Array, Array]:
     process = reverse.process
     prediction = data_prediction(reverse.score(x, times[1]), process, x, times[1])
     return apply_affine(integrator.step(process, *times), x, prediction, memory, reverse.noise), prediction
@@ -157,9 +154,7 @@ class EulerMaruyama(AffineIntegrator):
             1.0 - float(process.f(t)) * dt - ratio, ratio * float(process.alpha(t)), 0.0, math.sqrt(g2 * dt)
         )
 
-    def advance(
-        self, reverse: ReverseProcess, x: FloatArray, times: StepTimes, memory: FloatArray | None
-    ) -> tuple[FloatArray, FloatArray | None]:
+    def advance(self, reverse: ReverseProcess, x: Array, times: StepTimes, memory: Array) -> tuple[Array, Array]:
         """One step; no memory."""
         return _advance_affine(self, reverse, x, times, None)[0], None
 
@@ -212,9 +207,7 @@ class Exponential(AffineIntegrator):
         fresh = -math.expm1(-2.0 * h)
         return AffineStep(math.exp(-h) * ratio, alpha_next * fresh, extrapolate, sigma_next * math.sqrt(fresh))
 
-    def advance(
-        self, reverse: ReverseProcess, x: FloatArray, times: StepTimes, memory: FloatArray | None
-    ) -> tuple[FloatArray, FloatArray | None]:
+    def advance(self, reverse: ReverseProcess, x: Array, times: StepTimes, memory: Array) -> tuple[Array, Array]:
         """One step; remembers the data prediction."""
         return _advance_affine(self, reverse, x, times, memory)
 
@@ -239,9 +232,7 @@ class Heun(Integrator):
         """2."""
         return 2
 
-    def advance(
-        self, reverse: ReverseProcess, x: FloatArray, times: StepTimes, memory: FloatArray | None
-    ) -> tuple[FloatArray, FloatArray | None]:
+    def advance(self, reverse: ReverseProcess, x: Array, times: StepTimes, memory: Array) -> tuple[Array, Array]:
         """One step; no memory."""
         process, (_, t, t_next) = reverse.process, times
         c = Exponential(1, self.stochastic).step(process, None, t, t_next)
@@ -250,7 +241,7 @@ class Heun(Integrator):
         if c.noise:
             base += c.noise * reverse.noise(x)
         guess = base + c.pull * here
-        if not np.all(np.isfinite(guess)):
+        if not all_finite(guess):
             return guess, None  # lost points are the caller's to report
         there = data_prediction(reverse.score(guess, t_next), process, guess, t_next)
         return base + (0.5 * c.pull) * (here + there), None
@@ -289,13 +280,11 @@ class PredictorCorrector(Integrator):
         """1 + corrections."""
         return 1 + self.corrections
 
-    def advance(
-        self, reverse: ReverseProcess, x: FloatArray, times: StepTimes, memory: FloatArray | None
-    ) -> tuple[FloatArray, FloatArray | None]:
+    def advance(self, reverse: ReverseProcess, x: Array, times: StepTimes, memory: Array) -> tuple[Array, Array]:
         """One step; no memory."""
         x, _ = _advance_affine(Exponential(1), reverse, x, times, None)
         for _ in range(self.corrections):
-            if np.all(np.isfinite(x)):
+            if all_finite(x):
                 x = langevin(reverse, x, times[2], self.size)
         return x, None
 
@@ -322,17 +311,17 @@ class AdaptiveFlow(Integrator):
         """At least 12; the samplers count what was really spent."""
         return 12
 
-    def advance(
-        self, reverse: ReverseProcess, x: FloatArray, times: StepTimes, memory: FloatArray | None
-    ) -> tuple[FloatArray, FloatArray | None]:
+    def advance(self, reverse: ReverseProcess, x: Array, times: StepTimes, memory: Array) -> tuple[Array, Array]:
         """One step; no memory."""
-        process = reverse.process
+        process, given = reverse.process, x
+        x = to_host(given)
 
         def slope(log_t: float, flat: FloatArray) -> FloatArray:
             t = math.exp(log_t)
             points = flat.reshape(x.shape)
             g2 = float(process.g(t)) ** 2
-            out: FloatArray = t * (float(process.f(t)) * points - 0.5 * g2 * reverse.score(points, t))
+            score = to_host(reverse.score(to_kind(points, given), t))
+            out: FloatArray = t * (float(process.f(t)) * points - 0.5 * g2 * score)
             return out.ravel()
 
         span = (math.log(times[1]), math.log(times[2]))
@@ -340,14 +329,14 @@ class AdaptiveFlow(Integrator):
             slope, span, x.astype(np.float64).ravel(), method="DOP853", rtol=self.rtol, atol=self.atol, t_eval=span[1:]
         )
         if not solution.success:
-            return np.full_like(x, np.nan), None
-        return solution.y[:, -1].reshape(x.shape).astype(x.dtype), None
+            return given * np.nan, None
+        return to_kind(solution.y[:, -1].reshape(x.shape), given), None
 
 
-def langevin(reverse: ReverseProcess, x: FloatArray, t: float, size: float) -> FloatArray:
+def langevin(reverse: ReverseProcess, x: Array, t: float, size: float) -> Array:
     """One unadjusted Langevin step of size ``size * sigma_t^2`` at time t."""
     step = size * float(reverse.process.sigma(t)) ** 2
-    out: FloatArray = x + 0.5 * step * reverse.score(x, t)
+    out: Array = x + 0.5 * step * reverse.score(x, t)
     out += math.sqrt(step) * reverse.noise(x)
     return out
 

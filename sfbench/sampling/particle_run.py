@@ -27,12 +27,13 @@ from typing import final
 import numpy as np
 from numpy.typing import DTypeLike
 
+from .._arrays import all_finite
 from .._typing import FloatArray
 from ..scores import FusedScore
 from ..times import TimeSteps
 from .base import Observer
 from .changing_weights import check_changes, jump
-from .guard import CountedScore, Survivors, all_finite
+from .guard import CountedScore, Survivors
 from .integrators import AffineIntegrator
 from .lattice import LatticeNoise, islands
 from .moves import LangevinMoves
@@ -105,7 +106,7 @@ class ParticleRun:
     def mean_score(self, x: FloatArray, t: float) -> FloatArray:
         """The fused score alone."""
         weights = self.weights_at(t)
-        mean = weights[0] * self.models[0].unchecked(x, t)
+        mean: FloatArray = weights[0] * self.models[0].unchecked(x, t)
         for weight, model in zip(weights[1:], self.models[1:], strict=True):
             mean += weight * model.unchecked(x, t)
         if not all_finite(mean):

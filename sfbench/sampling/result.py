@@ -8,7 +8,8 @@ import numpy as np
 
 from synthetic import Estimate
 
-from .._typing import Float64Array, FloatArray, SeedLike
+from .._arrays import float64_on_host, take
+from .._typing import Array, Float64Array, SeedLike
 from .._validation import as_count, as_generator
 from ..errors import NotFiniteError, SfbenchError
 from .resampling import effective_size, systematic
@@ -86,7 +87,7 @@ class SampleResult:
     Attributes
     ----------
     x : array (n, d)
-        Points.
+        Points; a tensor on its device if one was asked for.
     log_weights : array (n,)
         Log weights, normalised to sum to one on the natural scale; all equal for unweighted samplers.
     law : str
@@ -97,7 +98,7 @@ class SampleResult:
         Cost and quality.
     """
 
-    x: FloatArray
+    x: Array
     log_weights: Float64Array
     law: str
     t_min: float
@@ -113,29 +114,28 @@ class SampleResult:
         """Effective number of points, ``1 / sum weights^2``; blind to shared ancestors (``diagnostics.founders``)."""
         return effective_size(self.log_weights) * len(self.log_weights)
 
-    def expectation(self, function: Callable[[FloatArray], FloatArray]) -> Estimate:
+    def expectation(self, function: Callable[[Array], Array]) -> Estimate:
         """Weighted mean of ``function(x) -> (n,)`` with the standard error of self-normalised weights.
 
         The error neglects the dependence that resampling creates.
         """
         kept = self.log_weights > -np.inf
-        values = np.asarray(function(self.x[kept]), dtype=np.float64)
+        values = float64_on_host(function(take(self.x, kept)))
         w = self.weights[kept]
         if values.shape != w.shape:
             raise SfbenchError(f"function must return one number per point, shape {w.shape}, got {values.shape}")
         if not np.all(np.isfinite(values)):
             row = int(np.argmin(np.isfinite(values)))
-            raise NotFiniteError(f"function returned {values[row]} at the point {self.x[kept][row].tolist()[:8]}")
+            raise NotFiniteError(f"function returned {values[row]} at the point {take(self.x, kept)[row].tolist()[:8]}")
         mean = float(w @ values)
         return Estimate(mean, float(np.sqrt(np.sum(w**2 * (values - mean) ** 2))), int(kept.sum()), "weighted mean")
 
-    def resampled(self, n: int | None = None, *, rng: SeedLike = None) -> FloatArray:
+    def resampled(self, n: int | None = None, *, rng: SeedLike = None) -> Array:
         """Equally weighted points (n, d) drawn from the weighted ones by systematic resampling, in random order."""
         count = len(self.x) if n is None else as_count("n", n)
         generator = as_generator(rng)
         chosen = systematic(self.weights, generator, count)
-        drawn: FloatArray = self.x[generator.permutation(chosen)]
-        return drawn
+        return take(self.x, generator.permutation(chosen))
 
     def __repr__(self) -> str:
         d, n = self.diagnostics, len(self.x)

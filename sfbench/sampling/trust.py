@@ -32,6 +32,7 @@ import numpy as np
 
 from synthetic import Estimate, SyntheticError
 
+from .._arrays import float64_on_host, take, to_host
 from .._typing import Float64Array, FloatArray
 from ..errors import SfbenchError
 from ..scores import FusedScore, ScoreModel
@@ -67,7 +68,7 @@ def audit(
         )
     rows = systematic(result.weights, np.random.default_rng(0), probes)
     pooled = found.log_partition is not None
-    noise, missing = noise_left(fused, result.x[rows], end, pooled=pooled)
+    noise, missing = noise_left(fused, to_host(take(result.x, rows)), end, pooled=pooled)
     if not noise <= _LARGEST_NOISE and not (fused.t_range or (0.0,))[0] >= 0.999 * end:
         doubts.append(
             f"undoing the noise left at t = {end:.3g} would change the law by about {noise:.2g} in total variation: "
@@ -255,7 +256,7 @@ def _kept(result: SampleResult, most: int) -> tuple[Float64Array, Float64Array]:
     rows = np.flatnonzero(result.log_weights > -np.inf)
     rows = rows[:: max(1, len(rows) // most)]
     weights = np.exp(result.log_weights[rows])
-    return result.x[rows].astype(np.float64), weights / weights.sum()
+    return float64_on_host(take(result.x, rows)), weights / weights.sum()
 
 
 def _below(values: Float64Array, weights: Float64Array, marks: Float64Array) -> Float64Array:

@@ -16,7 +16,7 @@ from synthetic import DiffusableLaw
 
 from .._arrays import common_device, is_tensor, to_host, to_kind
 from .._typing import Array, Float64Array
-from .._validation import as_number
+from .._validation import as_items, as_number
 from ..errors import GridError, ModelError, ProcessMismatchError
 from ..processes import ForwardProcess, check_process
 from .weights import WeightsOverTime, as_schedule
@@ -215,10 +215,8 @@ def as_score_models(models: Iterable[ScoreModel | DiffusableLaw], process: Forwa
     """Turn laws into analytic scores and check that all models live in one dimension and belong to the process."""
     if not type(process).__module__.startswith("sfbench."):
         check_process(process)
-    if not isinstance(models, Iterable):
-        raise ModelError(f"models must be a sequence of score models or laws, got a {type(models).__name__}")
     scores: list[ScoreModel] = []
-    for i, model in enumerate(models):
+    for i, model in enumerate(as_items("models", models, "score models or laws", ModelError)):
         if hasattr(model, "log_prob") and not hasattr(model, "diffuse"):
             raise ModelError(
                 f"models[{i}] is a {type(model).__name__}, a law whose noised versions are not known; fuse its "

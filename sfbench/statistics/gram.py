@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from solvers import SimplexQP
+from synthetic._memory import refuse_huge
 
 from .._typing import Float64Array
 from .._validation import as_count, as_number, as_real
@@ -175,6 +176,7 @@ class ScoreGram:
 
 def tangent_basis(k: int) -> Float64Array:
     """Orthonormal basis (k, k - 1) of the directions that keep ``sum w`` fixed."""
-    if k == 1:
+    if as_count("k", k, error=GramError) == 1:
         return np.zeros((1, 0))
+    refuse_huge("a basis of k (k - 1) entries", k, k)
     return np.asarray(np.linalg.svd(np.ones((1, k)))[2][1:].T)

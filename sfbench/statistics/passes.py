@@ -17,8 +17,8 @@ from synthetic._memory import refuse_huge
 from synthetic.reduction import ReducedLaw, reduce_laws
 
 from .._typing import SeedLike
-from .._validation import as_count, as_generator
-from ..errors import GramError
+from .._validation import as_count, as_generator, as_items, as_kind
+from ..errors import GramError, ModelError
 from ..progress import progress
 from ..scores import AnalyticScore, ScoreModel, as_score_models
 from .affine import MomentStatistics, are_gaussian
@@ -169,8 +169,8 @@ def simulated_grams(
         For sizes that do not increase, a negative ``keep``, a target that cannot be sampled, or ``n_noise > 1``.
     """
     checked, generator = _checked_sizes(sizes), as_generator(rng)
-    laws: Any = tuple(auxiliaries) if isinstance(auxiliaries, Iterable) else auxiliaries  # a generator is read once
-    as_score_models(laws, settings.process)
+    laws: Any = as_items("models", auxiliaries, "score models or laws", ModelError)
+    as_score_models(laws, as_kind("settings", settings, GramSettings, GramError).process)
     if not hasattr(target, "sample"):
         raise GramError(f"target must be a law with sample(n, rng=), got a {type(target).__name__}")
     reduction = reduce_laws(laws, target)
@@ -184,7 +184,7 @@ def simulated_grams(
 
 
 def _checked_sizes(sizes: Iterable[int]) -> list[int]:
-    if not isinstance(sizes, Iterable):
+    if not isinstance(sizes, Iterable) or (hasattr(sizes, "ndim") and sizes.ndim != 1):
         raise GramError(f"sizes must be a sequence of integers, got {sizes!r}")
     values = [as_count("sizes", size, at_least=0, error=GramError) for size in sizes]
     if not values or values[0] < 1 or any(a >= b for a, b in itertools.pairwise(values)):

@@ -3,7 +3,7 @@
 Whatever the chunk size, a source yields the same numbers: its random streams are consumed row by row.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, cast, final
 
 import numpy as np
@@ -23,7 +23,7 @@ from .._arrays import (
     to_host,
 )
 from .._typing import Array, FloatArray
-from .._validation import as_points, as_real
+from .._validation import as_items, as_kind, as_points, as_real
 from ..errors import GramError, ModelError, NotFiniteError
 from ..processes import ForwardProcess
 from ..scores import AnalyticScore, DivergenceScoreModel, ScoreModel, as_score_models
@@ -137,7 +137,8 @@ def data_source(
     ambient: bool = False,
 ) -> DataSource:
     """Return the source for given data: models checked against them, and reduced where that is possible."""
-    models = tuple(models) if isinstance(models, Iterable) else models  # a generator is read once
+    as_kind("settings", settings, GramSettings, GramError)
+    models = as_items("models", models, "score models or laws", ModelError)
     scores = as_score_models(models, settings.process)
     rows = as_rows(x, as_data)
     data: Any = as_data(x, scores[0].dim) if rows is None else rows

@@ -168,7 +168,14 @@ def test_summary_has_weights_intervals_certificate_and_conditioning(shifted: Syn
     text = result.summary(0.8)
     for i, (w, (low, high)) in enumerate(zip(result.weights, result.confidence_interval(0.8), strict=True)):
         assert f"weights[{i}] = {w:.4f}   80% interval [{low:.4f}, {high:.4f}]" in text
-    for part in ("certified gap", "(solver daqp: certified", "rank 3 of 3 (effective 3.0", "at most", "explained"):
+    for part in (
+        "optimal: yes",
+        "(solver daqp)",
+        "precise: ",
+        "rank 3 of 3 (effective 3.0",
+        "at most",
+        "could explain",
+    ):
         assert part in text
     assert "warning" not in text
     assert "gap=" in repr(result)

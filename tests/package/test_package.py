@@ -26,7 +26,7 @@ def test_readme_python_runs_and_prints_a_summary(capsys: pytest.CaptureFixture[s
     assert blocks
     for block in blocks:
         exec(compile(block, "README.md", "exec"), {})
-    assert "certified gap" in capsys.readouterr().out
+    assert "optimal: yes" in capsys.readouterr().out
 
 
 def test_quickstart_recovers_the_weights(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,98 @@
+"""A fit in words, as a table for notebooks, and as JSON values."""
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from solvers import SolverFailureError, tangent_spectrum
+
+from ..errors import GramError
+
+if TYPE_CHECKING:
+    from .result import FusionResult
+
+
+def summary_text(result: "FusionResult", level: float) -> str:
+    """Weights with intervals; then whether they are optimal, precise and adequate; then warnings."""
+    gram, labels = result.gram, result.labels
+    intervals, reason = _intervals(result, level)
+    lines = [f"Fused {gram.k} models on n = {gram.n} samples ({gram.objective})"]
+    width = max(map(len, labels))
+    for i, (label, w) in enumerate(zip(labels, result.weights, strict=True)):
+        shown = f"[{intervals[i][0]:.4f}, {intervals[i][1]:.4f}]" if intervals else f"not available: {reason}"
+        lines.append(f"  weights[{label}]{' ' * (width - len(label))} = {w:.4f}   {level:.0%} interval {shown}")
+    lines += [f"  {line}" for line in verdicts(result, intervals)]
+    lines += [f"  warning: {text}" for text in result.warnings]
+    return "\n".join(lines)
+
+
+def verdicts(result: "FusionResult", intervals: Sequence[Sequence[float]] | None) -> list[str]:
+    """Three words that mean three things: optimal (the solver), precise (the sample), adequate (the model)."""
+    gram, k = result.gram, result.gram.k
+    spectrum = tangent_spectrum(gram.to_qp())
+    gain = gram.value(np.full(k, 1.0 / k)) - gram.value(result.weights)
+    at_most = "" if gram.c is not None else "at most "
+    answer = result.solver
+    optimal = f"within {max(answer.gap, 0.0):.1e} of the least objective over all weights"
+    found = [f"optimal: {'yes' if answer.converged else 'no'}, {optimal} (solver {answer.solver})"]
+    if intervals:
+        widest = max(high - low for low, high in intervals)
+        rank = f"rank {spectrum.rank} of {k - 1} (effective {spectrum.effective_rank:.2f})"
+        conditioning = f"Gram of condition {spectrum.condition_number:.3g}, {rank}"
+        found.append(f"precise: intervals up to {widest:.2g} wide; {conditioning}")
+    found.append(
+        f"better than equal weights by {gain:.4g} of the objective: {at_most}{result.explained():.1%} of what these "
+        "models could explain"
+    )
+    return found
+
+
+def as_dict(result: "FusionResult") -> dict[str, Any]:
+    """The fit as values that JSON has."""
+    gram, labels = result.gram, result.labels
+    intervals, _ = _intervals(result, 0.9)
+    nodes = result.grid.nodes
+    return {
+        "weights": dict(zip(labels, result.weights.tolist(), strict=True)),
+        "intervals_90": None if intervals is None else dict(zip(labels, intervals, strict=True)),
+        "n": gram.n,
+        "objective": gram.objective,
+        "process": repr(result.process),
+        "window": [float(nodes[0]), float(nodes[-1])],
+        "value": float(gram.value(result.weights)),
+        "gap": float(result.solver.gap),
+        "solver": result.solver.solver,
+        "status": str(result.solver.status),
+        "data": None if result.data is None else {"sha256": result.data.sha256, "shape": list(result.data.shape)},
+        "warnings": list(result.warnings),
+    }
+
+
+def html_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]], notes: Iterable[str] = ()) -> str:
+    """A small table for notebooks; everything in it is escaped."""
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    after = "".join(f"<p>{escape(note)}</p>" for note in notes)
+    return f"<div><p><b>{escape(title)}</b></p><table><tr>{head}</tr>{body}</table>{after}</div>"
+
+
+def result_html(result: "FusionResult") -> str:
+    """The fit as a table for notebooks."""
+    intervals, reason = _intervals(result, 0.9)
+    rows = []
+    for i, (label, w) in enumerate(zip(result.labels, result.weights, strict=True)):
+        shown = f"[{intervals[i][0]:.4f}, {intervals[i][1]:.4f}]" if intervals else reason
+        rows.append((label, f"{w:.4f}", shown))
+    notes = [*verdicts(result, intervals), *(f"warning: {text}" for text in result.warnings)]
+    title = f"Fused {result.gram.k} models on n = {result.gram.n} samples"
+    return html_table(title, ("model", "weight", "90 % interval"), rows, notes)
+
+
+def _intervals(result: "FusionResult", level: float) -> tuple[list[list[float]] | None, str]:
+    """Intervals, or None and why there are none."""
+    try:
+        return result.confidence_interval(level).tolist(), ""
+    except (GramError, SolverFailureError) as error:
+        return None, str(error)

@@ -1,0 +1,343 @@
+"""Statistics, fusion, laws, metrics, bounds, processes and score models at the border.
+
+Every public function is a row of ``VERBS``: good values of each argument. One or two of them become odd. The oracle: an
+error of this project that says something, or an answer whose numbers are not NaN; nothing takes long, and no array that
+was given is written into. The number of cases is that of the environment variable SFBENCH_FUZZ_CASES.
+"""
+
+import copy
+import os
+import time
+import warnings
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import sfbench
+from sfbench import bounds, laws, metrics, processes, scores, statistics
+from sfbench.fusion import inspect_windows, path_ratios
+from solvers import SolversError
+from synthetic import Estimate, GaussianMixture, SyntheticError, make_problem
+
+from .test_sampling import ODDITIES, said, seeds
+
+CASES = int(os.environ.get("SFBENCH_FUZZ_CASES", "120"))
+HANG = 20.0
+REFUSED = (sfbench.SfbenchError, SyntheticError, SolversError)
+
+OU = sfbench.OrnsteinUhlenbeck()
+LINE = [GaussianMixture([0.5, 0.5], [[-1.0], [1.0]], 0.3), GaussianMixture([1.0], [[0.5]], 0.5)]
+PLANE = [GaussianMixture([1.0], [[0.0, 0.0]], 1.0), GaussianMixture([1.0], [[2.0, 1.0]], 1.0)]
+PROBLEM = make_problem("shifted_gaussians", k=2, d=2)
+X, Y = np.random.default_rng(0).standard_normal((2, 30, 2))
+GRID = sfbench.time_grid(1e-2, 4.0, 4)
+SETTINGS = sfbench.GramSettings(OU, GRID)
+GRAM = sfbench.score_gram(PLANE, X, SETTINGS, keep=30, rng=0)
+POPULATION = sfbench.population_gram(PROBLEM, process=OU, grid=GRID)
+MISMATCH = bounds.prior_mismatch(PLANE[0], OU, 4.0)
+EXACT = scores.AnalyticScore(PLANE[1], OU)
+FUSED = sfbench.FusedScore(PLANE, [0.5, 0.5], process=OU)
+PROCESS = [OU, processes.VariancePreserving(), processes.Karras()]
+WEIGHTS = [[0.5, 0.5], np.array([1.0, 0.0]), (0.25, 0.75)]
+WINDOW = {"t_min": [1e-2, 0.1], "t_max": [2.0, 4]}
+LOG_WEIGHTS = [None, np.zeros(30), np.linspace(-3, 0, 30)]
+
+Row = dict[str, list[Any]]
+VERBS: dict[str, tuple[Any, Row]] = {
+    "fuse": (
+        sfbench.fuse,
+        {
+            "auxiliaries": [PLANE, tuple(PLANE)],
+            "x": [X, X.tolist(), X.astype(np.float32), torch.from_numpy(X)],
+            "process": PROCESS,
+            **WINDOW,
+            "n_nodes": [2, 4],
+            "estimator": ["antithetic", "stein", "dsm"],
+            "weighting": ["girsanov", "sigma2", lambda t: 1.0 / t],
+            "bins": [None, 2],
+            "solver": ["auto", "active_set", "piqp", "auto"],
+            "tol": [1e-9],
+            "n_noise": [1, 2],
+            "allow_inexact": [False, True],
+            "rng": [0],
+        },
+    ),
+    "score_gram": (
+        sfbench.score_gram,
+        {"models": [PLANE], "x": [X], "settings": [SETTINGS], "keep": [0, 30], "rng": [0]},
+    ),
+    "prefix_grams": (
+        sfbench.prefix_grams,
+        {"models": [PLANE], "x": [X], "settings": [SETTINGS], "sizes": [[10, 20], np.array([5])], "rng": [0]},
+    ),
+    "simulated_grams": (
+        sfbench.simulated_grams,
+        {"auxiliaries": [PLANE], "target": [PLANE[0]], "settings": [SETTINGS], "sizes": [[10, 20]], "rng": [0]},
+    ),
+    "population_gram": (
+        sfbench.population_gram,
+        {"problem": [PROBLEM], "process": PROCESS[:2], "grid": [GRID], "weighting": ["girsanov", "sigma2"]},
+    ),
+    "population_weights": (
+        sfbench.population_weights,
+        {"problem": [PROBLEM], "process": PROCESS[:2], "grid": [GRID], "weighting": ["girsanov"]},
+    ),
+    "settings": (
+        sfbench.GramSettings,
+        {
+            "process": PROCESS[:1],
+            "grid": [GRID],
+            "estimator": ["stein", "dsm"],
+            "weighting": ["sigma2"],
+            "n_noise": [1, 3],
+            "dtype": ["float32", np.float64],
+        },
+    ),
+    "gram": (
+        sfbench.ScoreGram,
+        {"G": [np.eye(2), [[2.0, 1.0], [1.0, 2.0]]], "b": [[0.5, 0.2]], "c": [None, 1.0], "n": [5], "objective": ["o"]},
+    ),
+    "tangent_basis": (statistics.tangent_basis, {"k": [1, 3]}),
+    "inspect_windows": (
+        inspect_windows,
+        {
+            "models": [PLANE],
+            "held_out": [[X, Y]],
+            "process": PROCESS[:1],
+            "grid": [GRID],
+            "tolerance": [0.3],
+            "n_noise": [1, 2],
+            "rng": [0],
+        },
+    ),
+    "path_ratios": (path_ratios, {"fused": [FUSED], "n": [20], "steps": [4], "rng": [0]}),
+    "time_grid": (sfbench.time_grid, {**WINDOW, "n_nodes": [1, 7]}),
+    "time_steps": (
+        sfbench.time_steps,
+        {
+            "process": PROCESS,
+            "n_steps": [1, 9],
+            "spacing": ["log_snr", "edm", "uniform"],
+            "t_min": [None, 1e-3],
+            "t_max": [None, 0.9],
+            "rho": [7.0, 1],
+        },
+    ),
+    "affine": (
+        laws.affine_fused_law,
+        {"auxiliaries": [PLANE], "weights": WEIGHTS, "process": PROCESS[:2], "t_min": [1e-2], "t_max": [None, 0.9]},
+    ),
+    "line": (
+        laws.fokker_planck_1d,
+        {
+            "score": [sfbench.FusedScore(LINE, [0.4, 0.6], process=OU)],
+            "process": [None, OU],
+            "n_cells": [100, 200],
+            "t_min": [1e-2],
+            "t_max": [None, 4.0],
+        },
+    ),
+    "flow density": (
+        laws.ode_log_density,
+        {"score": [FUSED, EXACT], "x": [X, Y[:3]], "process": [None, OU], "steps": [4, 8], "n_probes": [1], "rng": [0]},
+    ),
+    "log_likelihood": (
+        laws.log_likelihood,
+        {
+            "score": [FUSED],
+            "raw": [X],
+            "scaling": [laws.DataScaling(), laws.DataScaling(2.0, 1.0)],
+            "process": [None, OU],
+            "steps": [4],
+            "rng": [0],
+        },
+    ),
+    "scaling": (laws.DataScaling, {"scale": [1.0, [1.0, 2.0]], "shift": [0.0, [1.0, 2.0]]}),
+    "total_variation": (
+        metrics.total_variation,
+        {"p": PLANE, "q": PLANE, "method": ["auto", "monte carlo"], "n": [None, 500], "rng": [0]},
+    ),
+    "kl": (
+        metrics.kl_divergence,
+        {"p": PLANE, "q": PLANE, "method": ["auto", "monte carlo"], "n": [None, 500], "rng": [0]},
+    ),
+    "wasserstein": (
+        metrics.wasserstein,
+        {"x": [X], "y": [Y], "order": [1, 2], "x_log_weights": LOG_WEIGHTS, "y_log_weights": LOG_WEIGHTS},
+    ),
+    "sliced": (
+        metrics.sliced_wasserstein1,
+        {"x": [X], "y": [Y], "n_directions": [1, 8], "x_log_weights": LOG_WEIGHTS, "rng": [0]},
+    ),
+    "mmd": (metrics.squared_mmd, {"x": [X], "y": [Y], "bandwidth": [None, 1.0]}),
+    "energy": (metrics.energy_distance, {"x": [X], "y": [Y]}),
+    "on the line": (
+        metrics.wasserstein_1d,
+        {"p": [LINE[0], X[:, 0]], "q": [LINE[1], Y[:, :1]], "x_log_weights": [None]},
+    ),
+    "from samples": (
+        metrics.total_variation_from_samples,
+        {"x": [X[:, :1]], "law": LINE, "log_weights": LOG_WEIGHTS, "n_bins": [None, 10]},
+    ),
+    "modes": (metrics.mode_mass_error, {"x": [X[:, :1]], "mixture": LINE, "log_weights": LOG_WEIGHTS}),
+    "measure": (metrics.measure, {"metric": ["total_variation", metrics.kl_divergence], "p": PLANE, "q": PLANE}),
+    "prior_mismatch": (bounds.prior_mismatch, {"target": PLANE, "process": PROCESS[:2], "t_max": [1.0, 4]}),
+    "certificate": (
+        bounds.certificate,
+        {"problem": [PROBLEM], "weights": WEIGHTS, "process": PROCESS[:1], "t_min": [1e-2], "t_max": [None, 4.0]},
+    ),
+    "instance": (
+        bounds.instance_certificate,
+        {"objective": [0.5, Estimate(0.5, 0.01, 9, "quadrature")], "mismatch": [MISMATCH]},
+    ),
+    "tv of kl": (bounds.total_variation_certificate, {"kl": [MISMATCH]}),
+    "check": (bounds.check, {"observed": [0.1, Estimate(0.1, 0.01, 9, "x")], "bound": [MISMATCH], "z": [0, 5.0]}),
+    "bound": (
+        bounds.Bound,
+        {"value": [0.1], "label": ["b"], "guarantee": ["upper", "tight", "asymptotic"], "assumptions": [(), ("a",)]},
+    ),
+    "slow_rate": (bounds.slow_rate, {"moments": [GRAM.contributions], "n": [5, 1000], "delta": [0.05]}),
+    "fast_rate": (
+        bounds.fast_rate,
+        {"population": [POPULATION], "moments": [GRAM.contributions], "n": [5, 1000], "weights": WEIGHTS},
+    ),
+    "error_terms": (
+        bounds.error_terms,
+        {"population": [POPULATION], "weights": WEIGHTS, "optimum": WEIGHTS, "gap": [0.0], "mismatch": [MISMATCH]},
+    ),
+    "gaussian": (
+        bounds.gaussian_fused_law,
+        {"means": [np.zeros((2, 3))], "weights": WEIGHTS, "process": PROCESS[:2], "t_min": [1e-2], "t_max": [0.9]},
+    ),
+    "from_betas": (
+        processes.from_betas,
+        {"betas": [np.linspace(1e-4, 0.02, 50), [0.1, 0.2, 0.3, 0.4]], "zero_terminal_snr": [False, True]},
+    ),
+    "beta_schedule": (
+        processes.beta_schedule,
+        {
+            "kind": ["linear", "scaled_linear", "cosine"],
+            "n": [10],
+            "beta_start": [1e-4],
+            "beta_end": [0.02],
+        },
+    ),
+    "check_process": (processes.check_process, {"process": PROCESS}),
+    "make_process": (processes.make_process, {"name": ["karras", "cosine"]}),
+    "variance preserving": (processes.VariancePreserving, {"beta_min": [0.1], "beta_max": [20.0]}),
+    "exploding": (processes.VarianceExploding, {"sigma": [25.0]}),
+    "cosine": (processes.Cosine, {"s": [0.008], "end": [0.9]}),
+    "alpha": (OU.alpha, {"t": [0.5, [0.1, 0.2]]}),
+    "sigma": (OU.sigma, {"t": [0.5, np.array([[1.0]])]}),
+    "perturb": (OU.perturb, {"x0": [X], "t": [0.5], "rng": [0]}),
+    "fused": (sfbench.FusedScore, {"models": [PLANE, [EXACT]], "weights": [*WEIGHTS, [1.0]], "process": PROCESS[:1]}),
+    "fused score": (FUSED.score, {"x": [X], "t": [0.5, 1]}),
+    "aligned": (
+        sfbench.AlignedScore,
+        {"model": [EXACT], "scale": [2.0], "shift": [0.0, [1.0, 2.0]], "process": [OU], "own_process": [None, OU]},
+    ),
+    "product": (sfbench.ProductScore, {"factor": [EXACT], "copies": [1, 3]}),
+    "analytic": (sfbench.AnalyticScore, {"law": PLANE, "process": PROCESS}),
+}
+ARRAYS = [
+    lambda a: np.ma.masked_less(a, 0.0),
+    lambda a: a + 1j,
+    lambda a: a.astype(str),
+    lambda a: a.astype("datetime64[s]"),
+    lambda a: a.astype(object),
+    lambda a: a.astype(np.float16),
+    lambda a: np.where(np.arange(a.size).reshape(a.shape) == a.size - 1, np.nan, a),
+    lambda a: np.full_like(a, np.inf),
+    lambda a: a[:0],
+    lambda a: a[..., None],
+    lambda a: a.ravel()[:1],
+    lambda a: a * 1e300,
+    lambda a: a * 1e-300,
+    lambda a: np.zeros_like(a),
+    lambda a: torch.tensor(a, requires_grad=True),
+    lambda a: torch.tensor(a, dtype=torch.bfloat16),
+    lambda a: torch.tensor(a, device="meta"),
+    lambda a: np.broadcast_to(a.ravel()[0], (2**20, 2**20)),
+    lambda a: np.repeat(a, 2, axis=0),
+    lambda a: a[::-1],
+]
+ODD: list[Any] = [
+    *ODDITIES,
+    *PLANE,
+    OU,
+    GRID,
+    GRAM,
+    EXACT,
+    MISMATCH,
+    "auto",
+    iter([1.0]),
+    np.zeros((0, 2)),
+    [[1.0], [2.0, 3.0]],
+]
+LARGEST = 10**6  # a count that is accepted may cost what it says
+
+
+@st.composite
+def calls(draw: st.DrawFn) -> tuple[str, dict[str, Any], tuple[str, ...]]:
+    """A verb, its arguments, and which of them are odd."""
+    name = draw(st.sampled_from(sorted(VERBS)))
+    table = VERBS[name][1]
+    given_ = {key: values[draw(st.integers(0, len(values) - 1))] for key, values in table.items()}
+    odd = draw(st.lists(st.sampled_from(sorted(table)), min_size=1, max_size=2, unique=True))
+    for key in odd:
+        value = given_[key]
+        if isinstance(value, np.ndarray) and draw(st.booleans()):
+            given_[key] = draw(st.sampled_from(ARRAYS))(np.asarray(value, dtype=float))
+        else:
+            given_[key] = ODD[draw(st.integers(0, len(ODD) - 1))]
+    return name, given_, tuple(odd)
+
+
+def numbers(found: Any, depth: int = 0) -> list[np.ndarray]:
+    """The float arrays of an answer, looking into the project's own dataclasses."""
+    if isinstance(found, np.ndarray | float):
+        array = np.asarray(found)
+        return [array] if array.dtype.kind == "f" else []
+    if is_dataclass(found) and depth < 2 and not isinstance(found, type):
+        return [a for f in fields(found) for a in numbers(getattr(found, f.name), depth + 1)]
+    return [a for item in found for a in numbers(item, depth + 1)] if isinstance(found, tuple | list) else []
+
+
+@settings(max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
+@given(call=calls(), seed=seeds)
+def test_any_argument_may_be_odd(call: tuple[str, dict[str, Any], tuple[str, ...]], seed: int) -> None:
+    name, arguments, odd = call
+    held = {
+        key: copy.deepcopy(value) for key, value in arguments.items() if type(value) is np.ndarray and value.size < 999
+    }
+    start = time.monotonic()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        warnings.simplefilter("ignore", RuntimeWarning)
+        try:
+            found = VERBS[name][0](**arguments)
+        except REFUSED as error:
+            said(error)
+            return
+        finally:
+            assert time.monotonic() - start < HANG, (name, odd)
+            for key, value in held.items():
+                np.testing.assert_array_equal(value, arguments[key])
+    for array in numbers(found):
+        assert not np.isnan(array).any(), (name, odd, found)
+
+
+@pytest.mark.parametrize("name", sorted(VERBS))
+def test_the_good_values_are_good(name: str) -> None:
+    function, table = VERBS[name]
+    if name == "fused":
+        table = table | {"models": table["models"][:1], "weights": WEIGHTS}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        function(**{key: values[0] for key, values in table.items()})
+        function(**{key: values[-1] for key, values in table.items()})
