@@ -140,8 +140,8 @@ def _judged(label: str, model: ScoreModel, data: Float64Array, noise: Float64Arr
 def _ratios(
     model: Any, data: Float64Array, noise: Float64Array, times: Float64Array, process: ForwardProcess
 ) -> Float64Array:
-    """Loss of each row over that of the linear predictor, averaged over times, (n,)."""
-    total = np.zeros(len(data))
+    """Loss of each row over that of the linear predictor, both averaged over times, (n,)."""
+    total, linear = np.zeros(len(data)), 0.0
     variance = float(np.var(data, axis=0).mean())
     z = np.concatenate([noise, -noise])
     for t in times.tolist():
@@ -150,8 +150,9 @@ def _ratios(
         if not np.all(np.isfinite(score)):
             raise NotFiniteError(f"the score is not finite at t = {t:.4g}")
         loss = np.minimum(((sigma * score + z) ** 2).mean(axis=1), _WORST).reshape(2, -1).mean(axis=0)
-        total += loss * (alpha**2 * variance + sigma**2) / (alpha**2 * variance)
-    return np.asarray(total / len(times))
+        total += loss
+        linear += alpha**2 * variance / (alpha**2 * variance + sigma**2)
+    return np.asarray(total / linear)
 
 
 @final
