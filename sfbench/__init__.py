@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         ProcessMismatchError,
         SfbenchError,
     )
-    from .fusion import FusionOverTime, FusionResult, compare, fuse, load_result
+    from .fusion import FusionOverTime, FusionResult, check_wiring, compare, fuse, load_result
     from .processes import ForwardProcess, OrnsteinUhlenbeck, VarianceExploding, VariancePreserving
     from .sampling import CorrectedSampler, FlowSampler, FusedSampler, SampleResult, sample
     from .scores import AlignedScore, AnalyticScore, FusedScore, ProductScore, ScoreModel, WeightsOverTime
@@ -94,6 +94,7 @@ __all__ = [
     "WeightsOverTime",
     "baselines",
     "bounds",
+    "check_wiring",
     "compare",
     "data",
     "diffusers",
@@ -123,7 +124,7 @@ __all__ = [
 _PLACES = {
     ".errors": "FitWarning GramError GridError InexactError ModelError NotFiniteError OutputError ProcessMismatchError "
     "SfbenchError",
-    ".fusion": "FusionOverTime FusionResult compare fuse load_result",
+    ".fusion": "FusionOverTime FusionResult check_wiring compare fuse load_result",
     ".processes": "ForwardProcess OrnsteinUhlenbeck VarianceExploding VariancePreserving",
     ".sampling": "CorrectedSampler FlowSampler FusedSampler SampleResult sample",
     ".scores": "AlignedScore AnalyticScore FusedScore ProductScore ScoreModel WeightsOverTime",

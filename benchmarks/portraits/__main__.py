@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 import sfbench.diffusers as fusion
+from sfbench.diffusers.errors import DiffusersError
 from sfbench.errors import SfbenchError
 from sfbench.files import prepare_folder, provenance
 from sfbench.sampling import TrustWarning
@@ -28,11 +29,12 @@ from ..common.study import OneLineParser, Row, write_rows
 from .data import BASE, CROSSED, GROUPS, fold, load_faces, unfold
 from .judge import Judge, features_of
 from .networks import make_pipeline, train_all
+from .pipelines import CLIP, PIPELINE, PROMPT, open_clip, run_pipeline
 
 SETTINGS = (0.0, 0.2, 0.4, 0.5, 0.6, 0.8, 1.0)
 ADAPTERS = tuple(name.replace("/", "_") for name in GROUPS)
 SIZES = {  # widths, training steps of the base, pictures of a setting, sampling steps, faces of a class for the probe
-    "full": ((48, 64, 96), 1200, 128, 16, 100),
+    "full": ((48, 64, 96), 1200, 64, 20, 50),
     "quick": ((16, 16, 32), 20, 24, 4, 12),
 }
 
@@ -54,7 +56,7 @@ def draw(adapted: Any, copies: list[Any], kind: str, w: float, way: str, n: int,
     weights = np.array([1.0 - w, w])
     if way == "linear":
         experts, weights = [fusion.merge(pipe, experts, weights)], np.ones(1)
-    scheduler = fusion.sde_scheduler(pipe)
+    scheduler = fusion.sde_scheduler(pipe, lambda_min_clipped=-2.5)  # where the signal is 0.08 of the noise
     with fusion.fused(pipe, experts, weights), warnings.catch_warnings():
         warnings.simplefilter("ignore", TrustWarning)  # the verdict is reported
         sampler: Any = "fused" if way == "linear" else way
@@ -74,7 +76,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="tiny networks, few pictures: the path, not the answer")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", default="results/portraits", help="folder for networks, tables and pictures")
+    group = parser.add_argument_group("with a pipeline of one's own, in place of drawn faces")
+    group.add_argument("--adapter", action="append", help="file or repository of one of two adapters; give it twice")
+    group.add_argument("--pipeline", default=PIPELINE, help="folder or name of the pipeline (default: %(default)s)")
+    group.add_argument("--clip", default=CLIP, help="folder or name of the judge (default: %(default)s)")
+    group.add_argument("--prompt", default=PROMPT, help="default: %(default)s")
+    group.add_argument("--n", type=int, default=64, help="pictures of each setting (default: %(default)s)")
+    group.add_argument("--steps", type=int, default=30, help="steps of the scheduler (default: %(default)s)")
     args = parser.parse_args(argv)
+    if args.adapter:
+        return with_pipeline(args)
     widths, training, n, steps, per_class = SIZES["quick" if args.quick else "full"]
     torch.set_num_threads(1)
     start = time.process_time()
@@ -100,6 +111,28 @@ def main(argv: list[str] | None = None) -> int:
     print_rows(rows)
     print_claims(claims)
     return exit_code(claims)
+
+
+def with_pipeline(args: Any) -> int:
+    """The settings with a pipeline and two adapters."""
+    try:
+        if len(args.adapter) != 2:
+            raise DiffusersError(f"two adapters are needed, got {len(args.adapter)}: give --adapter twice")
+        folder = prepare_folder(Path(args.out))
+        pipe = fusion.open_on(args.pipeline)
+        for name, where in zip(("first", "second"), args.adapter, strict=True):
+            fusion.load_adapter(pipe, name, where)
+        options: Any = {"num_inference_steps": args.steps}
+        clip = open_clip(args.clip)
+        rows = run_pipeline(
+            pipe, ["first", "second"], SETTINGS, folder, clip, prompt=args.prompt, n=args.n, seed=args.seed, **options
+        )
+    except (SfbenchError, OSError, ValueError) as error:
+        print(f"benchmarks.portraits: {error}", file=sys.stderr)
+        return 2
+    for row in rows:
+        print("  ".join(f"{key} {value:.3g}" if isinstance(value, float) else str(value) for key, value in row.items()))
+    return 0
 
 
 def study(adapted: Any, copies: list[Any], judge: Judge, n: int, steps: int, seed: int) -> tuple[list[Row], Row]:

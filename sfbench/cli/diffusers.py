@@ -216,26 +216,13 @@ def _open(
             raise ValueError(f"--adapter takes name=file, got {text!r}")
         if label in experts:
             raise ValueError(f"two experts are called {label!r}")
-        _load_adapter(pipe, label, where)
+        fusion.load_adapter(pipe, label, where)
         experts[label] = label
     for where in others or []:
         experts[where] = fusion.open_on(where, device)
     if len(experts) < least:
         raise ValueError("nothing to fuse: give --adapter name=file or --other PIPELINE, or several of them")
     return pipe, experts
-
-
-def _load_adapter(pipe: Any, label: str, where: str) -> None:
-    path = Path(where)
-    if path.suffix == ".safetensors" and not path.is_file():
-        raise ValueError(f"--adapter {label}={where}: there is no such file")
-    try:
-        if path.is_file():
-            pipe.load_lora_weights(str(path.parent), weight_name=path.name, adapter_name=label)
-        else:
-            pipe.load_lora_weights(where, adapter_name=label)
-    except Exception as error:  # whatever the hub's client and the file's reader raise
-        raise ValueError(f"--adapter {label}={where} cannot be loaded: {str(error).splitlines()[0]}") from None
 
 
 def _as_weights(text: str | None) -> list[float] | None:

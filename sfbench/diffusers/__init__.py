@@ -23,7 +23,7 @@ from .grids import draw_grid, tile, weight_steps
 from .handle import Handle, fuse, fused, handle_of
 from .learning import learn_weights
 from .merging import merge
-from .opening import open_on, open_pipeline
+from .opening import load_adapter, open_on, open_pipeline
 from .recipe import load, make_recipe, read_recipe, save_images
 from .result import PathIntegral, PipelineSample
 from .schedules import Schedule, from_scheduler, process_of
@@ -50,6 +50,7 @@ __all__ = [
     "handle_of",
     "learn_weights",
     "load",
+    "load_adapter",
     "make_recipe",
     "merge",
     "open_on",

@@ -185,6 +185,9 @@ def sde_scheduler(scheduler: Any, **options: Any) -> Any:
         return EDMDPMSolverMultistepScheduler.from_config(source.config, **chosen | options)
     if schedule.kind == "flow":
         chosen |= {"use_flow_sigmas": True, "prediction_type": "flow_prediction", "flow_shift": schedule.shift or 1.0}
+    elif source.config.get("beta_schedule") == "squaredcos_cap_v2":
+        # The first step of a cosine table holds no signal: predicted data are the error of the network times 20,000.
+        chosen["lambda_min_clipped"] = -5.1
     return DPMSolverMultistepScheduler.from_config(source.config, **chosen | {"thresholding": False} | options)
 
 

@@ -1,5 +1,6 @@
 """Opening a pipeline by name: the local cache first, and one clear error where there is no internet."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,26 @@ def open_on(name: str, device: str = "auto") -> Any:
 
     place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     return open_pipeline(name, torch_dtype=torch.float32 if place == "cpu" else torch.bfloat16).to(place)
+
+
+def load_adapter(pipe: Any, name: str, where: str) -> None:
+    """Load an adapter (LoRA) under a name, from a file or from a repository.
+
+    Raises
+    ------
+    DiffusersError
+        If it is not there, or is none.
+    """
+    path = Path(where)
+    if path.suffix == ".safetensors" and not path.is_file():
+        raise DiffusersError(f"adapter {name}={where}: there is no such file")
+    place = {"weight_name": path.name} if path.is_file() else {}
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Already found a `peft_config`")  # another adapter is no surprise here
+            pipe.load_lora_weights(str(path.parent) if path.is_file() else where, adapter_name=name, **place)
+    except Exception as error:  # whatever the hub's client and the file's reader raise
+        raise DiffusersError(f"adapter {name}={where} cannot be loaded: {str(error).splitlines()[0]}") from None
 
 
 def _check_hub(name: str) -> None:

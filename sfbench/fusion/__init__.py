@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .saving import ResultError, load_result
     from .window_bias import WindowBias
     from .windows import WindowReport, inspect_windows
+    from .wiring import Wiring, check_wiring
 
 __all__ = [
     "Comparison",
@@ -26,6 +27,8 @@ __all__ = [
     "ScoreLikelihoodFit",
     "WindowBias",
     "WindowReport",
+    "Wiring",
+    "check_wiring",
     "compare",
     "fit_from_scores",
     "fuse",
@@ -40,6 +43,7 @@ __getattr__, __dir__ = lazy_names(
         **dict.fromkeys(["PathRatios", "ScoreLikelihoodFit", "fit_from_scores", "path_ratios"], ".from_paths"),
         **dict.fromkeys(["WindowReport", "inspect_windows"], ".windows"),
         **dict.fromkeys(["Comparison", "compare"], ".comparison"),
+        **dict.fromkeys(["Wiring", "check_wiring"], ".wiring"),
         **dict.fromkeys(["FusionResult"], ".result"),
         **dict.fromkeys(["DataIdentity"], ".identity"),
         **dict.fromkeys(["ResultError", "load_result"], ".saving"),

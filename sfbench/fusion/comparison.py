@@ -6,8 +6,8 @@ With ``x_t = alpha x_0 + sigma z`` and its antithetic twin, a score s has at tim
 
 averaged over times even in log signal-to-noise ratio, where differences of L are differences of the objective J up to a
 factor. The best isotropic Gaussian has ``alpha^2 v / (alpha^2 v + sigma^2)``, v the variance of a coordinate: the
-linear predictor, below which a model that has seen such data lies at some times. The least loss that is possible, that of the target's own
-score, is not known: losses rank models, and do not say how far the best one is from the target.
+linear predictor, below which a model that has seen such data lies at some times. The least possible loss, that of the
+target's own score, is not known: losses rank models, and do not say how far the best one is from the target.
 
 **Guarantee**: intervals asymptotic in n, for rows that no model was trained or fitted on.
 """

@@ -75,3 +75,39 @@ def test_every_way_draws_and_networks_are_kept(tmp_path: Path) -> None:
     assert not torch.equal(latents["merged 0.5"], latents["fused 0.5"])
     fit = study.learned(copies, x, 4, 0)
     assert fit.gram.n == 4
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # of the libraries
+def test_the_same_settings_run_on_a_tiny_sdxl(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import json
+
+    from peft import get_peft_model_state_dict
+    from transformers import CLIPConfig, CLIPModel
+
+    from tests.diffusers.pipelines import ADAPTERS, tokenizer, with_adapters
+
+    pipe = with_adapters("sdxl")
+    for name in ADAPTERS:
+        tensors = get_peft_model_state_dict(pipe.unet, adapter_name=name)
+        type(pipe).save_lora_weights(tmp_path, unet_lora_layers=tensors, weight_name=f"{name}.safetensors")
+    pipe.unload_lora_weights()
+    pipe.save_pretrained(tmp_path / "pipe")
+    torch.manual_seed(0)
+    text = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    text |= {"vocab_size": 54, "max_position_embeddings": 16, "bos_token_id": 52, "eos_token_id": 53}
+    vision = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    vision |= {"image_size": 16, "patch_size": 8}
+    CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=8)).save_pretrained(tmp_path / "clip")
+    tokenizer().save_pretrained(tmp_path / "clip")
+    adapters = [f"--adapter={tmp_path / name}.safetensors" for name in ADAPTERS]
+    places = ["--pipeline", str(tmp_path / "pipe"), "--clip", str(tmp_path / "clip"), "--out", str(tmp_path / "out")]
+    assert study.main([*adapters, *places, "--n", "2", "--steps", "1"]) == 0
+    rows = json.loads((tmp_path / "out" / "pipeline.json").read_text())["rows"]
+    assert [row["setting"] for row in rows][-4:] == ["switched 0.5", "mixture 0.5", "adapters 0.5", "linear 0.5"]
+    assert len(rows) == 7 + 4
+    assert all(0 <= row["crossed"] <= 1 for row in rows)
+    assert (tmp_path / "out" / "faces.png").exists()
+    assert "fused 0.5 0.5" in capsys.readouterr().out
+    assert study.main([adapters[0], *places]) == 2
+    assert "two adapters" in capsys.readouterr().err

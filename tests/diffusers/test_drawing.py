@@ -207,3 +207,14 @@ def test_the_corrected_sampler_runs_on_a_flow_pipeline() -> None:
     assert result.law == "KL barycenter p_w (log-linear pool)"
     assert len(result.images) == 3
     assert np.isfinite(result.log_weights).all()
+
+
+def test_a_cosine_table_is_not_started_where_it_holds_no_signal() -> None:
+    cosine = diffusers.DDPMScheduler(beta_schedule="squaredcos_cap_v2", clip_sample=False)
+    made = fusion.sde_scheduler(cosine)
+    made.set_timesteps(10)
+    plain = diffusers.DPMSolverMultistepScheduler.from_config(cosine.config, algorithm_type="sde-dpmsolver++")
+    plain.set_timesteps(10)
+    assert float(plain.sigmas[0]) > 1e4
+    assert float(made.sigmas[0]) < 200
+    assert fusion.sde_scheduler(cosine, lambda_min_clipped=-3.0).config.lambda_min_clipped == -3.0

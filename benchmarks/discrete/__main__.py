@@ -1,0 +1,99 @@
+"""Fusing discrete diffusion models where the truth is enumerated: ``python -m benchmarks.discrete [--quick]``.
+
+1. ``laws``: exact laws of the fused, switched and corrected chains, samples of each, log Z;
+2. ``fits``: cover of the intervals, and the rate of TV in the number of samples;
+3. ``lengths``: the correction on chains of growing length, where it dies;
+4. ``peers``: a Feynman-Kac scheme with clamps at an equal number of evaluations;
+5. ``bounds``: the certificate, cell by cell.
+
+Every experiment is a study of ``journal.sqlite`` in the output folder; claims with controls are ``claims.json``.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sfbench.files import prepare_folder, provenance
+
+from ..common.claims import exit_code, print_claims, write_claims
+from ..common.study import (
+    OneLineParser,
+    Row,
+    add_engine_arguments,
+    one_line_errors,
+    run_cells,
+    run_settings,
+    time_left,
+    write_rows,
+)
+from . import cells
+from .claims import evaluate_claims
+
+_KINDS = (("uniform", "score_entropy"), ("masked", "score_entropy"), ("masked", "cross_entropy"))
+
+
+def grids(quick: bool, seed: int) -> dict[str, tuple[Callable[[Any], Row], Sequence[Any]]]:
+    """Cell function and specs of every experiment."""
+    seeds = range(seed, seed + (1 if quick else 5))
+    draws = range(seed, seed + (30 if quick else 60))
+    sizes = (250, 1000, 4000, 16_000)
+    lengths = (4, 16, 48) if quick else (4, 8, 16, 32, 64, 128)
+    problems = tuple(cells.PROBLEMS)
+    corners = ((0.2, 0.5, 0.3),) if quick else ((0.2, 0.5, 0.3), (0.8, 0.1, 0.1), (0.0, 0.5, 0.5), (0.1, 0.1, 0.8))
+    noises = ("uniform", "masked")
+    return {
+        "laws": (
+            cells.run_law_cell,
+            [cells.LawSpec(p, z, 20_000, s) for p in problems for z in noises for s in seeds],
+        ),
+        "fits": (cells.run_fit_cell, [cells.FitSpec(z, o, n, s) for z, o in _KINDS for n in sizes for s in draws]),
+        "lengths": (
+            cells.run_length_cell,
+            [cells.LengthSpec(m, 4000 if quick else 10_000, s) for m in lengths for s in seeds],
+        ),
+        "peers": (
+            cells.run_peer_cell,
+            [cells.PeerSpec(p, 20_000, m, s) for p in problems[:3] for m in (32, 128) for s in seeds],
+        ),
+        "bounds": (
+            cells.run_bound_cell,
+            [cells.BoundSpec(p, z, w, i) for p in problems[:3] for z in noises for w in corners for i in range(-1, 3)],
+        ),
+    }
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    """Command line; every bad value ends in one line."""
+    parser = OneLineParser(prog="python -m benchmarks.discrete", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="fewer seeds and sizes: about a minute")
+    parser.add_argument("--seed", type=int, default=0, help="first seed")
+    parser.add_argument("--out", default="results/discrete", help="folder for results and tables")
+    add_engine_arguments(parser)
+    args = parser.parse_args(argv)
+    if args.seed < 0 or args.jobs < 1:
+        parser.error("--seed must be at least 0 and --jobs at least 1")
+    return args
+
+
+@one_line_errors
+def main(argv: list[str] | None = None) -> int:
+    """Run all experiments, write tables, check the claims."""
+    args = parse_arguments(argv)
+    started = time.monotonic()
+    folder, settings = prepare_folder(args.out), run_settings(args)
+    tables: dict[str, list[Row]] = {}
+    for name, (run_cell, specs) in grids(args.quick, args.seed).items():
+        title = f"{name}, seed {args.seed}{', quick' if args.quick else ''}"
+        tables[name] = run_cells(run_cell, specs, title=title, folder=folder, settings=time_left(settings, started))
+        write_rows(folder, name, tables[name])
+    claims = evaluate_claims(tables)
+    write_claims(folder, claims, quick=args.quick, **provenance(args.seed))
+    print_claims(claims)
+    print(f"{time.monotonic() - started:.0f} s; tables in {folder}")
+    return exit_code(claims)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

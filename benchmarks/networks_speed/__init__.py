@@ -1,0 +1,1 @@
+"""Fits and samples of networks against bare forward passes of the same networks."""

@@ -1,0 +1,144 @@
+"""Fits and samples of networks as ratios to bare forward passes: ``python -m benchmarks.networks_speed``.
+
+The floor of a task is the same number of evaluations by the same k networks, in the same process, dtype and layout, at
+the batch size that :attr:`NetworkScore.preferred_rows` names or at 4 times that, whichever is faster. Contenders run in
+turn; the ratio of minima is reported with the 10-90 % range of the paired ratios: CPU time on a CPU, which others may
+share, wall time on an accelerator. Weights are random: speed does not depend on them.
+"""
+
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import sfbench
+from sfbench.files import prepare_folder, provenance, write_json
+from sfbench.nets import NetworkScore, build_network
+from sfbench.sampling import sample
+from sfbench.statistics import GramSettings, score_statistics
+
+from ..common.study import OneLineParser, Row, one_line_errors, write_rows
+from ..common.timing import ratio
+
+OU = sfbench.OrnsteinUhlenbeck()
+NETWORKS: dict[str, tuple[str, dict[str, Any], int, int]] = {  # architecture, options, dimension, points
+    "MLP 31 k": ("mlp", {"dim": 2, "width": 64, "depth": 2}, 2, 8192),
+    "U-Net 1 M at 28x28": ("unet", {"shape": [1, 28, 28], "channels": [24, 48, 72]}, 784, 32),
+}
+ON_DEVICE: dict[str, tuple[str, dict[str, Any], int, int]] = {
+    "U-Net 34 M at 3x32x32": ("unet", {"shape": [3, 32, 32], "channels": [128, 256, 384]}, 3072, 2048),
+    "U-Net 24 M at 3x64x64": ("unet", {"shape": [3, 64, 64], "channels": [64, 128, 256, 256]}, 12288, 1024),
+}
+K, NODES, STEPS = 4, 4, 8
+
+
+def networks(name: str, options: dict[str, Any], dim: int, device: torch.device) -> list[NetworkScore]:
+    """K networks of one architecture."""
+    found = []
+    for seed in range(K):
+        torch.manual_seed(seed)
+        found.append(NetworkScore(build_network(name, options, process=OU).to(device), dim, OU))
+    return found
+
+
+def floor(models: list[NetworkScore], evaluations: int, rows: int) -> Callable[[], None]:
+    """So many bare evaluations by each network in batches of at most ``rows``."""
+    device = models[0].device
+    x = torch.randn(min(rows, evaluations), models[0].dim, device=device)
+    t = torch.full((len(x),), 0.3, dtype=torch.float64)
+
+    def run() -> None:
+        with torch.no_grad():
+            for model in models:
+                for start in range(0, evaluations, len(x)):
+                    count = min(len(x), evaluations - start)
+                    model.module(x[:count], t[:count])
+
+    return run
+
+
+def interleaved(functions: list[Callable[[], object]], repeats: int, device: torch.device) -> np.ndarray:
+    """Seconds (repeats, functions) of functions called in turn, after one call of each."""
+    clock = time.process_time if device.type == "cpu" else time.perf_counter
+
+    def once(function: Callable[[], object]) -> float:
+        start = clock()
+        function()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return clock() - start
+
+    for function in functions:
+        once(function)
+    return np.array([[once(function) for function in functions] for _ in range(repeats)])
+
+
+def measure(
+    label: str, case: tuple[str, dict[str, Any], int, int], device: torch.device, repeats: int, share: int
+) -> list[Row]:
+    """Rows of one network: fuse and sample against their floors."""
+    name, options, dim, n = case
+    n = max(16, n // share)
+    models = networks(name, options, dim, device)
+    x = torch.randn(n, dim, generator=torch.Generator().manual_seed(0)).to(device)
+    settings = GramSettings(OU, sfbench.time_grid(1e-2, 3.0, NODES))
+    fused = sfbench.FusedScore(models, np.full(K, 1.0 / K), process=OU)
+    quiet: dict[str, Any] = {"steps": STEPS, "check_steps": False, "rng": 0}
+    rows = []
+    for task, run, evaluations in (
+        ("fuse", lambda: score_statistics(models, x, settings, rng=0), 2 * NODES * n),
+        ("sample", lambda: sample(fused, n, device=device, **quiet), STEPS * n),
+    ):
+        batch = models[0].preferred_rows
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what random networks draw is no law
+            seconds = interleaved(
+                [run, floor(models, evaluations, batch), floor(models, evaluations, 4 * batch)], repeats, device
+            )
+        best = 1 + int(seconds[:, 2].min() < seconds[:, 1].min())
+        value, low, high = ratio(seconds, 0, best)
+        each = 1e6 * seconds.min(axis=0) / (K * evaluations)
+        rows.append(
+            {
+                "network": label, "task": task, "points": n, "batch": batch, "ratio": value, "low": low, "high": high,
+                "microseconds": float(each[0]), "floor_microseconds": float(each[best]),
+            }
+        )  # fmt: skip
+    return rows
+
+
+@one_line_errors
+def main(argv: list[str] | None = None) -> int:
+    """Run the benchmark; returns the exit code."""
+    parser = OneLineParser(prog="python -m benchmarks.networks_speed", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--device", default="cpu", help="a torch device")
+    parser.add_argument("--quick", action="store_true", help="a quarter of the points, 3 repeats")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/networks_speed"))
+    arguments = parser.parse_args(argv)
+    device = sfbench.nets.wiring.as_device(arguments.device)
+    folder = prepare_folder(arguments.out)
+    card = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    cases = NETWORKS if device.type == "cpu" else NETWORKS | ON_DEVICE
+    print(f"{card}; k = {K}; ratio to bare forward passes, with the 10-90 % range of paired ratios")
+    rows: list[Row] = []
+    for label, case in cases.items():
+        found = measure(label, case, device, *((3, 4) if arguments.quick else (7, 1)))
+        for row in found:
+            print(
+                f"{row['network']:24} {row['task']:8} {row['ratio']:.3f} [{row['low']:.3f}, {row['high']:.3f}]  "
+                f"{row['microseconds']:.4g} us an evaluation, bare {row['floor_microseconds']:.4g}",
+                flush=True,
+            )
+        rows += found
+    write_rows(folder, "networks_speed", rows)
+    write_json(folder / "provenance.json", {**provenance(), "device": card})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

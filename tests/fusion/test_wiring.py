@@ -1,0 +1,88 @@
+"""Mis-wired networks are named with the cause; right ones are left in peace, on targets of several kinds."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from torch import Tensor, nn
+
+import sfbench
+from sfbench import FitWarning, VariancePreserving
+from sfbench.fusion import check_wiring
+from sfbench.nets import NetworkScore
+from synthetic import GaussianMixture
+
+from ..common import Foreign
+from ..nets.exact_networks import ExactNetwork
+
+VP = VariancePreserving()
+LAW = GaussianMixture([0.5, 0.5], [[-0.8, -0.8, 0.8, 0.8], [0.8, 0.8, -0.8, 0.8]], [0.01, 0.02])
+OTHER = GaussianMixture([0.3, 0.7], [[-0.8, -0.8, 0.8, 0.8], [0.8, 0.8, 0.8, -0.8]], [0.015, 0.02])
+KINDS = ["epsilon", "x0", "v", "score"]
+
+
+class Inside(nn.Module):
+    """An exact network that says nothing of itself, and takes any number for a time, as trained ones do."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.inner = ExactNetwork(LAW, VP, kind)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        return self.inner(x, t.abs().clamp(1e-3, 1.0))
+
+
+def network(kind: str, declared: str | None = None, **options: Any) -> NetworkScore:
+    return NetworkScore(Inside(kind), 4, VP, declared or kind, **options)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("target", [LAW, GaussianMixture([0.6, 0.4], LAW.means, [0.02, 0.02]), OTHER], ids=repr)
+def test_right_wirings_raise_no_alarm(kind: str, target: GaussianMixture) -> None:
+    (report,) = check_wiring([network(kind)], target.sample(100, rng=0), process=VP)
+    assert report.cause == ""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("declared", KINDS)
+def test_a_wrong_parameterisation_is_named(kind: str, declared: str) -> None:
+    if kind == declared:
+        return
+    with pytest.warns(FitWarning, match=f"'net' looks wired wrongly.*parameterisation='{kind}'"):
+        check_wiring({"net": network(kind, declared)}, LAW.sample(100, rng=0), process=VP)
+
+
+@pytest.mark.parametrize("time", ["scaled", "log_snr", "c_noise"])
+def test_a_wrong_scale_of_time_is_named(time: str) -> None:
+    with pytest.warns(FitWarning, match="time='t'"):
+        check_wiring([network("epsilon", time=time)], LAW.sample(100, rng=0), process=VP)
+
+
+def test_sign_and_reversed_time_of_any_model_are_named() -> None:
+    class Wrong:
+        dim, process = 4, VP
+
+        def __init__(self, sign: float, end: float | None) -> None:
+            self.sign, self.end = sign, end
+
+        def score(self, x: np.ndarray, t: float) -> np.ndarray:
+            return self.sign * Foreign(LAW, VP).score(x, t if self.end is None else self.end - t)
+
+    x = LAW.sample(100, rng=0)
+    with pytest.warns(FitWarning, match="sign turned"):
+        check_wiring([Wrong(-1.0, None)], x, process=VP)
+    with pytest.warns(FitWarning, match="times reversed"):
+        check_wiring([Wrong(1.0, 1.0)], x, process=VP)
+
+
+def test_pixels_are_named() -> None:
+    x = np.clip(np.round((LAW.sample(100, rng=0) + 1.0) * 127.5), 0, 255)
+    with pytest.warns(FitWarning) as seen:
+        check_wiring([network("epsilon")], x, process=VP)
+    texts = [str(w.message) for w in seen]
+    assert any("standard deviation" in text for text in texts)
+    assert any("0...255" in text for text in texts)
+
+
+def test_it_is_a_top_level_name() -> None:
+    assert sfbench.check_wiring is check_wiring
