@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from synthetic import SyntheticError
+from synthetic._memory import refuse_huge
 from synthetic._validation import as_real as real_array
 
 from ._typing import Float64Array, FloatArray, SeedLike
@@ -141,6 +142,7 @@ def as_points(name: str, values: Any, dim: int | None = None, error: type[Sfbenc
         raise error(f"{name} must have shape {wanted}, got {array.shape}{hint}")
     if len(array) == 0:
         raise error(f"{name} are empty: n = 0; at least one row is needed")
+    refuse_huge(f"{name}, of shape {array.shape},", *array.shape)
     points = array if array.dtype == np.float32 else array.astype(np.float64, copy=False)
     # A column sum is finite unless an entry is not (or it overflows): no temporary of the size of the data.
     with np.errstate(over="ignore", invalid="ignore"):

@@ -11,12 +11,12 @@ so the default spaces it evenly; ``"uniform"`` spaces t, as published samplers d
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import Literal, final, get_args
 
 import numpy as np
 
 from ._typing import Float64Array
-from ._validation import as_count, as_number, as_real, as_window
+from ._validation import as_choice, as_count, as_number, as_real, as_window
 from .errors import GridError
 from .processes import ForwardProcess
 from .processes.base import as_process
@@ -191,6 +191,7 @@ def time_steps(
         strict=True,
     )
     share = np.linspace(0.0, 1.0, as_count("n_steps", n_steps, at_most=_MOST_STEPS, error=GridError) + 1)
+    as_choice("spacing", spacing, get_args(Spacing), GridError)
     if spacing == "uniform":
         times = top + share * (low - top)
     elif spacing in ("log_snr", "edm"):

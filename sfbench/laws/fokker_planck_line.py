@@ -18,6 +18,7 @@ import numpy as np
 from scipy.linalg import solve_banded
 
 from .._typing import Float64Array
+from .._validation import as_count
 from ..errors import GridError, ModelError, NotFiniteError, ProcessMismatchError
 from ..processes import ForwardProcess
 from ..processes.base import as_process
@@ -98,8 +99,7 @@ def fokker_planck_1d(
 
 def check_cells(n_cells: int) -> None:
     """Refuse grids that are not of at least 16 cells."""
-    if isinstance(n_cells, bool) or not isinstance(n_cells, int | np.integer) or n_cells < 16:
-        raise GridError(f"n_cells must be an integer of at least 16, got {n_cells!r}")
+    as_count("n_cells", n_cells, at_least=16, at_most=2**20, error=GridError)
 
 
 def known_process(score: ScoreModel, process: ForwardProcess | None) -> ForwardProcess:

@@ -36,6 +36,8 @@ def squared_mmd(x: ArrayLike, y: ArrayLike, *, bandwidth: float | None = None) -
     if bandwidth is None:
         bandwidth = float(np.median(cdist(a[:1000], b[:1000])))
     bandwidth = as_positive("bandwidth", bandwidth)
+    if not 0 < bandwidth**2 < np.inf:
+        raise SfbenchError(f"bandwidth must have a square that float64 holds, got {bandwidth!r}")
     scale = -0.5 / bandwidth**2
     return _u_statistic(
         a, b, lambda p, q: np.exp(scale * cdist(p, q, "sqeuclidean")), f"unbiased MMD^2, bandwidth {bandwidth:.3g}"

@@ -111,6 +111,8 @@ def _plan(
     """Optimal coupling as rows, columns, masses, and the solver's name."""
     uniform = len(v) == len(w) and np.ptp(v) < 1e-12 and np.ptp(w) < 1e-12
     if uniform and len(v) <= _LARGEST_ASSIGNMENT:
+        if not np.all(np.isfinite(cost)):
+            raise SfbenchError("the points are so far apart that their distances overflow; divide them by their spread")
         rows, columns = linear_sum_assignment(cost)
         return (rows, columns, np.full(len(rows), 1.0 / len(rows))), "assignment"
     pot = _pot()

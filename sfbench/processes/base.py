@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from synthetic import GaussianMixture
+from synthetic._memory import refuse_huge
 
 from .._typing import Float64Array, SeedLike
 from .._validation import as_generator, as_number, as_points, as_real
@@ -22,6 +23,8 @@ from ..errors import GridError
 
 def as_times(t: ArrayLike) -> Float64Array:
     """Times as float64, none of them negative or NaN."""
+    if isinstance(t, np.ndarray):
+        refuse_huge("t", *t.shape)
     plain = isinstance(t, float) or (type(t) is np.ndarray and t.dtype == np.float64)  # the hot path
     times = np.asarray(t, dtype=np.float64) if plain else as_real("t", t, GridError)
     if not np.all(times >= 0):  # NaN fails too

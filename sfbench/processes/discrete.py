@@ -18,7 +18,7 @@ import scipy  # submodules load on first use
 from numpy.typing import ArrayLike
 
 from .._typing import Float64Array
-from .._validation import as_count, as_number, as_vector
+from .._validation import as_count, as_flag, as_number, as_vector
 from ..errors import GridError
 from .base import ForwardProcess, as_times
 
@@ -136,7 +136,7 @@ def from_betas(betas: ArrayLike, *, zero_terminal_snr: bool = False) -> Tabulate
     if len(table) < 3 or not (np.all(table > 0) and np.all(table[:-1] < 1) and table[-1] <= 1):
         raise GridError("betas must be at least 3 numbers strictly between 0 and 1 (the last may be 1)")
     root = np.sqrt(np.cumprod(1.0 - table))
-    if zero_terminal_snr:
+    if as_flag("zero_terminal_snr", zero_terminal_snr, GridError):
         root = (root - root[-1]) * root[0] / (root[0] - root[-1])
     return Tabulated(tuple((root**2).tolist()))
 
@@ -147,7 +147,7 @@ def beta_schedule(
     """Betas (n,) of a named schedule: ``"linear"`` (DDPM), ``"scaled_linear"`` (linear in the square root; Stable
     Diffusion takes 0.00085 and 0.012), ``"cosine"`` (Nichol and Dhariwal 2021, at most 0.999).
     """
-    count = as_count("n", n, at_least=3, error=GridError)
+    count = as_count("n", n, at_least=3, at_most=2**20, error=GridError)
     start, end = as_number("beta_start", beta_start, GridError), as_number("beta_end", beta_end, GridError)
     if not 0 < start <= end < 1:
         raise GridError(f"need 0 < beta_start <= beta_end < 1, got {beta_start!r}, {beta_end!r}")

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from synthetic import DiffusableLaw
 
-from .._arrays import common_device, is_tensor, to_host, to_kind
+from .._arrays import as_tensor_points, common_device, is_tensor, to_host, to_kind
 from .._typing import Array, Float64Array
 from .._validation import as_items, as_number
 from ..errors import GridError, ModelError, ProcessMismatchError
@@ -75,6 +75,7 @@ class AnalyticScore:
     def score(self, x: Array, t: float) -> Array:
         """Score at points x (n, d) and time t, shape (n, d)."""
         if is_tensor(x):
+            as_tensor_points("x", x, ModelError)
             return to_kind(self.marginal(t).score(to_host(x)), x)
         return self.marginal(t).score(x)
 

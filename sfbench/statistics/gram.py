@@ -20,7 +20,7 @@ from solvers import SimplexQP
 from synthetic._memory import refuse_huge
 
 from .._typing import Float64Array
-from .._validation import as_count, as_number, as_real
+from .._validation import as_count, as_kind, as_number, as_real
 from ..errors import GramError
 
 _SYMMETRY = 1e-8  # largest |G - G'| over max |G|: rounding of float32 products passes, a wrong matrix does not
@@ -115,6 +115,7 @@ class ScoreGram:
         if skew > _SYMMETRY * max(float(np.abs(G).max(initial=0.0)), np.finfo(np.float64).tiny):
             raise GramError(f"G must be symmetric, its largest |G - G'| is {skew:.3g}; pass (G + G') / 2")
         as_count("n", self.n, at_least=0, error=GramError)
+        as_kind("objective", self.objective, str, GramError)
         object.__setattr__(self, "G", G)
         object.__setattr__(self, "b", b)
         for array in (G, b):
