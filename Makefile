@@ -1,5 +1,6 @@
 .PHONY: check lint types layers test fast data-tests fuzz docs
 CASES ?= 200000
+SEED ?= random
 DATA = alanine efficientnet_lite0 faces font_digits mnist mnist_cnn qm9 series temperatures
 
 check: lint types layers test  ## what CI runs on the code
@@ -26,4 +27,4 @@ data-tests:  ## fetch the data sets and judges that tests need, then test them
 	python -m pytest -m data
 
 fuzz:  ## hostile arguments for every public function; an hour by default
-	SFBENCH_FUZZ_CASES=$(CASES) python -m pytest tests/fuzz
+	SFBENCH_FUZZ_CASES=$(CASES) python -m pytest tests/fuzz --hypothesis-seed=$(SEED)

@@ -1,12 +1,18 @@
 """Laws, data and problems shared by the tests; tests marked `data` or `chromium` run when asked for only."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 import sfbench
 from sfbench import FusedScore, OrnsteinUhlenbeck
 from synthetic import SyntheticProblem, make_problem, registry
+
+# The same cases on every machine, however busy; fresh ones by `make fuzz`, or with SFBENCH_FUZZ_CASES set.
+settings.register_profile("sfbench", deadline=None, derandomize="SFBENCH_FUZZ_CASES" not in os.environ)
+settings.load_profile("sfbench")
 
 
 @pytest.fixture(autouse=True)

@@ -44,6 +44,7 @@ class Bound:
             or (isinstance(value, int) and value > 1e300)
         ):
             raise GramError(f"a bound must be a number of at least 0, got {value!r} ({self.label})")
+        as_kind("the label of a bound", self.label, str, GramError)
         as_choice("a guarantee", self.guarantee, get_args(Guarantee), GramError)
         if not isinstance(self.assumptions, tuple | list):
             raise GramError(f"assumptions must be a sequence of sentences, got {self.assumptions!r}")
@@ -78,7 +79,7 @@ def check(observed: Estimate | float, bound: Bound, *, z: float = 5.0) -> BoundC
         For a negative z, or an observation that is not finite.
     """
     if (
-        isinstance(z, bool) or not isinstance(z, int | float | np.integer | np.floating) or not z >= 0
+        isinstance(z, bool) or not isinstance(z, int | float | np.integer | np.floating) or not 0 <= z < 1e300
     ):  # also if it is NaN
         raise GramError(f"z must be at least 0 standard errors, got {z!r}")
     as_kind("bound", bound, Bound, GramError)

@@ -149,6 +149,6 @@ def _check_moments(moments: Contributions) -> None:
 
 
 def _check_n_delta(n: int, delta: float) -> None:
-    as_count("n", n, error=GramError)
+    as_count("n", n, at_most=10**18, error=GramError)
     if not 0 < as_number("delta", delta, GramError) < 1:
         raise GramError(f"delta must be strictly between 0 and 1, got {delta!r}")

@@ -17,7 +17,7 @@ _ROOT_GRID = 8  # points per smallest standard deviation when looking for densit
 
 def check_method(method: str, known: tuple[str, ...]) -> None:
     """Refuse an unknown method before any work."""
-    if method not in known:
+    if not isinstance(method, str) or method not in known:
         close = difflib.get_close_matches(str(method), known, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"use one of {', '.join(map(repr, known))}"
         raise UnknownNameError(f"unknown method {method!r}; {hint}")

@@ -74,7 +74,11 @@ def wasserstein(
     -----
     Memory n m; time about cubic. The standard error treats the optimal coupling as fixed.
     """
-    if order not in (1, 2) or (clip is not None and (order != 1 or not clip > 0)):
+    if (
+        not isinstance(order, int | float | np.integer)
+        or order not in (1, 2)
+        or (clip is not None and (order != 1 or not clip > 0))
+    ):
         raise SfbenchError(f"order must be 1 or 2, and clip a positive number with order 1; got {order!r}, {clip!r}")
     a, v, b, w = _pair(x, y, x_log_weights, y_log_weights)
     refuse_huge("the matrix of costs (sliced_wasserstein1 needs none)", len(a), len(b), beside=len(a) * len(b))

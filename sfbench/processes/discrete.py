@@ -18,7 +18,7 @@ import scipy  # submodules load on first use
 from numpy.typing import ArrayLike
 
 from .._typing import Float64Array
-from .._validation import as_count, as_flag, as_number, as_vector
+from .._validation import as_choice, as_count, as_flag, as_number, as_vector
 from ..errors import GridError
 from .base import ForwardProcess, as_times
 
@@ -147,6 +147,7 @@ def beta_schedule(
     """Betas (n,) of a named schedule: ``"linear"`` (DDPM), ``"scaled_linear"`` (linear in the square root; Stable
     Diffusion takes 0.00085 and 0.012), ``"cosine"`` (Nichol and Dhariwal 2021, at most 0.999).
     """
+    as_choice("kind", kind, ("linear", "scaled_linear", "cosine"), GridError)
     count = as_count("n", n, at_least=3, at_most=2**20, error=GridError)
     start, end = as_number("beta_start", beta_start, GridError), as_number("beta_end", beta_end, GridError)
     if not 0 < start <= end < 1:

@@ -69,7 +69,7 @@ class AlignedScore:
     ) -> None:
         if not isinstance(model, ScoreModel):
             raise ModelError(f"model is a {type(model).__name__}; a score model needs `dim` and `score(x, t)`")
-        if not (isinstance(scale, int | float | np.integer | np.floating) and 0 < scale < np.inf):
+        if not (isinstance(scale, int | float | np.integer | np.floating) and 0 < scale < 1e300):
             raise ModelError(f"scale must be one finite positive number for all coordinates, got {scale!r}")
         for name, value in (("process", process), ("own_process", own_process)):
             if not isinstance(value, ForwardProcess | None) or (name == "process" and value is None):

@@ -19,6 +19,7 @@ from .._typing import Array, Float64Array
 from .._validation import as_items, as_number
 from ..errors import GridError, ModelError, ProcessMismatchError
 from ..processes import ForwardProcess, check_process
+from ..processes.base import as_process
 from .weights import WeightsOverTime, as_schedule
 
 
@@ -55,6 +56,11 @@ class AnalyticScore:
 
     law: DiffusableLaw
     process: ForwardProcess
+
+    def __post_init__(self) -> None:
+        as_process(self.process)
+        if not hasattr(self.law, "diffuse"):
+            raise ModelError(f"law must have diffuse(alpha, sigma), got a {type(self.law).__name__}")
 
     @property
     def dim(self) -> int:

@@ -202,7 +202,7 @@ def accumulate(
     show_progress: bool = False,
 ) -> list[NodeStatistics]:
     """Statistics of the first ``sizes`` samples of a source, the last with per-sample terms of ``parts`` parts."""
-    as_count("keep", keep, at_least=0, error=GramError)
+    keep = as_count("keep", keep, at_least=0, error=GramError)
     as_count("parts", parts, at_most=len(settings.grid), error=GramError)
     k, n, n_noise, n_nodes = len(source.models), sizes[-1], settings.n_noise, len(settings.grid)
     refuse_huge("the per-sample terms to keep", parts, min(keep, n), k, k, beside=n_nodes * k * k)

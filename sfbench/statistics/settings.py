@@ -60,10 +60,10 @@ class GramSettings:
         if not isinstance(self.grid, TimeGrid):
             raise GramError(f"grid must be a TimeGrid such as time_grid(1e-3, 5.0), got {self.grid!r}")
         as_estimator(self.estimator)
-        as_count("n_noise", self.n_noise, at_most=_MOST_NOISE, error=GramError)
+        object.__setattr__(self, "n_noise", as_count("n_noise", self.n_noise, at_most=_MOST_NOISE, error=GramError))
         try:
             known = np.dtype(self.dtype) in (np.float32, np.float64)
-        except TypeError:
+        except (TypeError, ValueError):
             known = False
         if not known:
             raise GramError(f"dtype must be float32 or float64, got {self.dtype!r}")

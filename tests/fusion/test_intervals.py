@@ -325,3 +325,12 @@ def test_a_gram_without_contributions_says_how_to_keep_them() -> None:
     gram = regression(3, [0.4, 0.3, 0.3], 20, 0)
     with pytest.raises(sfbench.GramError, match=r"score_gram\(\.\.\., keep=4096\)"):
         confidence_interval(sfbench.ScoreGram(gram.G, gram.b, None, 20), np.full(3, 1 / 3))
+
+
+def test_fits_say_whether_zeros_are_clear() -> None:
+    """A multiplier within five standard errors is named; three clear weights are not."""
+    x = unit(0.8, -0.2).sample(200, rng=0)
+    unclear = sfbench.fuse([unit(0, 0), unit(2, 0), unit(1, 1)], x, process=PROCESS, rng=0)
+    assert any("do not tell whether the weight of auxiliary 2 is zero" in text for text in unclear.warnings)
+    x = unit(0.8, 0.6).sample(5000, rng=0)
+    assert sfbench.fuse([unit(0, 0), unit(2, 0), unit(1, 2)], x, process=PROCESS, rng=0).warnings == ()

@@ -324,6 +324,10 @@ def test_any_argument_may_be_odd(call: tuple[str, dict[str, Any], tuple[str, ...
         except REFUSED as error:
             said(error)
             return
+        except Exception:
+            if not any(callable(arguments.get(key)) for key in odd if key in ("metric", "weighting")):
+                raise  # what a function of the caller's raises is the caller's
+            return
         finally:
             assert time.monotonic() - start < HANG, (name, odd)
             for key, value in held.items():
