@@ -142,6 +142,7 @@ def embedded_mixture(
     target is a barycenter at random interior weights, or one more mixture.
     """
     rank, d, k, m = as_count("rank", rank), as_count("d", d), _auxiliary_count(k), as_count("m", m)
+    refuse_huge("the means", k + 1, m, rank)
     if rank > 2:
         raise SyntheticError(f"rank must be 1 or 2 for exact quadrature, got {rank}; see random_mixtures")
     as_choice("target", target, ("mixture", "barycenter"))
