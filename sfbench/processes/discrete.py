@@ -156,10 +156,8 @@ def beta_schedule(
         return np.linspace(start, end, count)
     if kind == "scaled_linear":
         return np.asarray(np.linspace(start**0.5, end**0.5, count) ** 2)
-    if kind == "cosine":
-        bar = np.cos((np.arange(count + 1) / count + 0.008) / 1.008 * np.pi / 2) ** 2
-        return np.asarray(np.minimum(1.0 - bar[1:] / bar[:-1], 0.999))
-    raise GridError(f"unknown schedule {kind!r}; use 'linear', 'scaled_linear' or 'cosine'")
+    bar = np.cos((np.arange(count + 1) / count + 0.008) / 1.008 * np.pi / 2) ** 2
+    return np.asarray(np.minimum(1.0 - bar[1:] / bar[:-1], 0.999))
 
 
 @final

@@ -92,7 +92,7 @@ def test_zero_terminal_signal_ends_one_step_earlier() -> None:
         (lambda: from_betas([0.1, 0.2, 1.5]), "strictly between 0 and 1"),
         (lambda: from_betas([0.1, np.nan, 0.2]), "finite"),
         (lambda: Tabulated((0.9, 0.95, 0.5)), "strictly decrease"),
-        (lambda: beta_schedule("quadratic"), "unknown schedule 'quadratic'"),
+        (lambda: beta_schedule("quadratic"), "unknown kind 'quadratic'"),
         (lambda: beta_schedule("linear", 10, 0.5, 0.1), "beta_start <= beta_end"),
         (lambda: FlowMatching(1.0), "strictly between 0 and 1"),
         (lambda: make_process("karas"), "did you mean 'karras'"),
