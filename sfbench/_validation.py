@@ -100,11 +100,9 @@ def as_window(t_min: object, t_max: object, *, strict: bool = False) -> tuple[fl
 def as_real(name: str, values: Any, error: type[SfbenchError] = SfbenchError) -> FloatArray:
     """Return an array of float32 or float64; values are not looked at (:func:`synthetic._validation.as_real`)."""
     try:
-        array = real_array(name, values)
+        return real_array(name, values)
     except SyntheticError as reason:
         raise error(str(reason)) from None
-    refuse_huge(f"{name}, of shape {array.shape},", *array.shape)  # also a view that holds one number
-    return array
 
 
 def as_vector(
@@ -144,6 +142,7 @@ def as_points(name: str, values: Any, dim: int | None = None, error: type[Sfbenc
         raise error(f"{name} must have shape {wanted}, got {array.shape}{hint}")
     if len(array) == 0:
         raise error(f"{name} are empty: n = 0; at least one row is needed")
+    refuse_huge(name, *array.shape)  # also a view that holds one number
     points = array if array.dtype == np.float32 else array.astype(np.float64, copy=False)
     # A column sum is finite unless an entry is not (or it overflows): no temporary of the size of the data.
     with np.errstate(over="ignore", invalid="ignore"):

@@ -60,6 +60,8 @@ def affine_fused_law(
     """
     as_process(process)
     t_min, start = as_window(t_min, process.horizon if t_max is None else t_max, strict=True)
+    if not np.all(np.isfinite(process.log_snr(np.array([start, t_min])))):
+        raise GridError(f"the log signal-to-noise ratio of {process!r} must be finite in [{t_min:g}, {start:g}]")
     schedule = FusedScore(auxiliaries, weights, process=process).schedule  # checks weights and dimensions
     for i, law in enumerate(auxiliaries):
         mixture = as_gaussian_mixture(law)

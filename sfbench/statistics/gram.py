@@ -104,7 +104,10 @@ class ScoreGram:
     contributions: Contributions | None = None
 
     def __post_init__(self) -> None:
-        G, b = (np.array(as_real(name, getattr(self, name), GramError), np.float64) for name in "Gb")  # frozen below
+        given = [as_real(name, getattr(self, name), GramError) for name in "Gb"]
+        for name, array in zip("Gb", given, strict=True):
+            refuse_huge(name, *array.shape)
+        G, b = (np.array(array, np.float64) for array in given)  # frozen below
         if b.ndim != 1 or G.shape != (len(b), len(b)):
             raise GramError(f"G must be (k, k) and b (k,), got {G.shape} and {b.shape}")
         if not (np.all(np.isfinite(G)) and np.all(np.isfinite(b))):
