@@ -33,11 +33,6 @@ def device_of(x: Array) -> Any:
     return x.device if is_tensor(x) else None
 
 
-def waits(x: Array) -> bool:
-    """Whether a look at a value of x would wait for an accelerator."""
-    return is_tensor(x) and is_accelerator(x.device)
-
-
 def is_accelerator(device: Any) -> bool:
     """Whether a torch device (or None, for numpy) computes beside the host."""
     return device is not None and device.type not in ("cpu", "meta")
@@ -84,37 +79,6 @@ def zeros(shape: tuple[int, ...], like: Array, dtype: str | None = None) -> Arra
     return like.new_zeros(shape, dtype=kind) if is_tensor(like) else np.zeros(shape, kind)
 
 
-def empty_like(x: Array) -> Array:
-    """An array like x, not written yet."""
-    return library(x).empty_like(x)
-
-
-def add_scaled_(out: Array, a: float, x: Array, scratch: Array) -> None:
-    """``out += a x`` without an array in between; numpy needs a scratch array like x."""
-    if is_tensor(out):
-        out.add_(x, alpha=a)
-    else:
-        out += np.multiply(x, a, out=scratch)
-
-
-def subtract(x: Array, y: Array, out: Array) -> None:
-    """``out = x - y``."""
-    if is_tensor(out):
-        library(out).sub(x, y, out=out)
-    else:
-        np.subtract(x, y, out=out)
-
-
-def square_norms(x: Array) -> Array:
-    """Squared norms (n,) of the rows of x (n, d)."""
-    return library(x).einsum("nd,nd->n", x, x)
-
-
-def inner(x: Array, y: Array) -> Array:
-    """Inner products (n,) of the rows of x and y (n, d)."""
-    return library(x).einsum("nd,nd->n", x, y)
-
-
 def all_finite(x: Array) -> bool:
     """Whether every entry is finite; one reduction in the usual case. Waits for a device."""
     if is_tensor(x):
@@ -147,21 +111,6 @@ class Normals:
             return on_device(drawn, self.device)
         torch = sys.modules["torch"]
         return torch.randn(shape, generator=self._own, dtype=getattr(torch, dtype), device=self.device)
-
-    def fill(self, out: Array) -> Array:
-        """Normals written into an array, which is returned."""
-        if self._own is not None:
-            return out.normal_(generator=self._own)
-        drawn = to_host(out)
-        self.rng.standard_normal(out=drawn, dtype=drawn.dtype.type)
-        return out
-
-    def uniform(self) -> Any:
-        """One number, uniform on [0, 1): a float, or on an accelerator a tensor () of float64."""
-        if self._own is None:
-            return self.rng.random()
-        torch = sys.modules["torch"]
-        return torch.rand((), generator=self._own, dtype=torch.float64, device=self.device)
 
 
 def as_device(device: Any) -> Any:

@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-pytest.importorskip("diffusers")
-
 from benchmarks.portraits import __main__ as study
 from benchmarks.portraits import judge
 from benchmarks.portraits.data import CLASSES, GROUPS, fold, unfold

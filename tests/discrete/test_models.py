@@ -150,7 +150,8 @@ def test_fused_rates_are_geometric_means_and_vertices_the_models() -> None:
 
 
 def test_networks_are_rate_models() -> None:
-    torch = pytest.importorskip("torch")
+    import torch
+
     from sfbench.discrete.networks import NetworkRates
 
     torch.manual_seed(0)
