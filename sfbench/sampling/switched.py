@@ -24,8 +24,8 @@ where ``kappa_l`` is the share of a choice's push that has been made when the mo
 
       first step: D_a + c (D_b - D_a of the model before),      second step: D_b + c (D_b - D_a),      c about 1/2,
 
-  push by D_a, D_b with weights 1, 3/2 - 1/2 and ask at b after a push of 1, so that ``kappa_0 = 1/2``: weak order 2 at one
-  evaluation a step. This is what second-order exponential schemes become here (:class:`PairedExponential`).
+  ask at b after half of the choice's push, so that ``kappa_0 = 1/2``: weak order 2 at one evaluation a step.
+  This is what second-order exponential schemes become here (:class:`PairedExponential`).
 - One model for *all* points, drawn at random, is right on average over runs and wrong in each; a *shared* balanced
   order is of order 1 in each, and is what a single image needs.
 
@@ -36,7 +36,7 @@ law by what the lines say.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, final
+from typing import ClassVar, Literal, final
 
 import numpy as np
 
@@ -74,8 +74,8 @@ class SwitchedSampler(Sampler):
     Parameters
     ----------
     integrator : Integrator or str
-        One of :func:`known_integrators` but ``"predictor_corrector"``. Those of order 2 keep it with the balanced order;
-        the exponential ones of order 2 then stay with a model for two steps.
+        One of :func:`known_integrators` but ``"predictor_corrector"``. Those of order 2 keep it with the balanced
+        order; the exponential ones of order 2 then stay with a model for two steps.
     order : {"balanced", "independent", "shared"}
         How points choose: each in a low-discrepancy order of its own, each at random, or all alike in one
         low-discrepancy order (whose error does not fall with the number of points).
