@@ -101,16 +101,10 @@ class Comparison:
 
     def plot(self, ax: Any = None) -> Any:
         """Loss over that of the linear predictor, by model and time; returns the matplotlib axes."""
-        if ax is None:
-            from matplotlib import pyplot
+        from ..plots.fits import plot_lines
 
-            ax = pyplot.subplots(figsize=(6.0, 3.6), layout="constrained")[1]
-        for name, row in zip(self.names, self.by_time, strict=True):
-            ax.plot(self.times, row / self.linear, marker="o", markersize=3, label=name)
-        ax.axhline(1.0, color="0.5", linewidth=1, linestyle="--", label="linear predictor")
-        ax.set(xscale="log", xlabel="time t", ylabel="denoising loss / linear predictor's")
-        ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
-        return ax
+        label = "denoising loss / linear predictor's"
+        return plot_lines(self.names, self.times, self.by_time / self.linear, label, (1.0, "linear predictor"), ax)
 
     def _rows(self) -> list[tuple[str, ...]]:
         rows: list[tuple[str, ...]] = []
