@@ -61,13 +61,13 @@ def plot_samples(sample: Any, law: Any = None, *, coordinates: Sequence[int] = (
         low, high = (float(end) for end in np.quantile(x, [0.001, 0.999]))
         margin = 0.1 * max(high - low, 1e-9)
         span = (low - margin, high + margin)
-        ax.hist(x[:, 0], _BINS, span, weights=weights, density=True, color=COLOURS[0], alpha=0.45, label="sample")
+        ax.hist(x[:, 0], _BINS, range=span, weights=weights, density=True, color=COLOURS[0], alpha=0.45, label="sample")
         if curve:
             grid = np.linspace(*span, _CURVE)
             ax.plot(grid, np.exp(law.log_prob(grid[:, None])), color=COLOURS[1], label=name)
         elif data:
             options: dict[str, Any] = {"density": True, "histtype": "step", "color": COLOURS[1], "label": name}
-            ax.hist(data[0][:, 0], _BINS, span, weights=data[1], **options)
+            ax.hist(data[0][:, 0], _BINS, range=span, weights=data[1], **options)
         ax.set(xlabel="x", ylabel="density", xlim=span)
     else:
         i, j = _pair(coordinates, d)
