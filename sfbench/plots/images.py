@@ -41,8 +41,8 @@ def plot_images(
         For shapes that are none of images, or empty ranges.
     NotFiniteError
     """
-    given = getattr(x, "x", x)
-    images = as_real("x", to_host(given) if hasattr(given, "detach") else given)
+    given = to_host(x.x) if hasattr(x, "log_weights") else x
+    images = as_real("x", given)
     wanted = "x must have shape (n, C, H, W) or (n, H, W) with C = 1 or 3, or (n, d) with shape=(C, H, W)"
     if shape is not None:
         try:

@@ -87,12 +87,11 @@ def plot_samples(sample: Any, law: Any = None, *, coordinates: Sequence[int] = (
 
 def _points(name: str, given: Any) -> tuple[Float64Array, Float64Array]:
     """Points (n, d) and their weights; those of weight zero, which lost trajectories have, are left out."""
-    x = to_host(given.x) if hasattr(given, "log_weights") else given
     if not hasattr(given, "log_weights"):
-        points = np.asarray(as_points(name, to_host(x) if hasattr(x, "detach") else x), np.float64)
+        points = np.asarray(as_points(name, given), np.float64)
         return points, np.full(len(points), 1.0 / len(points))
     kept = np.isfinite(given.log_weights)
-    return np.asarray(as_points(name, x[kept]), np.float64), np.exp(given.log_weights[kept])
+    return np.asarray(as_points(name, to_host(given.x)[kept]), np.float64), np.exp(given.log_weights[kept])
 
 
 def _equal(x: Float64Array, weights: Float64Array) -> Float64Array:
