@@ -40,7 +40,7 @@ def fuse_command(
     data: Annotated[Path | None, typer.Option(help="points of your own: .npy, .npz or .csv, with --model")] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option(help="[name=]checkpoint folder, folder of a fit, or module:object; repeat"),
+        typer.Option(help=r"\[name=]checkpoint folder, folder of a fit, or module:object; repeat"),
     ] = None,
     solver: Solver = "auto",
     estimator: Estimator = "antithetic",

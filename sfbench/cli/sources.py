@@ -92,14 +92,20 @@ def of_models(
     given = [split_name(place) for place in places]
     models = tuple(load_model(place, modules, device) for _, place in given)
     if process is None:
-        own = next((found for found in map(process_of, models) if found is not None), None)
-        if own is None:
-            raise SfbenchError("the models do not say their process: give --process (see: sfbench names processes)")
+        own = common_process(*models)
     else:
         own = make_process(process) if isinstance(process, str) else process
         process = process if isinstance(process, str) else None
     found = [{"name": name, "place": _absolute(place), "sha256": _sha256(Path(place))} for name, place in given]
     return Source(models, own, None, {"problem": None, "models": found, "process": process})
+
+
+def common_process(*models: Any) -> ForwardProcess:
+    """The process of the first model that says its own."""
+    own = next((found for found in map(process_of, models) if found is not None), None)
+    if own is None:
+        raise SfbenchError("the models do not say their process: give --process (see: sfbench names processes)")
+    return own
 
 
 def split_name(place: str) -> tuple[str | None, str]:

@@ -433,6 +433,7 @@ def test_defaults_are_those_of_python() -> None:
     import sfbench
     from sfbench.bounds import check_bounds
     from sfbench.cli.check import check_command
+    from sfbench.cli.compare import compare_command
     from sfbench.cli.fuse import fuse_command
     from sfbench.cli.sample import sample_command
 
@@ -440,6 +441,7 @@ def test_defaults_are_those_of_python() -> None:
         (fuse_command, sfbench.fuse),
         (check_command, check_bounds),
         (sample_command, sfbench.sample),
+        (compare_command, sfbench.compare),
     ):
         ours, theirs = signature(command).parameters, signature(function).parameters
         shared = (set(ours) & set(theirs)) - {"process", "device"}  # an object there, a name here; of checkpoints here
