@@ -32,8 +32,9 @@ class Architecture(Protocol):
     A class whose constructor takes ``process`` is given the process of the checkpoint, too. Optional attributes are
     ``process`` (checked against the one it is used with), ``parameterisation`` (what it predicts unless told
     otherwise), ``t_range`` (times it was trained for), ``host_times`` (True: times come as float64 on the CPU, not in
-    the network's dtype on its device), ``condition_name`` (the argument by which it takes a condition) and
-    ``null_condition`` (the label that stands for none).
+    the network's dtype on its device), ``broadcasts_time`` (True: one time for all points comes as t (1,), so that it
+    is embedded once), ``condition_name`` (the argument by which it takes a condition) and ``null_condition`` (the label
+    that stands for none).
     """
 
     @property
@@ -45,7 +46,7 @@ class Architecture(Protocol):
         """Keyword arguments of the constructor, JSON values, without the process."""
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """Output (n, d) at points x (n, d) and times t (n,)."""
+        """Output (n, d) at points x (n, d) and times t, (n,) or (1,)."""
 
 
 def coefficients(process: ForwardProcess, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -67,7 +68,7 @@ class TimeEmbedding(nn.Module):
         self.net = nn.Sequential(nn.Linear(2 * n_frequencies + 1, width), nn.SiLU(), nn.Linear(width, width))
 
     def forward(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Embedding (n, width) and the factor (n,) by which inputs are multiplied, on the device of ``like``."""
+        """Embedding (len(t), width) and the factor (len(t),) by which inputs are multiplied, on the device of ``like``."""
         alpha, sigma = coefficients(self.process, t)
         half = torch.log(alpha / sigma).to(device=like.device, dtype=like.dtype)
         factor = ((alpha**2 + sigma**2) ** -0.5).to(device=like.device, dtype=like.dtype)
@@ -95,7 +96,7 @@ class ScoreMLP(nn.Module):
         Supplies input scale and signal-to-noise ratio.
     """
 
-    host_times = True
+    host_times = broadcasts_time = True
     parameterisation: Parameterisation = "v"
 
     def __init__(
@@ -126,7 +127,7 @@ class ScoreMLP(nn.Module):
         nn.init.zeros_(self.outward.bias)
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Output (n, d) at points x (n, d), times t (n,) and labels (n,)."""
+        """Output (n, d) at points x (n, d), times t, (n,) or (1,), and labels (n,)."""
         embedding, factor = self.embed(t, x)
         if self.labels is not None:
             embedding = embedding + self.labels(_labels(self, labels, x))
@@ -156,7 +157,7 @@ class ScoreUNet(nn.Module):
     process : ForwardProcess
     """
 
-    host_times = True
+    host_times = broadcasts_time = True
     parameterisation: Parameterisation = "v"
 
     def __init__(
@@ -201,7 +202,7 @@ class ScoreUNet(nn.Module):
         )
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Output (n, d) at flattened images x (n, d), times t (n,) and labels (n,)."""
+        """Output (n, d) at flattened images x (n, d), times t, (n,) or (1,), and labels (n,)."""
         alpha, sigma = coefficients(self.process, t)
         factor = ((alpha**2 + sigma**2) ** -0.5).to(device=x.device, dtype=x.dtype)
         # The U-Net's sinusoidal embedding is made for step numbers 0 ... 1000: log SNR of -16 ... 16 fills that range.

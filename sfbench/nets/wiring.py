@@ -124,7 +124,9 @@ class Wiring:
         return output.reshape(x.shape).to(x.dtype)
 
     def _times(self, module: nn.Module, n: int, t: Times, device: torch.device, dtype: torch.dtype) -> Tensor:
-        """Times (n,) as the module wants them."""
+        """Times (n,) as the module wants them; one time as (1,) where it takes that."""
+        if getattr(module, "broadcasts_time", False):
+            n = 1
         given = torch.full((n,), t, dtype=torch.float64) if isinstance(t, float) else t
         if callable(self.time):
             found = self.time(given)

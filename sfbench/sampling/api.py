@@ -174,12 +174,11 @@ def as_sampler(sampler: Any) -> Sampler:
     """
     if isinstance(sampler, Sampler):
         return sampler
-    known, integrators = known_samplers(), known_integrators()
     if not isinstance(sampler, str):
         raise SfbenchError(
-            f"sampler must be a name ({', '.join(known)}) or a Sampler such as FusedSampler(), got {sampler!r}"
+            f"sampler must be a name ({', '.join(known_samplers())}) or a Sampler such as FusedSampler(), got {sampler!r}"
         )
-    if sampler in known or ":" in sampler:
+    if ":" in sampler or sampler in _SAMPLERS:
         make = _SAMPLERS[sampler]
         made = make() if callable(make) else make
         if not isinstance(made, Sampler):
@@ -190,7 +189,8 @@ def as_sampler(sampler: Any) -> Sampler:
     try:
         integrator = as_integrator(sampler)
     except SfbenchError:
-        names = [*known, *integrators]
+        known = known_samplers()
+        names = [*known, *known_integrators()]
         raise SfbenchError(
             f"unknown sampler {sampler!r}{did_you_mean(sampler, names)}; use 'fused' (law P_w), 'corrected' (KL "
             f"barycenter p_w), 'ode' (probability flow), or one of {', '.join(names[3:])}"
