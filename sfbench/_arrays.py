@@ -103,6 +103,28 @@ class Normals:
             import torch
 
             self._own = torch.Generator(device).manual_seed(int(rng.integers(1 << 62)))
+        self._start = rng.bit_generator.state if self._own is None else self._own.get_state()
+
+    def restart(self) -> None:
+        """Draw again what was drawn since the beginning."""
+        if self._own is None:
+            self.rng.bit_generator.state = self._start
+        else:
+            self._own.set_state(self._start)
+
+    def fill(self, out: Array) -> Array:
+        """Standard normals into ``out``, which is on the device."""
+        if self._own is None:
+            self.rng.standard_normal(dtype=np.dtype(dtype_name(out)).type, out=to_host(out))  # shares memory
+            return out
+        return out.normal_(generator=self._own)
+
+    def uniform(self, shape: tuple[int, ...]) -> Array:
+        """Uniform numbers of float64, as a tensor on the device."""
+        if self._own is None:
+            return on_device(self.rng.random(shape), self.device)
+        torch = sys.modules["torch"]
+        return torch.rand(shape, generator=self._own, dtype=torch.float64, device=self.device)
 
     def __call__(self, shape: tuple[int, ...], dtype: str) -> Array:
         """Normals of a shape, in float32 or float64."""

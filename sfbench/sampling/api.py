@@ -9,7 +9,7 @@ import numpy as np
 
 from synthetic import DiffusableLaw
 
-from .._arrays import as_device
+from .._arrays import as_device, is_accelerator
 from .._lazy import Registry
 from .._typing import SeedLike
 from .._validation import as_count, as_flag, as_generator, as_number, did_you_mean
@@ -145,7 +145,8 @@ def sample(
         steps = steps_for(fused, chosen.n_steps if steps is None else steps, stretch=steps is None)
     np.empty(_LARGE_BLOCK, dtype=np.uint8)  # see there
     order = tracked(range(len(steps)), len(steps), "sampling", progress)
-    request = SampleRequest(fused, count, kind, steps, max_lost, callback, generator, order, device=place)
+    looks = callback is not None or not is_accelerator(place)
+    request = SampleRequest(fused, count, kind, steps, max_lost, callback, generator, order, device=place, looks=looks)
     result = chosen.draw(request)
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is not trusted
         result, doubts = audit(chosen, request, result, check_steps=bool(check_steps))
