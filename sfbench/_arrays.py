@@ -47,7 +47,7 @@ def to_kind(values: Array, like: Array) -> Array:
     """Values as an array of the kind, device and dtype of ``like``."""
     if is_tensor(like):
         given = values if is_tensor(values) else library(like).from_numpy(np.ascontiguousarray(values))
-        return given.to(device=like.device, dtype=like.dtype)
+        return moved(given, like.device, like.dtype)
     return to_host(values).astype(like.dtype, copy=False)
 
 
@@ -60,7 +60,14 @@ def on_device(values: Array, device: Any) -> Array:
     if not is_tensor(values):  # torch warns of read-only memory
         array = np.ascontiguousarray(values)
         values = torch.from_numpy(array if array.flags.writeable else array.copy())
-    return values.to(device, non_blocking=True)
+    return moved(values, device, values.dtype)
+
+
+def moved(tensor: Array, device: Any, dtype: Any) -> Array:
+    """A tensor on a device in a torch dtype. Does not wait for work that an accelerator has to do; that memory may be
+    read before it was written holds for copies to the host only, which wait.
+    """
+    return tensor.to(device=device, dtype=dtype, non_blocking=is_accelerator(device))
 
 
 def dtype_name(x: Array) -> str:

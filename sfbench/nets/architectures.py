@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .._arrays import moved
 from .._lazy import Registry
 from ..errors import ModelError, SfbenchError
 from ..processes import ForwardProcess
@@ -70,8 +71,10 @@ class TimeEmbedding(nn.Module):
     def forward(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """Embedding (len(t), width) and the factor (len(t),) by which inputs are multiplied, on the device of ``like``."""
         alpha, sigma = coefficients(self.process, t)
-        half = torch.log(alpha / sigma).to(device=like.device, dtype=like.dtype)
-        factor = ((alpha**2 + sigma**2) ** -0.5).to(device=like.device, dtype=like.dtype)
+        half, factor = (
+            moved(value, like.device, like.dtype)
+            for value in (torch.log(alpha / sigma), (alpha**2 + sigma**2) ** -0.5)
+        )
         angle = half[:, None] * self.frequencies.to(like.dtype)
         features = torch.cat([0.25 * half[:, None], torch.sin(angle), torch.cos(angle)], dim=1)
         return self.net(features), factor
@@ -204,9 +207,9 @@ class ScoreUNet(nn.Module):
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
         """Output (n, d) at flattened images x (n, d), times t, (n,) or (1,), and labels (n,)."""
         alpha, sigma = coefficients(self.process, t)
-        factor = ((alpha**2 + sigma**2) ** -0.5).to(device=x.device, dtype=x.dtype)
+        factor = moved((alpha**2 + sigma**2) ** -0.5, x.device, x.dtype)
         # The U-Net's sinusoidal embedding is made for step numbers 0 ... 1000: log SNR of -16 ... 16 fills that range.
-        step = (500.0 - 31.0 * 2.0 * torch.log(alpha / sigma)).to(device=x.device, dtype=x.dtype)
+        step = moved(500.0 - 31.0 * 2.0 * torch.log(alpha / sigma), x.device, x.dtype)
         c, height, width = self.shape
         image = nn.functional.pad((x * factor[:, None]).view(-1, c, height, width), self.padding)
         classes = None if self.condition_name is None else _labels(self, labels, x)
