@@ -110,7 +110,7 @@ class Normals:
             import torch
 
             self._own = torch.Generator(device).manual_seed(int(rng.integers(1 << 62)))
-        self._start = rng.bit_generator.state if self._own is None else self._own.get_state()
+        self._start: Any = rng.bit_generator.state if self._own is None else self._own.get_state()
 
     def restart(self) -> None:
         """Draw again what was drawn since the beginning."""

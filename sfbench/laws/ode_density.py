@@ -148,9 +148,7 @@ def _integrate(
     return x, total
 
 
-def _velocity(
-    score: ScoreModel, process: ForwardProcess, x: Array, t: float, probes: Array
-) -> tuple[Array, Array]:
+def _velocity(score: ScoreModel, process: ForwardProcess, x: Array, t: float, probes: Array) -> tuple[Array, Array]:
     """``dx/dlambda`` (n, d) and its divergence (n, 1) or (n, p)."""
     variance = float(process.sigma(t)) ** 2
     linear = -2.0 * variance * float(process.f(t)) / float(process.g(t)) ** 2
@@ -163,9 +161,7 @@ def _velocity(
     return linear * x + variance * s, linear * x.shape[1] + variance * divergences
 
 
-def _projections(
-    score: ScoreModel, x: Array, t: float, probes: Array, step: float
-) -> tuple[Array, Array]:
+def _projections(score: ScoreModel, x: Array, t: float, probes: Array, step: float) -> tuple[Array, Array]:
     """Score (n, d) and ``v' (ds/dx) v`` (p, n): by automatic differentiation where models can, else by differences."""
     if isinstance(score, FusedScore):
         support = [(w, m) for w, m in zip(score.weights_at(t).tolist(), score.models, strict=True) if w > 0]

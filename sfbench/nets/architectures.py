@@ -69,11 +69,10 @@ class TimeEmbedding(nn.Module):
         self.net = nn.Sequential(nn.Linear(2 * n_frequencies + 1, width), nn.SiLU(), nn.Linear(width, width))
 
     def forward(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Embedding (len(t), width) and the factor (len(t),) by which inputs are multiplied, on the device of ``like``."""
+        """Embedding (len(t), width) and the factor (len(t),) that multiplies inputs, on the device of ``like``."""
         alpha, sigma = coefficients(self.process, t)
         half, factor = (
-            moved(value, like.device, like.dtype)
-            for value in (torch.log(alpha / sigma), (alpha**2 + sigma**2) ** -0.5)
+            moved(value, like.device, like.dtype) for value in (torch.log(alpha / sigma), (alpha**2 + sigma**2) ** -0.5)
         )
         angle = half[:, None] * self.frequencies.to(like.dtype)
         features = torch.cat([0.25 * half[:, None], torch.sin(angle), torch.cos(angle)], dim=1)

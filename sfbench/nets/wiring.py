@@ -135,7 +135,8 @@ class Wiring:
                 raise ModelError(
                     f"time= must map times (n,) to a tensor (n,), got {_described(found)} for {_described(given)}"
                 )
-            return moved(found, device, dtype if found.is_floating_point() else found.dtype)
+            times: Tensor = moved(found, device, dtype if found.is_floating_point() else found.dtype)
+            return times
         if self.time == "t" and getattr(module, "host_times", False):
             return given
         value = np.asarray(_TIMES[self.time](self.process, t if isinstance(t, float) else t.numpy()))
@@ -143,7 +144,8 @@ class Wiring:
             raise GridError(f"times of {np.max(value):g} do not fit into the {dtype} in which the network takes them")
         if value.ndim == 0:  # no copy from the host, for which a device would have to wait
             return torch.full((n,), float(value), dtype=dtype, device=device)
-        return moved(torch.from_numpy(value), device, dtype)
+        values: Tensor = moved(torch.from_numpy(value), device, dtype)
+        return values
 
 
 def as_process(process: object) -> ForwardProcess:

@@ -77,7 +77,8 @@ def sample(
         Only for a bare score model or law.
     device : str or torch.device, optional
         Draw tensors there: points never leave it, and noise comes from its own generator, seeded from ``rng`` (on
-        "cpu", from ``rng`` itself: the points are then those of numpy, to rounding). For the fused and flow samplers.
+        "cpu", from ``rng`` itself: the points are then those of numpy, to rounding). An accelerator is not waited for
+        within a step, but for a callback, blocks, lattice noise, "srinivasan" or laws.
     dtype : {float64, float32} of numpy or torch, optional
         Of the points: float64, or float32 with a device. Weights and log Z are always float64.
     max_lost : float
@@ -124,7 +125,7 @@ def sample(
         if not chosen.takes_devices:
             raise SfbenchError(
                 f"{type(chosen).__name__} draws numpy arrays only; leave device={device!r} out (networks are asked "
-                "where they are), or use sampler 'fused' or 'ode'"
+                "where they are), or use a sampler of this package"
             )
         found = fused.device
         if found is not None and found != place:
@@ -177,7 +178,8 @@ def as_sampler(sampler: Any) -> Sampler:
         return sampler
     if not isinstance(sampler, str):
         raise SfbenchError(
-            f"sampler must be a name ({', '.join(known_samplers())}) or a Sampler such as FusedSampler(), got {sampler!r}"
+            f"sampler must be a name ({', '.join(known_samplers())}) or a Sampler such as FusedSampler(), got "
+            f"{sampler!r}"
         )
     if ":" in sampler or sampler in _SAMPLERS:
         make = _SAMPLERS[sampler]

@@ -82,9 +82,7 @@ class DeviceParticles:
         count = np.array([int(self.resamplings)])
         shares = float64_on_host(library(self.x).stack(self.ess)).tolist()
         log_weights, founders = float64_on_host(self.log_weights), to_host(self.founders)[None]
-        return Particles(
-            self.x, log_weights, founders, self.bounds, np.array([n]), count, shares, self.origin
-        )
+        return Particles(self.x, log_weights, founders, self.bounds, np.array([n]), count, shares, self.origin)
 
     def _note_share(self) -> tuple[Array, Array]:
         weights = library(self.x).softmax(astype(self.log_weights[0], "float64"), 0)

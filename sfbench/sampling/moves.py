@@ -45,9 +45,7 @@ class LangevinMoves:
         as_positive("size", self.size)
         as_flag("adjusted", self.adjusted)
 
-    def apply(
-        self, score: Score, fused: FusedScore, x: Array, t: float, noise: Noise, normals: Normals
-    ) -> Array:
+    def apply(self, score: Score, fused: FusedScore, x: Array, t: float, noise: Noise, normals: Normals) -> Array:
         """Move points x (n, d) at time t."""
         for _ in range(self.steps):
             x = (
@@ -57,9 +55,7 @@ class LangevinMoves:
             )
         return x
 
-    def _adjusted(
-        self, score: Score, fused: FusedScore, x: Array, t: float, noise: Noise, normals: Normals
-    ) -> Array:
+    def _adjusted(self, score: Score, fused: FusedScore, x: Array, t: float, noise: Noise, normals: Normals) -> Array:
         step = self.size * float(fused.process.sigma(t)) ** 2
         s = score(x, t)
         proposal = x + 0.5 * step * s + math.sqrt(step) * noise(x)

@@ -99,9 +99,7 @@ class ParticleRun:
             squares *= w[0] * w[1]
             return squares
         mean: Array = sum(wi * e for wi, e in zip(w[1:], differences, strict=True))
-        total: Array = sum(
-            wi * self.blocks.square_norms(e, scratch) for wi, e in zip(w[1:], differences, strict=True)
-        )
+        total: Array = sum(wi * self.blocks.square_norms(e, scratch) for wi, e in zip(w[1:], differences, strict=True))
         total -= self.blocks.square_norms(mean, scratch)
         return total.clip(0.0)
 

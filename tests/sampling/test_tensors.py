@@ -25,6 +25,7 @@ from sfbench.sampling import (
 )
 from sfbench.sampling.api import as_sampler
 from sfbench.sampling.base import Sampler, SampleRequest
+from sfbench.sampling.device_particles import DeviceParticles
 from sfbench.sampling.guard import Survivors
 from sfbench.sampling.moves import LangevinMoves
 from sfbench.scores import AlignedScore, AnalyticScore, ProductScore
@@ -140,7 +141,7 @@ def test_corrected_tensors_and_arrays_are_the_same_particles(integrator: Any, k:
     """The lattice is on for lines; the chains resample and extrapolate."""
     factors = [GaussianMixture([0.4, 0.6], [[-1.0], [1.5]], 0.3 + 0.4 * i) for i in range(k)]
     score = FusedScore([ProductScore(AnalyticScore(f, OU), 4) for f in factors], np.full(k, 1.0 / k), process=OU)
-    want, found = paired(520, CorrectedSampler(integrator, blocks=blocks), score, steps=8)
+    want, found = paired(520, CorrectedSampler(integrator, blocks=blocks, threshold=0.9999), score, steps=8)
     same(want, found)
     assert k == 1 or want.diagnostics.n_resamplings > 0
     for name in ("log_partition", "founders", "n_resamplings", "noise_left"):
@@ -180,8 +181,8 @@ def unseen(sampler: Any, score: FusedScore, device: str, n: int = 60, rng: int =
     ids=repr,
 )  # fmt: skip
 def test_not_looking_changes_nothing(sampler: Any) -> None:
-    """At the thresholds 0 and 1 both ways of resampling draw the same numbers, or none."""
-    score = fused(3, "networks")
+    """At threshold 1 both ways of resampling draw the same numbers; at 0 neither resamples."""
+    score = fused(3, "laws")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", sfbench.sampling.TrustWarning)
         found = sampler.draw(unseen(sampler, score, "cpu"))
@@ -206,12 +207,13 @@ def test_no_step_waits_for_the_device(sampler: Any, monkeypatch: pytest.MonkeyPa
     class Reached(Exception):
         pass
 
-    def reached(self: Survivors) -> bool:
+    def reached(tensor: Any) -> None:
         with pytest.raises((RuntimeError, NotImplementedError)):
-            float(self._extent)
+            float(tensor)
         raise Reached
 
-    monkeypatch.setattr(Survivors, "missed", property(reached))
+    monkeypatch.setattr(Survivors, "missed", property(lambda self: reached(self._extent)))
+    monkeypatch.setattr(DeviceParticles, "on_host", lambda self: reached(self.resamplings))
     monkeypatch.setattr(Normals, "fill", lambda self, out: out.normal_())
     models = [m.to(device="meta") for m in fused(3, "networks").models]
     for model in models:
