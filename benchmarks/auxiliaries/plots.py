@@ -41,6 +41,7 @@ def _figure(rows: list[Row]) -> Any:
             axes[0, 0].plot(x, y * 2 * n, style, color=colour, marker="o", ms=3, label=label)
     x, _ = _along(excess, 1, partial(_is, ("disjoint", None, 0, "exact", n)))
     axes[0, 0].plot(x, x - 1, color="grey", lw=4, alpha=0.3, label="k - 1")
+    axes[0, 0].set_xscale("log", base=2)
     axes[0, 0].set(xlabel="auxiliaries k", ylabel="excess x 2n", title=f"n = {n:,}; colours as on the right")
     for geometry, colour in COLOURS.items():
         wanted = partial(_is, (geometry, k, 0, "exact", None))
@@ -52,8 +53,11 @@ def _figure(rows: list[Row]) -> Any:
             x, y = _along(excess, 4, partial(_is, (geometry, k, 4, method, None)))
             axis.plot(x, y, "o-", ms=3, color=colour, label=method)
         axis.set(xlabel="samples n", ylabel="excess", title=f"{geometry}, 4 of {k} in use")
+    for axis in axes.ravel()[1:]:
+        axis.set_xscale("log")
     for axis in axes.ravel():
-        axis.set(xscale="log", yscale="log")
+        axis.set_yscale("log")
+        axis.minorticks_off()
         axis.legend(fontsize=7)
     return figure
 
