@@ -209,6 +209,10 @@ VERBS: dict[str, tuple[Any, Row]] = {
         bounds.Bound,
         {"value": [0.1], "label": ["b"], "guarantee": ["upper", "tight", "asymptotic"], "assumptions": [(), ("a",)]},
     ),
+    "aggregation_rate": (
+        bounds.aggregation_rate,
+        {"population": [POPULATION], "gradient_covariance": [np.eye(POPULATION.k)], "n": [5, 1000], "weights": WEIGHTS},
+    ),
     "slow_rate": (bounds.slow_rate, {"moments": [GRAM.contributions], "n": [5, 1000], "delta": [0.05]}),
     "fast_rate": (
         bounds.fast_rate,
