@@ -84,11 +84,13 @@ def follow(
 ) -> SampleResult:
     """Move equally weighted points from the prior along the steps of a request.
 
-    ``before_step(step, t, rows)`` is told of every step, and which of the request's points are still there.
+    ``before_step(step, t, rows)`` is told of every step, and which of the request's points are still there; step 0
+    comes again where points were lost unseen.
     """
     fused, n, times = request.fused, request.n, request.steps.times.tolist()
-    reverse = ReverseProcess(score, fused.process, lambda like: request.normal(like.shape))
-    survivors, equal = Survivors(n), np.full(n, -np.log(n))
+    ask = score if request.looks else score.unchecked
+    reverse = ReverseProcess(ask, fused.process, lambda like: request.normal(like.shape), request.looks)
+    survivors, equal = Survivors(n, request.looks), np.full(n, -np.log(n))
     memory: Array = None
     x = request.start()
     for j in request.order:
@@ -101,6 +103,8 @@ def follow(
         if keep is not None:
             x, memory = take(x, keep), None if memory is None else take(memory, keep)
         request.observe(j + 1, x, equal[survivors.alive])
+    if survivors.missed:
+        return follow(request.again(), integrator, score, before_step, name)
     messages = survivors.report(request.max_lost)
     diagnostics = Diagnostics(
         name or repr(integrator),

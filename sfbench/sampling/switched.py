@@ -139,7 +139,9 @@ class PairedExponential(Integrator):
         c = Exponential(1, self.stochastic).step(process, before, t, t_next)
         here = data_prediction(reverse.score(x, t), process, x, t)
         slope, keep = memory, here
-        if self.second and before is not None:
+        if before is None:
+            self.second = False  # a run may begin again
+        elif self.second:
             slope = keep = (here - memory) / (float(process.log_snr(t)) - float(process.log_snr(before)))
         self.second = not self.second
         if slope is not None:
