@@ -46,9 +46,7 @@ autosummary_generate = True
 autosummary_imported_members = True
 autodoc_typehints = "none"  # numpydoc shows the types that the docstrings state
 autodoc_member_order = "bysource"
-numpydoc_show_class_members = True
-numpydoc_show_inherited_class_members = False
-numpydoc_class_members_toctree = False
+numpydoc_show_class_members = False  # members stand on the page of their class
 numpydoc_xref_param_type = False
 
 # Gallery: every script is run; the reference links back to the scripts that use a name.

@@ -9,14 +9,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-GROUPS = {
-    "Fuse": ("sfbench", "sfbench.fusion", "sfbench.statistics", "sfbench.scores", "sfbench.processes"),
-    "Sample": ("sfbench.sampling", "sfbench.laws"),
-    "Judge": ("sfbench.metrics", "sfbench.bounds", "sfbench.checks", "sfbench.baselines"),
-    "Networks, pipelines, data": ("sfbench.nets", "sfbench.diffusers", "sfbench.discrete", "sfbench.data"),
-    "Studies": ("sfbench.experiments",),
-    "Leaves": ("solvers", "solvers.testing", "synthetic", "synthetic.discrete"),
-}
+PACKAGES = (
+    *("sfbench", "sfbench.fusion", "sfbench.statistics", "sfbench.scores", "sfbench.processes", "sfbench.sampling"),
+    *("sfbench.laws", "sfbench.metrics", "sfbench.bounds", "sfbench.checks", "sfbench.baselines", "sfbench.nets"),
+    *("sfbench.diffusers", "sfbench.discrete", "sfbench.data", "sfbench.experiments"),
+    *("solvers", "solvers.testing", "synthetic", "synthetic.discrete"),
+)
 
 
 def public_names(module: ModuleType) -> dict[str, Any]:
@@ -29,7 +27,7 @@ def _assign() -> dict[str, list[tuple[str, str]]]:
     """For each package, its names and the page that documents each; a name of two packages has one page."""
     homes: dict[int, str] = {}
     table: dict[str, list[tuple[str, str]]] = {}
-    for package in (package for packages in GROUPS.values() for package in packages):
+    for package in PACKAGES:
         rows = []
         for name, value in sorted(public_names(importlib.import_module(package)).items(), key=lambda row: row[0].lower()):
             page = f"{package}.{name}"
@@ -68,7 +66,7 @@ def _object_page(page: str) -> str:
 
 def _package_page(package: str) -> str:
     module, rows = importlib.import_module(package), TABLE[package]
-    lines = [*_heading(package), f".. module:: {package}", "   :no-index:", ""]
+    lines = _heading(package)
     lines += [inspect.cleandoc(module.__doc__ or ""), "", ".. autosummary::", ""]
     lines += [f"   ~{page}" for _, page in rows]
     own = [page for name, page in rows if page == f"{package}.{name}"]
