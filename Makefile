@@ -1,4 +1,4 @@
-.PHONY: help check lint types layers test fast data-tests fuzz docs package
+.PHONY: help check lint types layers test fast data-tests fuzz docs pages
 CASES ?= 200000
 SEED ?= random
 DATA = alanine efficientnet_lite0 faces font_digits mnist mnist_cnn qm9 series temperatures
@@ -34,8 +34,11 @@ fuzz:  ## hostile arguments for every public function; an hour by default
 
 MATHJAX = docs/_static/mathjax/tex-svg.js
 
-docs: $(MATHJAX)  ## the site, docs/_build/html/index.html: pip install -c constraints.txt -e '.[docs]'
+docs: $(MATHJAX)  ## the site, docs/_build/html/index.html; needs the extra docs, and npm the first time
 	python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
+pages:  ## pages of results and measured values of the theory, from the stores in benchmarks/results
+	cd docs && python -m _site.results
 
 $(MATHJAX):  # what sets the formulas, fetched once and kept beside the pages
 	@command -v npm > /dev/null || { echo "make docs fetches MathJax with npm, which is not installed: see nodejs.org" >&2; exit 1; }

@@ -11,9 +11,10 @@ import matplotlib as mpl
 
 mpl.use("agg")
 
-import sfbench
 from _site import gallery, reference, source_links
 from _site.reference import PAGES
+
+import sfbench
 
 project = "sfbench"
 author = "The sfbench developers"
@@ -80,6 +81,6 @@ copybutton_only_copy_prompt_lines = True
 
 
 def setup(app):
-    """Write the pages of the reference before Sphinx looks for them, and lead links out of the folder to what they mean."""
+    """Write the pages of the reference before Sphinx looks for them, and resolve links."""
     app.connect("builder-inited", reference.write_pages)
     source_links.setup(app)

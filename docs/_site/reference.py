@@ -29,7 +29,9 @@ def _assign() -> dict[str, list[tuple[str, str]]]:
     table: dict[str, list[tuple[str, str]]] = {}
     for package in PACKAGES:
         rows = []
-        for name, value in sorted(public_names(importlib.import_module(package)).items(), key=lambda row: row[0].lower()):
+        for name, value in sorted(
+            public_names(importlib.import_module(package)).items(), key=lambda row: row[0].lower()
+        ):
             page = f"{package}.{name}"
             if inspect.isclass(value) or inspect.isroutine(value):
                 page = homes.setdefault(id(value), page)

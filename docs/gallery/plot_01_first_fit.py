@@ -6,9 +6,6 @@ Four Gaussians serve as auxiliaries, 1,000 points in 64 dimensions as data. One 
 duality gap, and says how sure they are.
 """
 
-import matplotlib.pyplot as plt
-import numpy as np
-
 import sfbench
 from synthetic import make_problem
 
