@@ -178,9 +178,10 @@ def study_page(folder: Path) -> str:
     return "\n".join(lines)
 
 
-_ABOUT_RESULTS = """Made of the tables that the repository keeps: each page says with which command, seed, revision and machine
-they were measured, and shows every negative control beside its claim. Other measured values stand in the guides, beside
-what they are about."""
+_ABOUT_RESULTS = """\
+Made of the tables that the repository keeps: each page says with which command, seed, revision and machine they were
+measured, and shows every negative control beside its claim. Other measured values stand in the guides, beside what they
+are about."""
 
 
 def index_page(folders: list[Path]) -> str:
