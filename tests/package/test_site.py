@@ -59,3 +59,12 @@ def test_every_page_is_within_three_clicks_of_the_home_page() -> None:
         reached |= {page for path in reached for page in linked_pages(path)}
     every = {path.resolve() for path in DOCS.rglob("*.md") if not {"_build", "auto_gallery"} & set(path.parts)}
     assert every <= reached, sorted(path.name for path in every - reached)
+
+
+def test_every_package_of_sfbench_has_a_page_in_the_reference() -> None:
+    import sfbench
+
+    listed = set(re.findall(r"^generated/([\w.]+)$", (DOCS / "reference" / "index.md").read_text(), re.MULTILINE))
+    packages = {f"sfbench.{path.parent.name}" for path in (ROOT / "sfbench").glob("*/__init__.py")}
+    assert {f"sfbench.{name}" for name in sfbench.__all__} & packages - {"sfbench.plots"} <= listed
+    assert {"sfbench", "solvers", "synthetic"} <= listed
