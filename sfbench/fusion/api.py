@@ -22,6 +22,7 @@ from ..statistics import Estimator, GramSettings, NodeStatistics, ScoreGram, as_
 from ..statistics.nodes import rows_to_keep
 from ..times import Weighting, binned_grid, time_bins, time_grid
 from .advice import fit_warnings
+from .budget import budgeted_statistics
 from .from_densities import likelihood_fit
 from .identity import DataIdentity
 from .names import named_models
@@ -32,7 +33,10 @@ from .window_bias import window_bias
 Models = Iterable[ScoreModel | DiffusableLaw] | Mapping[str, ScoreModel | DiffusableLaw]
 Objective = Literal["score_matching", "likelihood"]
 _ROWS_FOR_HALVES = 64  # fewer say nothing about halves of the window
-_OF_SCORE_MATCHING = ("t_min", "t_max", "n_nodes", "estimator", "weighting", "n_noise", "bins", "smoothing")
+_OF_SCORE_MATCHING = (
+    *("t_min", "t_max", "n_nodes", "estimator", "weighting", "n_noise", "bins", "smoothing"),
+    *("evaluations", "weight_tol"),
+)
 
 
 class _Options(TypedDict, total=False):
@@ -52,6 +56,8 @@ class _Options(TypedDict, total=False):
     allow_inexact: bool
     progress: bool
     names: Iterable[str] | None
+    evaluations: int | None
+    weight_tol: float | None
     rng: SeedLike
 
 
@@ -78,6 +84,8 @@ def fuse(
     allow_inexact: bool = False,
     progress: bool = False,
     names: Iterable[str] | None = None,
+    evaluations: int | None = None,
+    weight_tol: float | None = None,
     rng: SeedLike = None,
 ) -> FusionResult | FusionOverTime:
     """Fit simplex weights of auxiliary score models to target data by score matching.
@@ -120,6 +128,12 @@ def fuse(
         time that is left.
     names : sequence of str, optional
         Names of the models, for tables, warnings and files.
+    evaluations : int, optional
+        Make at most so many score evaluations: samples in random order, each at the nodes that matter
+        (:mod:`sfbench.fusion.budget`). Costs as little as the pilot, some ``16 k n_nodes`` evaluations.
+    weight_tol : float, optional
+        Stop when no weight's 90 % interval is longer than this; a warning in the result says if the data, or the
+        budget, end before.
     rng : Generator, int or None
         Noise.
 
@@ -150,7 +164,7 @@ def fuse(
     backend = resolve_solver(solver)  # an unknown name is refused before the pass over the data
     last, k = process.horizon if t_max is None else t_max, len(models)
     if objective == "likelihood":
-        _refuse_ignored(t_min, t_max, n_nodes, estimator, weighting, n_noise, bins, smoothing)
+        _refuse_ignored(t_min, t_max, n_nodes, estimator, weighting, n_noise, bins, smoothing, evaluations, weight_tol)
         data, keep = as_data(x, models[0].dim), rows_to_keep(k, 1)
         answer, gram = likelihood_fit(given, data, solver=backend, tol=tol, keep=keep)
         settings = GramSettings(process, time_grid(t_min, last))
@@ -159,6 +173,8 @@ def fuse(
     if bins is not None:
         if solver != "auto":
             raise GramError(f"weights over time have a solver of their own, got solver={solver!r}; leave it out")
+        if evaluations is not None or weight_tol is not None:
+            raise GramError("budgets are for constant weights; leave evaluations and weight_tol, or bins, out")
         edges, n_nodes = time_bins(process, t_min, last, bins), as_count("n_nodes", n_nodes, error=GridError)
         settings = GramSettings(process, binned_grid(edges, max(2, -(-n_nodes // bins))), estimator, weighting, n_noise)
         keep = rows_to_keep(k, bins)
@@ -170,9 +186,35 @@ def fuse(
     settings = GramSettings(process, time_grid(t_min, last, n_nodes), estimator, weighting, n_noise)
     parts = 2 if len(settings.grid) > 1 and rows_to_keep(k, 2) >= _ROWS_FOR_HALVES else 1
     keep = rows_to_keep(k, parts)
-    statistics = score_statistics(given, x, settings, keep=keep, parts=parts, show_progress=progress, rng=rng)
+    spent = None
+    if evaluations is None and weight_tol is None:
+        statistics = score_statistics(given, x, settings, keep=keep, parts=parts, show_progress=progress, rng=rng)
+    else:
+        spent = budgeted_statistics(
+            given,
+            x,
+            settings,
+            backend,
+            evaluations=evaluations,
+            weight_tol=weight_tol,
+            keep=keep,
+            parts=parts,
+            show_progress=progress,
+            rng=rng,
+        )
+        statistics = spent.statistics
     result = fit_constant(models, statistics, backend, tol, allow_inexact, labels)
-    return replace(result, data=DataIdentity.of(x))
+    result = replace(result, data=DataIdentity.of(x))
+    if spent is None:
+        return result
+    doubts = result.warnings
+    if weight_tol is not None and spent.length is not None and spent.length > weight_tol:
+        short = (
+            f"the longest 90 % interval is {spent.length:.3g} after {spent.evaluations:,} evaluations of "
+            f"{statistics.n:,} samples, above weight_tol={weight_tol:g}: more data, or a larger budget, are needed"
+        )
+        doubts = (*doubts, short)
+    return replace(result, warnings=doubts, n_evaluations=spent.evaluations)
 
 
 def fit_constant(
