@@ -1,1 +1,1 @@
-"""One model per point and step against all models: see ``python -m benchmarks.switched``."""
+"""The study ``python -m benchmarks.switched``."""

@@ -1,8 +1,8 @@
 """k models at the price of one? ``python -m benchmarks.switched``: error against evaluations, by exact fused laws.
 
 Random mixtures on the line (two modes a model, unequal weights) and in a random direction of 16 dimensions (three
-modes, equal weights), k = 2 to 64. Both ways use the same schemes; evaluations are those of single models, per point. The
-control draws one model for all points at every step. Total variation is taken over 20 cells of equal probability.
+modes, equal weights), k = 2 to 64. Both ways use the same schemes; evaluations are those of single models, per point.
+The control draws one model for all points at every step. Total variation is taken over 20 cells of equal probability.
 """
 
 import argparse
