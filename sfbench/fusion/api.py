@@ -21,7 +21,9 @@ from ..processes import ForwardProcess
 from ..scores import FusedScore, ScoreModel, as_score_models
 from ..statistics import Estimator, GramSettings, NodeStatistics, ScoreGram, as_data, score_statistics
 from ..statistics.nodes import rows_to_keep
+from ..statistics.residuals import Residuals
 from ..times import Weighting, binned_grid, time_bins, time_grid
+from .adequacy import adequacy, judged_later
 from .advice import fit_warnings
 from .from_densities import likelihood_fit
 from .identity import DataIdentity
@@ -184,9 +186,15 @@ def fuse(
     settings = GramSettings(process, time_grid(t_min, last, n_nodes), estimator, weighting, n_noise)
     parts = 2 if len(settings.grid) > 1 and rows_to_keep(k, 2) >= _ROWS_FOR_HALVES else 1
     keep = rows_to_keep(k, parts)
-    statistics = score_statistics(given, x, settings, keep=keep, parts=parts, show_progress=progress, rng=rng)
+    residuals = Residuals(settings)
+    statistics = score_statistics(
+        given, x, settings, keep=keep, parts=parts, residuals=residuals, show_progress=progress, rng=rng
+    )
     result = fit_constant(models, statistics, backend, tol, allow_inexact, labels)
-    return replace(result, data=DataIdentity.of(x), warnings=(*doubts, *result.warnings))
+    judged: Any = judged_later(models, x, settings, result.weights)
+    if residuals.n_rows:
+        judged = adequacy(residuals, result.weights)
+    return replace(result, data=DataIdentity.of(x), warnings=(*doubts, *result.warnings), judged=judged)
 
 
 def fit_constant(

@@ -37,6 +37,7 @@ from ..statistics.gram import Contributions, ScoreGram
 from ..statistics.nodes import NodeStatistics
 from ..statistics.settings import GramSettings
 from ..times import TimeGrid
+from .adequacy import Adequacy
 from .identity import DataIdentity, DetachedModel, model_kind, model_sha256
 from .result import FusionResult
 from .window_bias import WindowBias
@@ -86,7 +87,7 @@ _CLASSES: dict[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
         *(FusionResult, ScoreGram, Contributions, NodeStatistics, GramSettings, TimeGrid, SolverResult, WindowBias),
-        *(FusedScore, DataIdentity, DetachedModel, KeptFunction, LostPart),
+        *(FusedScore, DataIdentity, DetachedModel, KeptFunction, LostPart, Adequacy),
     )
 }
 

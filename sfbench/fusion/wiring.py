@@ -10,8 +10,9 @@ undone. On a few rows of the target, the same noise for all, the loss over that 
 - data moved from 0...255, from [0, 1], or by their own mean and deviation, to the scale that networks are trained on.
 
 A quarter of the rows chooses the alternative, with a preference for few changes, and all of them judge it: a model is
-named if it brings the ratio below 1 and lowers it by more than a tenth, beyond four standard errors of the paired
-difference. Wired rightly, a network that knows such data denoises better than the linear predictor.
+named if it brings the ratio below 0.95 (0.85 for two changes ...) and lowers it by more than a tenth, beyond four
+standard errors of the paired difference. Wired rightly, a network that knows such data denoises better than the linear
+predictor.
 **Assumption**: the target resembles what the model was trained on; otherwise no wiring denoises it.
 """
 
@@ -36,6 +37,7 @@ from .names import labels_of, named_models
 _PREDICTIONS = ("epsilon", "x0", "v", "score", "velocity")
 _TIMES = ("t", "scaled", "timestep", "log_snr", "sigma", "c_noise")
 _BETTER, _ERRORS = 0.9, 4.0
+_GOOD = 1.05, 0.1  # an alternative must bring the ratio below 0.95, and 0.1 lower for each further change
 _EACH_CHANGE = 1.05  # a further change must lower the loss by a twentieth to be believed
 _N_TIMES = 4
 _FEW, _FEWEST = 32, 8  # rows that a fit looks at; rows that choose an alternative
@@ -223,7 +225,7 @@ def _judged(label: str, model: ScoreModel, data: Float64Array, noise: Float64Arr
     best = batch.ratios(batch.outputs(ask), reading)
     gain = now - best
     clear = gain.mean() > _ERRORS * float(gain.std(ddof=1)) / np.sqrt(len(gain))
-    if not clear or best.mean() >= min(1.0, _BETTER * now.mean()):
+    if not clear or best.mean() >= min(_GOOD[0] - _GOOD[1] * len(changes), _BETTER * now.mean()):
         return unchanged
     return Wiring(label, float(now.mean()), float(best.mean()), " and ".join(changes))
 
