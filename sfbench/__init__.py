@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         scores,
         statistics,
         times,
+        truths,
     )
     from .errors import (
         FitWarning,
@@ -119,6 +120,7 @@ __all__ = [
     "time_grid",
     "time_steps",
     "times",
+    "truths",
 ]
 
 _PLACES = {

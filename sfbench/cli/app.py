@@ -14,6 +14,7 @@ from .fuse import fuse_command
 from .report import report_command
 from .sample import sample_command
 from .study import study_app
+from .truths import score_command, truths_app
 
 app = typer.Typer(
     help="Fuse score models through Kullback-Leibler barycenters.",
@@ -92,6 +93,8 @@ app.command("sample")(sample_command)
 app.add_typer(study_app, name="study")
 app.add_typer(data_app, name="data")
 app.add_typer(diffusers_app, name="diffusers")
+app.add_typer(truths_app, name="truths")
+app.command("score")(score_command)
 app.command("report")(report_command)
 
 
