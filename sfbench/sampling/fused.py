@@ -77,8 +77,9 @@ class FlowSampler(Sampler):
 def _draw(request: SampleRequest, integrator: Integrator) -> SampleResult:
     fused, n, times = request.fused, request.n, request.steps.times.tolist()
     score = CountedScore(fused, "the fused score", fused.models)
-    reverse = ReverseProcess(score, fused.process, lambda like: request.normal(like.shape))
-    survivors, equal = Survivors(n), np.full(n, -np.log(n))
+    ask = score if request.looks else score.unchecked
+    reverse = ReverseProcess(ask, fused.process, lambda like: request.normal(like.shape), request.looks)
+    survivors, equal = Survivors(n, request.looks), np.full(n, -np.log(n))
     memory: Array = None
     x = request.start()
     for j in request.order:
@@ -89,6 +90,8 @@ def _draw(request: SampleRequest, integrator: Integrator) -> SampleResult:
         if keep is not None:
             x, memory = take(x, keep), None if memory is None else take(memory, keep)
         request.observe(j + 1, x, equal[survivors.alive])
+    if survivors.missed:
+        return _draw(request.again(), integrator)
     messages = survivors.report(request.max_lost)
     diagnostics = Diagnostics(
         repr(integrator), len(request.steps), score.evaluations, survivors.lost_share, messages=messages
