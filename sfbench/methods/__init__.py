@@ -1,8 +1,8 @@
 """Methods that turn auxiliaries and data into points of the target, by name and within a budget of evaluations.
 
-``known_methods()`` lists them, ``run_method(name, auxiliaries, x, process=..., n=..., budget=...)`` runs one; the meter,
-not the method, counts. One's own: a :class:`Method`, ``register_method`` or the entry-point group ``sfbench.methods``,
-and :func:`sfbench.methods.testing.check_method`.
+``known_methods()`` lists them, ``run_method(name, auxiliaries, x, process=..., n=..., budget=...)`` runs one; the
+meter, not the method, counts. One's own: a :class:`Method`, ``register_method`` or the entry-point group
+``sfbench.methods``, and :func:`sfbench.methods.testing.check_method`.
 """
 
 from typing import TYPE_CHECKING

@@ -222,7 +222,7 @@ def run_method(
     ModelError, NotFiniteError
         If its answer has another shape, or points of positive weight that are not finite.
     """
-    from .registry import as_method
+    from .registry import as_method  # which imports this module
 
     chosen, meter = as_method(method), Meter(as_count("budget", budget))
     scores = as_score_models(

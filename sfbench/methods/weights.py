@@ -42,7 +42,7 @@ def nearest(task: Task) -> Float64Array:
     """All weight on the auxiliary that explains the data best."""
     gram = _gram(task)
     vertices = np.eye(task.k)
-    return vertices[int(np.argmin([gram.value(vertex) for vertex in vertices]))]
+    return np.asarray(vertices[int(np.argmin([gram.value(vertex) for vertex in vertices]))])
 
 
 def published(task: Task, batch: int = 32) -> Float64Array:
