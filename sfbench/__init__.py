@@ -22,12 +22,14 @@ if TYPE_CHECKING:
         bounds,
         data,
         diffusers,
+        discrete,
         errors,
         experiments,
         fusion,
         laws,
         metrics,
         nets,
+        plots,
         processes,
         sampling,
         scores,
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
         SfbenchError,
     )
     from .fusion import FusionOverTime, FusionResult, check_wiring, compare, fuse, load_result
+    from .plots import plot_images, plot_samples
     from .processes import ForwardProcess, OrnsteinUhlenbeck, VarianceExploding, VariancePreserving
     from .sampling import CorrectedSampler, FlowSampler, FusedSampler, SampleResult, sample
     from .scores import AlignedScore, AnalyticScore, FusedScore, ProductScore, ScoreModel, WeightsOverTime
@@ -98,6 +101,7 @@ __all__ = [
     "compare",
     "data",
     "diffusers",
+    "discrete",
     "errors",
     "experiments",
     "fuse",
@@ -106,6 +110,9 @@ __all__ = [
     "load_result",
     "metrics",
     "nets",
+    "plot_images",
+    "plot_samples",
+    "plots",
     "population_gram",
     "population_weights",
     "prefix_grams",
@@ -125,6 +132,7 @@ _PLACES = {
     ".errors": "FitWarning GramError GridError InexactError ModelError NotFiniteError OutputError ProcessMismatchError "
     "SfbenchError",
     ".fusion": "FusionOverTime FusionResult check_wiring compare fuse load_result",
+    ".plots": "plot_images plot_samples",
     ".processes": "ForwardProcess OrnsteinUhlenbeck VarianceExploding VariancePreserving",
     ".sampling": "CorrectedSampler FlowSampler FusedSampler SampleResult sample",
     ".scores": "AlignedScore AnalyticScore FusedScore ProductScore ScoreModel WeightsOverTime",
