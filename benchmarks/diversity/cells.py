@@ -4,6 +4,7 @@
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, final
 
 import numpy as np
@@ -220,12 +221,17 @@ def with_entropy_floor(problem: Any, laws: Any, floor: float) -> Array:
     for _ in range(10):
         value, slope = entropy_of(laws, weights)
         limit = floor - value + float(slope @ weights)
-        backend = Cvxpy(constraints=lambda w, slope=slope, limit=limit: [slope @ w >= limit])
+        backend = Cvxpy(constraints=partial(_at_least, slope, limit))
         following = np.asarray(solve(problem, backend, tol=1e-6).weights)
         moved, weights = float(np.abs(following - weights).max()), following
         if moved < 1e-6:
             break
-    return weights
+    return np.asarray(weights)
+
+
+def _at_least(slope: Array, limit: float, w: Any) -> list[Any]:
+    """The constraint ``<slope, w> >= limit`` of a cvxpy variable."""
+    return [slope @ w >= limit]
 
 
 def _gaussian_kl(p: GaussianMixture, q: GaussianMixture) -> float:

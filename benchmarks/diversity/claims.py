@@ -88,13 +88,13 @@ def _entropy(rows: Sequence[Row], modes: Sequence[Row]) -> list[Claim]:
         )
     )
     for kind in ("shifted", "concentric", "both"):
-        d = max(r["d"] for r in pick(rows, kind=kind))
-        own = pick(rows, kind=kind, weight=0.5, d=d)
+        largest = max(r["d"] for r in pick(rows, kind=kind))
+        own = pick(rows, kind=kind, weight=0.5, d=largest)
         ends = {
-            law: float(np.mean([r["entropy"] - r["mean_entropy"] for r in pick(own, law=law)])) / d
+            law: float(np.mean([r["entropy"] - r["mean_entropy"] for r in pick(own, law=law)])) / largest
             for law in ("p_w", "P_w", "mixture", "merged")
         }
-        name = f"entropy above the auxiliaries' mean, per dimension, {kind}, d = {d}, w = 1/2"
+        name = f"entropy above the auxiliaries' mean, per dimension, {kind}, d = {largest}, w = 1/2"
         claims.append(Claim(name, ", ".join(f"{law} {value:+.4f}" for law, value in ends.items())))
     return claims
 
