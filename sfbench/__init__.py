@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         experiments,
         fusion,
         laws,
+        methods,
         metrics,
         nets,
         plots,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         scores,
         statistics,
         times,
+        truths,
     )
     from .errors import (
         FitWarning,
@@ -108,6 +110,7 @@ __all__ = [
     "fusion",
     "laws",
     "load_result",
+    "methods",
     "metrics",
     "nets",
     "plot_images",
@@ -126,6 +129,7 @@ __all__ = [
     "time_grid",
     "time_steps",
     "times",
+    "truths",
 ]
 
 _PLACES = {
