@@ -47,7 +47,7 @@ def to_kind(values: Array, like: Array) -> Array:
     """Values as an array of the kind, device and dtype of ``like``."""
     if is_tensor(like):
         given = values if is_tensor(values) else library(like).from_numpy(np.ascontiguousarray(values))
-        return given.to(device=like.device, dtype=like.dtype)
+        return moved(given, like.device, like.dtype)
     return to_host(values).astype(like.dtype, copy=False)
 
 
@@ -60,7 +60,14 @@ def on_device(values: Array, device: Any) -> Array:
     if not is_tensor(values):  # torch warns of read-only memory
         array = np.ascontiguousarray(values)
         values = torch.from_numpy(array if array.flags.writeable else array.copy())
-    return values.to(device, non_blocking=True)
+    return moved(values, device, values.dtype)
+
+
+def moved(tensor: Array, device: Any, dtype: Any) -> Array:
+    """A tensor on a device in a torch dtype. Does not wait for work that an accelerator has to do; that memory may be
+    read before it was written holds for copies to the host only, which wait.
+    """
+    return tensor.to(device=device, dtype=dtype, non_blocking=is_accelerator(device))
 
 
 def dtype_name(x: Array) -> str:
@@ -103,6 +110,28 @@ class Normals:
             import torch
 
             self._own = torch.Generator(device).manual_seed(int(rng.integers(1 << 62)))
+        self._start: Any = rng.bit_generator.state if self._own is None else self._own.get_state()
+
+    def restart(self) -> None:
+        """Draw again what was drawn since the beginning."""
+        if self._own is None:
+            self.rng.bit_generator.state = self._start
+        else:
+            self._own.set_state(self._start)
+
+    def fill(self, out: Array) -> Array:
+        """Standard normals into ``out``, which is on the device."""
+        if self._own is None:
+            self.rng.standard_normal(dtype=np.dtype(dtype_name(out)).type, out=to_host(out))  # shares memory
+            return out
+        return out.normal_(generator=self._own)
+
+    def uniform(self, shape: tuple[int, ...]) -> Array:
+        """Uniform numbers of float64, as a tensor on the device."""
+        if self._own is None:
+            return on_device(self.rng.random(shape), self.device)
+        torch = sys.modules["torch"]
+        return torch.rand(shape, generator=self._own, dtype=torch.float64, device=self.device)
 
     def __call__(self, shape: tuple[int, ...], dtype: str) -> Array:
         """Normals of a shape, in float32 or float64."""

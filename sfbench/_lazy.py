@@ -74,6 +74,10 @@ class Registry(Generic[T]):
         """All names, built-in ones first."""
         return list(dict.fromkeys([*self.builtin, *self.own, *self._plugins()]))
 
+    def __contains__(self, name: object) -> bool:
+        """Whether it is a name; looks through installed packages only for names that are not known here."""
+        return name in self.builtin or name in self.own or name in self._plugins()
+
     def __getitem__(self, name: str) -> T:
         if isinstance(name, str):
             if name in self.builtin:

@@ -153,7 +153,7 @@ def load_pools(data: str, seed: int) -> Pools:
 
 def dequantised(raw: Float64Array, training: Training, rng: np.random.Generator) -> Float64Array:
     """Integer levels with uniform noise in [0, 1), in the networks' coordinates."""
-    return training.scaling.apply(raw + rng.random(raw.shape))
+    return np.asarray(training.scaling.apply(raw + rng.random(raw.shape)))
 
 
 @lru_cache(maxsize=1)

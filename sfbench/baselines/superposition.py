@@ -14,12 +14,14 @@ The AND rule divides by differences of scores: where auxiliaries agree kappa is 
 it can be large. It is bounded here by ``largest``.
 """
 
+import math
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import ClassVar, Literal, final
 
 import numpy as np
 
-from .._typing import Float64Array, SeedLike
+from .._arrays import astype, library, on_device, take, to_kind, zeros
+from .._typing import Array, SeedLike
 from .._validation import as_choice, as_positive
 from ..sampling import Diagnostics, Sampler, SampleRequest, SampleResult, sample
 from ..sampling.guard import CountedScore, Survivors
@@ -45,6 +47,7 @@ class SuperposedSampler(Sampler):
     rule: Literal["or", "and"] = "or"
     largest: float = 10.0
     n_steps: int = 512
+    takes_devices: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         as_choice("rule", self.rule, ("or", "and"))
@@ -60,28 +63,32 @@ class SuperposedSampler(Sampler):
         fused, n, process, times = request.fused, request.n, request.fused.process, request.steps.times.tolist()
         support = np.flatnonzero(fused.weights)
         models = [CountedScore(fused.models[i], f"models[{i}]") for i in support]
-        log_w = np.log(fused.weights[support])
-        log_p, survivors, equal = np.zeros((len(models), n)), Survivors(n), np.full(n, -np.log(n))
+        log_w = on_device(np.log(fused.weights[support])[:, None], request.device)
+        survivors, equal = Survivors(n, request.looks), np.full(n, -np.log(n))
         x = request.start()
+        xp, log_p = library(x), zeros((len(models), n), x, "float64")
         for j in request.order:
             t, t_next = times[j : j + 2]
             dt, f, g = t - t_next, float(process.f(t)), float(process.g(t))
-            scores = np.stack([model(x, t) for model in models]).astype(np.float64)  # (k, n, d)
-            noise = np.sqrt(dt) * request.normal(x.shape)
+            answers = [model(x, t) if request.looks else model.unchecked(x, t) for model in models]
+            scores, y = astype(xp.stack(answers), "float64"), astype(x, "float64")  # (k, n, d), (n, d)
+            noise = math.sqrt(dt) * astype(request.normal(x.shape), "float64")
             kappa = (
-                softmax(log_p + log_w[:, None])
+                softmax(log_p + log_w)
                 if self.rule == "or"
                 else _equalising(scores, g * g * dt, g * noise, self.largest)
             )
-            dx = (-f * x + g * g * np.einsum("kn,knd->nd", kappa, scores)) * dt + g * noise
-            squares = np.einsum("knd,knd->kn", scores, scores)
-            drift = f * fused.dim + f * np.einsum("nd,knd->kn", x, scores) - 0.5 * g * g * squares
-            log_p += np.einsum("nd,knd->kn", dx, scores) + drift * dt
-            x = (x + dx).astype(request.dtype, copy=False)
+            dx = (-f * y + g * g * xp.einsum("kn,knd->nd", kappa, scores)) * dt + g * noise
+            squares = xp.einsum("knd,knd->kn", scores, scores)
+            drift = f * fused.dim + f * xp.einsum("nd,knd->kn", y, scores) - 0.5 * g * g * squares
+            log_p += xp.einsum("nd,knd->kn", dx, scores) + drift * dt
+            x = astype(y + dx, request.dtype.name)
             keep = survivors.drop(x, t_next)
             if keep is not None:
-                x, log_p = x[keep], log_p[:, keep]
+                x, log_p = take(x, keep), take(log_p.T, keep).T
             request.observe(j + 1, x, equal[survivors.alive])
+        if survivors.missed:
+            return self.draw(request.again())
         messages = survivors.report(request.max_lost)
         name, spent = f"Euler-Maruyama, rule {self.rule!r}", models[0].evaluations
         diagnostics = Diagnostics(name, len(request.steps), spent, survivors.lost_share, messages=messages)
@@ -103,33 +110,34 @@ def superdiff(
     return sample(fused, n, SuperposedSampler(rule, largest), steps=steps, rng=rng)
 
 
-def softmax(logs: Float64Array) -> Float64Array:
+def softmax(logs: Array) -> Array:
     """Softmax over the first axis."""
-    weights = np.exp(logs - logs.max(axis=0))
-    return np.asarray(weights / weights.sum(axis=0))
+    xp = library(logs)
+    weights = xp.exp(logs - xp.amax(logs, 0))
+    return weights / weights.sum(axis=0)
 
 
-def _equalising(scores: Float64Array, strength: float, noise: Float64Array, largest: float) -> Float64Array:
+def _equalising(scores: Array, strength: float, noise: Array, largest: float) -> Array:
     """Coefficients (k, n) that sum to one and equalise the changes of the log densities (least squares, ridge).
 
     ``d log p_i = <s_i, strength sum_j kappa_j s_j + noise> - strength/2 |s_i|^2`` + terms; what involves f is common up
     to ``<f x, s_i> dtau``, which cancels against the drift's own ``-f x``.
     """
-    k, n = len(scores), scores.shape[1]
+    k, xp = len(scores), library(scores)
     if k == 1:
-        return np.ones((1, n))
-    gram = strength * np.einsum("ind,jnd->nij", scores, scores)
-    constant = np.einsum("nd,ind->ni", noise, scores) - 0.5 * np.einsum("nii->ni", gram)
+        return zeros(tuple(scores.shape[:2]), scores) + 1.0
+    gram = strength * xp.einsum("ind,jnd->nij", scores, scores)
+    constant = xp.einsum("nd,ind->ni", noise, scores) - 0.5 * xp.einsum("nii->ni", gram)
     # kappa = 1/k + B c, B an orthonormal basis of the tangent of the simplex; rows: differences to the mean change.
-    basis = np.linalg.svd(np.ones((1, k)))[2][1:].T  # (k, k - 1)
-    centre = np.eye(k) - 1.0 / k
-    system = np.einsum("ai,nij,jc->nac", centre, gram, basis)
-    target = -np.einsum("ai,ni->na", centre, constant + gram.mean(axis=2))
-    normal = np.einsum("nac,nad->ncd", system, system)
-    ridge = 1e-8 * np.einsum("ncc->n", normal)[:, None, None] + 1e-12
-    solution = np.linalg.solve(normal + ridge * np.eye(k - 1), np.einsum("nac,na->nc", system, target)[..., None])[
-        ..., 0
-    ]
-    length = np.linalg.norm(solution, axis=1, keepdims=True)
-    solution *= largest / np.maximum(length, largest)
-    return np.asarray(1.0 / k + basis @ solution.T)
+    basis, centre, identity = (
+        to_kind(matrix, scores)
+        for matrix in (np.linalg.svd(np.ones((1, k)))[2][1:].T, np.eye(k) - 1.0 / k, np.eye(k - 1))
+    )
+    system = xp.einsum("ai,nij,jc->nac", centre, gram, basis)
+    target = -xp.einsum("ai,ni->na", centre, constant + gram.mean(axis=2))
+    normal = xp.einsum("nac,nad->ncd", system, system)
+    ridge = 1e-8 * xp.einsum("ncc->n", normal)[:, None, None] + 1e-12
+    solution = xp.linalg.solve(normal + ridge * identity, xp.einsum("nac,na->nc", system, target)[..., None])[..., 0]
+    length = (solution * solution).sum(axis=1) ** 0.5
+    solution *= (largest / length.clip(largest))[:, None]
+    return 1.0 / k + basis @ solution.T

@@ -180,7 +180,8 @@ def fuse(
         settings = GramSettings(process, binned_grid(edges, max(2, -(-n_nodes // bins))), estimator, weighting, n_noise)
         keep = rows_to_keep(k, bins)
         statistics = score_statistics(given, x, settings, keep=keep, parts=bins, show_progress=progress, rng=rng)
-        return fit_over_time(models, statistics, edges, smoothing, tol, allow_inexact)
+        fit = fit_over_time(models, statistics, edges, smoothing, tol, allow_inexact, labels)
+        return replace(fit, data=DataIdentity.of(x))
     if smoothing:
         raise GramError(f"smoothing holds bins of time together; pass bins=8 with smoothing={smoothing!r}")
     settings = GramSettings(process, time_grid(t_min, last, n_nodes), estimator, weighting, n_noise)
@@ -191,9 +192,8 @@ def fuse(
         given, x, settings, keep=keep, parts=parts, residuals=residuals, show_progress=progress, rng=rng
     )
     result = fit_constant(models, statistics, backend, tol, allow_inexact, labels)
-    judged: Any = judged_later(models, x, settings, result.weights)
-    if residuals.n_rows:
-        judged = adequacy(residuals, result.weights)
+    seen = residuals.n_rows > 0
+    judged = adequacy(residuals, result.weights) if seen else judged_later(models, x, settings, result.weights)
     return replace(result, data=DataIdentity.of(x), warnings=(*doubts, *result.warnings), judged=judged)
 
 

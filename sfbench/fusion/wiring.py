@@ -11,7 +11,8 @@ undone. On a few rows of the target, the same noise for all, the loss over that 
 
 A quarter of the rows chooses the alternative, with a preference for few changes, and all of them judge it: a model is
 named if it brings the ratio below 0.95 (0.85 for two changes ...) and lowers it by more than a tenth, beyond four
-standard errors of the paired difference. Wired rightly, a network that knows such data denoises better than the linear
+standard errors of the paired difference, and if an output of zero, read in the same way, is worse by a tenth, too: what
+an untrained network returns says nothing. Wired rightly, a network that knows such data denoises better than the linear
 predictor.
 **Assumption**: the target resembles what the model was trained on; otherwise no wiring denoises it.
 """
@@ -222,10 +223,12 @@ def _judged(label: str, model: ScoreModel, data: Float64Array, noise: Float64Arr
     _, changes, batch, ask, reading = min(found, key=lambda entry: entry[0])
     if not changes:
         return unchanged
-    best = batch.ratios(batch.outputs(ask), reading)
+    outputs = batch.outputs(ask)
+    best, idle = batch.ratios(outputs, reading), batch.ratios([0.0 * output for output in outputs], reading)
     gain = now - best
     clear = gain.mean() > _ERRORS * float(gain.std(ddof=1)) / np.sqrt(len(gain))
-    if not clear or best.mean() >= min(_GOOD[0] - _GOOD[1] * len(changes), _BETTER * now.mean()):
+    limit = min(_GOOD[0] - _GOOD[1] * len(changes), _BETTER * now.mean(), _BETTER * idle.mean())
+    if not clear or best.mean() >= limit:
         return unchanged
     return Wiring(label, float(now.mean()), float(best.mean()), " and ".join(changes))
 

@@ -11,14 +11,15 @@ with uniform noise in [0, 1) added), so that they bound a code length.
 """
 
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from synthetic import Estimate
 
-from .._typing import Float64Array, SeedLike
+from .._arrays import as_tensor_points, is_tensor, to_kind
+from .._typing import Array, Float64Array, SeedLike
 from .._validation import as_kind, as_points, as_real
 from ..errors import SfbenchError
 from ..processes import ForwardProcess
@@ -43,12 +44,16 @@ class DataScaling:
         object.__setattr__(self, "scale", a)
         object.__setattr__(self, "shift", b)
 
-    def apply(self, raw: ArrayLike) -> Float64Array:
-        """Scaled data (n, d)."""
-        points = as_points("raw", raw)
+    def apply(self, raw: Any) -> Array:
+        """Scaled data (n, d), float64; a tensor stays one, in its precision."""
+        points = as_tensor_points("raw", raw, SfbenchError) if is_tensor(raw) else as_points("raw", raw)
+        if points.ndim != 2:
+            raise SfbenchError(f"raw must have shape (n, d), got {tuple(points.shape)}")
         for name, values in (("shift", self.shift), ("scale", self.scale)):
-            if values.shape not in ((), (1,), points.shape[1:]):
+            if values.shape not in ((), (1,), tuple(points.shape[1:])):
                 raise SfbenchError(f"{name} has {values.size} entries, but raw data have {points.shape[1]} coordinates")
+        if is_tensor(points):
+            return (points - to_kind(self.shift, points)) / to_kind(self.scale, points)
         return np.asarray((points.astype(np.float64) - self.shift) / self.scale)
 
     def log_jacobian(self, dim: int) -> float:
@@ -81,7 +86,7 @@ class Likelihood:
 
 def log_likelihood(
     score: ScoreModel,
-    raw: ArrayLike,
+    raw: Any,
     *,
     scaling: DataScaling,
     process: ForwardProcess | None = None,
@@ -89,7 +94,7 @@ def log_likelihood(
     n_probes: int = 8,
     rng: SeedLike = None,
 ) -> Likelihood:
-    """Likelihood of raw data (n, d) under the probability flow of a model of scaled data.
+    """Likelihood of raw data (n, d), an array or a tensor, under the probability flow of a model of scaled data.
 
     ``scaling`` has no default: say ``DataScaling()`` if the model was trained on raw units. See :func:`ode_log_density`
     for the other parameters, errors and cost. The density is that at ``t_min``.

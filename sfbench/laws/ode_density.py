@@ -15,12 +15,12 @@ of :mod:`sfbench.nets`), else by central differences of the score.
 """
 
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from .._typing import Float64Array, SeedLike
+from .._arrays import all_finite, as_tensor_points, astype, float64_on_host, is_tensor, library, to_kind, zeros
+from .._typing import Array, Float64Array, SeedLike
 from .._validation import as_generator, as_points
 from ..errors import ModelError, NotFiniteError, SfbenchError
 from ..processes import ForwardProcess
@@ -43,7 +43,7 @@ class LogDensities:
 
 def ode_log_density(
     score: ScoreModel,
-    x: ArrayLike,
+    x: Any,
     *,
     process: ForwardProcess | None = None,
     steps: TimeSteps | int = 128,
@@ -57,14 +57,14 @@ def ode_log_density(
     ----------
     score : ScoreModel
         A model or a fused score.
-    x : array_like (n, d)
-        Points.
+    x : array_like or tensor (n, d)
+        Points. Tensors are integrated where they are, in their precision; integrals are summed in float64.
     process : ForwardProcess, optional
         Needed unless ``score`` is a :class:`FusedScore`.
     steps : TimeSteps or int
         Steps of the classical fourth-order Runge-Kutta method, evenly spaced in log SNR by default.
     divergence : {"auto", "exact", "hutchinson"}
-        ``auto`` is exact where the models know their divergence.
+        ``auto`` is exact where the models know their divergence, as ``NetworkDivergence(network, None)`` does.
     n_probes : int
         Hutchinson probes, kept along a trajectory; at least 2.
     rng : Generator, SeedSequence, int or None
@@ -80,10 +80,21 @@ def ode_log_density(
     Costs ``4 steps`` evaluations of score and divergence (Hutchinson: ``4 steps (1 + 2 n_probes)`` of the score).
     """
     process = known_process(score, process)
-    points: Float64Array = as_points("x", x, score.dim, ModelError).astype(np.float64, copy=False)
+    if is_tensor(x):
+        points: Array = as_tensor_points("x", x, ModelError)
+        if points.ndim != 2 or points.shape[1] != score.dim or not all_finite(points):
+            raise ModelError(f"x must be finite and have shape (n, {score.dim}), got {tuple(points.shape)}")
+    else:
+        points = as_points("x", x, score.dim, ModelError).astype(np.float64, copy=False)
     if divergence not in ("auto", "exact", "hutchinson"):
         raise SfbenchError(f"unknown divergence {divergence!r}; use 'auto', 'exact' or 'hutchinson'")
-    exact = divergence == "exact" or (divergence == "auto" and _knows_divergence(score))
+    known = _knows_divergence(score)
+    if divergence == "exact" and not known:
+        raise ModelError(
+            f"divergence='exact' needs a model that knows its divergence exactly, and a {type(score).__name__} (or a "
+            "part of it) does not; wrap networks as sfbench.nets.NetworkDivergence(network, None), or use 'hutchinson'"
+        )
+    exact = divergence != "hutchinson" and known
     if not exact and n_probes < 2:
         raise SfbenchError(f"n_probes must be at least 2 for a standard error, got {n_probes!r}")
     if not isinstance(steps, TimeSteps):
@@ -93,8 +104,8 @@ def ode_log_density(
         _integrate(score, process, points[i : i + _CHUNK], steps, None if exact else n_probes, generator)
         for i in range(0, len(points), _CHUNK)
     ]
-    integrals = np.concatenate([part[1] for part in parts])  # (n, probes)
-    ends = np.concatenate([part[0] for part in parts])
+    integrals = np.concatenate([float64_on_host(part[1]) for part in parts])  # (n, probes)
+    ends = np.concatenate([float64_on_host(part[0]) for part in parts])
     std = process.prior_std(float(steps.times[0]))
     log_prior = -0.5 * (ends**2).sum(axis=1) / std**2 - score.dim * np.log(std * np.sqrt(2 * np.pi))
     values = log_prior + integrals.mean(axis=1)
@@ -108,23 +119,23 @@ def ode_log_density(
 
 def _knows_divergence(score: ScoreModel) -> bool:
     if isinstance(score, FusedScore):
-        return all(isinstance(model, DivergenceScoreModel) for model in score.models)
-    return isinstance(score, DivergenceScoreModel)
+        return all(_knows_divergence(score.models[i]) for i in score.support)
+    return isinstance(score, DivergenceScoreModel) and getattr(score, "n_probes", None) is None  # else it estimates it
 
 
 def _integrate(
     score: ScoreModel,
     process: ForwardProcess,
-    x: Float64Array,
+    x: Array,
     steps: TimeSteps,
     n_probes: int | None,
     rng: np.random.Generator,
-) -> tuple[Float64Array, Float64Array]:
+) -> tuple[Array, Array]:
     """End points (n, d) at T and ``int div v dt`` per probe (n, p)."""
-    probes = None if n_probes is None else rng.choice([-1.0, 1.0], size=(n_probes, *x.shape))
+    probes = None if n_probes is None else to_kind(rng.choice([-1.0, 1.0], size=(n_probes, *x.shape)), x)
     both = steps.refined(process).times[::-1]  # every step with its midpoint, in increasing time
     half_snr = 0.5 * process.log_snr(both)
-    total = np.zeros((len(x), 1 if n_probes is None else n_probes))
+    total = zeros((len(x), 1 if n_probes is None else n_probes), x, "float64")
     for j in range(0, len(both) - 1, 2):
         h = float(half_snr[j + 2] - half_snr[j])
         t0, tm, t1 = (float(t) for t in both[j : j + 3])
@@ -137,33 +148,28 @@ def _integrate(
     return x, total
 
 
-def _velocity(
-    score: ScoreModel, process: ForwardProcess, x: Float64Array, t: float, probes: Float64Array | None
-) -> tuple[Float64Array, Float64Array]:
+def _velocity(score: ScoreModel, process: ForwardProcess, x: Array, t: float, probes: Array) -> tuple[Array, Array]:
     """``dx/dlambda`` (n, d) and its divergence (n, 1) or (n, p)."""
     variance = float(process.sigma(t)) ** 2
     linear = -2.0 * variance * float(process.f(t)) / float(process.g(t)) ** 2
     if probes is None:
         s, div = score_and_divergence(score, x, t)
-        divergences = np.asarray(div, np.float64)[:, None]
+        divergences = astype(div, "float64")[:, None]
     else:
         s, products = _projections(score, x, t, probes, 1e-4 * max(float(process.sigma(t)), 1e-3))
-        divergences = products.T
-    return np.asarray(linear * x + variance * s), linear * x.shape[1] + variance * divergences
+        divergences = astype(products.T, "float64")
+    return linear * x + variance * s, linear * x.shape[1] + variance * divergences
 
 
-def _projections(
-    score: ScoreModel, x: Float64Array, t: float, probes: Float64Array, step: float
-) -> tuple[Float64Array, Float64Array]:
+def _projections(score: ScoreModel, x: Array, t: float, probes: Array, step: float) -> tuple[Array, Array]:
     """Score (n, d) and ``v' (ds/dx) v`` (p, n): by automatic differentiation where models can, else by differences."""
     if isinstance(score, FusedScore):
         support = [(w, m) for w, m in zip(score.weights_at(t).tolist(), score.models, strict=True) if w > 0]
         parts = [_projections(model, x, t, probes, step) for _, model in support]
         s, products = (sum(w * part[i] for (w, _), part in zip(support, parts, strict=True)) for i in (0, 1))
-        return np.asarray(s), np.asarray(products)
+        return s, products
     if hasattr(score, "score_and_projections"):
-        s, products = score.score_and_projections(x, t, probes)
-        return np.asarray(s), np.asarray(products)
+        return score.score_and_projections(x, t, probes)  # type: ignore[no-any-return]
     changes = [score.score(x + step * v, t) - score.score(x - step * v, t) for v in probes]
-    products = np.stack([(change * v).sum(axis=1) for change, v in zip(changes, probes, strict=True)])
-    return np.asarray(score.score(x, t)), products / (2.0 * step)
+    products = library(x).stack([(change * v).sum(axis=1) for change, v in zip(changes, probes, strict=True)])
+    return score.score(x, t), products / (2.0 * step)

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .._arrays import moved
 from .._lazy import Registry
 from ..errors import ModelError, SfbenchError
 from ..processes import ForwardProcess
@@ -32,8 +33,9 @@ class Architecture(Protocol):
     A class whose constructor takes ``process`` is given the process of the checkpoint, too. Optional attributes are
     ``process`` (checked against the one it is used with), ``parameterisation`` (what it predicts unless told
     otherwise), ``t_range`` (times it was trained for), ``host_times`` (True: times come as float64 on the CPU, not in
-    the network's dtype on its device), ``condition_name`` (the argument by which it takes a condition) and
-    ``null_condition`` (the label that stands for none).
+    the network's dtype on its device), ``broadcasts_time`` (True: one time for all points comes as t (1,), so that it
+    is embedded once), ``condition_name`` (the argument by which it takes a condition) and ``null_condition`` (the label
+    that stands for none).
     """
 
     @property
@@ -45,7 +47,7 @@ class Architecture(Protocol):
         """Keyword arguments of the constructor, JSON values, without the process."""
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """Output (n, d) at points x (n, d) and times t (n,)."""
+        """Output (n, d) at points x (n, d) and times t, (n,) or (1,)."""
 
 
 def coefficients(process: ForwardProcess, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -67,10 +69,11 @@ class TimeEmbedding(nn.Module):
         self.net = nn.Sequential(nn.Linear(2 * n_frequencies + 1, width), nn.SiLU(), nn.Linear(width, width))
 
     def forward(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Embedding (n, width) and the factor (n,) by which inputs are multiplied, on the device of ``like``."""
+        """Embedding (len(t), width) and the factor (len(t),) that multiplies inputs, on the device of ``like``."""
         alpha, sigma = coefficients(self.process, t)
-        half = torch.log(alpha / sigma).to(device=like.device, dtype=like.dtype)
-        factor = ((alpha**2 + sigma**2) ** -0.5).to(device=like.device, dtype=like.dtype)
+        half, factor = (
+            moved(value, like.device, like.dtype) for value in (torch.log(alpha / sigma), (alpha**2 + sigma**2) ** -0.5)
+        )
         angle = half[:, None] * self.frequencies.to(like.dtype)
         features = torch.cat([0.25 * half[:, None], torch.sin(angle), torch.cos(angle)], dim=1)
         return self.net(features), factor
@@ -95,7 +98,7 @@ class ScoreMLP(nn.Module):
         Supplies input scale and signal-to-noise ratio.
     """
 
-    host_times = True
+    host_times = broadcasts_time = True
     parameterisation: Parameterisation = "v"
 
     def __init__(
@@ -126,7 +129,7 @@ class ScoreMLP(nn.Module):
         nn.init.zeros_(self.outward.bias)
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Output (n, d) at points x (n, d), times t (n,) and labels (n,)."""
+        """Output (n, d) at points x (n, d), times t, (n,) or (1,), and labels (n,)."""
         embedding, factor = self.embed(t, x)
         if self.labels is not None:
             embedding = embedding + self.labels(_labels(self, labels, x))
@@ -156,7 +159,7 @@ class ScoreUNet(nn.Module):
     process : ForwardProcess
     """
 
-    host_times = True
+    host_times = broadcasts_time = True
     parameterisation: Parameterisation = "v"
 
     def __init__(
@@ -201,11 +204,11 @@ class ScoreUNet(nn.Module):
         )
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Output (n, d) at flattened images x (n, d), times t (n,) and labels (n,)."""
+        """Output (n, d) at flattened images x (n, d), times t, (n,) or (1,), and labels (n,)."""
         alpha, sigma = coefficients(self.process, t)
-        factor = ((alpha**2 + sigma**2) ** -0.5).to(device=x.device, dtype=x.dtype)
+        factor = moved((alpha**2 + sigma**2) ** -0.5, x.device, x.dtype)
         # The U-Net's sinusoidal embedding is made for step numbers 0 ... 1000: log SNR of -16 ... 16 fills that range.
-        step = (500.0 - 31.0 * 2.0 * torch.log(alpha / sigma)).to(device=x.device, dtype=x.dtype)
+        step = moved(500.0 - 31.0 * 2.0 * torch.log(alpha / sigma), x.device, x.dtype)
         c, height, width = self.shape
         image = nn.functional.pad((x * factor[:, None]).view(-1, c, height, width), self.padding)
         classes = None if self.condition_name is None else _labels(self, labels, x)

@@ -75,6 +75,10 @@ class NetworkDivergence:
         """Score at points x (n, d) and time t, shape (n, d)."""
         return self.network.score(x, t)
 
+    def score_and_projections(self, x: Points, t: float | FloatArray | Tensor, probes: Points) -> tuple[Points, Points]:
+        """Those of the network, along directions that the caller chooses."""
+        return self.network.score_and_projections(x, t, probes)
+
     def score_and_divergence(self, x: Points, t: float | FloatArray | Tensor) -> tuple[Points, Points]:
         """Score (n, d) and its (estimated) divergence (n,), both as x."""
         n, d = len(as_tensor(x, self.dim, self.network.device)), self.dim

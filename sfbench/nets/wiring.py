@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .._arrays import moved
 from .._validation import did_you_mean
 from ..errors import GridError, ModelError, SfbenchError
 from ..processes import ForwardProcess
@@ -76,7 +77,7 @@ class Wiring:
         values = [np.asarray(f(t.numpy()))[:, None] for f in (self.process.alpha, self.process.sigma)]
         if not all(np.isfinite(v).all() for v in values) or not (values[1] > 0).all():
             raise GridError("some times have no noise, or no finite alpha and sigma; a score needs noise (t > 0)")
-        alphas, sigmas = (torch.from_numpy(v).to(x) for v in values)
+        alphas, sigmas = (moved(torch.from_numpy(v), x.device, x.dtype) for v in values)
         return alphas, sigmas
 
     def _output(
@@ -124,7 +125,9 @@ class Wiring:
         return output.reshape(x.shape).to(x.dtype)
 
     def _times(self, module: nn.Module, n: int, t: Times, device: torch.device, dtype: torch.dtype) -> Tensor:
-        """Times (n,) as the module wants them."""
+        """Times (n,) as the module wants them; one time as (1,) where it takes that."""
+        if getattr(module, "broadcasts_time", False):
+            n = 1
         given = torch.full((n,), t, dtype=torch.float64) if isinstance(t, float) else t
         if callable(self.time):
             found = self.time(given)
@@ -132,7 +135,8 @@ class Wiring:
                 raise ModelError(
                     f"time= must map times (n,) to a tensor (n,), got {_described(found)} for {_described(given)}"
                 )
-            return found.to(device=device, dtype=dtype if found.is_floating_point() else None)
+            times: Tensor = moved(found, device, dtype if found.is_floating_point() else found.dtype)
+            return times
         if self.time == "t" and getattr(module, "host_times", False):
             return given
         value = np.asarray(_TIMES[self.time](self.process, t if isinstance(t, float) else t.numpy()))
@@ -140,7 +144,8 @@ class Wiring:
             raise GridError(f"times of {np.max(value):g} do not fit into the {dtype} in which the network takes them")
         if value.ndim == 0:  # no copy from the host, for which a device would have to wait
             return torch.full((n,), float(value), dtype=dtype, device=device)
-        return torch.from_numpy(value).to(device=device, dtype=dtype)
+        values: Tensor = moved(torch.from_numpy(value), device, dtype)
+        return values
 
 
 def as_process(process: object) -> ForwardProcess:

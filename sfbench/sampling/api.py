@@ -9,7 +9,7 @@ import numpy as np
 
 from synthetic import DiffusableLaw
 
-from .._arrays import as_device
+from .._arrays import as_device, is_accelerator
 from .._lazy import Registry
 from .._typing import SeedLike
 from .._validation import as_count, as_flag, as_generator, as_number, did_you_mean
@@ -38,6 +38,7 @@ _SAMPLERS: Registry[Callable[..., Sampler]] = Registry(
         "fused": "sfbench.sampling.fused:FusedSampler",
         "corrected": "sfbench.sampling.corrected:CorrectedSampler",
         "ode": "sfbench.sampling.fused:FlowSampler",
+        "switched": "sfbench.sampling.switched:SwitchedSampler",
         "superposed": "sfbench.baselines.superposition:SuperposedSampler",
     },
 )
@@ -68,6 +69,7 @@ def sample(
         Number of points (particles).
     sampler : str or Sampler
         ``"fused"``: reverse SDE, law P_w. ``"ode"``: probability flow. ``"corrected"``: weighted particles, law p_w.
+        ``"switched"``: one model per point and step, law P_w at the price of one model.
         Further names: :func:`known_samplers`, and those of integrators such as ``"ddim"`` or ``"ddpm"``
         (:func:`known_integrators`).
     steps : TimeSteps or int, optional
@@ -77,7 +79,8 @@ def sample(
         Only for a bare score model or law.
     device : str or torch.device, optional
         Draw tensors there: points never leave it, and noise comes from its own generator, seeded from ``rng`` (on
-        "cpu", from ``rng`` itself: the points are then those of numpy, to rounding). For the fused and flow samplers.
+        "cpu", from ``rng`` itself: the points are then those of numpy, to rounding). An accelerator is not waited for
+        within a step, but for a callback, blocks, lattice noise, "srinivasan" or laws.
     dtype : {float64, float32} of numpy or torch, optional
         Of the points: float64, or float32 with a device. Weights and log Z are always float64.
     max_lost : float
@@ -124,7 +127,7 @@ def sample(
         if not chosen.takes_devices:
             raise SfbenchError(
                 f"{type(chosen).__name__} draws numpy arrays only; leave device={device!r} out (networks are asked "
-                "where they are), or use sampler 'fused' or 'ode'"
+                "where they are), or use a sampler of this package"
             )
         found = fused.device
         if found is not None and found != place:
@@ -145,7 +148,8 @@ def sample(
         steps = steps_for(fused, chosen.n_steps if steps is None else steps, stretch=steps is None)
     np.empty(_LARGE_BLOCK, dtype=np.uint8)  # see there
     order = tracked(range(len(steps)), len(steps), "sampling", progress)
-    request = SampleRequest(fused, count, kind, steps, max_lost, callback, generator, order, device=place)
+    looks = callback is not None or not is_accelerator(place)
+    request = SampleRequest(fused, count, kind, steps, max_lost, callback, generator, order, device=place, looks=looks)
     result = chosen.draw(request)
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is not trusted
         result, doubts = audit(chosen, request, result, check_steps=bool(check_steps))
@@ -174,12 +178,12 @@ def as_sampler(sampler: Any) -> Sampler:
     """
     if isinstance(sampler, Sampler):
         return sampler
-    known, integrators = known_samplers(), known_integrators()
     if not isinstance(sampler, str):
         raise SfbenchError(
-            f"sampler must be a name ({', '.join(known)}) or a Sampler such as FusedSampler(), got {sampler!r}"
+            f"sampler must be a name ({', '.join(known_samplers())}) or a Sampler such as FusedSampler(), got "
+            f"{sampler!r}"
         )
-    if sampler in known or ":" in sampler:
+    if ":" in sampler or sampler in _SAMPLERS:
         make = _SAMPLERS[sampler]
         made = make() if callable(make) else make
         if not isinstance(made, Sampler):
@@ -190,7 +194,8 @@ def as_sampler(sampler: Any) -> Sampler:
     try:
         integrator = as_integrator(sampler)
     except SfbenchError:
-        names = [*known, *integrators]
+        known = known_samplers()
+        names = [*known, *known_integrators()]
         raise SfbenchError(
             f"unknown sampler {sampler!r}{did_you_mean(sampler, names)}; use 'fused' (law P_w), 'corrected' (KL "
             f"barycenter p_w), 'ode' (probability flow), or one of {', '.join(names[3:])}"

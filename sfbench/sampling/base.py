@@ -6,7 +6,7 @@ built-in ones, and a name for it comes from :func:`register_sampler` or the entr
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, final
 
 import numpy as np
@@ -47,6 +47,10 @@ class SampleRequest:
         Whether this is a small run that is only compared with another.
     device : torch.device or None
         Where points are tensors; None means numpy arrays.
+    looks : bool
+        Whether the host looks at every step for lost points and scores that are not finite. For that it must wait for
+        an accelerator; a sampler that does not look finds out at the end whether it should have, and draws
+        :meth:`again`.
     """
 
     fused: FusedScore
@@ -59,10 +63,18 @@ class SampleRequest:
     order: Iterator[int]
     trial: bool = False
     device: Any = None
+    looks: bool = True
     normals: Normals = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "normals", Normals(self.rng, self.device))
+
+    def again(self) -> "SampleRequest":
+        """The same request from the same noise, looked at in every step."""
+        self.normals.restart()
+        repeated = replace(self, order=iter(range(len(self.steps))), looks=True)
+        object.__setattr__(repeated, "normals", self.normals)
+        return repeated
 
     def start(self) -> Array:
         """Points (n, d) drawn from the prior at the first time."""

@@ -19,7 +19,8 @@ partition is that at ``w(t_min)`` less that of the prior. It needs the densities
 
 import numpy as np
 
-from .._typing import Float64Array, FloatArray
+from .._arrays import to_host
+from .._typing import Array, Float64Array
 from ..errors import ModelError
 from ..scores import AnalyticScore, FusedScore
 from .particles import Blocks
@@ -51,7 +52,7 @@ def check_changes(fused: FusedScore, blocks: Blocks) -> None:
         )
 
 
-def jump(fused: FusedScore, x: FloatArray, t: float, t_next: float) -> Float64Array | None:
+def jump(fused: FusedScore, x: Array, t: float, t_next: float) -> Float64Array | None:
     """What a change of weights between two times adds to the log weights of points x (n, d) at ``t_next``."""
     change = fused.weights_at(t_next) - fused.weights_at(t)
     if not change.any():
@@ -60,5 +61,5 @@ def jump(fused: FusedScore, x: FloatArray, t: float, t_next: float) -> Float64Ar
     for i in np.flatnonzero(change):
         model = fused.models[i]
         assert isinstance(model, AnalyticScore)  # see check_changes
-        total += change[i] * model.marginal(t_next).log_prob(x)
+        total += change[i] * model.marginal(t_next).log_prob(to_host(x))
     return total

@@ -2,13 +2,15 @@
 
 import warnings
 from dataclasses import dataclass, field
-from typing import Any, Literal, final
+from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 
+from .._arrays import on_device, to_host
 from .._validation import as_choice, as_flag, as_number
 from ..errors import SfbenchError
 from .base import Observer, Sampler, SampleRequest
+from .device_particles import ON_DEVICE
 from .errors import TrustWarning
 from .guard import Survivors
 from .integrators import CORRECTED_LAW, FLOW_LAW, AffineIntegrator, Exponential
@@ -53,7 +55,7 @@ class CorrectedSampler(Sampler):
     noise : {"auto", "independent", "lattice"}
         Lattice noise (:mod:`sfbench.sampling.lattice`) divides the sampling error on the line by 3 with 4,000 particles
         and by 10 with 20,000 (measured). It needs blocks of one coordinate each; ``auto`` takes it there if n is at
-        least 512, and independent noise elsewhere.
+        least 512, and independent noise elsewhere. It is made on the host.
     check_steps : bool
         False switches the check of the steps off, as ``sample(check_steps=False)`` does.
     n_steps : int
@@ -68,6 +70,7 @@ class CorrectedSampler(Sampler):
     noise: Noise = "auto"
     check_steps: bool = True
     n_steps: int = 256
+    takes_devices: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         scheme(self.resampling)
@@ -94,11 +97,14 @@ class CorrectedSampler(Sampler):
         middle = float(np.sqrt(steps.times[0] * steps.times[-1]))
         blocks = check_blocks(self.blocks, fused, np.random.default_rng(0), middle)
         run = self._run(request, blocks)
-        survivors = Survivors(n)
-        particles = run_corrected(run, n, request.dtype, steps, survivors, request.callback, request.order)
+        survivors = Survivors(n, run.looks)
+        start = on_device(np.zeros((n, fused.dim), request.dtype), request.device)
+        particles = run_corrected(run, start, steps, survivors, request.callback, request.order)
+        if survivors.missed:
+            return self.draw(request.again())
         log_partition, masses = particles.log_partition(), particles.founder_masses()
         founders = float(1.0 / np.einsum("bn,bn->b", masses, masses).max())
-        start = start_error(fused, particles.origin, masses, blocks, float(steps.times[0]))
+        prior = start_error(fused, to_host(particles.origin), masses, blocks, float(steps.times[0]))
         if len(blocks) > 1:
             particles.unite(blocks, run.scheme, request.rng)
         lost, doubts = (
@@ -116,7 +122,7 @@ class CorrectedSampler(Sampler):
             int(particles.resamplings.max()),
             founders,
             log_partition,
-            {"sampling": log_partition.stderr, "prior": start},
+            {"sampling": log_partition.stderr, "prior": prior},
             messages=(*lost, *doubts),
         )
         log_weights = survivors.log_weights(particles.log_weights.sum(axis=0))
@@ -124,16 +130,20 @@ class CorrectedSampler(Sampler):
         return SampleResult(survivors.restore(particles.x), log_weights, law, float(steps.times[-1]), diagnostics)
 
     def _run(self, request: SampleRequest, blocks: Blocks) -> ParticleRun:
-        fused, rng, fewest = request.fused, request.rng, N_ISLANDS * FEWEST_PER_ISLAND
+        fused, fewest = request.fused, N_ISLANDS * FEWEST_PER_ISLAND
         possible = blocks.on_lines(fused.dim) and request.n >= fewest
         if self.noise == "lattice" and not (possible or request.trial):
             raise SfbenchError(
                 f"lattice noise needs blocks of one coordinate each and at least {fewest} particles, got {len(blocks)} "
                 f"block(s) in dimension {fused.dim} and n = {request.n}; use noise='auto' or 'independent'"
             )
-        lattice = LatticeNoise(rng) if possible and self.noise != "independent" else None
+        lattice = LatticeNoise(request.rng) if possible and self.noise != "independent" else None
         pick = scheme(self.resampling)
-        return ParticleRun(fused, self.integrator, blocks, self.threshold, pick, self.moves, rng, lattice)
+        hidden = len(blocks) == 1 and lattice is None and pick in ON_DEVICE and fused.is_constant
+        looks = request.looks or not hidden
+        return ParticleRun(
+            fused, self.integrator, blocks, self.threshold, pick, self.moves, request.normals, lattice, looks
+        )
 
 
 def fewest_founders(dim: int, lattice: bool) -> float:

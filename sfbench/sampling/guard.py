@@ -6,7 +6,7 @@ from typing import final
 
 import numpy as np
 
-from .._arrays import all_finite, astype, device_of, dtype_name, is_tensor, on_device, to_host, zeros
+from .._arrays import all_finite, astype, device_of, dtype_name, is_tensor, library, on_device, to_host, zeros
 from .._typing import Array, Float64Array, FloatArray
 from ..errors import ModelError, NotFiniteError
 from ..scores import FusedScore, ScoreModel
@@ -107,17 +107,27 @@ def check_models(fused: FusedScore) -> None:
 @final
 @dataclass(eq=False)
 class Survivors:
-    """Trajectories still alive, and the time at which the first was lost."""
+    """Trajectories still alive, and the time at which the first was lost.
+
+    Where the host does not look (:attr:`SampleRequest.looks`), the largest coordinate so far is kept on the device, and
+    read at the end.
+    """
 
     n: int
+    looks: bool = True
     alive: np.ndarray = field(init=False)
     first_lost_at: float | None = field(default=None, init=False)
+    _extent: Array = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.alive = np.arange(self.n)
 
     def drop(self, x: Array, t: float) -> np.ndarray | None:
-        """Rows of x (alive, d) to keep, or None if all are within bounds."""
+        """Rows of x (alive, d) to keep, or None if all are within bounds, or nobody looks yet."""
+        if not self.looks:
+            extent = abs(x).max()
+            self._extent = extent if self._extent is None else library(x).maximum(self._extent, extent)
+            return None
         extent = float(abs(x).max()) if len(x) else 0.0
         if extent < _ESCAPED:  # false for NaN too
             return None
@@ -131,6 +141,11 @@ class Survivors:
                 "integrator"
             )
         return keep
+
+    @property
+    def missed(self) -> bool:
+        """Whether points were lost while nobody looked. Waits for a device."""
+        return self._extent is not None and not float(self._extent) < _ESCAPED
 
     @property
     def lost_share(self) -> float:

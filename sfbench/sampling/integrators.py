@@ -55,13 +55,14 @@ class AffineStep:
 @final
 @dataclass(frozen=True, eq=False)
 class ReverseProcess:
-    """What is stepped: a score ``score(x, t)``, its forward process, and a source ``noise(x)`` of standard normals
-    shaped like x.
+    """What is stepped: a score ``score(x, t)``, its forward process, a source ``noise(x)`` of standard normals shaped
+    like x, and whether the host looks at points within a step, for which it must wait for an accelerator.
     """
 
     score: Score
     process: ForwardProcess
     noise: Noise
+    looks: bool = True
 
 
 class Integrator(ABC):
@@ -241,7 +242,7 @@ class Heun(Integrator):
         if c.noise:
             base += c.noise * reverse.noise(x)
         guess = base + c.pull * here
-        if not all_finite(guess):
+        if reverse.looks and not all_finite(guess):
             return guess, None  # lost points are the caller's to report
         there = data_prediction(reverse.score(guess, t_next), process, guess, t_next)
         return base + (0.5 * c.pull) * (here + there), None
@@ -284,7 +285,7 @@ class PredictorCorrector(Integrator):
         """One step; no memory."""
         x, _ = _advance_affine(Exponential(1), reverse, x, times, None)
         for _ in range(self.corrections):
-            if all_finite(x):
+            if not reverse.looks or all_finite(x):
                 x = langevin(reverse, x, times[2], self.size)
         return x, None
 

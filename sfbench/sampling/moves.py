@@ -13,7 +13,8 @@ from typing import final
 
 import numpy as np
 
-from .._typing import Float64Array, FloatArray
+from .._arrays import Normals, device_of, library, on_device, to_host
+from .._typing import Array, Float64Array
 from .._validation import as_count, as_flag, as_positive
 from ..errors import ModelError
 from ..scores import AnalyticScore, FusedScore
@@ -44,34 +45,34 @@ class LangevinMoves:
         as_positive("size", self.size)
         as_flag("adjusted", self.adjusted)
 
-    def apply(
-        self, score: Score, fused: FusedScore, x: FloatArray, t: float, noise: Noise, rng: np.random.Generator
-    ) -> FloatArray:
+    def apply(self, score: Score, fused: FusedScore, x: Array, t: float, noise: Noise, normals: Normals) -> Array:
         """Move points x (n, d) at time t."""
         for _ in range(self.steps):
             x = (
-                self._adjusted(score, fused, x, t, noise, rng)
+                self._adjusted(score, fused, x, t, noise, normals)
                 if self.adjusted
                 else langevin(ReverseProcess(score, fused.process, noise), x, t, self.size)
             )
         return x
 
-    def _adjusted(
-        self, score: Score, fused: FusedScore, x: FloatArray, t: float, noise: Noise, rng: np.random.Generator
-    ) -> FloatArray:
+    def _adjusted(self, score: Score, fused: FusedScore, x: Array, t: float, noise: Noise, normals: Normals) -> Array:
         step = self.size * float(fused.process.sigma(t)) ** 2
         s = score(x, t)
         proposal = x + 0.5 * step * s + math.sqrt(step) * noise(x)
         back = score(proposal, t)
-        there = np.einsum("nd,nd->n", *(2 * [proposal - x - 0.5 * step * s]))
-        home = np.einsum("nd,nd->n", *(2 * [x - proposal - 0.5 * step * back]))
-        log_ratio = pool_log_density(fused, proposal, t) - pool_log_density(fused, x, t) + (there - home) / (2 * step)
-        accepted = np.log(rng.random(len(x))) < log_ratio
-        return np.where(accepted[:, None], proposal, x)
+        xp, device = library(x), device_of(x)
+        there = xp.einsum("nd,nd->n", *(2 * [proposal - x - 0.5 * step * s]))
+        home = xp.einsum("nd,nd->n", *(2 * [x - proposal - 0.5 * step * back]))
+        log_ratio = on_device(pool_log_density(fused, proposal, t) - pool_log_density(fused, x, t), device)
+        log_ratio += (there - home) / (2 * step)
+        accepted = xp.log(normals.uniform((len(x),))) < log_ratio
+        moved: Array = xp.where(accepted[:, None], proposal, x)
+        return moved
 
 
-def pool_log_density(fused: FusedScore, x: FloatArray, t: float) -> Float64Array:
-    """Unnormalised log density ``sum_i w_i log p_{i,t}`` at x (n, d), shape (n,)."""
+def pool_log_density(fused: FusedScore, x: Array, t: float) -> Float64Array:
+    """Unnormalised log density ``sum_i w_i log p_{i,t}`` at x (n, d), shape (n,), on the host."""
+    x = to_host(x)
     total = np.zeros(len(x))
     weights = fused.weights_at(t)
     for i in np.flatnonzero(weights):

@@ -25,14 +25,14 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-from numpy.typing import DTypeLike
 
-from .._arrays import all_finite
-from .._typing import FloatArray
+from .._arrays import Normals, all_finite, device_of, dtype_name, library, on_device, to_host
+from .._typing import Array
 from ..scores import FusedScore
 from ..times import TimeSteps
 from .base import Observer
 from .changing_weights import check_changes, jump
+from .device_particles import DeviceParticles
 from .guard import CountedScore, Survivors
 from .integrators import AffineIntegrator
 from .lattice import LatticeNoise, islands
@@ -55,8 +55,9 @@ class ParticleRun:
     threshold: float
     scheme: Scheme
     moves: LangevinMoves | None
-    rng: np.random.Generator
+    normals: Normals
     lattice: LatticeNoise | None = None
+    looks: bool = True
 
     def __post_init__(self) -> None:
         check_changes(self.fused, self.blocks)
@@ -73,85 +74,82 @@ class ParticleRun:
         weights: list[float] = self.fused.weights_at(t)[self._support].tolist()
         return weights
 
-    def predict(self, x: FloatArray, t: float, into: list[FloatArray], scratch: FloatArray) -> None:
+    def predict(self, x: Array, t: float, into: list[Array], scratch: Array) -> None:
         """Data predictions at x (n, d) and time t: their weighted mean into ``into[0]``, the difference of each to the
         first into the others. With ``D = (x + sigma^2 s) / alpha`` differences are those of scores times sigma^2/alpha.
 
         Differences to one model, not ``sum w |D_i|^2 - |D_w|^2``, which cancels for near-duplicates.
         """
-        mean, first = into[0], self.models[0].unchecked(x, t)
-        np.copyto(mean, first)
+        mean, first, xp = into[0], self.models[0].unchecked(x, t), library(x)
+        mean[...] = first
         for weight, model, e in zip(self.weights_at(t)[1:], self.models[1:], into[1:], strict=True):
-            np.subtract(model.unchecked(x, t), first, out=e)
-            mean += np.multiply(e, weight, out=scratch)
-        if not all_finite(mean):
+            xp.subtract(model.unchecked(x, t), first, out=e)
+            mean += xp.multiply(e, weight, out=scratch)
+        if self.looks and not all_finite(mean):
             self._name_the_model(x, t)
         alpha, sigma = float(self.fused.process.alpha(t)), float(self.fused.process.sigma(t))
         for array in into:
             array *= sigma * sigma / alpha
-        mean += np.multiply(x, 1.0 / alpha, out=scratch)
+        mean += xp.multiply(x, 1.0 / alpha, out=scratch)
 
-    def dispersion(self, w: list[float], differences: list[FloatArray], scratch: FloatArray) -> FloatArray:
+    def dispersion(self, w: list[float], differences: list[Array], scratch: Array) -> Array:
         """``sum_i w_i |D_i - D_w|^2`` per block and point (b, n), from differences to the first; may use scratch."""
         if len(differences) == 1:
             squares = self.blocks.square_norms(differences[0], scratch)
             squares *= w[0] * w[1]
             return squares
-        mean: FloatArray = np.sum([wi * e for wi, e in zip(w[1:], differences, strict=True)], axis=0)
-        total: FloatArray = np.sum(
-            [wi * self.blocks.square_norms(e, scratch) for wi, e in zip(w[1:], differences, strict=True)], axis=0
-        )
-        return np.maximum(total - self.blocks.square_norms(mean, scratch), 0.0)
+        mean: Array = sum(wi * e for wi, e in zip(w[1:], differences, strict=True))
+        total: Array = sum(wi * self.blocks.square_norms(e, scratch) for wi, e in zip(w[1:], differences, strict=True))
+        total -= self.blocks.square_norms(mean, scratch)
+        return total.clip(0.0)
 
-    def mean_score(self, x: FloatArray, t: float) -> FloatArray:
+    def mean_score(self, x: Array, t: float) -> Array:
         """The fused score alone."""
         weights = self.weights_at(t)
-        mean: FloatArray = weights[0] * self.models[0].unchecked(x, t)
+        mean: Array = weights[0] * self.models[0].unchecked(x, t)
         for weight, model in zip(weights[1:], self.models[1:], strict=True):
             mean += weight * model.unchecked(x, t)
-        if not all_finite(mean):
+        if self.looks and not all_finite(mean):
             self._name_the_model(x, t)
         return mean
 
-    def noise(self, x: FloatArray, bounds: np.ndarray, out: FloatArray) -> FloatArray:
-        """Standard normals shaped like x, from lattices where there are any."""
-        if self.lattice is not None:
-            return self.lattice(x, bounds, out)
-        if x.dtype == np.float32:
-            return self.rng.standard_normal(dtype=np.float32, out=out)
-        return self.rng.standard_normal(out=out)
+    def noise(self, x: Array, bounds: np.ndarray, out: Array) -> Array:
+        """Standard normals shaped like x, from lattices where there are any; those are made on the host."""
+        if self.lattice is None:
+            return self.normals.fill(out)
+        out[...] = on_device(self.lattice(to_host(x), bounds, to_host(out)), device_of(out))
+        return out
 
-    def independent_noise(self, x: FloatArray) -> FloatArray:
+    def independent_noise(self, x: Array) -> Array:
         """Independent standard normals shaped like x."""
-        return self.rng.standard_normal(x.shape, dtype=np.float32 if x.dtype == np.float32 else np.float64)
+        return self.normals(tuple(x.shape), dtype_name(x))
 
-    def _name_the_model(self, x: FloatArray, t: float) -> None:
+    def _name_the_model(self, x: Array, t: float) -> None:
         for model in self.models:
             model(x, t)  # raises for the one that is not finite
 
 
 def run_corrected(
     run: ParticleRun,
-    n: int,
-    dtype: DTypeLike,
+    start: Array,
     steps: TimeSteps,
     survivors: Survivors,
     observer: Observer | None,
     order: Iterable[int],
 ) -> Particles:
-    """Start n particles at the prior, move and weight them along the steps.
+    """Move and weight particles from the prior along the steps.
 
-    ``order`` yields the step numbers (a progress bar may wrap them).
+    ``start`` (n, d) is where they begin: what it holds is overwritten. ``order`` yields the step numbers (a progress
+    bar may wrap them).
     """
-    process, times = run.fused.process, steps.times
-    bounds = islands(n) if run.lattice is not None else np.array([0, n])
-    particles = Particles.start(np.zeros((n, run.fused.dim), dtype=dtype), len(run.blocks), bounds)
-    x = particles.x
-    x[:] = run.noise(x, bounds, np.empty_like(x))
+    process, times, x, xp = run.fused.process, steps.times, start, library(start)
+    bounds = islands(len(x)) if run.lattice is not None else np.array([0, len(x)])
+    run.noise(x, bounds, x)
     x *= process.prior_std(float(times[0]))
-    particles.origin = x.copy()
-    scratch = np.empty_like(x)
-    present, before = ([np.empty_like(x) for _ in run.models] for _ in range(2))
+    particles: Particles | DeviceParticles
+    particles = Particles.start(x, len(run.blocks), bounds) if run.looks else DeviceParticles(x, run.normals)
+    particles.origin, scratch = x + 0.0, xp.empty_like(x)
+    present, before = ([xp.empty_like(x) for _ in run.models] for _ in range(2))
     remembers = False  # whether ``before`` holds the data predictions of the step before
     for j in order:
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is lost, and reported
@@ -162,34 +160,34 @@ def run_corrected(
             if remembers and c.extrapolate:
                 for now, past in zip(present, before, strict=True):
                     past *= -c.extrapolate
-                    past += np.multiply(now, 1.0 + c.extrapolate, out=scratch)
+                    past += xp.multiply(now, 1.0 + c.extrapolate, out=scratch)
                 blended = before
             particles.x *= c.keep
-            particles.x += np.multiply(blended[0], c.pull, out=scratch)
+            particles.x += xp.multiply(blended[0], c.pull, out=scratch)
             remembers = run.integrator.multistep and run.moves is None
             if len(blended) > 1:
                 tilt = run.dispersion(run.weights_at(t), blended[1:], scratch)
                 tilt *= 0.5 * (c.pull / c.noise) ** 2
-                particles.log_weights -= tilt
+                particles.tilt(tilt)
                 if j < len(steps) - 1:  # nothing is gained by resampling what will not move again
-                    particles.resample(run.blocks, run.threshold, run.scheme, run.rng, present if remembers else [])
+                    memory = present if remembers else []
+                    particles.resample(run.blocks, run.threshold, run.scheme, run.normals.rng, memory)
             noise = run.noise(particles.x, particles.bounds, scratch)
             noise *= c.noise
             particles.x += noise
             present, before = before, present
             kept = particles.drop_lost(before, survivors, t_next)
             if kept is not before:
-                before, scratch = kept, np.empty_like(particles.x)
-                present = [np.empty_like(particles.x) for _ in run.models]
+                before, scratch = kept, xp.empty_like(particles.x)
+                present = [xp.empty_like(particles.x) for _ in run.models]
             change = jump(run.fused, particles.x, t, t_next)
             if change is not None:
-                particles.log_weights += change
+                particles.tilt(-change)
                 remembers = False  # what is remembered is a mean at the old weights
             if run.moves is not None:
-                particles.x = run.moves.apply(
-                    run.mean_score, run.fused, particles.x, t_next, run.independent_noise, run.rng
-                )
+                noise_of = run.independent_noise
+                particles.x = run.moves.apply(run.mean_score, run.fused, particles.x, t_next, noise_of, run.normals)
             if observer is not None:  # a copy, since the points will move
-                observer(j + 1, t_next, particles.x.copy(), particles.log_weights.sum(axis=0))
+                observer(j + 1, t_next, particles.x + 0.0, particles.log_weights.sum(axis=0))
     particles.note_ess()
-    return particles
+    return particles.on_host()

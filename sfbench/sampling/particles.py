@@ -15,7 +15,8 @@ import numpy as np
 
 from synthetic import Estimate
 
-from .._typing import Float64Array, FloatArray
+from .._arrays import library, take, to_host
+from .._typing import Array, Float64Array
 from ..errors import SfbenchError
 from ..scores import FusedScore
 from .guard import Survivors
@@ -36,27 +37,27 @@ class Blocks:
         """Whether every block is a single coordinate, in dimension ``dim``."""
         return len(self) == dim
 
-    def square_norms(self, e: FloatArray, scratch: FloatArray) -> FloatArray:
+    def square_norms(self, e: Array, scratch: Array) -> Array:
         """Squared norms per block (b, n) of vectors (n, d); may be a view of ``scratch`` (n, d)."""
+        xp = library(e)
         if self.columns is None and e.shape[1] > 1:
-            whole: FloatArray = np.einsum("nd,nd->n", e, e)[None]
-            return whole
-        squares = np.multiply(e, e, out=scratch).T
+            return xp.einsum("nd,nd->n", e, e)[None]
+        squares = xp.multiply(e, e, out=scratch).T
         if self.columns is None:
             return squares
-        rows = np.ascontiguousarray(squares)
-        return np.stack([rows[c].sum(axis=0) for c in self.columns])
+        rows = np.ascontiguousarray(squares) if xp is np else squares.contiguous()
+        return xp.stack([rows[c].sum(axis=0) for c in self.columns])
 
 
 @final
 @dataclass(eq=False)
 class Particles:
-    """Points and their history.
+    """Points and their history; weights and ancestry are on the host.
 
     Attributes
     ----------
     x : array (n, d)
-        Points.
+        Points, as an array or a tensor.
     log_weights : array (b, n)
         Log weights per block since the start.
     founders : array (b, n)
@@ -73,23 +74,31 @@ class Particles:
         The points at the start.
     """
 
-    x: FloatArray
+    x: Array
     log_weights: Float64Array
     founders: np.ndarray
     bounds: np.ndarray
     started: np.ndarray
     resamplings: np.ndarray
     ess: list[float]
-    origin: FloatArray
+    origin: Array
 
     @classmethod
-    def start(cls, x: FloatArray, n_blocks: int, bounds: np.ndarray | None = None) -> "Particles":
+    def start(cls, x: Array, n_blocks: int, bounds: np.ndarray | None = None) -> "Particles":
         """Equally weighted particles on one island, or on the islands given."""
         n = len(x)
         edges = np.array([0, n]) if bounds is None else bounds
         founders = np.tile(np.arange(n), (n_blocks, 1))
         started = np.diff(edges)
         return cls(x, np.zeros((n_blocks, n)), founders, edges, started, np.zeros(n_blocks, dtype=np.intp), [], x)
+
+    def tilt(self, costs: Array) -> None:
+        """Subtract ``costs`` (b, n) or (n,) from the log weights."""
+        self.log_weights -= to_host(costs)
+
+    def on_host(self) -> "Particles":
+        """The particles themselves."""
+        return self
 
     def log_partition(self) -> Estimate:
         """``log Z`` with a standard error.
@@ -126,7 +135,7 @@ class Particles:
         )
 
     def resample(
-        self, blocks: Blocks, threshold: float, scheme: Scheme, rng: np.random.Generator, memory: list[FloatArray]
+        self, blocks: Blocks, threshold: float, scheme: Scheme, rng: np.random.Generator, memory: list[Array]
     ) -> None:
         """Resample the islands of blocks whose effective share is below the threshold, and the arrays in ``memory``
         with them. The worst block's share is added to ``ess``.
@@ -149,16 +158,16 @@ class Particles:
         """Add the worst block's effective share to ``ess``."""
         self._note_shares()
 
-    def drop_lost(self, memory: list[FloatArray], survivors: Survivors, t: float) -> list[FloatArray]:
+    def drop_lost(self, memory: list[Array], survivors: Survivors, t: float) -> list[Array]:
         """Drop diverged particles, which count as weight zero; returns what is left of ``memory``."""
         keep = survivors.drop(self.x, t)
         if keep is None:
             return memory
         kept_before = np.concatenate([[0], np.cumsum(keep)])
         self.bounds = kept_before[self.bounds]
-        self.x = self.x[keep]
+        self.x = take(self.x, keep)
         self.log_weights, self.founders = self.log_weights[:, keep], self.founders[:, keep]
-        return [array[keep] for array in memory]
+        return [take(array, keep) for array in memory]
 
     # ------------------------------------------------------------------ inside
     def _note_shares(self) -> Float64Array:
@@ -186,22 +195,22 @@ class Particles:
         return out
 
     def _resample(
-        self, b: int, rows: slice, blocks: Blocks, scheme: Scheme, rng: np.random.Generator, memory: list[FloatArray]
+        self, b: int, rows: slice, blocks: Blocks, scheme: Scheme, rng: np.random.Generator, memory: list[Array]
     ) -> None:
         columns = slice(None) if blocks.columns is None else blocks.columns[b]
         points = self.x[rows, columns]
         log_weights = self.log_weights[b, rows]
         # Sorted 1-D particles make systematic resampling a quadrature rule: error O(1/n), not O(1/sqrt n).
-        order = np.argsort(points[:, 0]) if points.shape[1] == 1 else np.arange(len(points))
+        order = np.argsort(to_host(points[:, 0])) if points.shape[1] == 1 else np.arange(len(points))
         ancestors = order[scheme(normalised(log_weights)[order], rng, None)]
         if len(blocks) > 1:
             # The scheme returns ancestors in order; blocks joined in that order would be dependent.
             ancestors = rng.permutation(ancestors)
         top = float(log_weights.max())
         mean = top + math.log(float(np.exp(log_weights - top).mean()))
-        self.x[rows, columns] = points[ancestors]
+        self.x[rows, columns] = take(points, ancestors)
         for array in memory:
-            array[rows, columns] = array[rows, columns][ancestors]
+            array[rows, columns] = take(array[rows, columns], ancestors)
         self.founders[b, rows] = self.founders[b, rows][ancestors]
         self.log_weights[b, rows] = mean
 

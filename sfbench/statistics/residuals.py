@@ -104,8 +104,8 @@ class Residuals:
         step = max(1, _NUMBERS // (m * int(x.shape[0]) * d))
         for start in range(0, len(local), step):
             part = local[start : start + step]
-            chosen = [to_rows(values, part) for values in (x, noise, base, *differences)]
-            self._add(node, places[start : start + step], *chosen[:3], chosen[3:])
+            points, z, scores, *others = (to_rows(values, part) for values in (x, noise, base, *differences))
+            self._add(node, places[start : start + step], points, z, scores, others)
 
     def _add(self, node: int, places: Any, x: Array, noise: Array, base: Array, differences: list[Array]) -> None:
         """The same for chosen rows, (rows, signs, d) each."""
