@@ -8,7 +8,6 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import chain
 from math import prod
 from typing import Any, TypeVar, final
 
@@ -23,7 +22,7 @@ from ..processes import ForwardProcess
 from .inputs import as_condition, as_range, as_shape, as_tensor, as_times
 from .parameterisation import Parameterisation
 from .rows import FEWEST, rows_that_fit
-from .wiring import TimeArgument, Times, Wiring, as_device, as_process, as_wiring, device_of, dtype_of, is_out_of_memory
+from .wiring import TimeArgument, Times, Wiring, as_device, as_process, as_wiring, device_of, dtype_of, first_tensor, is_out_of_memory
 
 _LARGEST_PRODUCT = 1 << 22  # numbers in a batch of directions
 Points = TypeVar("Points", FloatArray, Tensor)
@@ -166,7 +165,7 @@ class NetworkScore:
     @property
     def device(self) -> torch.device:
         """Where the network lives."""
-        tensor = next(chain(self.module.parameters(), self.module.buffers()), None)
+        tensor = first_tensor(self.module)
         return torch.device("cpu") if tensor is None else tensor.device
 
     @property

@@ -186,10 +186,26 @@ def as_wiring(
 
 def dtype_of(module: nn.Module) -> torch.dtype | None:
     """Precision of a module: that of its first floating-point weight or buffer."""
-    for tensor in chain(module.parameters(), module.buffers()):
-        if tensor.is_floating_point():
-            return tensor.dtype
-    return None
+    first = first_tensor(module)
+    if first is None or first.is_floating_point():
+        return None if first is None else first.dtype
+    kinds = (tensor.dtype for tensor in chain(module.parameters(), module.buffers()) if tensor.is_floating_point())
+    return next(kinds, None)
+
+
+def first_tensor(module: nn.Module) -> Tensor | None:
+    """The first weight of a module, or its first buffer if it has none.
+
+    Asked at every call, where ``next(module.parameters())``, which looks for duplicates, takes longer than a layer.
+    """
+    for weight in module._parameters.values():
+        if weight is not None:
+            return weight
+    for child in module._modules.values():
+        found = None if child is None else first_tensor(child)
+        if isinstance(found, nn.Parameter):
+            return found
+    return next(chain(module.parameters(), module.buffers()), None)
 
 
 def device_of(module: nn.Module) -> torch.device:
