@@ -16,6 +16,8 @@ import numpy as np
 from ._typing import Array, Float64Array, FloatArray
 from .errors import SfbenchError
 
+_LARGE_BLOCK = 1 << 24
+
 
 def is_tensor(x: object) -> bool:
     """Whether x is a torch tensor; does not import torch."""
@@ -140,6 +142,15 @@ class Normals:
             return on_device(drawn, self.device)
         torch = sys.modules["torch"]
         return torch.randn(shape, generator=self._own, dtype=getattr(torch, dtype), device=self.device)
+
+
+def keep_freed_memory() -> None:
+    """Make glibc keep blocks of some megabytes for reuse, by freeing a larger one.
+
+    Else the arrays of a step, or the activations of a network, are returned to the kernel and faulted in again by the
+    next, which took a third of the time of small problems.
+    """
+    np.empty(_LARGE_BLOCK, dtype=np.uint8)
 
 
 def as_device(device: Any) -> Any:
