@@ -41,8 +41,11 @@ def is_accelerator(device: Any) -> bool:
 
 
 def to_host(x: Array) -> FloatArray:
-    """A numpy array of the same numbers; shares memory where x is on the host already."""
-    return cast("FloatArray", x.detach().cpu().numpy()) if is_tensor(x) else np.asarray(x)
+    """A numpy array of the same numbers; shares memory where x is on the host already, in a dtype that numpy has."""
+    if not is_tensor(x):
+        return np.asarray(x)
+    tensor = x.detach().cpu()
+    return cast("FloatArray", (tensor.float() if dtype_name(tensor) == "bfloat16" else tensor).numpy())
 
 
 def to_kind(values: Array, like: Array) -> Array:
