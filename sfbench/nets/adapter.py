@@ -23,7 +23,18 @@ from .inputs import as_condition, as_range, as_shape, as_tensor, as_times
 from .parameterisation import Parameterisation
 from .rows import FEWEST, rows_that_fit
 from .speedups import as_backend, compiled, filled, in_precision
-from .wiring import TimeArgument, Times, Wiring, as_device, as_process, as_wiring, device_of, dtype_of, first_tensor, is_out_of_memory
+from .wiring import (
+    TimeArgument,
+    Times,
+    Wiring,
+    as_device,
+    as_process,
+    as_wiring,
+    device_of,
+    dtype_of,
+    first_tensor,
+    is_out_of_memory,
+)
 
 _LARGEST_PRODUCT = 1 << 22  # numbers in a batch of directions
 Points = TypeVar("Points", FloatArray, Tensor)

@@ -114,8 +114,7 @@ class Wiring:
             if output.ndim == points.ndim > 2 and output.shape[1] == 2 * points.shape[1]:
                 hint = "; if half of the channels are a learned variance, wrap the module and return the first half"
             raise ModelError(
-                f"{name} returned shape {tuple(output.shape)} for points of shape "
-                f"{tuple(points.shape)}{hint}"
+                f"{name} returned shape {tuple(output.shape)} for points of shape {tuple(points.shape)}{hint}"
             )
         if not output.is_floating_point() or output.layout != torch.strided:
             kind = f"{output.dtype}" if output.layout == torch.strided else f"a tensor of layout {output.layout}"

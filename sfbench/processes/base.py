@@ -23,8 +23,8 @@ from ..errors import GridError
 
 def as_times(t: ArrayLike) -> Float64Array:
     """Times as float64, none of them negative or NaN."""
-    if isinstance(t, float) and t >= 0.0:
-        return np.asarray(t, dtype=np.float64)  # asked many times a step
+    if isinstance(t, float | np.floating) and t >= 0.0:  # asked many times a step
+        return np.asarray(t, dtype=np.float64)
     if isinstance(t, np.ndarray):
         refuse_huge("t", *t.shape)
     plain = type(t) is np.ndarray and t.dtype == np.float64

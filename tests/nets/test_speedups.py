@@ -54,9 +54,12 @@ def test_channels_last_is_a_layout_and_nothing_else() -> None:
     convolution.register_forward_hook(lambda module, inputs, out: seen.append(out))
     np.testing.assert_allclose(other.score(x, 0.3), plain.score(x, 0.3), rtol=1e-3, atol=1e-4)
     assert seen[0].is_contiguous(memory_format=torch.channels_last)
-    assert not next(m for m in net.modules() if isinstance(m, torch.nn.Conv2d)).weight.is_contiguous(
-        memory_format=torch.channels_last
-    ) or net.net.conv_in.weight.shape[1] == 1
+    assert (
+        not next(m for m in net.modules() if isinstance(m, torch.nn.Conv2d)).weight.is_contiguous(
+            memory_format=torch.channels_last
+        )
+        or net.net.conv_in.weight.shape[1] == 1
+    )
 
     class Pictures(torch.nn.Module):
         def __init__(self) -> None:
@@ -80,7 +83,7 @@ def test_compiled_batches_are_filled_up_to_one_shape() -> None:
     inner.register_forward_hook(lambda module, inputs, out: shapes.append(tuple(out.shape)))
     for n in (45, 40, 3):  # batches of 16, 16, 13, then 16, 16, 8, then 3
         np.testing.assert_allclose(fast.score(x[:n], 0.3), plain.score(x[:n], 0.3), rtol=1e-5, atol=1e-6)
-    assert shapes == [(16, 2)] * 5  # batches of 8 and 3 go through the module itself
+    assert shapes == [(16, 2)] * 4  # the first of all is checked; batches of 8 and 3 are too small
     times = np.linspace(0.1, 1.0, 45)
     np.testing.assert_allclose(fast.score(x, times), plain.score(x, times), rtol=1e-5, atol=1e-6)
     probes = np.ones((1, 45, 2))
