@@ -22,17 +22,21 @@ if TYPE_CHECKING:
         bounds,
         data,
         diffusers,
+        discrete,
         errors,
         experiments,
         fusion,
         laws,
+        methods,
         metrics,
         nets,
+        plots,
         processes,
         sampling,
         scores,
         statistics,
         times,
+        truths,
     )
     from .errors import (
         FitWarning,
@@ -46,6 +50,7 @@ if TYPE_CHECKING:
         SfbenchError,
     )
     from .fusion import FusionOverTime, FusionResult, check_wiring, compare, fuse, load_result
+    from .plots import plot_images, plot_samples
     from .processes import ForwardProcess, OrnsteinUhlenbeck, VarianceExploding, VariancePreserving
     from .sampling import CorrectedSampler, FlowSampler, FusedSampler, SampleResult, sample
     from .scores import AlignedScore, AnalyticScore, FusedScore, ProductScore, ScoreModel, WeightsOverTime
@@ -98,14 +103,19 @@ __all__ = [
     "compare",
     "data",
     "diffusers",
+    "discrete",
     "errors",
     "experiments",
     "fuse",
     "fusion",
     "laws",
     "load_result",
+    "methods",
     "metrics",
     "nets",
+    "plot_images",
+    "plot_samples",
+    "plots",
     "population_gram",
     "population_weights",
     "prefix_grams",
@@ -119,12 +129,14 @@ __all__ = [
     "time_grid",
     "time_steps",
     "times",
+    "truths",
 ]
 
 _PLACES = {
     ".errors": "FitWarning GramError GridError InexactError ModelError NotFiniteError OutputError ProcessMismatchError "
     "SfbenchError",
     ".fusion": "FusionOverTime FusionResult check_wiring compare fuse load_result",
+    ".plots": "plot_images plot_samples",
     ".processes": "ForwardProcess OrnsteinUhlenbeck VarianceExploding VariancePreserving",
     ".sampling": "CorrectedSampler FlowSampler FusedSampler SampleResult sample",
     ".scores": "AlignedScore AnalyticScore FusedScore ProductScore ScoreModel WeightsOverTime",

@@ -11,6 +11,7 @@ from .._lazy import lazy_names
 
 if TYPE_CHECKING:
     from ..laws.affine import gaussian_fused_law
+    from .aggregation import aggregation_rate
     from .bound import Bound, BoundCheck, Guarantee, check
     from .checks import CheckedBound, Run, check_bounds, known_bounds, register_bound
     from .girsanov import (
@@ -29,6 +30,7 @@ __all__ = [
     "ErrorTerms",
     "Guarantee",
     "Run",
+    "aggregation_rate",
     "certificate",
     "check",
     "check_bounds",
@@ -50,6 +52,7 @@ __getattr__, __dir__ = lazy_names(
     {
         # They bring solvers of differential equations.
         **dict.fromkeys(["CheckedBound", "Run", "check_bounds", "known_bounds", "register_bound"], ".checks"),
+        "aggregation_rate": ".aggregation",
         **dict.fromkeys(["Bound", "BoundCheck", "Guarantee", "check"], ".bound"),
         **dict.fromkeys(
             [

@@ -1,4 +1,4 @@
-"""The commands: ``sfbench solvers | problems | names | fuse | check | sample | diffusers | doctor | study | ...``."""
+"""The commands: ``sfbench solvers | problems | fuse | sample | compare | check | study | report | ...``."""
 
 import json
 from pathlib import Path
@@ -8,12 +8,14 @@ import typer
 
 from .check import check_command
 from .common import PARTS, Json, Module, as_parameter, known, print_table
+from .compare import compare_command
 from .data import data_app
 from .diffusers import diffusers_app
 from .fuse import fuse_command
 from .report import report_command
 from .sample import sample_command
 from .study import study_app
+from .truths import score_command, truths_app
 
 app = typer.Typer(
     help="Fuse score models through Kullback-Leibler barycenters.",
@@ -89,9 +91,12 @@ def names(
 app.command("fuse")(fuse_command)
 app.command("check")(check_command)
 app.command("sample")(sample_command)
+app.command("compare")(compare_command)
 app.add_typer(study_app, name="study")
 app.add_typer(data_app, name="data")
 app.add_typer(diffusers_app, name="diffusers")
+app.add_typer(truths_app, name="truths")
+app.command("score")(score_command)
 app.command("report")(report_command)
 
 

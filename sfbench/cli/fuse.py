@@ -3,7 +3,7 @@
 import json
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -27,7 +27,8 @@ from .common import (
 )
 
 if TYPE_CHECKING:
-    from ..fusion import FusionResult
+    from ..fusion import FusionOverTime, FusionResult
+    from ..statistics import NodeStatistics
     from .sources import Source
 
 METRICS = ("total_variation", "kl_divergence")
@@ -38,7 +39,8 @@ def fuse_command(
     n: Annotated[int | None, typer.Option("--n", "-n", help="target samples (default: 1024, or all of --data)")] = None,
     data: Annotated[Path | None, typer.Option(help="points of your own: .npy, .npz or .csv, with --model")] = None,
     model: Annotated[
-        list[str] | None, typer.Option(help="checkpoint folder, folder of a fit, or module:object; repeat")
+        list[str] | None,
+        typer.Option(help=r"\[name=]checkpoint folder, folder of a fit, or module:object; repeat"),
     ] = None,
     solver: Solver = "auto",
     estimator: Estimator = "antithetic",
@@ -47,6 +49,8 @@ def fuse_command(
     ] = None,
     t_min: Start = 1e-3,
     t_max: End = None,
+    bins: Annotated[int | None, typer.Option(help="weights that change with time: so many bins")] = None,
+    smoothing: Annotated[float, typer.Option(help="how strongly bins are held together")] = 0.0,
     metric: Annotated[
         list[str] | None, named("metrics", f"distance of target and barycenter; repeat (default: {', '.join(METRICS)})")
     ] = None,
@@ -63,7 +67,7 @@ def fuse_command(
     from ..files import write_json
     from ..fusion import fuse
     from ..metrics import get_metric
-    from ..statistics import GramSettings
+    from ..processes import describe_process
     from .sources import FIT, load_points, of_models, of_problem
 
     if n is not None and n < 1:
@@ -81,43 +85,56 @@ def fuse_command(
         source = of_models(model or [], process, modules=module or [], device=device)
         points, origin = load_points(data)
         x = points[:n]
-    folder = None if out is None else output_folder(out)
     settings: dict[str, Any] = {"t_min": t_min, "t_max": t_max, "estimator": estimator, "solver": solver}
-    result = fuse(source.models, x, process=source.process, rng=noise_rng, progress=on_terminal(), **settings)
-    used = GramSettings(source.process, result.grid, estimator)
-    record = source.origin | _record(source, result, metrics, t_min, t_max)
-    record |= {"data": origin, "seed": seed, "evaluations": used.evaluations(len(source.models), result.gram.n)}
+    settings |= {"bins": bins, "smoothing": smoothing, "names": source.names, "progress": on_terminal()}
+    folder = None
+    if out is not None:
+        describe_process(source.process)  # one that no file can hold is refused before any work
+        folder = output_folder(out)
+    result = fuse(source.models, x, process=source.process, rng=noise_rng, **settings)
+    record = source.origin | _record(source, result, metrics, t_min, t_max) | {"data": origin, "seed": seed}
     if folder is not None:
+        (folder / FIT).unlink(missing_ok=True)  # that of an older fit must not describe this one
+        result.save(folder)
         write_json(folder / FIT, record)
     if as_json:
         print(json.dumps(record))
         return
-    _print(source.title, record)
+    _print(source, record)
     if folder is not None:
         print(f"kept in {folder}; draw from it with: sfbench sample {folder}")
 
 
 def _record(
-    source: "Source", result: "FusionResult", metrics: dict[str, Any], t_min: float, t_max: float | None
+    source: "Source",
+    result: "FusionResult | FusionOverTime",
+    metrics: dict[str, Any],
+    t_min: float,
+    t_max: float | None,
 ) -> dict[str, Any]:
     """Weights and, for a named problem, their distance from the truth and the certificate of the run."""
     from synthetic import EffectiveSampleSizeError, IntractableError
 
     from ..bounds import certificate, total_variation_certificate
     from ..errors import GramError, ModelError
+    from ..fusion import FusionOverTime
 
-    truth, weights, final = source.problem, result.weights, source.process.horizon if t_max is None else t_max
+    truth, final, answer = source.problem, source.process.horizon if t_max is None else t_max, result.solver
+    over_time, schedule = isinstance(result, FusionOverTime), result.score.schedule
+    used = cast("NodeStatistics", result.statistics)  # which score matching always has
     unknown = IntractableError("the target is known by samples only")
 
     def distance(metric: Any) -> Any:
         if truth is None:
             raise unknown
-        return metric(truth.target, truth.barycenter(weights))
+        if over_time:
+            raise IntractableError("weights that change with time have no barycenter")
+        return metric(truth.target, truth.barycenter(schedule.weights[0]))
 
     def bounds() -> Any:
         if truth is None:
             raise unknown
-        kl = certificate(truth, weights, process=source.process, t_min=t_min, t_max=final)
+        kl = certificate(truth, result.weights, process=source.process, t_min=t_min, t_max=final)
         return kl, total_variation_certificate(kl)
 
     distances = {}
@@ -127,31 +144,42 @@ def _record(
         distances[name] |= {"method": getattr(found, "method", None), "unavailable": reason}
     pair, reason = attempt(bounds, IntractableError, GramError)
     kl, tv = pair or (None, None)
+    intervals, _ = attempt(lambda: result.confidence_interval(0.9).tolist(), GramError)
     return {
-        "n": result.gram.n,
+        "n": used.n,
         "window": [t_min, final],
-        "weights": weights.tolist(),
-        "intervals_90": result.confidence_interval(0.9).tolist(),
+        "edges": schedule.edges.tolist() if over_time else None,
+        "weights": (schedule.weights if over_time else schedule.weights[0]).tolist(),
+        "intervals_90": intervals,
         "true_weights": None if truth is None or truth.true_weights is None else truth.true_weights.tolist(),
-        "gap": result.solver.gap,
-        "solver": result.solver.solver,
+        "gap": answer.gap,
+        "solver": getattr(answer, "solver", "solve_over_time"),
         "distances": distances,
         "certificate": {"kl": kl and kl.value, "tv": tv and tv.value, "unavailable": reason},
-        "warnings": list(result.warnings),
+        "evaluations": used.settings.evaluations(len(source.models), used.n),
+        "warnings": list(getattr(result, "warnings", ())),
     }
 
 
-def _print(title: str, record: dict[str, Any]) -> None:
-    true, models = record["true_weights"], record["models"]
-    columns = ["auxiliary", "weight", "90 % interval", *([] if true is None else ["weight of the target"])]
+def _print(source: "Source", record: dict[str, Any]) -> None:
+    true, own = record["true_weights"], record["models"] is not None
+    title = f"{record['data']['path'] if own else source.title}, n = {record['n']}"
+    bins = [("", record["weights"], record["intervals_90"])]
+    if record["edges"]:
+        ends = zip(record["edges"][:-1], record["edges"][1:], strict=True)
+        windows = [f"[{low:.3g}, {high:.3g}]" for low, high in ends]
+        intervals = record["intervals_90"] or [None] * len(windows)
+        bins = list(zip(windows, record["weights"], intervals, strict=True))
     rows = []
-    for i, (w, (low, high)) in enumerate(zip(record["weights"], record["intervals_90"], strict=True)):
-        name = str(i) if models is None else str(models[i]["place"])
-        rows.append([name, f"{w:.4f}", f"[{low:.4f}, {high:.4f}]", *([] if true is None else [f"{true[i]:.4f}"])])
-    title = f"{title if models is None else record['data']['path']}, n = {record['n']}"
-    print_table(title, columns, rows)
+    for window, weights, found in bins:
+        for i, (label, w) in enumerate(zip(source.labels, weights, strict=True)):
+            interval = "tied by smoothing" if found is None else "[{:.4f}, {:.4f}]".format(*found[i])
+            rows.append([window, label, f"{w:.4f}", interval, "" if true is None else f"{true[i]:.4f}"])
+    columns = ["window of t", "auxiliary", "weight", "90 % interval", "weight of the target"]
+    shown = [j for j in range(len(columns)) if any(row[j] for row in rows)]
+    print_table(title, [columns[j] for j in shown], [[row[j] for j in shown] for row in rows])
     lines = [["gap certified by the solver", f"{record['gap']:.2e} ({record['solver']})"]]
-    if models is None:
+    if not own:
         for name, entry in record["distances"].items():
             error = f" +- {entry['stderr']:.1e}" if entry["stderr"] else ""
             known = "" if entry["value"] is None else f"{entry['value']:.6f}{error} ({entry['method']})"
@@ -161,6 +189,6 @@ def _print(title: str, record: dict[str, Any]) -> None:
             known = "" if certificate[key] is None else f"at most {certificate[key]:.6f}"
             lines.append([f"certificate: {label}", known or f"not known: {certificate['unavailable']}"])
     lines.append(["score evaluations", f"{record['evaluations']:,}"])
-    print_table("Against the truth" if models is None else "The fit", ["quantity", "value"], lines)
+    print_table("The fit" if own else "Against the truth", ["quantity", "value"], lines)
     for text in record["warnings"]:  # sentences, too long for a column
         print(f"warning: {text}")

@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 
 def sample_command(
     fit: Annotated[
-        Path | None, typer.Argument(help="folder of sfbench fuse --out, or its JSON document", show_default=False)
+        Path | None,
+        typer.Argument(help="folder of sfbench fuse --out or result.save, or a JSON document", show_default=False),
+    ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="models of a fit that does not say where they are, in its order; repeat")
     ] = None,
     problem: Annotated[str | None, named("problems", f"problem family (default: {PROBLEM})")] = None,
     weights: Annotated[
@@ -62,14 +66,18 @@ def sample_command(
         raise ValueError("a fit has its own problem and process: leave out --problem, --param and --process")
     if out is not None and (out.suffix != ".npz" or out.is_dir()):
         raise ValueError(f"--out takes the name of an .npz file to write, got {str(out)!r}")
+    if model and fit is None:
+        raise ValueError("--model gives the folder of a fit its models; sfbench fuse makes one")
     chosen = None if weights is None else _weights(weights)
     if fit is None:
         source = of_problem(build_problem(problem or PROBLEM, param or [], seed), process)
-        chosen = chosen or [1.0 / len(source.models)] * len(source.models)
     else:
-        source, fitted = kept_fit(fit, modules=module or [], device=device)
-        chosen = chosen or fitted
-    fused = FusedScore(source.models, chosen, process=source.process)
+        source = kept_fit(fit, model or [], modules=module or [], device=device)
+    if source.fused is not None and chosen is None:
+        fused = source.fused
+    else:
+        equal = [1.0 / len(source.models)] * len(source.models)
+        fused = FusedScore(source.models, chosen or equal, process=source.process)
     if out is not None:  # before anything is computed
         output_folder(out.parent)
     with warnings.catch_warnings():
@@ -77,9 +85,10 @@ def sample_command(
         result = sample(fused, n, sampler, steps=steps, progress=on_terminal(), check_steps=check_steps, rng=seed)
     if out is not None:
         write_atomically(out, lambda f: np.savez(f, x=result.x, log_weights=result.log_weights), binary=True)
-    record = source.origin | {"weights": list(chosen)} | _record(result)
-    if source.problem is not None and result.diagnostics.log_partition is not None:
-        pool = LogLinearPool(source.problem.auxiliaries, chosen)
+    weights_used = fused.weights if fused.is_constant else fused.schedule.weights
+    record = source.origin | {"weights": weights_used.tolist()} | _record(result)
+    if source.problem is not None and fused.is_constant and result.diagnostics.log_partition is not None:
+        pool = LogLinearPool(source.problem.auxiliaries, fused.weights)
         record["log_z_truth"], _ = attempt(lambda: pool.log_partition().value, IntractableError)
     truth = "" if record["log_z_truth"] is None else f"\n  log Z exactly: {record['log_z_truth']:.6g}"
     print(json.dumps(record) if as_json else f"{source.title}\n{result!r}{truth}")

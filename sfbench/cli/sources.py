@@ -1,15 +1,16 @@
 """What commands work on: a named problem, models and data of one's own, or what an earlier ``sfbench fuse`` kept.
 
 A model is the folder of a checkpoint of :mod:`sfbench.nets`, the folder of a fit, or ``module:object``: a score model,
-a law, or a function without arguments that makes one. A fit is kept as ``fit.json``, the JSON document that ``sfbench
-fuse --json`` prints: weights, and where models come from, by path and sha256. No code of a module named in a fit runs
-unless ``--module`` names that module.
+a law, or a function without arguments that makes one; ``name=`` before it gives it a name. The folder of a fit is that
+of ``result.save``; beside it lies ``fit.json``, the JSON document that ``sfbench fuse --json`` prints, which says where
+models come from, by path and sha256. No code of a module named in a fit runs unless ``--module`` names that module.
 """
 
 import hashlib
 import json
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -17,10 +18,10 @@ import numpy as np
 
 from synthetic import SyntheticError, SyntheticProblem, load_module, make_problem
 
-from ..errors import SfbenchError
+from ..errors import FitWarning, SfbenchError
 from ..files import read_regular
 from ..processes import ForwardProcess, make_process
-from ..scores import FusedScore, process_of
+from ..scores import FusedScore, WeightsOverTime, process_of
 from .common import PROCESS
 
 FIT = "fit.json"
@@ -39,19 +40,36 @@ class Source:
     problem : SyntheticProblem or None
     origin : dict
         JSON values from which :func:`kept_fit` makes them again: ``problem``, ``models``, ``process``.
+    fused : FusedScore or None
+        The models with the weights of a fit.
+    data : dict or None
+        What that fit recorded of a file of points.
     """
 
     models: tuple[Any, ...]
     process: ForwardProcess
     problem: SyntheticProblem | None
     origin: dict[str, Any]
+    fused: FusedScore | None = None
+    data: dict[str, Any] | None = None
+
+    @property
+    def labels(self) -> list[str]:
+        """What the models are called: by name, place, or number."""
+        if self.problem is not None:
+            return [str(i) for i in range(len(self.models))]
+        return [str(model["name"] or model["place"]) for model in self.origin["models"]]
+
+    @property
+    def names(self) -> list[str] | None:
+        """Names of the models, if all have one."""
+        names = [model["name"] for model in self.origin["models"] or ()]
+        return names if names and all(names) else None
 
     @property
     def title(self) -> str:
         """The problem, or the models, in one line."""
-        if self.problem is not None:
-            return repr(self.problem)
-        return ", ".join(str(model["place"]) for model in self.origin["models"])
+        return repr(self.problem) if self.problem is not None else ", ".join(self.labels)
 
 
 def of_problem(problem: SyntheticProblem, process: str | None) -> Source:
@@ -62,24 +80,38 @@ def of_problem(problem: SyntheticProblem, process: str | None) -> Source:
 
 
 def of_models(
-    places: Sequence[str], process: str | None, *, modules: Sequence[str] = (), device: str = "cpu"
+    places: Sequence[str], process: str | ForwardProcess | None, *, modules: Sequence[str] = (), device: str = "cpu"
 ) -> Source:
-    """Models by place, under their own process or the one of that name.
+    """Models by place, under their own process or the given one.
 
     Raises
     ------
     SfbenchError
         If a place holds no model, or no process is known.
     """
-    models = tuple(load_model(place, modules, device) for place in places)
+    given = [split_name(place) for place in places]
+    models = tuple(load_model(place, modules, device) for _, place in given)
     if process is None:
-        own = next((found for found in map(process_of, models) if found is not None), None)
-        if own is None:
-            raise SfbenchError("the models do not say their process: give --process (see: sfbench names processes)")
+        own = common_process(*models)
     else:
-        own = make_process(process)
-    found = [{"place": _absolute(place), "sha256": _sha256(Path(place))} for place in places]
+        own = make_process(process) if isinstance(process, str) else process
+        process = process if isinstance(process, str) else None
+    found = [{"name": name, "place": _absolute(place), "sha256": _sha256(Path(place))} for name, place in given]
     return Source(models, own, None, {"problem": None, "models": found, "process": process})
+
+
+def common_process(*models: Any) -> ForwardProcess:
+    """The process of the first model that says its own."""
+    own = next((found for found in map(process_of, models) if found is not None), None)
+    if own is None:
+        raise SfbenchError("the models do not say their process: give --process (see: sfbench names processes)")
+    return own
+
+
+def split_name(place: str) -> tuple[str | None, str]:
+    """``name=place`` as a pair; the name is None where there is none, or where all of it is a path."""
+    name, equals, rest = place.partition("=")
+    return (name, rest) if equals and name and rest and not Path(place).exists() else (None, place)
 
 
 def load_model(place: str, modules: Sequence[str] = (), device: str = "cpu") -> Any:
@@ -90,9 +122,8 @@ def load_model(place: str, modules: Sequence[str] = (), device: str = "cpu") -> 
         from ..nets import load_checkpoint
 
         return load_checkpoint(folder, device=device)
-    if (folder / FIT).is_file():
-        source, weights = kept_fit(folder, modules=modules, device=device)
-        return FusedScore(source.models, weights, process=source.process)
+    if is_fit(folder):
+        return kept_fit(folder, modules=modules, device=device).fused
     where, colon, name = place.rpartition(":")
     if not colon:
         raise SfbenchError(
@@ -107,26 +138,71 @@ def load_model(place: str, modules: Sequence[str] = (), device: str = "cpu") -> 
     return found
 
 
-def kept_fit(place: Path, *, modules: Sequence[str] = (), device: str = "cpu") -> tuple[Source, list[float]]:
-    """Models and weights of a fit: a folder that ``sfbench fuse --out`` wrote, or its JSON document.
+def is_fit(folder: Path) -> bool:
+    """Whether a folder holds a fit."""
+    return any((folder / name).is_file() for name in (FIT, "result.json"))
+
+
+def kept_fit(place: Path, models: Sequence[str] = (), *, modules: Sequence[str] = (), device: str = "cpu") -> Source:
+    """Models and weights of a fit: a folder that ``sfbench fuse --out`` or ``result.save`` wrote, or a JSON document.
+
+    Parameters
+    ----------
+    place : path
+    models : sequence of str
+        Where its models are, in its order; by default where ``fit.json`` says.
+    modules : sequence of str
+        Modules that its document may use.
+    device : str
 
     Raises
     ------
     SfbenchError
         If it is not a fit, its models are gone or other ones, or it names a module that is not among ``modules``.
     """
-    path = place / FIT if place.is_dir() else place
+    from ..fusion import load_result
+
+    if not place.is_dir():
+        if models:
+            raise SfbenchError(f"--model goes with the folder of a fit, not with {str(place)!r}")
+        source, record = _documented(place, modules, device)
+        weights = WeightsOverTime(record["edges"], record["weights"]) if record.get("edges") else record["weights"]
+        return replace(
+            source, fused=FusedScore(source.models, weights, process=source.process), data=record.get("data")
+        )
+    if not is_fit(place):
+        raise SfbenchError(f"{str(place)!r} is not the folder of a fit")
+    if not (models or (place / FIT).is_file()):
+        raise SfbenchError(f"{str(place)!r} does not say where its models are: give them in its order with --model")
+    result, data = load_result(place), None
+    if models:
+        source = of_models(models, result.process, modules=modules, device=device)
+    else:
+        source, record = _documented(place / FIT, modules, device)
+        data = record.get("data")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FitWarning)  # one command fits, another uses the fit: models must be the same
+        try:
+            fused = result.attach(source.models).score
+        except FitWarning as reason:
+            raise SfbenchError(f"{str(place)!r}: {reason}") from None
+    return replace(source, process=fused.process, fused=fused, data=data)
+
+
+def _documented(path: Path, modules: Sequence[str], device: str) -> tuple[Source, dict[str, Any]]:
+    """The models that a JSON document of a fit names, and the document."""
     try:
         record = json.loads(read_regular(path, _LARGEST_FIT, SfbenchError))
-        weights = [float(w) for w in record["weights"]]
+        np.array(record["weights"], dtype=float)
         problem, models, process = (record[key] for key in ("problem", "models", "process"))
         names = [process or "", problem["name"] if problem else "", *(m["place"] for m in models or [])]
         for where in (name.rpartition(":")[0] for name in names if ":" in name and not Path(name).exists()):
             if where not in modules:
                 raise SfbenchError(f"{str(path)!r} uses the module {where!r}: allow it with --module {where}")
         if problem is not None:
-            return of_problem(make_problem(**problem), process), weights
-        source = of_models([model["place"] for model in models], process, modules=modules, device=device)
+            return of_problem(make_problem(**problem), process), record
+        places = [f"{m['name']}={m['place']}" if m.get("name") else m["place"] for m in models]
+        source = of_models(places, process, modules=modules, device=device)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, SfbenchError | SyntheticError):
             raise
@@ -134,7 +210,7 @@ def kept_fit(place: Path, *, modules: Sequence[str] = (), device: str = "cpu") -
     for now, then in zip(source.origin["models"], models, strict=True):
         if now["sha256"] != then["sha256"]:
             raise SfbenchError(f"{now['place']!r} is another model than the one that was fitted: fit again")
-    return source, weights
+    return source, record
 
 
 def load_points(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
@@ -177,5 +253,7 @@ def _absolute(place: str) -> str:
 
 def _sha256(path: Path) -> str | None:
     folder = path.parent if path.suffix == ".safetensors" else path
-    manifest = next((folder / name for name in ("manifest.json", FIT) if (folder / name).is_file()), None)
+    manifest = next(
+        (folder / name for name in ("manifest.json", FIT, "result.json") if (folder / name).is_file()), None
+    )
     return None if manifest is None else hashlib.sha256(manifest.read_bytes()).hexdigest()

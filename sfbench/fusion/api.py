@@ -163,7 +163,8 @@ def fuse(
         settings = GramSettings(process, binned_grid(edges, max(2, -(-n_nodes // bins))), estimator, weighting, n_noise)
         keep = rows_to_keep(k, bins)
         statistics = score_statistics(given, x, settings, keep=keep, parts=bins, show_progress=progress, rng=rng)
-        return fit_over_time(models, statistics, edges, smoothing, tol, allow_inexact)
+        fit = fit_over_time(models, statistics, edges, smoothing, tol, allow_inexact, labels)
+        return replace(fit, data=DataIdentity.of(x))
     if smoothing:
         raise GramError(f"smoothing holds bins of time together; pass bins=8 with smoothing={smoothing!r}")
     settings = GramSettings(process, time_grid(t_min, last, n_nodes), estimator, weighting, n_noise)

@@ -101,19 +101,15 @@ class Comparison:
 
     def plot(self, ax: Any = None) -> Any:
         """Loss over that of the linear predictor, by model and time; returns the matplotlib axes."""
-        if ax is None:
-            from matplotlib import pyplot
+        from ..plots.fits import plot_lines
 
-            ax = pyplot.subplots(figsize=(6.0, 3.6), layout="constrained")[1]
-        for name, row in zip(self.names, self.by_time, strict=True):
-            ax.plot(self.times, row / self.linear, marker="o", markersize=3, label=name)
-        ax.axhline(1.0, color="0.5", linewidth=1, linestyle="--", label="linear predictor")
-        ax.set(xscale="log", xlabel="time t", ylabel="denoising loss / linear predictor's")
-        ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
-        return ax
+        label = "denoising loss / linear predictor's"
+        return plot_lines(self.names, self.times, self.by_time / self.linear, label, (1.0, "linear predictor"), ax)
 
-    def _rows(self) -> list[tuple[str, ...]]:
-        rows: list[tuple[str, ...]] = []
+    def cells(self) -> list[tuple[str, ...]]:
+        """The table in words, its header first."""
+        first = self.names[0]
+        rows: list[tuple[str, ...]] = [("model", "loss", "/ linear", f"minus {first} (90 %)", "energy distance")]
         for i, (name, (mean, low, high)) in enumerate(zip(self.names, self.differences(), strict=True)):
             difference = "" if i == 0 else f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]"
             distance = f"{self.distances[i][0]:.4f} +- {self.distances[i][1]:.4f}" if self.distances else "not sampled"
@@ -122,16 +118,14 @@ class Comparison:
         return rows
 
     def __repr__(self) -> str:
-        rows = [self._header(), *self._rows()]
+        rows = self.cells()
         widths = [max(len(row[j]) for row in rows) for j in range(len(rows[0]))]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        return html_table(f"Denoising losses on n = {self.by_row.shape[1]} rows", self._header(), self._rows())
-
-    def _header(self) -> tuple[str, ...]:
-        return "model", "loss", "/ linear", f"minus {self.names[0]} (90 %)", "energy distance"
+        header, *rows = self.cells()
+        return html_table(f"Denoising losses on n = {self.by_row.shape[1]} rows", header, rows)
 
 
 def compare(

@@ -10,12 +10,16 @@ little depends on them. Fused samplers, flows, likelihoods and certificates take
 ones; what the corrected sampler does with them is said in :mod:`sfbench.sampling.changing_weights`.
 """
 
-from dataclasses import dataclass
-from typing import final
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, final
 
 import numpy as np
 
-from solvers import TimeWeights, solve, solve_over_time
+from solvers import SolverFailureError, TimeWeights, solve, solve_over_time
+from synthetic import DiffusableLaw
 
 from .._typing import Float64Array, SeedLike
 from .._validation import as_number
@@ -23,7 +27,10 @@ from ..errors import GramError, InexactError
 from ..processes import ForwardProcess
 from ..scores import FusedScore, ScoreModel, WeightsOverTime
 from ..statistics import NodeStatistics, ScoreGram
+from .identity import DataIdentity
 from .intervals import confidence_interval
+from .names import attached, labels_of
+from .summary import html_table
 
 _TOLERANCE = 1e-6  # the certificate of smoothed weights is no finer
 
@@ -50,6 +57,10 @@ class FusionOverTime:
         Strength of the smoothing between bins.
     constant : array, shape (k,)
         The best weights that do not change.
+    names : tuple of str
+        Names of the models; empty if they were given none.
+    data : DataIdentity or None
+        Shape and sha256 of the data.
     """
 
     weights: WeightsOverTime
@@ -60,6 +71,13 @@ class FusionOverTime:
     statistics: NodeStatistics
     smoothing: float
     constant: Float64Array
+    names: tuple[str, ...] = ()
+    data: DataIdentity | None = None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the models, or their numbers."""
+        return labels_of(self.names, self.weights.k)
 
     def gain(self) -> Float64Array:
         """By how much each bin's objective falls below that of the best constant weights, (bins,).
@@ -84,18 +102,76 @@ class FusionOverTime:
 
     def summary(self) -> str:
         """Weights by bin, the certificate, and what is gained over constant weights."""
-        edges, total = self.weights.edges, float(self.gain().sum())
-        lines = [f"Fused {self.weights.k} models on n = {self.grams[0].n} samples, {len(self.weights)} bins of time"]
-        lines += [
-            f"  t in [{low:.4g}, {high:.4g}]: {np.array2string(w, precision=4, suppress_small=True)}, gain {gain:.3g}"
-            for low, high, w, gain in zip(edges[:-1], edges[1:], self.weights.weights, self.gain(), strict=True)
-        ]
-        constant = np.array2string(self.constant, precision=4, suppress_small=True)
+        n, total = self.grams[0].n, float(self.gain().sum())
+        lines = [f"Fused {self.weights.k} models on n = {n} samples, {len(self.weights)} bins of time"]
+        for window, *weights, gain in self._rows():
+            shown = ", ".join(
+                f"{label} {w}" if self.names else w for label, w in zip(self.labels, weights, strict=True)
+            )
+            lines.append(f"  {window}: {shown}, gain {gain}")
+        constant = ", ".join(f"{w:.4f}" for w in self.constant)
         lines += [
             f"  certified gap {self.solver.gap:.2e} ({self.solver.status})",
-            f"  objective below that of the best constant weights {constant} by {total:.4g}",
+            f"  objective below that of the best constant weights [{constant}] by {total:.4g}",
         ]
         return "\n".join(lines)
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        edges = self.weights.edges
+        bins = zip(edges[:-1], edges[1:], self.weights.weights, self.gain(), strict=True)
+        return [
+            (f"t in [{low:.4g}, {high:.4g}]", *(f"{value:.4f}" for value in w), f"{gain:.3g}")
+            for low, high, w, gain in bins
+        ]
+
+    def plot_weights(self, *, ax: Any = None) -> Any:
+        """Weights by time, with 90 % intervals where bins are not smoothed; returns the matplotlib axes."""
+        from ..plots.fits import plot_weights_over_time
+
+        try:
+            intervals = self.confidence_interval()
+        except (GramError, SolverFailureError):
+            intervals = None
+        edges, weights = self.weights.edges, self.weights.weights
+        return plot_weights_over_time(self.labels, edges, weights, intervals, self.constant, ax)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Weights by name and bin, certificate and data, as values that JSON has."""
+        return {
+            "weights": dict(zip(self.labels, self.weights.weights.T.tolist(), strict=True)),
+            "edges": self.weights.edges.tolist(),
+            "gain": self.gain().tolist(),
+            "constant": dict(zip(self.labels, self.constant.tolist(), strict=True)),
+            "smoothing": self.smoothing,
+            "n": self.grams[0].n,
+            "process": repr(self.process),
+            "value": float(self.solver.value),
+            "gap": float(self.solver.gap),
+            "status": str(self.solver.status),
+            "data": None if self.data is None else {"sha256": self.data.sha256, "shape": list(self.data.shape)},
+        }
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Keep the fit in a folder, without its models; :func:`sfbench.load_result` reads it."""
+        from .saving import save_result
+
+        return save_result(self, folder)
+
+    def attach(
+        self, models: Iterable[ScoreModel | DiffusableLaw] | Mapping[str, ScoreModel | DiffusableLaw]
+    ) -> "FusionOverTime":
+        """The same fit with its models again: a sequence in its order, or a mapping with its names.
+
+        Warns
+        -----
+        FitWarning
+            For a model whose content (sha256) is not that of the fit.
+        """
+        return replace(self, score=attached(self.score, models, self.labels))
+
+    def _repr_html_(self) -> str:
+        title = f"Fused {self.weights.k} models on n = {self.grams[0].n} samples, {len(self.weights)} bins of time"
+        return html_table(title, ("window", *self.labels, "gain over constant"), self._rows())
 
     def __repr__(self) -> str:
         return f"FusionOverTime({len(self.weights)} bins, k={self.weights.k}, n={self.grams[0].n})"
@@ -108,6 +184,7 @@ def fit_over_time(
     smoothing: float,
     tol: float,
     allow_inexact: bool,
+    names: tuple[str, ...] = (),
 ) -> FusionOverTime:
     """Fit weights to the kept parts of the statistics, one per bin."""
     strength = as_number("smoothing", smoothing, GramError)
@@ -123,4 +200,4 @@ def fit_over_time(
     weights = WeightsOverTime(edges, answer.weights)
     score = FusedScore(models, weights, process=process)
     constant = np.asarray(solve(statistics.at().to_qp()).weights)
-    return FusionOverTime(weights, grams, answer, score, process, statistics, strength, constant)
+    return FusionOverTime(weights, grams, answer, score, process, statistics, strength, constant, names)

@@ -22,7 +22,7 @@ from ..times import TimeGrid
 from .identity import DataIdentity
 from .intervals import IntervalMethod, confidence_interval
 from .names import attached, labels_of
-from .summary import as_dict, result_html, summary_text
+from .summary import as_dict, intervals_or_reason, result_html, summary_text
 from .window_bias import WindowBias
 
 if TYPE_CHECKING:
@@ -139,6 +139,42 @@ class FusionResult:
         if len(models) > 1:
             named["equal weights"] = FusedScore(models, np.full(len(models), 1.0 / len(models)), process=process)
         return compare({"fused": self.score} | named, x, process=process, rng=rng)
+
+    def plot_weights(self, *, truth: Any = None, ax: Any = None) -> Any:
+        """Weights with their 90 % intervals, and beside them others (k,) such as a problem's; returns the axes."""
+        from ..plots.fits import plot_weights
+
+        intervals, _ = intervals_or_reason(self, _KEPT_LEVEL)
+        return plot_weights(self.labels, self.weights, None if intervals is None else np.array(intervals), truth, ax)
+
+    def plot_losses(self, x: Any = None, *, rng: SeedLike = 0, ax: Any = None) -> Any:
+        """Denoising losses by model and time; returns the matplotlib axes.
+
+        Of rows ``x`` that the fit has not seen, over those of the linear predictor (:meth:`losses`). Without them, from
+        the statistics of the fit, by how much each model's loss exceeds the fit's.
+
+        Raises
+        ------
+        GramError
+            Without ``x``, for a likelihood, whose statistics have no times.
+        """
+        from ..plots.fits import plot_lines
+
+        if x is not None:
+            return self.losses(x, rng=rng).plot(ax)
+        if self.statistics is None:
+            raise GramError("this fit has no statistics by time; pass rows x to plot the losses on")
+        per_node, nodes = self.statistics, self.grid.nodes
+        own = np.einsum("tii->it", per_node.G) - 2.0 * per_node.b.T
+        fitted = np.einsum("tij,i,j->t", per_node.G, self.weights, self.weights) - 2.0 * per_node.b @ self.weights
+        excess = self.process.sigma(nodes) ** 2 * (own - fitted) / self.score.dim
+        return plot_lines(self.labels, nodes, excess, "denoising loss minus the fit's", (0.0, "the fit"), ax)
+
+    def plot_gram(self, *, ax: Any = None) -> Any:
+        """How far the models' scores differ over the window, each pair's root mean square; returns the axes."""
+        from ..plots.fits import plot_gram
+
+        return plot_gram(self.labels, self.gram.G, ax)
 
     def to_dict(self) -> dict[str, Any]:
         """Weights and intervals by name, window, certificate, data and warnings, as values that JSON has."""

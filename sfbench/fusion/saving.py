@@ -24,20 +24,21 @@ from typing import Any, final
 
 import numpy as np
 
-from solvers import SolverResult, known_solvers, resolve_solver
+from solvers import SolverResult, TimeWeights, known_solvers, resolve_solver
 from solvers.base import Status
 
 from .._typing import Float64Array
 from ..errors import GramError, OutputError, SfbenchError
 from ..files import prepare_folder, provenance, read_regular, write_atomically, write_json
 from ..processes import ForwardProcess, build_process, describe_process
-from ..scores import FusedScore, ScoreModel
+from ..scores import FusedScore, ScoreModel, WeightsOverTime
 from ..statistics.estimators import AbstractEstimator
 from ..statistics.gram import Contributions, ScoreGram
 from ..statistics.nodes import NodeStatistics
 from ..statistics.settings import GramSettings
 from ..times import TimeGrid
 from .identity import DataIdentity, DetachedModel, model_kind, model_sha256
+from .over_time import FusionOverTime
 from .result import FusionResult
 from .window_bias import WindowBias
 
@@ -86,17 +87,26 @@ _CLASSES: dict[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
         *(FusionResult, ScoreGram, Contributions, NodeStatistics, GramSettings, TimeGrid, SolverResult, WindowBias),
-        *(FusedScore, DataIdentity, DetachedModel, KeptFunction, LostPart),
+        *(
+            FusionOverTime,
+            TimeWeights,
+            WeightsOverTime,
+            FusedScore,
+            DataIdentity,
+            DetachedModel,
+            KeptFunction,
+            LostPart,
+        ),
     )
 }
 
 
-def save_result(result: Any, folder: str | os.PathLike[str]) -> Path:
+def save_result(result: FusionResult | FusionOverTime, folder: str | os.PathLike[str]) -> Path:
     """Write a fit to a folder; returns the folder.
 
     Parameters
     ----------
-    result : FusionResult
+    result : FusionResult or FusionOverTime
     folder : path
         Made if it is missing; a fit that is there is replaced, other files are left alone.
 
@@ -135,7 +145,7 @@ def load_result(folder: str | os.PathLike[str], *, process: ForwardProcess | Non
 
     Returns
     -------
-    FusionResult
+    FusionResult or FusionOverTime
         Complete but for its models: ``result.attach(models)`` returns it with them, ready for :func:`sfbench.sample`.
 
     Raises
@@ -205,7 +215,7 @@ def _encoded(value: Any, arrays: dict[str, np.ndarray]) -> Any:
         return {"process": json.loads(json.dumps(describe_process(value)))}
     if isinstance(value, GramSettings):
         return _encoded_settings(value, arrays)
-    if isinstance(value, FusionResult):
+    if isinstance(value, FusionResult | FusionOverTime):
         return _encoded_fields(value, arrays, score=_kept_score(value))
     if _CLASSES.get(type(value).__name__) is type(value):
         return _encoded_fields(value, arrays)
@@ -230,7 +240,7 @@ def _encoded_settings(settings: GramSettings, arrays: dict[str, np.ndarray]) -> 
     return _encoded_fields(settings, arrays, **changed)
 
 
-def _kept_score(result: FusionResult) -> Any:
+def _kept_score(result: FusionResult | FusionOverTime) -> Any:
     """Weights and stand-ins for the models."""
     names = result.labels
     return {
@@ -267,7 +277,7 @@ def _decoded(tree: Any, arrays: Mapping[str, np.ndarray]) -> Any:
         return build_process(tree["process"])
     cls = _CLASSES[tree["class"]]
     given = dict(tree["fields"])
-    models = given.pop("score")["models"] if cls is FusionResult else None
+    models = given.pop("score")["models"] if cls in (FusionResult, FusionOverTime) else None
     values = {name: _decoded(item, arrays) for name, item in given.items()}
     if models is not None:
         process = values["process"]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def summary_text(result: "FusionResult", level: float) -> str:
     """Weights with intervals; then whether they are optimal, precise and adequate; then warnings."""
     gram, labels = result.gram, result.labels
-    intervals, reason = _intervals(result, level)
+    intervals, reason = intervals_or_reason(result, level)
     lines = [f"Fused {gram.k} models on n = {gram.n} samples ({gram.objective})"]
     width = max(map(len, labels))
     for i, (label, w) in enumerate(zip(labels, result.weights, strict=True)):
@@ -52,7 +52,7 @@ def verdicts(result: "FusionResult", intervals: Sequence[Sequence[float]] | None
 def as_dict(result: "FusionResult") -> dict[str, Any]:
     """The fit as values that JSON has."""
     gram, labels = result.gram, result.labels
-    intervals, _ = _intervals(result, 0.9)
+    intervals, _ = intervals_or_reason(result, 0.9)
     nodes = result.grid.nodes
     return {
         "weights": dict(zip(labels, result.weights.tolist(), strict=True)),
@@ -80,7 +80,7 @@ def html_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]],
 
 def result_html(result: "FusionResult") -> str:
     """The fit as a table for notebooks."""
-    intervals, reason = _intervals(result, 0.9)
+    intervals, reason = intervals_or_reason(result, 0.9)
     rows = []
     for i, (label, w) in enumerate(zip(result.labels, result.weights, strict=True)):
         shown = f"[{intervals[i][0]:.4f}, {intervals[i][1]:.4f}]" if intervals else reason
@@ -90,7 +90,7 @@ def result_html(result: "FusionResult") -> str:
     return html_table(title, ("model", "weight", "90 % interval"), rows, notes)
 
 
-def _intervals(result: "FusionResult", level: float) -> tuple[list[list[float]] | None, str]:
+def intervals_or_reason(result: "FusionResult", level: float) -> tuple[list[list[float]] | None, str]:
     """Intervals, or None and why there are none."""
     try:
         return result.confidence_interval(level).tolist(), ""

@@ -391,7 +391,8 @@ def test_shells_complete_commands_and_names(tmp_path: Path) -> None:
         return done.stdout.split()
 
     assert complete("sfbench ") == [
-        *("solvers", "problems", "names", "fuse", "check", "sample", "report", "doctor", "study", "data", "diffusers"),
+        *("solvers", "problems", "names", "fuse", "check", "sample", "compare", "score", "report", "doctor"),
+        *("study", "data", "diffusers", "truths"),
     ]
     words = "COMP_WORDS='sfbench sample --sampler d' COMP_CWORD=3 _SFBENCH_COMPLETE=complete_bash"
     assert shell(f"{words} sfbench", tmp_path).stdout.split() == ["ddim", "dpm_solver_2m"]
@@ -433,6 +434,7 @@ def test_defaults_are_those_of_python() -> None:
     import sfbench
     from sfbench.bounds import check_bounds
     from sfbench.cli.check import check_command
+    from sfbench.cli.compare import compare_command
     from sfbench.cli.fuse import fuse_command
     from sfbench.cli.sample import sample_command
 
@@ -440,6 +442,7 @@ def test_defaults_are_those_of_python() -> None:
         (fuse_command, sfbench.fuse),
         (check_command, check_bounds),
         (sample_command, sfbench.sample),
+        (compare_command, sfbench.compare),
     ):
         ours, theirs = signature(command).parameters, signature(function).parameters
         shared = (set(ours) & set(theirs)) - {"process", "device"}  # an object there, a name here; of checkpoints here

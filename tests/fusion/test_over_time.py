@@ -1,8 +1,10 @@
 """Weights that change with time, from data to samplers and certificates."""
 
 import itertools
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -154,3 +156,21 @@ def test_bad_options_are_named(
 ) -> None:
     with pytest.raises(error, match=message):
         fuse(paper.auxiliaries, paper.target.sample(40, rng=0), **{"process": OU, "rng": 0, **options})
+
+
+def test_a_fit_is_kept_with_its_names(reference: SyntheticProblem, tmp_path: Path) -> None:
+    models = dict(zip(["left", "right"], reference.auxiliaries, strict=True))
+    x = reference.target.sample(200, rng=0)
+    fit = sfbench.fuse(models, x, process=sfbench.OrnsteinUhlenbeck(), bins=3, smoothing=0.01, rng=0)
+    kept = sfbench.load_result(fit.save(tmp_path))
+    assert kept.weights.weights.tobytes() == fit.weights.weights.tobytes()
+    assert (kept.summary(), kept.to_dict(), kept.labels) == (fit.summary(), fit.to_dict(), ("left", "right"))
+    assert json.dumps(kept.to_dict())
+    assert "left" in kept.summary()
+    assert "<th>right</th>" in kept._repr_html_()
+    with pytest.raises(sfbench.ModelError, match="attach"):
+        kept.score.score(np.zeros((1, 1)), 0.5)
+    drawn = [sfbench.sample(one, 40, steps=8, check_steps=False, rng=1).x for one in (fit, kept.attach(models))]
+    assert drawn[0].tobytes() == drawn[1].tobytes()
+    with pytest.warns(sfbench.FitWarning, match="'left' is another one"):
+        kept.attach([models["right"], models["right"]])

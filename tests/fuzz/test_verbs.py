@@ -17,6 +17,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 
 import sfbench
 from sfbench import bounds, laws, metrics, processes, scores, statistics
@@ -48,6 +49,13 @@ WINDOW = {"t_min": [1e-2, 0.1], "t_max": [2.0, 4]}
 LOG_WEIGHTS = [None, np.zeros(30), np.linspace(-3, 0, 30)]
 
 Row = dict[str, list[Any]]
+
+
+def drawn(function: Any) -> Any:
+    """A figure on axes that nobody else holds."""
+    return lambda **arguments: function(**arguments, ax=Figure().subplots())
+
+
 VERBS: dict[str, tuple[Any, Row]] = {
     "fuse": (
         sfbench.fuse,
@@ -201,6 +209,10 @@ VERBS: dict[str, tuple[Any, Row]] = {
         bounds.Bound,
         {"value": [0.1], "label": ["b"], "guarantee": ["upper", "tight", "asymptotic"], "assumptions": [(), ("a",)]},
     ),
+    "aggregation_rate": (
+        bounds.aggregation_rate,
+        {"population": [POPULATION], "gradient_covariance": [np.eye(POPULATION.k)], "n": [5, 1000], "weights": WEIGHTS},
+    ),
     "slow_rate": (bounds.slow_rate, {"moments": [GRAM.contributions], "n": [5, 1000], "delta": [0.05]}),
     "fast_rate": (
         bounds.fast_rate,
@@ -240,6 +252,14 @@ VERBS: dict[str, tuple[Any, Row]] = {
     "aligned": (
         sfbench.AlignedScore,
         {"model": [EXACT], "scale": [2.0], "shift": [0.0, [1.0, 2.0]], "process": [OU], "own_process": [None, OU]},
+    ),
+    "plot_samples": (
+        drawn(sfbench.plot_samples),
+        {"sample": [X], "law": [None, PLANE[0], Y, X[:3]], "coordinates": [(0, 1), [1, 0]]},
+    ),
+    "plot_images": (
+        drawn(sfbench.plot_images),
+        {"x": [X[:8].reshape(2, 2, 4), X], "shape": [None, (1, 2)], "columns": [1, 3], "value_range": [None, (-1, 1)]},
     ),
     "product": (sfbench.ProductScore, {"factor": [EXACT], "copies": [1, 3]}),
     "analytic": (sfbench.AnalyticScore, {"law": PLANE, "process": PROCESS}),
