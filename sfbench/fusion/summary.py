@@ -46,6 +46,8 @@ def verdicts(result: "FusionResult", intervals: Sequence[Sequence[float]] | None
         f"better than equal weights by {gain:.4g} of the objective: {at_most}{result.explained():.1%} of what these "
         "models could explain"
     )
+    if result.adequacy is not None:
+        found.append(result.adequacy.verdict(result.labels))
     return found
 
 
@@ -53,7 +55,7 @@ def as_dict(result: "FusionResult") -> dict[str, Any]:
     """The fit as values that JSON has."""
     gram, labels = result.gram, result.labels
     intervals, _ = intervals_or_reason(result, 0.9)
-    nodes = result.grid.nodes
+    nodes, judged = result.grid.nodes, result.adequacy
     return {
         "weights": dict(zip(labels, result.weights.tolist(), strict=True)),
         "intervals_90": None if intervals is None else dict(zip(labels, intervals, strict=True)),
@@ -65,6 +67,7 @@ def as_dict(result: "FusionResult") -> dict[str, Any]:
         "gap": float(result.solver.gap),
         "solver": result.solver.solver,
         "status": str(result.solver.status),
+        "adequacy": None if judged is None else judged.to_dict(),
         "data": None if result.data is None else {"sha256": result.data.sha256, "shape": list(result.data.shape)},
         "warnings": list(result.warnings),
     }
