@@ -117,11 +117,11 @@ def fuse(
         Return weights whose gap was not certified below ``tol`` instead of raising.
     progress : bool
         Show how many of the ``2 k n n_noise n_nodes`` evaluations (half without antithetic noise) are done, and the
-        time that is left.
+        time that is left; ``verbose`` elsewhere.
     names : sequence of str, optional
         Names of the models, for tables, warnings and files.
     rng : Generator, int or None
-        Noise.
+        Noise, ``random_state`` or ``seed`` elsewhere: the same seed gives the same fit, None another one each time.
 
     Returns
     -------

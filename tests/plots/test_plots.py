@@ -164,3 +164,20 @@ def test_a_grid_of_images() -> None:
     ):
         with pytest.raises(sfbench.SfbenchError):
             plot_images(bad, **options)
+
+
+def test_notebooks_show_tables(shifted: SyntheticProblem, fit: sfbench.FusionResult) -> None:
+    score = sfbench.FusedScore(shifted.auxiliaries, (0.5, 0.25, 0.25), process=OU)
+    sample = sfbench.sample(score, 60, steps=8, check_steps=False, rng=0)
+    doubtful = replace(sample, diagnostics=replace(sample.diagnostics, messages=("x < 0 & worse",)))
+    for shown, words in (
+        (shifted, ("<td>0.5000</td>", "GaussianMixture(m=1, d=5, isotropic)", "target")),
+        (doubtful, ("60 points in dimension 5", "warning: x &lt; 0 &amp; worse", "score evaluations")),
+        (fit, ("<td>north</td>",)),
+    ):
+        page = shown._repr_html_()
+        assert all(word in page for word in words)
+        assert page.count("<td>") == page.count("</td>") > 1
+    assert repr(score) == (
+        "FusedScore(3 models in dimension 5, weights [0.5  0.25 0.25], OrnsteinUhlenbeck())"  # not the whole networks
+    )
