@@ -49,12 +49,12 @@ class NetworkScore:
     Parameters
     ----------
     module : nn.Module
-        Called as ``module(x, t)`` with x (n, d) or (n, *shape) and t (n,), both in its own precision on its device. It
+        Called as ``module(x, t)`` with x (n, d) or (n, C, H, W) and t (n,), both in its own precision on its device. It
         returns a tensor like x, a tuple that begins with one, or an object with a tensor ``.sample`` or ``.logits``.
         Put into evaluation mode.
     dim : int or tuple of int
-        Dimension d, or the shape of one item, such as (channels, height, width): then the module sees (n, *shape).
-        Points are (n, d) in either case.
+        Dimension d, or the shape of one item, such as (channels, height, width): then the module sees
+        (n, channels, ...). Points are (n, d) in either case.
     process : ForwardProcess
         The process under which it was trained; fusing models of different processes is refused.
     parameterisation : {"epsilon", "v", "x0", "score", "velocity", "edm"} or EDM
