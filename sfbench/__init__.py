@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         experiments,
         fusion,
         laws,
+        methods,
         metrics,
         nets,
         plots,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         scores,
         statistics,
         times,
+        truths,
     )
     from .errors import (
         FitWarning,
@@ -109,6 +111,7 @@ __all__ = [
     "fusion",
     "laws",
     "load_result",
+    "methods",
     "metrics",
     "nets",
     "plot_images",
@@ -127,6 +130,7 @@ __all__ = [
     "time_grid",
     "time_steps",
     "times",
+    "truths",
 ]
 
 _PLACES = {

@@ -26,7 +26,10 @@ class Diagnostics:
     sampler : str
         The sampler and its options.
     n_steps, n_score_evaluations : int
-        Steps, and evaluations of the fused score (each costs one evaluation of every active model).
+        Steps, and evaluations of the score that was followed.
+    n_model_evaluations : int or None
+        Evaluations of single models that a point cost: k times those of the fused score for k models of positive
+        weight, and as many as those of a switched score. None if the sampler does not count them.
     lost_share : float
         Share of trajectories that left every bound; their rows are NaN with weight zero.
     ess : array (s,) or None
@@ -66,6 +69,7 @@ class Diagnostics:
     step_difference: float | None = None
     noise_left: float | None = None
     prior_mismatch: float | None = None
+    n_model_evaluations: int | None = None
     messages: tuple[str, ...] = ()
 
     @property
