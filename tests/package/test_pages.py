@@ -8,24 +8,10 @@ import pytest
 from matplotlib import pyplot
 
 ROOT = Path(__file__).parents[2]
-ELSEWHERE = {
-    "README.md": "tests/package/test_package.py",
-    "docs/diffusers.md": "tests/diffusers/test_page.py",
-    "docs/discrete.md": "tests/discrete/test_docs.py",
-    "docs/extending.md": "tests/package/test_extending.py",
-    "docs/fit.md": "tests/fusion/test_docs.py",
-    "docs/intervals.md": "tests/fusion/test_docs.py",
-    "docs/networks.md": "tests/nets/test_docs.py",
-    "docs/solvers.md": "tests/solvers/test_docs.py",
-    "docs/studies.md": "tests/experiments/test_docs.py",
-}
-HERE = {
-    "docs/auxiliaries.md": (),
-    "docs/data.md": (pytest.mark.data,),  # a molecule is simulated
-    "docs/index.md": (),
-    "docs/own_networks.md": (pytest.mark.slow,),
-    "docs/samplers.md": (pytest.mark.slow,),
-    "docs/speed.md": (),
+ELSEWMARKS = {
+    "docs/data.md": pytest.mark.data,  # a molecule is simulated
+    "docs/own_networks.md": pytest.mark.slow,
+    "docs/samplers.md": pytest.mark.slow,
 }
 
 
@@ -33,7 +19,11 @@ def blocks(page: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
 
 
-@pytest.mark.parametrize("page", [pytest.param(page, marks=marks) for page, marks in HERE.items()])
+PAGES = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))]
+HERE = [pytest.param(p, marks=MARKS.get(p, ())) for p in PAGES if p not in ELSEWHERE and blocks(p)]
+
+
+@pytest.mark.parametrize("page", HERE)
 def test_the_blocks_of_a_page_run_one_after_another(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -51,9 +41,7 @@ def test_the_blocks_of_a_page_run_one_after_another(
         assert {path.name for path in tmp_path.iterdir()} == {"fit", "fit.png"}
 
 
-def test_no_page_is_forgotten() -> None:
-    pages = {"README.md", *(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))}
-    with_code = {page for page in pages if blocks(page)}
-    assert with_code == set(ELSEWHERE) | set(HERE)
-    for page, test in ELSEWHERE.items():
-        assert Path(page).name in (ROOT / test).read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", ELSEWHERE)
+def test_the_other_pages_are_those_of_other_tests(page: str) -> None:
+    assert blocks(page)
+    assert Path(page).name in (ROOT / ELSEWHERE[page]).read_text(encoding="utf-8")

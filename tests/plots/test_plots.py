@@ -33,14 +33,14 @@ def line(ax: Any, label: str) -> Any:
     return next(found for found in ax.lines if found.get_label() == label)
 
 
-def every_figure(fit: sfbench.FusionResult, ax: Any = None) -> Iterator[Any]:
+def every_figure(fit: sfbench.FusionResult, axes: Any = (None,) * 5) -> Iterator[Any]:
     over_time = sfbench.fuse(fit.score.models, np.ones((20, 5)), process=OU, bins=2, rng=0)
     plane = GaussianMixture([0.5, 0.5], [[-2.0, 0.0], [2.0, 1.0]], 1.0)
-    yield fit.plot_weights(ax=ax)
-    yield fit.plot_losses(ax=ax)
-    yield fit.plot_losses(np.random.default_rng(0).normal(size=(20, 5)), ax=ax)
-    yield over_time.plot_weights(ax=ax)
-    yield plot_samples(plane.sample(100, rng=0), plane, ax=ax)
+    yield fit.plot_weights(ax=axes[0])
+    yield fit.plot_losses(ax=axes[1])
+    yield fit.plot_losses(np.random.default_rng(0).normal(size=(20, 5)), ax=axes[2])
+    yield over_time.plot_weights(ax=axes[3])
+    yield plot_samples(plane.sample(100, rng=0), plane, ax=axes[4])
 
 
 def test_axes_in_and_out_and_legends_beside_the_data(fit: sfbench.FusionResult) -> None:
@@ -50,9 +50,9 @@ def test_axes_in_and_out_and_legends_beside_the_data(fit: sfbench.FusionResult) 
         assert ax.get_xlabel()
         labels = [text.get_text() for text in ax.get_legend().get_texts()]
         assert len(set(labels)) == len(labels)
-    own = pyplot.subplots()[1]
-    assert all(ax is own for ax in every_figure(fit, own))
-    assert fit.plot_gram(ax=own) is own
+    own = pyplot.subplots(1, 6)[1]
+    assert all(ax is given for ax, given in zip(every_figure(fit, own), own, strict=False))
+    assert fit.plot_gram(ax=own[5]) is own[5]
     with pytest.raises(sfbench.SfbenchError, match="ax must be matplotlib axes, got a ndarray"):
         fit.plot_weights(ax=pyplot.subplots(1, 2)[1])
 
