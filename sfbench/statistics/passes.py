@@ -16,6 +16,7 @@ from synthetic import DiffusableLaw, EmbeddedMixture, GaussianMixture, Law
 from synthetic._memory import refuse_huge
 from synthetic.reduction import ReducedLaw, reduce_laws
 
+from .._arrays import keep_freed_memory
 from .._typing import SeedLike
 from .._validation import as_count, as_generator, as_items, as_kind
 from ..errors import GramError, ModelError
@@ -202,6 +203,7 @@ def accumulate(
     show_progress: bool = False,
 ) -> list[NodeStatistics]:
     """Statistics of the first ``sizes`` samples of a source, the last with per-sample terms of ``parts`` parts."""
+    keep_freed_memory()
     keep = as_count("keep", keep, at_least=0, error=GramError)
     as_count("parts", parts, at_most=len(settings.grid), error=GramError)
     k, n, n_noise, n_nodes = len(source.models), sizes[-1], settings.n_noise, len(settings.grid)
