@@ -8,7 +8,18 @@ import pytest
 from matplotlib import pyplot
 
 ROOT = Path(__file__).parents[2]
-ELSEWMARKS = {
+ELSEWHERE = {
+    "README.md": "tests/package/test_package.py",
+    "docs/diffusers.md": "tests/diffusers/test_page.py",
+    "docs/discrete.md": "tests/discrete/test_docs.py",
+    "docs/extending.md": "tests/package/test_extending.py",
+    "docs/fit.md": "tests/fusion/test_docs.py",
+    "docs/intervals.md": "tests/fusion/test_docs.py",
+    "docs/networks.md": "tests/nets/test_docs.py",
+    "docs/solvers.md": "tests/solvers/test_docs.py",
+    "docs/studies.md": "tests/experiments/test_docs.py",
+}
+MARKS = {
     "docs/data.md": pytest.mark.data,  # a molecule is simulated
     "docs/own_networks.md": pytest.mark.slow,
     "docs/samplers.md": pytest.mark.slow,
