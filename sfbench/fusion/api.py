@@ -126,11 +126,11 @@ def fuse(
         (:func:`sfbench.check_wiring`), for the evaluations of about 40 further rows. No weight depends on it.
     progress : bool
         Show how many of the ``2 k n n_noise n_nodes`` evaluations (half without antithetic noise) are done, and the
-        time that is left.
+        time that is left; ``verbose`` elsewhere.
     names : sequence of str, optional
         Names of the models, for tables, warnings and files.
     rng : Generator, int or None
-        Noise.
+        Noise, ``random_state`` or ``seed`` elsewhere: the same seed gives the same fit, None another one each time.
 
     Returns
     -------

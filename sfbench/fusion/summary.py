@@ -1,13 +1,13 @@
 """A fit in words, as a table for notebooks, and as JSON values."""
 
-from collections.abc import Iterable, Sequence
-from html import escape
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from solvers import SolverFailureError, tangent_spectrum
 
+from .._html import html_table
 from ..errors import GramError
 
 if TYPE_CHECKING:
@@ -71,14 +71,6 @@ def as_dict(result: "FusionResult") -> dict[str, Any]:
         "data": None if result.data is None else {"sha256": result.data.sha256, "shape": list(result.data.shape)},
         "warnings": list(result.warnings),
     }
-
-
-def html_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]], notes: Iterable[str] = ()) -> str:
-    """A small table for notebooks; everything in it is escaped."""
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    after = "".join(f"<p>{escape(note)}</p>" for note in notes)
-    return f"<div><p><b>{escape(title)}</b></p><table><tr>{head}</tr>{body}</table>{after}</div>"
 
 
 def result_html(result: "FusionResult") -> str:

@@ -89,7 +89,7 @@ def sample(
     check_steps : bool
         Draw a tenth of the points again with half as many steps and compare (from n = 120 on).
     rng : Generator, SeedSequence, int or None
-        Randomness; the same seed gives the same bits.
+        Randomness, ``random_state`` or ``seed`` elsewhere; the same seed gives the same bits.
 
     Returns
     -------
