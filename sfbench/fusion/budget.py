@@ -36,6 +36,27 @@ _SPARE = 1.1  # of the evaluations that the intervals seem to need
 
 
 @final
+@dataclass(frozen=True)
+class Budget:
+    """At most so many score evaluations, and the length of the longest interval at which to stop; None for no limit.
+
+    Raises
+    ------
+    GramError
+        For a number of evaluations below 1, or a length outside (0, 1).
+    """
+
+    evaluations: int | None = None
+    weight_tol: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.evaluations is not None:
+            as_count("evaluations", self.evaluations, error=GramError)
+        if self.weight_tol is not None and not 0.0 < as_number("weight_tol", self.weight_tol, GramError) < 1.0:
+            raise GramError(f"weight_tol is the length of an interval and must lie in (0, 1), got {self.weight_tol!r}")
+
+
+@final
 @dataclass(frozen=True, eq=False)
 class Spent:
     """What a budgeted pass found and spent.
@@ -53,44 +74,55 @@ class Spent:
     evaluations: int
     length: float | None
 
+    def doubts(self, budget: Budget) -> tuple[str, ...]:
+        """What to warn of: intervals that are longer than asked for."""
+        if budget.weight_tol is None or self.length is None or self.length <= budget.weight_tol:
+            return ()
+        found = f"the longest 90 % interval is {self.length:.3g} after {self.evaluations:,} evaluations"
+        return (f"{found}, above weight_tol={budget.weight_tol:g}: more data, or a larger budget, are needed",)
+
+    def some(self, x: Any, k: int) -> Any:
+        """Every so many-th row of data (n, d), on which a look at all nodes costs a quarter of what was spent."""
+        settings = self.statistics.settings
+        rows = max(_FEWEST_ROWS, self.evaluations // (4 * settings.evaluations(k, 1)))
+        return x[:: max(1, len(x) // rows)]
+
 
 def budgeted_statistics(
     models: Any,
     x: Any,
     settings: GramSettings,
     solver: SimplexSolver,
-    *,
-    evaluations: int | None,
-    weight_tol: float | None,
+    budget: Budget,
     keep: int,
     parts: int,
+    *,
     show_progress: bool = False,
     rng: Any = None,
 ) -> Spent:
-    """Statistics from at most ``evaluations`` evaluations, or until no interval is longer than ``weight_tol``.
+    """Statistics from at most ``budget.evaluations``, or until no interval is longer than ``budget.weight_tol``.
 
     Raises
     ------
     GramError
-        For a tolerance outside (0, 1), a budget that is below the pilot's, or data that cannot be read in random order.
+        For a budget that is below the pilot's, or data that cannot be read in random order.
     """
-    if weight_tol is not None and not 0.0 < as_number("weight_tol", weight_tol, GramError) < 1.0:
-        raise GramError(f"weight_tol is the length of an interval and must lie in (0, 1), got {weight_tol!r}")
+    weight_tol = budget.weight_tol
     source = data_source(models, x, settings, generator := as_generator(rng))
     n, k, n_nodes = len(source.data), len(source.models), len(settings.grid)
     full = settings.evaluations(k, n)
-    given = full if evaluations is None else as_count("evaluations", evaluations, error=GramError)
-    if given >= full and weight_tol is None:
+    most = full if budget.evaluations is None else min(int(budget.evaluations), full)
+    if most >= full and weight_tol is None:
         return Spent(accumulate(source, settings, [n], keep, parts, show_progress)[0], full, None)
     run = SubsampledPass(source, settings, keep, parts, generator.spawn(1)[0])
-    each, budget = run.cost * n_nodes, min(given, full)
-    pilot = min(n, _PILOT, max(budget // (4 * each), _FEWEST_ROWS), max(_PILOT_NUMBERS // (n_nodes * k * k), 2))
-    if pilot * each > budget:
+    each = run.cost * n_nodes
+    pilot = min(n, _PILOT, max(most // (4 * each), _FEWEST_ROWS), max(_PILOT_NUMBERS // (n_nodes * k * k), 2))
+    if pilot * each > most:
         raise GramError(
-            f"evaluations={evaluations} is too small a budget: {pilot} samples at {n_nodes} nodes by {k} models cost "
-            f"{pilot * each} to begin with, and all data {full}; take more, or fewer n_nodes"
+            f"evaluations={budget.evaluations} is too small a budget: {pilot} samples at {n_nodes} nodes by {k} models "
+            f"cost {pilot * each} to begin with, and all data {full}; take more, or fewer n_nodes"
         )
-    with progress(budget, "evaluations", show_progress) as bar:
+    with progress(most, "evaluations", show_progress) as bar:
         note = ""
 
         def advance(count: int) -> None:
@@ -102,7 +134,7 @@ def budgeted_statistics(
             statistics = run.statistics()
             gram = statistics.at()
             weights = np.asarray(solve(gram.to_qp(), solver).weights)
-            needed = budget - run.evaluations - run.cost * n_nodes  # numbers of samples are rounded, up to one a node
+            needed = most - run.evaluations - run.cost * n_nodes  # numbers of samples are rounded, up to one a node
             if weight_tol is not None or show_progress:
                 ends = confidence_interval(gram, weights, LEVEL, solver=solver)
                 length = float((ends[:, 1] - ends[:, 0]).max())
