@@ -193,7 +193,8 @@ def _contributions(rows: Float64Array, counts: Float64Array) -> Contributions:
 def shares(influence: Float64Array, nodes: float) -> Float64Array:
     """Probabilities (t,) in proportion to influences, at most 1, that add up to ``nodes`` (at most their number)."""
     n = len(influence)
-    wanted = influence + _LEAST_SHARE * influence.mean() if influence.any() else np.ones(n)
+    wanted = influence / influence.max() if influence.any() else np.ones(n)
+    wanted = wanted + _LEAST_SHARE * wanted.mean()
     found, free = np.ones(n), np.ones(n, dtype=bool)
     while free.any():
         left = nodes - (n - free.sum())
