@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         SfbenchError,
     )
     from .fusion import FusionOverTime, FusionResult, check_wiring, compare, fuse, load_result
+    from .fusion.estimator import FusionEstimator as FusionEstimator
     from .plots import plot_images, plot_samples
     from .processes import ForwardProcess, OrnsteinUhlenbeck, VarianceExploding, VariancePreserving
     from .sampling import CorrectedSampler, FlowSampler, FusedSampler, SampleResult, sample
@@ -144,4 +145,5 @@ _PLACES = {
     ".times": "TimeGrid TimeSteps time_grid time_steps",
 }
 _NAMES = {name: place for place, names in _PLACES.items() for name in names.split()}
-__getattr__, __dir__ = lazy_names(__name__, {name: _NAMES.get(name, f".{name}") for name in __all__})
+_OPTIONAL = {"FusionEstimator": ".fusion.estimator"}  # not in __all__: `import *` must not need scikit-learn
+__getattr__, __dir__ = lazy_names(__name__, {name: _NAMES.get(name, f".{name}") for name in __all__} | _OPTIONAL)
