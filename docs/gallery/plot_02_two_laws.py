@@ -2,8 +2,8 @@
 Two laws behind one averaged score
 ==================================
 
-The averaged score samples the *fused law*. The *KL barycenter*, the normalised product of the densities to the power of
-the weights, is another law unless pooling commutes with noise. Both are exact here: the first by the Fokker-Planck
+The averaged score samples the *fused law*. The *KL barycenter*, the normalised product of the densities to the power
+of the weights, is another law unless pooling commutes with noise. Both are exact here: the first by the Fokker-Planck
 equation, the second by quadrature.
 """
 

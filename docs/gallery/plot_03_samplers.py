@@ -22,7 +22,7 @@ for ax, (name, law) in zip(axes, laws.items(), strict=True):
     drawn = sfbench.sample(score, 5000, name, steps=128, rng=0)
     print(drawn)
     sfbench.plot_samples(drawn, law, ax=ax)
-    ax.set_title(drawn.law)
+    ax.set_title(drawn.law.partition(" (")[0])
 plt.show()
 
 # %%

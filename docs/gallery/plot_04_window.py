@@ -2,8 +2,8 @@
 The window decides which weights are fitted
 ===========================================
 
-Weights fitted near time zero are those of the best barycenter; over a long window, those of the best fused law. Here the
-target is the barycenter at equal weights, and the statistics are exact: no sampling error is in the figure.
+Weights fitted near time zero are those of the best barycenter; over a long window, those of the best fused law. Here
+the target is the barycenter at equal weights, and the statistics are exact: no sampling error is in the figure.
 """
 
 import matplotlib.pyplot as plt

@@ -26,7 +26,7 @@ ax.plot(grid, [bound.value for bound in bounds], color="tab:red", label="certifi
 ax.plot(grid, exact, "o", color="tab:blue", label="KL(target, fused law), exact")
 ax.plot(grid, [bound.value / 2 for bound in bounds], color="0.6", ls=":", label="half the certificate: violated")
 ax.set(xlabel="weight of auxiliary 1", ylabel="nats")
-ax.legend(frameon=False)
+ax.legend(frameon=False, loc="upper center")
 plt.show()
 
 # %%

@@ -2,8 +2,8 @@
 How sure are the weights?
 =========================
 
-Forty fits to forty samples of 400 points, each with its 90 % interval for one weight. About four of forty should miss the
-true weight; the boundary of the simplex, where intervals are hardest, is in view for the third auxiliary.
+Forty fits to forty samples of 400 points, each with its 90 % interval for one weight. About four of forty should miss
+the true weight; the boundary of the simplex, where intervals are hardest, is in view for the third auxiliary.
 """
 
 import matplotlib.pyplot as plt

@@ -2,8 +2,8 @@
 Weights that change with time
 =============================
 
-Where one vector of weights cannot serve all times, bins of time have their own. The data here come from a target that the
-auxiliaries cannot express exactly.
+Where one vector of weights cannot serve all times, bins of time have their own. The data here come from a target that
+the auxiliaries cannot express exactly.
 """
 
 import sfbench

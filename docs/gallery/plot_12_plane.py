@@ -25,6 +25,7 @@ axes[0].set(title="auxiliaries", xlabel="x[0]", ylabel="x[1]", aspect="equal")
 for ax, name in zip(axes[1:], ("fused", "corrected"), strict=True):
     drawn = sfbench.sample(score, 2000, name, steps=96, rng=0)
     sfbench.plot_samples(drawn, barycenter, ax=ax)
+    ax.get_legend().remove()
     ax.set_title(f'"{name}", contours: barycenter')
 plt.show()
 

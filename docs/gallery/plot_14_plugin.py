@@ -2,8 +2,8 @@
 A solver of your own
 ====================
 
-A solver is a frozen dataclass with a name and ``solve``. It returns weights and no verdict: the gap is computed outside
-it, so a poor solver is found out. Here a random search takes the place of one.
+A solver is a frozen dataclass with a name and ``solve``. It returns weights and no verdict: the gap is computed
+outside it, so a poor solver is found out. Here a random search takes the place of one.
 """
 
 from dataclasses import dataclass
@@ -47,4 +47,5 @@ ax.legend(frameon=False)
 plt.show()
 
 # %%
-# ``solvers.testing`` holds the conformance suite, and ``examples/sfbench-solver-plugin`` a distribution with an entry point.
+# ``solvers.testing`` holds the conformance suite, and ``examples/sfbench-solver-plugin`` a distribution with an entry
+# point.
