@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         experiments,
         fusion,
         laws,
+        methods,
         metrics,
         nets,
         plots,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         scores,
         statistics,
         times,
+        truths,
     )
     from .errors import (
         FitWarning,
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
         SfbenchError,
     )
     from .fusion import FusionOverTime, FusionResult, check_wiring, compare, fuse, load_result
+    from .fusion.estimator import FusionEstimator as FusionEstimator
     from .plots import plot_images, plot_samples
     from .processes import ForwardProcess, OrnsteinUhlenbeck, VarianceExploding, VariancePreserving
     from .sampling import CorrectedSampler, FlowSampler, FusedSampler, SampleResult, sample
@@ -108,6 +111,7 @@ __all__ = [
     "fusion",
     "laws",
     "load_result",
+    "methods",
     "metrics",
     "nets",
     "plot_images",
@@ -126,6 +130,7 @@ __all__ = [
     "time_grid",
     "time_steps",
     "times",
+    "truths",
 ]
 
 _PLACES = {
@@ -140,4 +145,5 @@ _PLACES = {
     ".times": "TimeGrid TimeSteps time_grid time_steps",
 }
 _NAMES = {name: place for place, names in _PLACES.items() for name in names.split()}
-__getattr__, __dir__ = lazy_names(__name__, {name: _NAMES.get(name, f".{name}") for name in __all__})
+_OPTIONAL = {"FusionEstimator": ".fusion.estimator"}  # not in __all__: `import *` must not need scikit-learn
+__getattr__, __dir__ = lazy_names(__name__, {name: _NAMES.get(name, f".{name}") for name in __all__} | _OPTIONAL)

@@ -1,6 +1,7 @@
 """``sfbench fuse``: fit weights to samples of a named problem, or of models and data of one's own."""
 
 import json
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -64,6 +65,7 @@ def fuse_command(
     """Fit fusion weights; for a named problem, compare them with the truth."""
     import numpy as np
 
+    from ..errors import FitWarning
     from ..files import write_json
     from ..fusion import fuse
     from ..metrics import get_metric
@@ -91,7 +93,9 @@ def fuse_command(
     if out is not None:
         describe_process(source.process)  # one that no file can hold is refused before any work
         folder = output_folder(out)
-    result = fuse(source.models, x, process=source.process, rng=noise_rng, **settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FitWarning)  # the record holds them, and they are printed with it
+        result = fuse(source.models, x, process=source.process, rng=noise_rng, **settings)
     record = source.origin | _record(source, result, metrics, t_min, t_max) | {"data": origin, "seed": seed}
     if folder is not None:
         (folder / FIT).unlink(missing_ok=True)  # that of an older fit must not describe this one

@@ -3,6 +3,7 @@ r"""Fitting fusion weights: one pass over the data, one quadratic program, one c
 w_hat = argmin over the simplex of  w'G_n w - 2 b_n'w,       s_w = sum_i w_i s_i.
 """
 
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from inspect import signature
@@ -14,13 +15,15 @@ from solvers import SimplexSolver, SolverResult, resolve_solver, solve
 from synthetic import DiffusableLaw
 
 from .._typing import SeedLike
-from .._validation import as_choice, as_count
-from ..errors import GramError, GridError, InexactError
+from .._validation import as_choice, as_count, as_flag
+from ..errors import FitWarning, GramError, GridError, InexactError
 from ..processes import ForwardProcess
 from ..scores import FusedScore, ScoreModel, as_score_models
 from ..statistics import Estimator, GramSettings, NodeStatistics, ScoreGram, as_data, score_statistics
 from ..statistics.nodes import rows_to_keep
+from ..statistics.residuals import Residuals
 from ..times import Weighting, binned_grid, time_bins, time_grid
+from .adequacy import adequacy, judged_later
 from .advice import fit_warnings
 from .from_densities import likelihood_fit
 from .identity import DataIdentity
@@ -28,6 +31,7 @@ from .names import named_models
 from .over_time import FusionOverTime, fit_over_time
 from .result import FusionResult
 from .window_bias import window_bias
+from .wiring import wiring_warnings
 
 Models = Iterable[ScoreModel | DiffusableLaw] | Mapping[str, ScoreModel | DiffusableLaw]
 Objective = Literal["score_matching", "likelihood"]
@@ -50,6 +54,7 @@ class _Options(TypedDict, total=False):
     tol: float
     n_noise: int
     allow_inexact: bool
+    check_models: bool
     progress: bool
     names: Iterable[str] | None
     rng: SeedLike
@@ -76,6 +81,7 @@ def fuse(
     tol: float = 1e-9,
     n_noise: int = 1,
     allow_inexact: bool = False,
+    check_models: bool = True,
     progress: bool = False,
     names: Iterable[str] | None = None,
     rng: SeedLike = None,
@@ -115,17 +121,25 @@ def fuse(
         Noise vectors per sample.
     allow_inexact : bool
         Return weights whose gap was not certified below ``tol`` instead of raising.
+    check_models : bool
+        Look on 32 rows whether a model that is not exact would denoise clearly better if it were called otherwise
+        (:func:`sfbench.check_wiring`), for the evaluations of about 40 further rows. No weight depends on it.
     progress : bool
         Show how many of the ``2 k n n_noise n_nodes`` evaluations (half without antithetic noise) are done, and the
-        time that is left.
+        time that is left; ``verbose`` elsewhere.
     names : sequence of str, optional
         Names of the models, for tables, warnings and files.
     rng : Generator, int or None
-        Noise.
+        Noise, ``random_state`` or ``seed`` elsewhere: the same seed gives the same fit, None another one each time.
 
     Returns
     -------
     FusionResult, or FusionOverTime if ``bins`` is given
+
+    Warns
+    -----
+    FitWarning
+        For models that look wired wrongly, with the likely cause.
 
     Raises
     ------
@@ -149,6 +163,9 @@ def fuse(
     as_choice("objective", objective, ("score_matching", "likelihood"), GramError)
     backend = resolve_solver(solver)  # an unknown name is refused before the pass over the data
     last, k = process.horizon if t_max is None else t_max, len(models)
+    doubts = wiring_warnings(models, x, process, labels) if as_flag("check_models", check_models) else ()
+    for text in doubts:
+        warnings.warn(text, FitWarning, stacklevel=2)
     if objective == "likelihood":
         _refuse_ignored(t_min, t_max, n_nodes, estimator, weighting, n_noise, bins, smoothing)
         data, keep = as_data(x, models[0].dim), rows_to_keep(k, 1)
@@ -170,9 +187,14 @@ def fuse(
     settings = GramSettings(process, time_grid(t_min, last, n_nodes), estimator, weighting, n_noise)
     parts = 2 if len(settings.grid) > 1 and rows_to_keep(k, 2) >= _ROWS_FOR_HALVES else 1
     keep = rows_to_keep(k, parts)
-    statistics = score_statistics(given, x, settings, keep=keep, parts=parts, show_progress=progress, rng=rng)
+    residuals = Residuals(settings)
+    statistics = score_statistics(
+        given, x, settings, keep=keep, parts=parts, residuals=residuals, show_progress=progress, rng=rng
+    )
     result = fit_constant(models, statistics, backend, tol, allow_inexact, labels)
-    return replace(result, data=DataIdentity.of(x))
+    seen = residuals.n_rows > 0
+    judged = adequacy(residuals, result.weights) if seen else judged_later(models, x, settings, result.weights)
+    return replace(result, data=DataIdentity.of(x), warnings=(*doubts, *result.warnings), judged=judged)
 
 
 def fit_constant(

@@ -19,6 +19,7 @@ from typing import Any, final
 import numpy as np
 import scipy
 
+from .._html import html_table
 from .._typing import Float64Array, SeedLike
 from .._validation import as_count, as_generator
 from ..errors import ModelError, NotFiniteError
@@ -28,7 +29,6 @@ from ..sampling.api import as_fused, sample
 from ..scores import FusedScore, ScoreModel
 from ..statistics.samples import as_data
 from ..times import time_steps
-from .summary import html_table
 
 _ROWS_AT_A_TIME = 512
 _Z = float(scipy.special.ndtri(0.95))

@@ -9,7 +9,7 @@ import numpy as np
 
 from synthetic import DiffusableLaw
 
-from .._arrays import as_device, is_accelerator
+from .._arrays import as_device, is_accelerator, keep_freed_memory
 from .._lazy import Registry
 from .._typing import SeedLike
 from .._validation import as_count, as_flag, as_generator, as_number, did_you_mean
@@ -28,9 +28,6 @@ from .result import SampleResult
 from .trust import audit
 from .window import steps_for
 
-# Freeing one large block makes glibc keep smaller ones for reuse; else arrays of a step are returned to the kernel and
-# faulted in again by the next, which took a third of the time of small problems.
-_LARGE_BLOCK = 1 << 24
 _SAMPLERS: Registry[Callable[..., Sampler]] = Registry(
     "sampler",
     "sfbench.samplers",
@@ -38,6 +35,7 @@ _SAMPLERS: Registry[Callable[..., Sampler]] = Registry(
         "fused": "sfbench.sampling.fused:FusedSampler",
         "corrected": "sfbench.sampling.corrected:CorrectedSampler",
         "ode": "sfbench.sampling.fused:FlowSampler",
+        "switched": "sfbench.sampling.switched:SwitchedSampler",
         "superposed": "sfbench.baselines.superposition:SuperposedSampler",
     },
 )
@@ -68,6 +66,7 @@ def sample(
         Number of points (particles).
     sampler : str or Sampler
         ``"fused"``: reverse SDE, law P_w. ``"ode"``: probability flow. ``"corrected"``: weighted particles, law p_w.
+        ``"switched"``: one model per point and step, law P_w at the price of one model.
         Further names: :func:`known_samplers`, and those of integrators such as ``"ddim"`` or ``"ddpm"``
         (:func:`known_integrators`).
     steps : TimeSteps or int, optional
@@ -90,7 +89,7 @@ def sample(
     check_steps : bool
         Draw a tenth of the points again with half as many steps and compare (from n = 120 on).
     rng : Generator, SeedSequence, int or None
-        Randomness; the same seed gives the same bits.
+        Randomness, ``random_state`` or ``seed`` elsewhere; the same seed gives the same bits.
 
     Returns
     -------
@@ -144,7 +143,7 @@ def sample(
         check_models(fused)
     else:
         steps = steps_for(fused, chosen.n_steps if steps is None else steps, stretch=steps is None)
-    np.empty(_LARGE_BLOCK, dtype=np.uint8)  # see there
+    keep_freed_memory()
     order = tracked(range(len(steps)), len(steps), "sampling", progress)
     looks = callback is not None or not is_accelerator(place)
     request = SampleRequest(fused, count, kind, steps, max_lost, callback, generator, order, device=place, looks=looks)

@@ -16,6 +16,7 @@ from synthetic import DiffusableLaw, EmbeddedMixture, GaussianMixture, Law
 from synthetic._memory import refuse_huge
 from synthetic.reduction import ReducedLaw, reduce_laws
 
+from .._arrays import keep_freed_memory
 from .._typing import SeedLike
 from .._validation import as_count, as_generator, as_items, as_kind
 from ..errors import GramError, ModelError
@@ -25,6 +26,7 @@ from .affine import MomentStatistics, are_gaussian
 from .estimators import ESTIMATORS, Estimator
 from .gram import ScoreGram
 from .nodes import NodeStatistics, part_edges
+from .residuals import Residuals
 from .samples import DataSource, LawSource, as_data, data_source
 from .settings import GramSettings
 from .tensor_terms import TensorEvaluator
@@ -52,6 +54,7 @@ def score_statistics(
     *,
     keep: int = 0,
     parts: int = 1,
+    residuals: Residuals | None = None,
     show_progress: bool = False,
     rng: SeedLike = None,
 ) -> NodeStatistics:
@@ -68,6 +71,8 @@ def score_statistics(
         Keep per-sample terms, averaged over equal batches into at most this many rows; 0 keeps none.
     parts : int
         Equal parts of the window that get terms of their own.
+    residuals : Residuals, optional
+        Filled from the same scores, unless the models are reduced to the coordinates in which they differ.
     show_progress : bool
         Count evaluations under a progress bar.
     rng : Generator, int or None
@@ -94,7 +99,8 @@ def score_statistics(
     and about 16 million for the scores of a chunk.
     """
     source = data_source(models, x, settings, as_generator(rng))
-    return accumulate(source, settings, [len(source.data)], keep, parts, show_progress)[0]
+    seen = residuals if source.reduction is None else None
+    return accumulate(source, settings, [len(source.data)], keep, parts, show_progress, seen)[0]
 
 
 def score_gram(models: Models, x: Any, settings: GramSettings, *, keep: int = 0, rng: SeedLike = None) -> ScoreGram:
@@ -200,22 +206,26 @@ def accumulate(
     keep: int = 0,
     parts: int = 1,
     show_progress: bool = False,
+    residuals: Residuals | None = None,
 ) -> list[NodeStatistics]:
     """Statistics of the first ``sizes`` samples of a source, the last with per-sample terms of ``parts`` parts."""
+    keep_freed_memory()
     keep = as_count("keep", keep, at_least=0, error=GramError)
     as_count("parts", parts, at_most=len(settings.grid), error=GramError)
     k, n, n_noise, n_nodes = len(source.models), sizes[-1], settings.n_noise, len(settings.grid)
     refuse_huge("the per-sample terms to keep", parts, min(keep, n), k, k, beside=n_nodes * k * k)
     refuse_huge("the noise of a chunk", min(source.rows_per_chunk, n), n_noise, source.models[0].dim)
     laws = [model.law for model in source.models if isinstance(model, AnalyticScore)]
-    if not keep and len(laws) == k and are_gaussian(laws) and laws[0].dim <= _LARGEST_AFFINE_DIM:
+    if residuals is not None:
+        residuals.begin(source)
+    elif not keep and len(laws) == k and are_gaussian(laws) and laws[0].dim <= _LARGEST_AFFINE_DIM:
         return _accumulate_moments(source, cast("list[ReducedLaw]", laws), settings, sizes)
     dim = source.models[0].dim
     evaluator: ChunkEvaluator | TensorEvaluator
     if getattr(source, "device", None) is None:
-        evaluator = ChunkEvaluator(source.models, settings)
+        evaluator = ChunkEvaluator(source.models, settings, residuals)
     else:
-        evaluator = TensorEvaluator(source.models, settings)
+        evaluator = TensorEvaluator(source.models, settings, residuals)
     block, edges, omega = block_rows(dim), part_edges(n_nodes, parts), settings.omega
     batches: BatchMeans | None = None
     if keep:  # a batch is a number of blocks, or a block is a batch
