@@ -34,6 +34,7 @@ _SAMPLERS: Registry[Callable[..., Sampler]] = Registry(
     {
         "fused": "sfbench.sampling.fused:FusedSampler",
         "corrected": "sfbench.sampling.corrected:CorrectedSampler",
+        "controlled": "sfbench.sampling.controlled:ControlledSampler",
         "ode": "sfbench.sampling.fused:FlowSampler",
         "switched": "sfbench.sampling.switched:SwitchedSampler",
         "superposed": "sfbench.baselines.superposition:SuperposedSampler",
