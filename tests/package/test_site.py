@@ -26,7 +26,7 @@ def results(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def test_pages_of_results_are_what_the_stores_hold(results: ModuleType) -> None:
     made = results.pages()
-    assert {path.name for path in made} == {path.name for path in (DOCS / "results").glob("*.md")}
+    assert set(made) == {*(DOCS / "results").glob("*.md"), DOCS / "theory.md"}
     for path, text in made.items():
         assert path.read_text(encoding="utf-8") == text, f"{path.name} is out of date: make pages"
 
@@ -42,6 +42,16 @@ def test_a_changed_store_changes_its_page(results: ModuleType, tmp_path: Path, m
     assert "| slope | -0.5 | [-0.6, -0.4] | 0.01 (permuted) | holds |" in before
     (folder / "claims.json").write_text(claims.replace("-0.5,", "-0.3,"), encoding="utf-8")
     assert results.study_page(folder) != before
+
+
+def test_measured_values_of_the_theory_come_from_stores(results: ModuleType) -> None:
+    text = (DOCS / "theory.md").read_text(encoding="utf-8")
+    assert text.count("<!-- measured: ") == text.count("> Measured: ") - text.count(".\n\n> Measured: ") > 0
+    forged = re.sub(r"\*\*[^*]*\*\*; required", "**0.123**; required", text)
+    assert forged != text
+    assert results.with_measured_values(forged) == text
+    with pytest.raises(LookupError, match="no such claim"):
+        results.with_measured_values("<!-- measured: complexity | no such claim -->\n<!-- end -->")
 
 
 def linked_pages(path: Path) -> set[Path]:
