@@ -25,6 +25,7 @@ from .._validation import as_count, as_generator
 from ..errors import ModelError, NotFiniteError
 from ..metrics.kernel_distances import energy_distance
 from ..processes import ForwardProcess
+from ..progress import progress as bar_over
 from ..sampling.api import as_fused, sample
 from ..scores import FusedScore, ScoreModel
 from ..statistics.samples import as_data
@@ -112,10 +113,10 @@ class Comparison:
         rows: list[tuple[str, ...]] = [("model", "loss", "/ linear", f"minus {first} (90 %)", "energy distance")]
         for i, (name, (mean, low, high)) in enumerate(zip(self.names, self.differences(), strict=True)):
             difference = "" if i == 0 else f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]"
-            distance = f"{self.distances[i][0]:.4f} +- {self.distances[i][1]:.4f}" if self.distances else "not sampled"
+            distance = f"{self.distances[i][0]:.4f} +- {self.distances[i][1]:.4f}" if self.distances else ""
             loss = f"{self.losses[i]:.4f} +- {self.stderr[i]:.4f}"
             rows.append((name, loss, f"{self.relative[i]:.3f}", difference, distance))
-        return rows
+        return rows if self.distances else [row[:-1] for row in rows]
 
     def __repr__(self) -> str:
         rows = self.cells()
@@ -136,6 +137,7 @@ def compare(
     n_times: int = 12,
     t_min: float | None = None,
     n_samples: int = 0,
+    progress: bool = False,
     rng: SeedLike = 0,
 ) -> Comparison:
     """Denoising losses, and on request sample distances, of anything that has a score.
@@ -155,6 +157,8 @@ def compare(
         First time; by default 1e-3 of the horizon, or where the models' own ranges begin.
     n_samples : int
         Draw so many points of each and give their energy distance to the data; 0 draws none.
+    progress : bool
+        Show a bar over rows and times, and over the samples of each.
     rng : Generator, int or None
 
     Returns
@@ -189,7 +193,7 @@ def compare(
     count = as_count("n_times", n_times, at_least=2, error=ModelError)
     times = time_steps(own, count - 1, t_min=low, t_max=high).times[::-1].copy()
     generator = as_generator(rng)
-    by_row, by_time = _losses(fused, data, times, own, generator)
+    by_row, by_time = _losses(fused, data, times, own, generator, progress)
     variance = float(np.var(data, axis=0).mean()) if len(data) > 1 else 1.0
     if not variance > 0:
         raise ModelError(f"x does not vary: all {len(data)} rows are equal, so there is nothing to denoise")
@@ -198,7 +202,7 @@ def compare(
     distances = []
     if as_count("n_samples", n_samples, at_least=0, error=ModelError):
         for score in fused.values():
-            found = energy_distance(sample(score, n_samples, rng=generator).x, data)
+            found = energy_distance(sample(score, n_samples, progress=progress, rng=generator).x, data)
             distances.append((found.value, found.stderr))
     return Comparison(tuple(fused), times, by_row, by_time, linear, tuple(distances))
 
@@ -209,26 +213,29 @@ def _losses(
     times: Float64Array,
     process: ForwardProcess,
     rng: np.random.Generator,
+    show_progress: bool,
 ) -> tuple[Float64Array, Float64Array]:
     """Losses by row (m, n) and by time (m, t)."""
     (n, d), m = data.shape, len(fused)
     by_row, by_time = np.zeros((m, n)), np.zeros((m, len(times)))
-    for start in range(0, n, _ROWS_AT_A_TIME):
-        rows = slice(start, start + _ROWS_AT_A_TIME)
-        half = rng.standard_normal((len(data[rows]), d))
-        z = np.concatenate([half, -half])
-        for j, t in enumerate(times.tolist()):
-            sigma = float(process.sigma(t))
-            points = float(process.alpha(t)) * np.concatenate([data[rows], data[rows]]) + sigma * z
-            known: dict[int, Float64Array] = {}
-            for i, (name, score) in enumerate(fused.items()):
-                total = np.zeros_like(points)
-                for index, weight in enumerate(score.weights_at(t).tolist()):
-                    if weight:
-                        total += weight * _score(score.models[index], points, t, known, name)
-                loss = ((sigma * total + z) ** 2).mean(axis=1).reshape(2, -1).mean(axis=0)
-                by_row[i, rows] += loss / len(times)
-                by_time[i, j] += loss.sum() / n
+    with bar_over(n * len(times), "rows x times", show_progress) as bar:
+        for start in range(0, n, _ROWS_AT_A_TIME):
+            rows = slice(start, start + _ROWS_AT_A_TIME)
+            half = rng.standard_normal((len(data[rows]), d))
+            z = np.concatenate([half, -half])
+            for j, t in enumerate(times.tolist()):
+                sigma = float(process.sigma(t))
+                points = float(process.alpha(t)) * np.concatenate([data[rows], data[rows]]) + sigma * z
+                known: dict[int, Float64Array] = {}
+                for i, (name, score) in enumerate(fused.items()):
+                    total = np.zeros_like(points)
+                    for index, weight in enumerate(score.weights_at(t).tolist()):
+                        if weight:
+                            total += weight * _score(score.models[index], points, t, known, name)
+                    loss = ((sigma * total + z) ** 2).mean(axis=1).reshape(2, -1).mean(axis=0)
+                    by_row[i, rows] += loss / len(times)
+                    by_time[i, j] += loss.sum() / n
+                bar.advance(len(half))
     return by_row, by_time
 
 
