@@ -15,7 +15,7 @@ from solvers import SimplexSolver, SolverResult, resolve_solver, solve
 from synthetic import DiffusableLaw
 
 from .._typing import SeedLike
-from .._validation import as_choice, as_count, as_flag
+from .._validation import as_choice, as_count, as_flag, as_sample_weight
 from ..errors import FitWarning, GramError, GridError, InexactError
 from ..processes import ForwardProcess
 from ..scores import FusedScore, ScoreModel, as_score_models
@@ -24,7 +24,7 @@ from ..statistics.nodes import rows_to_keep
 from ..statistics.residuals import Residuals
 from ..times import Weighting, binned_grid, time_bins, time_grid
 from .adequacy import adequacy, judged_later
-from .advice import fit_warnings
+from .advice import few_samples, fit_warnings
 from .from_densities import likelihood_fit
 from .identity import DataIdentity
 from .names import named_models
@@ -53,6 +53,7 @@ class _Options(TypedDict, total=False):
     solver: str | SimplexSolver
     tol: float
     n_noise: int
+    sample_weight: Any
     allow_inexact: bool
     check_models: bool
     progress: bool
@@ -80,6 +81,7 @@ def fuse(
     solver: str | SimplexSolver = "auto",
     tol: float = 1e-9,
     n_noise: int = 1,
+    sample_weight: Any = None,
     allow_inexact: bool = False,
     check_models: bool = True,
     progress: bool = False,
@@ -119,6 +121,10 @@ def fuse(
         Accepted duality gap relative to the problem's scale.
     n_noise : int
         Noise vectors per sample.
+    sample_weight : array_like, shape (n,), optional
+        How much each row counts, in weights, losses and the misfit test; whole numbers fit what repeated rows that
+        share their noise would. Intervals are those of a weighted mean: repeating a row makes none shorter. Not for
+        likelihoods and loaders.
     allow_inexact : bool
         Return weights whose gap was not certified below ``tol`` instead of raising.
     check_models : bool
@@ -168,6 +174,8 @@ def fuse(
         warnings.warn(text, FitWarning, stacklevel=2)
     if objective == "likelihood":
         _refuse_ignored(t_min, t_max, n_nodes, estimator, weighting, n_noise, bins, smoothing)
+        if sample_weight is not None:
+            raise GramError("objective 'likelihood' has no sample_weight: leave it out")
         data, keep = as_data(x, models[0].dim), rows_to_keep(k, 1)
         answer, gram = likelihood_fit(given, data, solver=backend, tol=tol, keep=keep)
         settings = GramSettings(process, time_grid(t_min, last))
@@ -179,7 +187,9 @@ def fuse(
         edges, n_nodes = time_bins(process, t_min, last, bins), as_count("n_nodes", n_nodes, error=GridError)
         settings = GramSettings(process, binned_grid(edges, max(2, -(-n_nodes // bins))), estimator, weighting, n_noise)
         keep = rows_to_keep(k, bins)
-        statistics = score_statistics(given, x, settings, keep=keep, parts=bins, show_progress=progress, rng=rng)
+        statistics = score_statistics(
+            given, x, settings, keep=keep, parts=bins, sample_weight=sample_weight, show_progress=progress, rng=rng
+        )
         fit = fit_over_time(models, statistics, edges, smoothing, tol, allow_inexact, labels)
         return replace(fit, data=DataIdentity.of(x))
     if smoothing:
@@ -189,11 +199,28 @@ def fuse(
     keep = rows_to_keep(k, parts)
     residuals = Residuals(settings)
     statistics = score_statistics(
-        given, x, settings, keep=keep, parts=parts, residuals=residuals, show_progress=progress, rng=rng
+        given,
+        x,
+        settings,
+        keep=keep,
+        parts=parts,
+        residuals=residuals,
+        sample_weight=sample_weight,
+        show_progress=progress,
+        rng=rng,
     )
     result = fit_constant(models, statistics, backend, tol, allow_inexact, labels)
+    if sample_weight is not None:
+        sample_weight = as_sample_weight(sample_weight, statistics.n)
+        effective = statistics.n**2 / float(sample_weight @ sample_weight)
+        few = few_samples(effective, "as good as n =") if effective < statistics.n else ()
+        result = replace(result, effective_n=effective, warnings=(*result.warnings, *few))
     seen = residuals.n_rows > 0
-    judged = adequacy(residuals, result.weights) if seen else judged_later(models, x, settings, result.weights)
+    judged = (
+        adequacy(residuals, result.weights)
+        if seen
+        else judged_later(models, x, settings, result.weights, sample_weight)
+    )
     return replace(result, data=DataIdentity.of(x), warnings=(*doubts, *result.warnings), judged=judged)
 
 

@@ -21,7 +21,7 @@ import scipy
 
 from .._html import html_table
 from .._typing import Float64Array, SeedLike
-from .._validation import as_count, as_generator
+from .._validation import as_count, as_generator, as_sample_weight
 from ..errors import ModelError, NotFiniteError
 from ..metrics.kernel_distances import energy_distance
 from ..processes import ForwardProcess
@@ -29,6 +29,7 @@ from ..sampling.api import as_fused, sample
 from ..scores import FusedScore, ScoreModel
 from ..statistics.samples import as_data
 from ..times import time_steps
+from .adequacy import weighted_rows
 
 _ROWS_AT_A_TIME = 512
 _Z = float(scipy.special.ndtri(0.95))
@@ -136,6 +137,7 @@ def compare(
     n_times: int = 12,
     t_min: float | None = None,
     n_samples: int = 0,
+    sample_weight: Any = None,
     rng: SeedLike = 0,
 ) -> Comparison:
     """Denoising losses, and on request sample distances, of anything that has a score.
@@ -155,6 +157,8 @@ def compare(
         First time; by default 1e-3 of the horizon, or where the models' own ranges begin.
     n_samples : int
         Draw so many points of each and give their energy distance to the data; 0 draws none.
+    sample_weight : array_like, shape (n,), optional
+        How much each row counts in the losses; not for sample distances.
     rng : Generator, int or None
 
     Returns
@@ -189,8 +193,12 @@ def compare(
     count = as_count("n_times", n_times, at_least=2, error=ModelError)
     times = time_steps(own, count - 1, t_min=low, t_max=high).times[::-1].copy()
     generator = as_generator(rng)
-    by_row, by_time = _losses(fused, data, times, own, generator)
-    variance = float(np.var(data, axis=0).mean()) if len(data) > 1 else 1.0
+    weight = np.ones(len(data)) if sample_weight is None else as_sample_weight(sample_weight, len(data), ModelError)
+    if sample_weight is not None and n_samples:
+        raise ModelError("sample_weight counts in losses only; leave it out, or n_samples")
+    by_row, by_time = _losses(fused, data, times, own, generator, weight)
+    centred = data - weight @ data / len(data)
+    variance = float((weight @ centred**2).mean()) / len(data) if len(data) > 1 else 1.0
     if not variance > 0:
         raise ModelError(f"x does not vary: all {len(data)} rows are equal, so there is nothing to denoise")
     alpha, sigma = own.alpha(times), own.sigma(times)
@@ -209,8 +217,9 @@ def _losses(
     times: Float64Array,
     process: ForwardProcess,
     rng: np.random.Generator,
+    weight: Float64Array,
 ) -> tuple[Float64Array, Float64Array]:
-    """Losses by row (m, n) and by time (m, t)."""
+    """Losses by row (m, n), whose means are weighted, and by time (m, t)."""
     (n, d), m = data.shape, len(fused)
     by_row, by_time = np.zeros((m, n)), np.zeros((m, len(times)))
     for start in range(0, n, _ROWS_AT_A_TIME):
@@ -223,13 +232,13 @@ def _losses(
             known: dict[int, Float64Array] = {}
             for i, (name, score) in enumerate(fused.items()):
                 total = np.zeros_like(points)
-                for index, weight in enumerate(score.weights_at(t).tolist()):
+                for index, share in enumerate(score.weights_at(t).tolist()):
                     if weight:
                         total += weight * _score(score.models[index], points, t, known, name)
                 loss = ((sigma * total + z) ** 2).mean(axis=1).reshape(2, -1).mean(axis=0)
                 by_row[i, rows] += loss / len(times)
-                by_time[i, j] += loss.sum() / n
-    return by_row, by_time
+                by_time[i, j] += float(loss @ weight[rows]) / n
+    return weighted_rows(by_row, weight), by_time
 
 
 def _score(

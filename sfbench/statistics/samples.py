@@ -22,7 +22,7 @@ from .._arrays import (
     on_device,
     to_host,
 )
-from .._typing import Array, FloatArray
+from .._typing import Array, Float64Array, FloatArray
 from .._validation import as_items, as_kind, as_points, as_real
 from ..errors import GramError, ModelError, NotFiniteError
 from ..processes import ForwardProcess
@@ -69,6 +69,7 @@ class DataSource:
         if is_tensor(data):
             self.dtype = np.dtype(dtype_name(data))
         self._normals = Normals(self.normal, device)
+        self.sample_weight: Float64Array | None = None  # of mean 1
 
     @property
     def rows_per_chunk(self) -> int:
@@ -112,6 +113,7 @@ class LawSource:
         # Drawn at once: a chunked draw would make results depend on the chunk size.
         self.data = reduction.draw(n, rng)
         self.noise = reduction.draw_noise(n, *rng.spawn(2))
+        self.sample_weight = None
 
     @property
     def rows_per_chunk(self) -> int:
