@@ -233,8 +233,8 @@ def _losses(
             for i, (name, score) in enumerate(fused.items()):
                 total = np.zeros_like(points)
                 for index, share in enumerate(score.weights_at(t).tolist()):
-                    if weight:
-                        total += weight * _score(score.models[index], points, t, known, name)
+                    if share:
+                        total += share * _score(score.models[index], points, t, known, name)
                 loss = ((sigma * total + z) ** 2).mean(axis=1).reshape(2, -1).mean(axis=0)
                 by_row[i, rows] += loss / len(times)
                 by_time[i, j] += float(loss @ weight[rows]) / n
