@@ -54,6 +54,7 @@ class _Options(TypedDict, total=False):
     tol: float
     n_noise: int
     sample_weight: Any
+    condition: Any
     allow_inexact: bool
     check_models: bool
     progress: bool
@@ -82,6 +83,7 @@ def fuse(
     tol: float = 1e-9,
     n_noise: int = 1,
     sample_weight: Any = None,
+    condition: Any = None,
     allow_inexact: bool = False,
     check_models: bool = True,
     progress: bool = False,
@@ -95,8 +97,8 @@ def fuse(
     auxiliaries : sequence or mapping of ScoreModel or diffusable laws
         The k models to fuse; laws (for example :class:`synthetic.GaussianMixture`) get their analytic scores. The keys
         of a mapping are their names.
-    x : array_like, shape (n, d)
-        Samples of the target.
+    x : array_like, shape (n, d) or (n, ...)
+        Samples of the target; images and the like are flattened.
     process : ForwardProcess
         The noising process that all models share.
     t_min, t_max : float
@@ -125,6 +127,9 @@ def fuse(
         How much each row counts, in weights, losses and the misfit test; whole numbers fit what repeated rows that
         share their noise would. Intervals are those of a weighted mean: repeating a row makes none shorter. Not for
         likelihoods and loaders.
+    condition : int or array_like, shape (n, ...), optional
+        Labels or embeddings of the rows, one for each, for models with ``score(x, t, condition=)``; models that take
+        none are asked without. The weights are the same for all conditions. Not for likelihoods and loaders.
     allow_inexact : bool
         Return weights whose gap was not certified below ``tol`` instead of raising.
     check_models : bool
@@ -169,13 +174,14 @@ def fuse(
     as_choice("objective", objective, ("score_matching", "likelihood"), GramError)
     backend = resolve_solver(solver)  # an unknown name is refused before the pass over the data
     last, k = process.horizon if t_max is None else t_max, len(models)
-    doubts = wiring_warnings(models, x, process, labels) if as_flag("check_models", check_models) else ()
+    doubts = wiring_warnings(models, x, process, labels, condition) if as_flag("check_models", check_models) else ()
     for text in doubts:
         warnings.warn(text, FitWarning, stacklevel=2)
     if objective == "likelihood":
         _refuse_ignored(t_min, t_max, n_nodes, estimator, weighting, n_noise, bins, smoothing)
-        if sample_weight is not None:
-            raise GramError("objective 'likelihood' has no sample_weight: leave it out")
+        for name, value in (("sample_weight", sample_weight), ("condition", condition)):
+            if value is not None:
+                raise GramError(f"objective 'likelihood' has no {name}: leave it out")
         data, keep = as_data(x, models[0].dim), rows_to_keep(k, 1)
         answer, gram = likelihood_fit(given, data, solver=backend, tol=tol, keep=keep)
         settings = GramSettings(process, time_grid(t_min, last))
@@ -188,7 +194,15 @@ def fuse(
         settings = GramSettings(process, binned_grid(edges, max(2, -(-n_nodes // bins))), estimator, weighting, n_noise)
         keep = rows_to_keep(k, bins)
         statistics = score_statistics(
-            given, x, settings, keep=keep, parts=bins, sample_weight=sample_weight, show_progress=progress, rng=rng
+            given,
+            x,
+            settings,
+            keep=keep,
+            parts=bins,
+            sample_weight=sample_weight,
+            condition=condition,
+            show_progress=progress,
+            rng=rng,
         )
         fit = fit_over_time(models, statistics, edges, smoothing, tol, allow_inexact, labels)
         return replace(fit, data=DataIdentity.of(x))
@@ -206,6 +220,7 @@ def fuse(
         parts=parts,
         residuals=residuals,
         sample_weight=sample_weight,
+        condition=condition,
         show_progress=progress,
         rng=rng,
     )

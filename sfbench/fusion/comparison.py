@@ -27,6 +27,7 @@ from ..metrics.kernel_distances import energy_distance
 from ..processes import ForwardProcess
 from ..sampling.api import as_fused, sample
 from ..scores import FusedScore, ScoreModel
+from ..scores.conditions import ConditionedScore, ConditionRows, as_condition, takes_condition
 from ..statistics.samples import as_data
 from ..times import time_steps
 from .adequacy import weighted_rows
@@ -138,6 +139,7 @@ def compare(
     t_min: float | None = None,
     n_samples: int = 0,
     sample_weight: Any = None,
+    condition: Any = None,
     rng: SeedLike = 0,
 ) -> Comparison:
     """Denoising losses, and on request sample distances, of anything that has a score.
@@ -159,6 +161,8 @@ def compare(
         Draw so many points of each and give their energy distance to the data; 0 draws none.
     sample_weight : array_like, shape (n,), optional
         How much each row counts in the losses; not for sample distances.
+    condition : int or array_like, shape (n, ...), optional
+        Labels or embeddings of the rows, for conditional models; samples are drawn under the same.
     rng : Generator, int or None
 
     Returns
@@ -196,7 +200,8 @@ def compare(
     weight = np.ones(len(data)) if sample_weight is None else as_sample_weight(sample_weight, len(data), ModelError)
     if sample_weight is not None and n_samples:
         raise ModelError("sample_weight counts in losses only; leave it out, or n_samples")
-    by_row, by_time = _losses(fused, data, times, own, generator, weight)
+    labels = None if condition is None else as_condition(condition, len(data), ModelError)
+    by_row, by_time = _losses(fused, data, times, own, generator, weight, labels)
     centred = data - weight @ data / len(data)
     variance = float((weight @ centred**2).mean()) / len(data) if len(data) > 1 else 1.0
     if not variance > 0:
@@ -205,8 +210,9 @@ def compare(
     linear = np.asarray(alpha**2 * variance / (alpha**2 * variance + sigma**2))
     distances = []
     if as_count("n_samples", n_samples, at_least=0, error=ModelError):
+        drawn = None if labels is None else labels[np.arange(n_samples) % len(labels)]
         for score in fused.values():
-            found = energy_distance(sample(score, n_samples, rng=generator).x, data)
+            found = energy_distance(sample(score, n_samples, condition=drawn, rng=generator).x, data)
             distances.append((found.value, found.stderr))
     return Comparison(tuple(fused), times, by_row, by_time, linear, tuple(distances))
 
@@ -218,6 +224,7 @@ def _losses(
     process: ForwardProcess,
     rng: np.random.Generator,
     weight: Float64Array,
+    labels: Any,
 ) -> tuple[Float64Array, Float64Array]:
     """Losses by row (m, n), whose means are weighted, and by time (m, t)."""
     (n, d), m = data.shape, len(fused)
@@ -225,6 +232,7 @@ def _losses(
     for start in range(0, n, _ROWS_AT_A_TIME):
         rows = slice(start, start + _ROWS_AT_A_TIME)
         half = rng.standard_normal((len(data[rows]), d))
+        given = None if labels is None else ConditionRows(labels[rows])
         z = np.concatenate([half, -half])
         for j, t in enumerate(times.tolist()):
             sigma = float(process.sigma(t))
@@ -234,7 +242,7 @@ def _losses(
                 total = np.zeros_like(points)
                 for index, share in enumerate(score.weights_at(t).tolist()):
                     if share:
-                        total += share * _score(score.models[index], points, t, known, name)
+                        total += share * _score(score.models[index], points, t, known, name, given)
                 loss = ((sigma * total + z) ** 2).mean(axis=1).reshape(2, -1).mean(axis=0)
                 by_row[i, rows] += loss / len(times)
                 by_time[i, j] += float(loss @ weight[rows]) / n
@@ -242,11 +250,12 @@ def _losses(
 
 
 def _score(
-    model: ScoreModel, points: Float64Array, t: float, known: dict[int, Float64Array], name: str
+    model: ScoreModel, points: Float64Array, t: float, known: dict[int, Float64Array], name: str, given: Any
 ) -> Float64Array:
     """The model's score, evaluated once for all fits that share it."""
     if id(model) not in known:
-        value = np.asarray(model.score(points, t), np.float64)
+        asked = model if given is None or not takes_condition(model) else ConditionedScore(model, given)
+        value = np.asarray(asked.score(points, t), np.float64)
         if value.shape != points.shape:
             raise ModelError(f"{name!r} returned scores of shape {value.shape} for points of shape {points.shape}")
         if not np.all(np.isfinite(value)):

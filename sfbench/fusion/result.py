@@ -143,10 +143,11 @@ class FusionResult:
         """Weights with intervals; whether they are optimal, precise and adequate; warnings."""
         return summary_text(self, level)
 
-    def losses(self, x: Any, *, sample_weight: Any = None, rng: SeedLike = 0) -> "Comparison":
+    def losses(self, x: Any, *, sample_weight: Any = None, condition: Any = None, rng: SeedLike = 0) -> "Comparison":
         """How well the fit, each of its models and equal weights denoise rows (n, d) that the fit has not seen.
 
-        ``sample_weight`` (n,) says how much each row counts. :func:`sfbench.compare` compares with other models, too.
+        ``sample_weight`` (n,) says how much each row counts, ``condition`` (n, ...) holds their labels.
+        :func:`sfbench.compare` compares with other models, too.
         """
         from .comparison import compare
 
@@ -154,7 +155,9 @@ class FusionResult:
         named = dict(zip(self.labels, models, strict=True))
         if len(models) > 1:
             named["equal weights"] = FusedScore(models, np.full(len(models), 1.0 / len(models)), process=process)
-        return compare({"fused": self.score} | named, x, process=process, sample_weight=sample_weight, rng=rng)
+        return compare(
+            {"fused": self.score} | named, x, process=process, sample_weight=sample_weight, condition=condition, rng=rng
+        )
 
     def plot_weights(self, *, truth: Any = None, ax: Any = None) -> Any:
         """Weights with their 90 % intervals, and beside them others (k,) such as a problem's; returns the axes."""

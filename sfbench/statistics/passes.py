@@ -56,6 +56,7 @@ def score_statistics(
     parts: int = 1,
     residuals: Residuals | None = None,
     sample_weight: Any = None,
+    condition: Any = None,
     show_progress: bool = False,
     rng: SeedLike = None,
 ) -> NodeStatistics:
@@ -77,6 +78,8 @@ def score_statistics(
     sample_weight : array_like, shape (n,), optional
         How much each row counts; only ratios matter. Terms are multiplied by it, so their spread is that of a weighted
         mean; statistics of whole numbers are those of repeated rows that share their noise.
+    condition : int or array_like, shape (n, ...), optional
+        Labels or embeddings of the rows, for models with ``score(x, t, condition=)``.
     show_progress : bool
         Count evaluations under a progress bar.
     rng : Generator, int or None
@@ -102,10 +105,11 @@ def score_statistics(
     with the reduced dimension in place of d for mixtures. Memory: ``T k^2`` numbers, ``parts x keep x k^2`` for terms,
     and about 16 million for the scores of a chunk.
     """
-    source = data_source(models, x, settings, as_generator(rng))
+    for name, given in (("sample_weight", sample_weight), ("condition", condition)):
+        if given is not None and hasattr(x, "dataset"):
+            raise GramError(f"{name} needs rows in a known order; a loader may shuffle: pass an array or a file")
+    source = data_source(models, x, settings, as_generator(rng), condition=condition)
     if sample_weight is not None:
-        if hasattr(x, "dataset"):
-            raise GramError("sample_weight needs rows in a known order; a loader may shuffle: pass an array or a file")
         source.sample_weight = as_sample_weight(sample_weight, len(source.data), GramError)
     seen = residuals if source.reduction is None else None
     return accumulate(source, settings, [len(source.data)], keep, parts, show_progress, seen)[0]
