@@ -28,7 +28,7 @@ from .common import (
 )
 
 if TYPE_CHECKING:
-    from ..fusion import FusionOverTime, FusionResult
+    from ..fusion import Adequacy, FusionOverTime, FusionResult
     from ..statistics import NodeStatistics
     from .sources import Source
 
@@ -65,7 +65,6 @@ def fuse_command(
     """Fit fusion weights; for a named problem, compare them with the truth."""
     import numpy as np
 
-    from ..errors import FitWarning
     from ..files import write_json
     from ..fusion import fuse
     from ..metrics import get_metric
@@ -93,10 +92,11 @@ def fuse_command(
     if out is not None:
         describe_process(source.process)  # one that no file can hold is refused before any work
         folder = output_folder(out)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FitWarning)  # the record holds them, and they are printed with it
+    with warnings.catch_warnings(record=True) as said:  # the record holds them, and they are printed with it
+        warnings.simplefilter("always")
         result = fuse(source.models, x, process=source.process, rng=noise_rng, **settings)
     record = source.origin | _record(source, result, metrics, t_min, t_max) | {"data": origin, "seed": seed}
+    record["warnings"] = list(dict.fromkeys([*record["warnings"], *(str(one.message) for one in said)]))
     if folder is not None:
         (folder / FIT).unlink(missing_ok=True)  # that of an older fit must not describe this one
         result.save(folder)
@@ -104,7 +104,7 @@ def fuse_command(
     if as_json:
         print(json.dumps(record))
         return
-    _print(source, record)
+    _print(source, record, getattr(result, "adequacy", None))
     if folder is not None:
         print(f"kept in {folder}; draw from it with: sfbench sample {folder}")
 
@@ -148,6 +148,7 @@ def _record(
         distances[name] |= {"method": getattr(found, "method", None), "unavailable": reason}
     pair, reason = attempt(bounds, IntractableError, GramError)
     kl, tv = pair or (None, None)
+    judged = getattr(result, "adequacy", None)  # which weights over time have not
     intervals, _ = attempt(lambda: result.confidence_interval(0.9).tolist(), GramError)
     return {
         "n": used.n,
@@ -160,12 +161,13 @@ def _record(
         "solver": getattr(answer, "solver", "solve_over_time"),
         "distances": distances,
         "certificate": {"kl": kl and kl.value, "tv": tv and tv.value, "unavailable": reason},
+        "adequacy": judged and judged.to_dict(),
         "evaluations": used.settings.evaluations(len(source.models), used.n),
         "warnings": list(getattr(result, "warnings", ())),
     }
 
 
-def _print(source: "Source", record: dict[str, Any]) -> None:
+def _print(source: "Source", record: dict[str, Any], judged: "Adequacy | None") -> None:
     true, own = record["true_weights"], record["models"] is not None
     title = f"{record['data']['path'] if own else source.title}, n = {record['n']}"
     bins = [("", record["weights"], record["intervals_90"])]
@@ -194,5 +196,7 @@ def _print(source: "Source", record: dict[str, Any]) -> None:
             lines.append([f"certificate: {label}", known or f"not known: {certificate['unavailable']}"])
     lines.append(["score evaluations", f"{record['evaluations']:,}"])
     print_table("The fit" if own else "Against the truth", ["quantity", "value"], lines)
+    if judged is not None:
+        print(judged.verdict(tuple(source.labels)))
     for text in record["warnings"]:  # sentences, too long for a column
         print(f"warning: {text}")

@@ -25,6 +25,7 @@ from .._validation import as_count, as_generator, as_sample_weight
 from ..errors import ModelError, NotFiniteError
 from ..metrics.kernel_distances import energy_distance
 from ..processes import ForwardProcess
+from ..progress import progress as bar_over
 from ..sampling.api import as_fused, sample
 from ..scores import FusedScore, ScoreModel
 from ..scores.conditions import ConditionedScore, ConditionRows, as_condition, takes_condition
@@ -114,10 +115,10 @@ class Comparison:
         rows: list[tuple[str, ...]] = [("model", "loss", "/ linear", f"minus {first} (90 %)", "energy distance")]
         for i, (name, (mean, low, high)) in enumerate(zip(self.names, self.differences(), strict=True)):
             difference = "" if i == 0 else f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]"
-            distance = f"{self.distances[i][0]:.4f} +- {self.distances[i][1]:.4f}" if self.distances else "not sampled"
+            distance = f"{self.distances[i][0]:.4f} +- {self.distances[i][1]:.4f}" if self.distances else ""
             loss = f"{self.losses[i]:.4f} +- {self.stderr[i]:.4f}"
             rows.append((name, loss, f"{self.relative[i]:.3f}", difference, distance))
-        return rows
+        return rows if self.distances else [row[:-1] for row in rows]
 
     def __repr__(self) -> str:
         rows = self.cells()
@@ -140,6 +141,7 @@ def compare(
     n_samples: int = 0,
     sample_weight: Any = None,
     condition: Any = None,
+    progress: bool = False,
     rng: SeedLike = 0,
 ) -> Comparison:
     """Denoising losses, and on request sample distances, of anything that has a score.
@@ -163,6 +165,8 @@ def compare(
         How much each row counts in the losses; not for sample distances.
     condition : int or array_like, shape (n, ...), optional
         Labels or embeddings of the rows, for conditional models; samples are drawn under the same.
+    progress : bool
+        Show a bar over rows and times, and over the samples of each.
     rng : Generator, int or None
 
     Returns
@@ -201,8 +205,8 @@ def compare(
     if sample_weight is not None and n_samples:
         raise ModelError("sample_weight counts in losses only; leave it out, or n_samples")
     labels = None if condition is None else as_condition(condition, len(data), ModelError)
-    by_row, by_time = _losses(fused, data, times, own, generator, weight, labels)
-    centred = data - weight @ data / len(data)
+    by_row, by_time = _losses(fused, data, times, own, generator, weight, labels, progress)
+    centred = data - (data.mean(axis=0) if sample_weight is None else weight @ data / len(data))
     variance = float((weight @ centred**2).mean()) / len(data) if len(data) > 1 else 1.0
     if not variance > 0:
         raise ModelError(f"x does not vary: all {len(data)} rows are equal, so there is nothing to denoise")
@@ -212,7 +216,7 @@ def compare(
     if as_count("n_samples", n_samples, at_least=0, error=ModelError):
         drawn = None if labels is None else labels[np.arange(n_samples) % len(labels)]
         for score in fused.values():
-            found = energy_distance(sample(score, n_samples, condition=drawn, rng=generator).x, data)
+            found = energy_distance(sample(score, n_samples, condition=drawn, progress=progress, rng=generator).x, data)
             distances.append((found.value, found.stderr))
     return Comparison(tuple(fused), times, by_row, by_time, linear, tuple(distances))
 
@@ -225,27 +229,30 @@ def _losses(
     rng: np.random.Generator,
     weight: Float64Array,
     labels: Any,
+    show_progress: bool,
 ) -> tuple[Float64Array, Float64Array]:
     """Losses by row (m, n), whose means are weighted, and by time (m, t)."""
     (n, d), m = data.shape, len(fused)
     by_row, by_time = np.zeros((m, n)), np.zeros((m, len(times)))
-    for start in range(0, n, _ROWS_AT_A_TIME):
-        rows = slice(start, start + _ROWS_AT_A_TIME)
-        half = rng.standard_normal((len(data[rows]), d))
-        given = None if labels is None else ConditionRows(labels[rows])
-        z = np.concatenate([half, -half])
-        for j, t in enumerate(times.tolist()):
-            sigma = float(process.sigma(t))
-            points = float(process.alpha(t)) * np.concatenate([data[rows], data[rows]]) + sigma * z
-            known: dict[int, Float64Array] = {}
-            for i, (name, score) in enumerate(fused.items()):
-                total = np.zeros_like(points)
-                for index, share in enumerate(score.weights_at(t).tolist()):
-                    if share:
-                        total += share * _score(score.models[index], points, t, known, name, given)
-                loss = ((sigma * total + z) ** 2).mean(axis=1).reshape(2, -1).mean(axis=0)
-                by_row[i, rows] += loss / len(times)
-                by_time[i, j] += float(loss @ weight[rows]) / n
+    with bar_over(n * len(times), "rows x times", show_progress) as bar:
+        for start in range(0, n, _ROWS_AT_A_TIME):
+            rows = slice(start, start + _ROWS_AT_A_TIME)
+            half = rng.standard_normal((len(data[rows]), d))
+            given = None if labels is None else ConditionRows(labels[rows])
+            z = np.concatenate([half, -half])
+            for j, t in enumerate(times.tolist()):
+                sigma = float(process.sigma(t))
+                points = float(process.alpha(t)) * np.concatenate([data[rows], data[rows]]) + sigma * z
+                known: dict[int, Float64Array] = {}
+                for i, (name, score) in enumerate(fused.items()):
+                    total = np.zeros_like(points)
+                    for index, share in enumerate(score.weights_at(t).tolist()):
+                        if share:
+                            total += share * _score(score.models[index], points, t, known, name, given)
+                    loss = ((sigma * total + z) ** 2).mean(axis=1).reshape(2, -1).mean(axis=0)
+                    by_row[i, rows] += loss / len(times)
+                    by_time[i, j] += float(loss @ weight[rows]) / n
+                bar.advance(len(half))
     return weighted_rows(by_row, weight), by_time
 
 
