@@ -65,6 +65,8 @@ class FusionResult:
         Shape and sha256 of the data.
     kept_intervals : array, shape (k, 2), or None
         The default intervals of level 0.9, of a fit that was loaded.
+    n_evaluations : int or None
+        Score evaluations of a fit on a budget; None for a full pass, and for a fit that was loaded.
     judged : Adequacy, function that finds it, or None
         Behind :attr:`adequacy`.
     """
@@ -82,6 +84,7 @@ class FusionResult:
     names: tuple[str, ...] = ()
     data: DataIdentity | None = None
     kept_intervals: Float64Array | None = None
+    n_evaluations: int | None = None
     judged: Adequacy | Callable[[], Adequacy] | None = None
 
     @property
