@@ -67,6 +67,8 @@ class FusionResult:
         The default intervals of level 0.9, of a fit that was loaded.
     effective_n : float or None
         Of a weighted fit, ``(sum v)^2 / sum v^2`` for sample weights v: rows of equal weight that would say as much.
+    n_evaluations : int or None
+        Score evaluations of a fit on a budget; None for a full pass, and for a fit that was loaded.
     judged : Adequacy, function that finds it, or None
         Behind :attr:`adequacy`.
     """
@@ -85,6 +87,7 @@ class FusionResult:
     data: DataIdentity | None = None
     kept_intervals: Float64Array | None = None
     effective_n: float | None = None
+    n_evaluations: int | None = None
     judged: Adequacy | Callable[[], Adequacy] | None = None
 
     @property

@@ -140,6 +140,8 @@ def test_bad_weights(weight: np.ndarray, message: str) -> None:
 def test_where_weights_make_no_sense() -> None:
     with pytest.raises(GramError, match="objective 'likelihood' has no sample_weight"):
         sfbench.fuse(LAWS, X, process=OU, objective="likelihood", sample_weight=np.ones(60))
+    with pytest.raises(GramError, match="a fit on a budget has no sample_weight"):
+        sfbench.fuse(LAWS, X, process=OU, evaluations=5000, sample_weight=np.ones(60))
     loader = torch.utils.data.DataLoader(torch.from_numpy(X), batch_size=20)
     with pytest.raises(GramError, match="rows in a known order"):
         sfbench.fuse(KINDS["foreign"], loader, process=OU, sample_weight=np.ones(60), rng=0)
