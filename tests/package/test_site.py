@@ -59,6 +59,12 @@ def linked_pages(path: Path) -> set[Path]:
     named = re.findall(r"\]\(([\w./-]+\.md)", text)
     for block in re.findall(r"```\{toctree\}\n(.*?)```", text, re.DOTALL):
         named += [f"{line}.md" for line in block.split() if not line.startswith(":")]
+        named += [
+            str(page.relative_to(path.parent))
+            for line in block.split()
+            if "*" in line
+            for page in path.parent.glob(line)
+        ]
     named += [f"{line}.md" for line in re.findall(r":link: (\S+)", text)]
     return {(path.parent / name).resolve() for name in named if (path.parent / name).is_file()}
 
