@@ -64,10 +64,12 @@ mathjax_path = "mathjax/tex-svg.js"
 mathjax_options = {"defer": "defer"}
 html_theme_options = {
     "logo": {"text": "sfbench"},
-    "header_links_before_dropdown": 7,
+    "header_links_before_dropdown": 8,
     "navbar_end": ["theme-switcher"],
+    "navbar_persistent": ["search-button"],
+    "navbar_align": "left",
     "navigation_with_keys": False,
-    "show_nav_level": 1,
+    "collapse_navigation": True,  # the toggles of the theme have no name for who listens
     "show_toc_level": 2,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
