@@ -58,6 +58,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = f"sfbench {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
 html_show_sourcelink = False
 html_copy_source = False
 mathjax_path = "mathjax/tex-svg.js"
@@ -69,7 +70,7 @@ html_theme_options = {
     "navbar_persistent": ["search-button"],
     "navbar_align": "left",
     "navigation_with_keys": False,
-    "collapse_navigation": True,  # the toggles of the theme have no name for who listens
+    "collapse_navigation": True,
     "show_toc_level": 2,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
