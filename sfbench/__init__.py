@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     )
     from .times import TimeGrid, TimeSteps, time_grid, time_steps
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "AlignedScore",
