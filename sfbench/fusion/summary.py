@@ -18,7 +18,8 @@ def summary_text(result: "FusionResult", level: float) -> str:
     """Weights with intervals; then whether they are optimal, precise and adequate; then warnings."""
     gram, labels = result.gram, result.labels
     intervals, reason = intervals_or_reason(result, level)
-    lines = [f"Fused {gram.k} models on n = {gram.n} samples ({gram.objective})"]
+    as_good = "" if result.effective_n is None else f", weighted: as good as {result.effective_n:.1f}"
+    lines = [f"Fused {gram.k} models on n = {gram.n} samples{as_good} ({gram.objective})"]
     width = max(map(len, labels))
     for i, (label, w) in enumerate(zip(labels, result.weights, strict=True)):
         shown = f"[{intervals[i][0]:.4f}, {intervals[i][1]:.4f}]" if intervals else f"not available: {reason}"
@@ -60,6 +61,7 @@ def as_dict(result: "FusionResult") -> dict[str, Any]:
         "weights": dict(zip(labels, result.weights.tolist(), strict=True)),
         "intervals_90": None if intervals is None else dict(zip(labels, intervals, strict=True)),
         "n": gram.n,
+        "effective_n": result.effective_n,
         "objective": gram.objective,
         "process": repr(result.process),
         "window": [float(nodes[0]), float(nodes[-1])],
