@@ -25,7 +25,7 @@ def two(d: int) -> list[GaussianMixture]:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_it_passes_the_suite_of_scikit_learn() -> None:
-    results = check_estimator(sfbench.FusionEstimator(two, OU, n_nodes=4, random_state=0), on_fail=None)
+    results = check_estimator(sfbench.FusionEstimator(two, OU, n_nodes=4, steps=8, random_state=0), on_fail=None)
     assert len(results) > 40
     not_passed = {r["check_name"]: r["exception"] for r in results if r["status"] != "passed"}
     assert set(not_passed) <= set(NOT_APPLICABLE), not_passed
@@ -64,7 +64,7 @@ def test_scores_are_log_densities(shifted: SyntheticProblem) -> None:
     law = shifted.barycenter(fit.weights_)  # for Gaussians of one covariance, the fused law but for alpha(5) = 0.007
     assert fit.score_samples(x) == pytest.approx(law.log_prob(x), abs=0.02)
     assert fit.score(x) == pytest.approx(float(np.mean(law.log_prob(x))), abs=0.02)
-    assert cross_val_score(clone(fit), x, cv=2).shape == (2,)
+    assert cross_val_score(clone(fit).set_params(steps=8), x, cv=2).shape == (2,)
 
 
 def test_without_scikit_learn_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
