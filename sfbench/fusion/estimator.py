@@ -102,8 +102,8 @@ class FusionEstimator(BaseEstimator):  # type: ignore[misc]  # it comes without 
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any = None) -> Self:
-        """Learn the weights from rows (n, d); ``y`` is there for pipelines, and ignored."""
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Learn the weights from rows (n, d), weighted (n,) or not; ``y`` is there for pipelines, and ignored."""
         points = validate_data(self, X, dtype=(np.float64, np.float32))
         models = self.models
         if callable(models):
@@ -123,6 +123,7 @@ class FusionEstimator(BaseEstimator):  # type: ignore[misc]  # it comes without 
             solver=self.solver,
             progress=self.verbose,
             names=names or None,
+            sample_weight=sample_weight,
             rng=self._generator(0),
         )
         self.weights_ = self.result_.weights

@@ -15,7 +15,10 @@ import sfbench
 from synthetic import GaussianMixture, SyntheticProblem
 
 OU = sfbench.OrnsteinUhlenbeck()
-NOT_APPLICABLE = {"check_array_api_input": "needs SCIPY_ARRAY_API; statistics are summed in float64 on the host"}
+NOT_APPLICABLE = {
+    "check_array_api_input": "needs SCIPY_ARRAY_API; statistics are summed in float64 on the host",
+    "check_sample_weights_pandas_series": "needs pandas, which the project does not use",
+}
 
 
 def two(d: int) -> list[GaussianMixture]:
@@ -50,6 +53,9 @@ def test_it_fits_and_samples_what_the_functions_do(shifted: SyntheticProblem) ->
     fit = sfbench.FusionEstimator(models, OU, random_state=np.random.default_rng(7)).fit(x)
     assert np.array_equal(fit.weights_, sfbench.fuse(models, x, process=OU, rng=np.random.default_rng(7)).weights)
     assert fit.result_.names == ("a", "b", "c")
+    once = (np.arange(100) < 50).astype(float)
+    halved = clone(fit).fit(x, sample_weight=once)
+    assert halved.result_.effective_n == pytest.approx(50.0)
     seeded = fit.set_params(random_state=1).sample(50)
     assert seeded.shape == (50, 5)
     assert np.array_equal(seeded, fit.sample(50))
