@@ -45,7 +45,7 @@ def peak(label: str, case: tuple[str, dict[str, Any], int, int], images: Path | 
     name, options, dim, _ = case
     models = networks(name, options, dim, torch.device("cpu"))
     rows = models[0].preferred_rows
-    settings = GramSettings(OU, sfbench.time_grid(0.1, 1.0, 1))
+    settings = GramSettings(OU, sfbench.time_grid(0.1, 1.0, 1), dtype=np.float32)
     score_statistics(models, np.zeros((2, dim), np.float32), settings, rng=0)
     before = _status("VmRSS")
     if images is None:
