@@ -124,8 +124,8 @@ def main(argv: list[str] | None = None) -> int:
             )
         rows += found
     write_rows(folder, "networks_speed", rows)
-    found = trained.cases(256 if arguments.quick else 1024, device)
-    weights, learnt = trained.precision(found), trained.published(found, 1 if arguments.quick else 3)
+    contests = trained.cases(256 if arguments.quick else 1024, device)
+    weights, learnt = trained.precision(contests), trained.published(contests, 1 if arguments.quick else 3)
     held = memory.measure(2000 if arguments.quick else 100_000) if device.type == "cpu" else []
     for line in (*trained.report(weights, learnt), *(memory.report(held) if held else ())):
         print(line)

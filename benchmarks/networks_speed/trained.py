@@ -5,8 +5,8 @@ given in half-widths of its 90 % interval: below 1 the precision hides behind th
 
 **The published way** learns softmax logits by Adam through the networks (:mod:`sfbench.baselines.published_fusion`);
 both minimise the same objective on the same data. Its excess over its minimum is judged by a pass over the same data
-with 32 fresh noise vectors a point; "4 vectors" is one pass with four of its own. A run of one step is taken off the published way's time: set-up, and the
-certificate.
+with 32 fresh noise vectors a point; "4 vectors" is one pass with four of its own. A run of one step is taken off the
+published way's time: set-up, and the certificate.
 """
 
 import time
@@ -59,8 +59,10 @@ def precision(found: Sequence[Case]) -> list[Row]:
         for dtype in (torch.float64, torch.float32, torch.bfloat16):
             own = [model.to(dtype=dtype) for model in models]
             points = x.astype(np.float64 if dtype == torch.float64 else np.float32)
-            window = {"t_min": float(settings.grid.nodes[0]), "t_max": float(settings.grid.nodes[-1])}
-            fits[dtype] = sfbench.fuse(own, points, process=settings.process, n_nodes=_NODES, **window, rng=0)
+            t_min, t_max = float(settings.grid.nodes[0]), float(settings.grid.nodes[-1])
+            fits[dtype] = sfbench.fuse(
+                own, points, process=settings.process, n_nodes=_NODES, t_min=t_min, t_max=t_max, rng=0
+            )
         exact = fits[torch.float64]
         half = 0.5 * np.ptp(exact.confidence_interval(), axis=1)
         for dtype, fit in fits.items():
@@ -76,45 +78,45 @@ def precision(found: Sequence[Case]) -> list[Row]:
     return rows
 
 
+def one_pass(case: Case, n_noise: int, draw: int) -> np.ndarray:
+    """Weights by one pass and one quadratic program."""
+    _, models, x, settings = case
+    return solve(score_gram(models, x, replace(settings, n_noise=n_noise), rng=draw).to_qp()).weights
+
+
+def learn(case: Case, epochs: int, draw: int, batch: int = _BATCH) -> np.ndarray:
+    """Weights by stochastic gradients on softmax logits."""
+    _, models, x, settings = case
+    options = {"grid": settings.grid, "epochs": epochs, "batch": batch, "rng": draw}
+    return published_fusion(models, x, process=settings.process, **options).weights  # type: ignore[arg-type]
+
+
 def published(found: Sequence[Case], draws: int) -> list[Row]:
     """Rows: seconds and excess of one pass and of the published way at several numbers of epochs."""
     rows: list[Row] = []
-    for name, models, x, settings in found:
+    for case in found:
+        name, models, x, settings = case
         judge = score_gram(models, x, GramSettings(settings.process, settings.grid, n_noise=32), rng=99).to_qp()
         best = solve(judge, tol=1e-12).value
+        learn(case, 1, 0, len(x))  # what is imported on first use
         for draw in range(draws):
-
-            def learn(epochs: int, batch: int = _BATCH, draw: int = draw) -> np.ndarray:
-                fit = published_fusion(
-                    models, x, process=settings.process, grid=settings.grid, epochs=epochs, batch=batch, rng=draw
-                )
-                return fit.weights
-
-            def timed(way: Callable[[int], np.ndarray], effort: int) -> tuple[float, float]:
-                start = time.perf_counter()
-                weights = way(effort)
-                return time.perf_counter() - start, judge.value(weights) - best
-
-            def fit(n_noise: int, draw: int = draw) -> np.ndarray:
-                return solve(score_gram(models, x, replace(settings, n_noise=n_noise), rng=draw).to_qp()).weights
-
-            for n_noise, way in ((1, "one pass"), (4, "4 vectors")):
-                spent, left = timed(fit, n_noise)
-                rows.append({"networks": name, "draw": draw, "way": way, "seconds": spent, "excess": left})
-            learn(1, len(x))  # what is imported or compiled on first use
-            setup, _ = timed(lambda epochs: learn(epochs, len(x)), 1)
-            for epochs in _EPOCHS:
-                spent, left = timed(learn, epochs)
-                rows.append(
-                    {
-                        "networks": name,
-                        "draw": draw,
-                        "way": f"{epochs} epochs",
-                        "seconds": spent - setup,
-                        "excess": left,
-                    }
-                )
+            setup, _ = _timed(learn, case, 1, draw, len(x))
+            contenders: list[tuple[str, float, Callable[..., np.ndarray], int]] = [
+                ("one pass", 0.0, one_pass, 1),
+                ("4 vectors", 0.0, one_pass, 4),
+                *((f"{epochs} epochs", setup, learn, epochs) for epochs in _EPOCHS),
+            ]
+            for way, free, function, effort in contenders:
+                seconds, weights = _timed(function, case, effort, draw)
+                excess = judge.value(weights) - best
+                rows.append({"networks": name, "draw": draw, "way": way, "seconds": seconds - free, "excess": excess})
     return rows
+
+
+def _timed(function: Callable[..., np.ndarray], *arguments: object) -> tuple[float, np.ndarray]:
+    start = time.perf_counter()
+    weights = function(*arguments)
+    return time.perf_counter() - start, weights
 
 
 def report(weights: Sequence[Row], learnt: Sequence[Row]) -> list[str]:
