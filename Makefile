@@ -1,4 +1,4 @@
-.PHONY: help check lint types layers test fast data-tests fuzz docs pages
+.PHONY: help check lint types layers test fast data-tests fuzz package docs pages
 CASES ?= 200000
 SEED ?= random
 DATA = alanine efficientnet_lite0 faces font_digits mnist mnist_cnn qm9 series temperatures
@@ -28,6 +28,9 @@ data-tests:  ## fetch the data sets and judges that tests need, then test them
 	pip install -c constraints.txt -e '.[dev,judges]'
 	for name in $(DATA); do sfbench data fetch $$name || exit 1; done
 	python -m pytest -m data
+
+package:  ## build the distributions, install the wheel into an empty environment, run a study from the source
+	python -m pytest -n 0 -m package
 
 fuzz:  ## hostile arguments for every public function; an hour by default
 	SFBENCH_FUZZ_CASES=$(CASES) python -m pytest tests/fuzz --hypothesis-seed=$(SEED)

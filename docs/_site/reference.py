@@ -5,16 +5,15 @@ A name is documented where users meet it first: ``sfbench.fuse`` and not ``sfben
 
 import importlib
 import inspect
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-PACKAGES = (
-    *("sfbench", "sfbench.fusion", "sfbench.statistics", "sfbench.scores", "sfbench.processes", "sfbench.sampling"),
-    *("sfbench.laws", "sfbench.metrics", "sfbench.bounds", "sfbench.checks", "sfbench.baselines", "sfbench.nets"),
-    *("sfbench.diffusers", "sfbench.discrete", "sfbench.data", "sfbench.experiments"),
-    *("solvers", "solvers.testing", "synthetic", "synthetic.discrete"),
-)
+_INDEX = Path(__file__).parents[1] / "reference" / "index.md"
+PACKAGES = re.findall(
+    r"^generated/([\w.]+)$", _INDEX.read_text(encoding="utf-8"), re.MULTILINE
+)  # in the order of the page
 
 
 def public_names(module: ModuleType) -> dict[str, Any]:

@@ -15,6 +15,9 @@ result = sfbench.fuse(problem.auxiliaries, x, process=sfbench.OrnsteinUhlenbeck(
 print(result.summary())
 
 # %%
-# The intervals hold the weights that a test does not refuse; those of the problem are known.
-interval = result.confidence_interval(0.9)
-print(interval)
+# The weights of the problem are known, and stand beside the fit with its 90 % intervals.
+ax = result.plot_weights(truth=problem.true_weights)
+
+# %%
+# How close is the barycenter at these weights to the target?
+print(sfbench.metrics.total_variation(problem.target, problem.barycenter(result.weights)))

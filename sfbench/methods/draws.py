@@ -11,11 +11,12 @@ or_, and_          compositions by densities estimated on the fly
 =================  ========================================================================================
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from synthetic import GaussianMixture, as_gaussian_mixture
+from synthetic import as_gaussian_mixture
 
 from .. import sampling
 from .._typing import Float64Array
@@ -78,18 +79,24 @@ def mixture(task: Task, weights: Float64Array) -> Outcome:
 
 def average(task: Task, weights: Float64Array) -> Outcome:
     """Points of the law with averaged parameters."""
-    mixtures: list[GaussianMixture] = []
-    for law in task.densities():
-        found = as_gaussian_mixture(law)
-        if found is None:
-            raise NotApplicableError(f"parameters of a {type(law).__name__} are not averaged")
-        mixtures.append(found)
+    merged = task.metered(_averaged(task.densities(), weights))
+    return replace(_sampled(task, (merged,), np.ones(1), "fused"), law="law of averaged parameters", weights=weights)
+
+
+def _averaged(laws: tuple[Any, ...], weights: Float64Array) -> Any:
+    """The law of averaged parameters; of products and embedded mixtures the inner parameters are meant."""
+    first = laws[0]
+    if all(hasattr(law, "factor") and law.copies == first.copies for law in laws):
+        return replace(first, factor=_averaged(tuple(law.factor for law in laws), weights))
+    if all(getattr(law, "embedding", None) is not None and first.embedding.is_same(law.embedding) for law in laws):
+        return replace(first, core=_averaged(tuple(law.core for law in laws), weights))
+    mixtures = [found for found in map(as_gaussian_mixture, laws) if found is not None]
+    if len(mixtures) < len(laws):
+        raise NotApplicableError(f"parameters of a {type(first).__name__} are not averaged")
     try:
-        merged = parameter_average(mixtures, weights)
+        return parameter_average(mixtures, weights)
     except ModelError as error:
         raise NotApplicableError(str(error)) from None
-    found_ = _sampled(task, (task.metered(merged),), np.ones(1), "fused")
-    return Outcome(found_.x, "law of averaged parameters", weights)
 
 
 def _steps(task: Task, evaluations: int, models: int, spacing: Any = "log_snr") -> TimeSteps:

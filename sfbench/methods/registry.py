@@ -44,7 +44,7 @@ def _first(function: Callable[..., Any]) -> str:
 
 published = Fusion(weights.published, draws.fused)
 fused = Fusion(weights.one_pass, draws.fused)
-corrected = Fusion(weights.one_pass, draws.corrected)
+corrected = Fusion(weights.little_noise, draws.corrected)
 likelihood = Fusion(weights.likelihood, draws.corrected, True)
 uniform = Fusion(weights.uniform, draws.fused)
 uniform_corrected = Fusion(weights.uniform, draws.corrected)
@@ -55,7 +55,7 @@ mixture_em = Fusion(weights.em, draws.mixture, True)
 average = Fusion(weights.one_pass, draws.average, True)
 superposed_or = Fusion(weights.one_pass, draws.or_)
 superposed_and = Fusion(weights.uniform, draws.and_)
-feynman_kac = Fusion(weights.one_pass, draws.feynman_kac)
+feynman_kac = Fusion(weights.little_noise, draws.feynman_kac)
 
 _NAMES = (
     "published fused corrected likelihood uniform uniform_corrected minimax nearest mixture mixture_em average "

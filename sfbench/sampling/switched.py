@@ -107,9 +107,7 @@ class SwitchedSampler(Sampler):
         fused, integrator = request.fused, as_integrator(self.integrator)
         if len(fused.support) == 1:
             return follow(request, integrator, CountedScore(fused, "the fused score", fused.models))
-        hold = 1
-        if isinstance(integrator, Exponential) and integrator.order == 2 and self.order != "independent":
-            integrator, hold = PairedExponential(integrator.stochastic), 2
+        integrator, hold = as_scheme(integrator, self.order)
         switch = SwitchedScore(fused, request.n, self.order, hold, request.rng)
         score = CountedScore(switch, "the switched score", fused.models)
         return follow(request, integrator, score, switch.choose, name=repr(self))
@@ -181,6 +179,13 @@ class SwitchedScore:
     def score(self, x: Array, t: float) -> Array:
         """Score of each point's model, (n, d): the points of one model are asked together."""
         return switched_score(self.fused.models, self.labels, x, t)
+
+
+def as_scheme(integrator: Integrator, order: Order) -> tuple[Integrator, int]:
+    """What an integrator becomes when models are switched, for one run, and for how many steps a model stays."""
+    if isinstance(integrator, Exponential) and integrator.order == 2 and order != "independent":
+        return PairedExponential(integrator.stochastic), 2
+    return integrator, 1
 
 
 def models_at(u: Float64Array, weights: Float64Array) -> np.ndarray:

@@ -1,12 +1,12 @@
-r"""Total variation and KL of a sample to a known law, by a witness that is fitted on one half and judged on the other.
+r"""Total variation and KL of a sample to a known law, by a witness fitted on some of the points and judged on others.
 
 For any set W, ``S(W) - A(W) <= TV(S, A)``, with equality for ``W = {s > p_A}``; for any function T (Donsker-Varadhan),
 ``E_S T - log E_A e^T <= KL(S || A)``, with equality for ``T = log s / p_A``. Logistic regression between the sample and
 draws of A estimates that T. Its features are the log densities of all known laws (so T is exact where S is one of them,
-or a pool of some), and bins of each coordinate (for whatever else S may be). On the half that did not fit it, both
-expressions are means, with standard errors; what the fit misses enters them in second order, from below. Of KL, whose
-own standard error is small where it is small, that part counts: it is as large, with the other sign, on the half that
-did fit, so the two are averaged. The halves change roles and all is averaged again.
+or a pool of some), and, if these do not do, bins of each coordinate (for whatever else S may be). On a quarter that did
+not fit it, both expressions are means, with standard errors; what the fit misses enters them in second order, from
+below. Of KL, whose own standard error is small where it is small, that part counts: it is as large, with the other
+sign, on the points that did fit, so the two are averaged. The quarters take turns.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,9 @@ from .._typing import Float64Array
 
 _RIDGE = 1.0  # of standardised features, in units of one observation
 _ITERATIONS = 12
-_MOST_FITTED, _MOST_JUDGED = 10_000, 20_000  # reference draws
+_MOST_FITTED, _MOST_JUDGED = 10_000, 30_000  # reference draws
+_FOLDS = 4
+_ENTRY = 1e-3  # level of the test that lets bins into a witness
 _BINS = {1: 24, 2: 16}  # of a coordinate, by rank
 _FEWER_BINS = 6
 _LARGEST_LOGIT = 30.0
@@ -59,27 +61,47 @@ def _bounded(log_p: Float64Array, row: int) -> Float64Array:
     return np.asarray(np.clip(np.delete(log_p, row, axis=0) - log_p[row], -_LARGEST_LOGIT, _LARGEST_LOGIT).T)
 
 
-def fit_logits(x: Float64Array, w: Float64Array, reference: Float64Array) -> Float64Array:
+def fit_logits(x: Float64Array, w: Float64Array, reference: Float64Array, n_ratios: int) -> Float64Array:
     """Coefficients (f,) of the log ratio sample over reference: logistic regression with a ridge, by Newton's method.
 
-    Both sides weigh the same in all, as much as the sample's effective number of points.
+    Both sides weigh the same in all, as much as the sample's effective number of points. Bins, the features after the
+    constant and ``n_ratios`` others, enter if a score test finds that the ratios alone do not do: a witness that knows
+    less misses less by chance.
     """
-    effective = 1.0 / float(w @ w)
+    effective, r = 1.0 / float(w @ w), 1 + n_ratios
     features = np.concatenate([x, reference])
     labels = np.concatenate([np.ones(len(x)), np.zeros(len(reference))])
     shares = effective * np.concatenate([w, np.full(len(reference), 1.0 / len(reference))])
+    beta = np.zeros(features.shape[1])
+    beta[:r] = _newton(features[:, :r], labels, shares, beta[:r])
+    residual = labels - _chance(features @ beta)
+    score = features[:, r:].T @ (shares * residual)
+    curvature = (features * (shares * (np.abs(residual) * (1.0 - np.abs(residual))))[:, None]).T @ features
+    projection = np.linalg.lstsq(curvature[:r, :r], curvature[:r, r:], rcond=None)[0]
+    efficient = features[:, r:] - features[:, :r] @ projection
+    spread = (efficient * ((shares * residual) ** 2)[:, None]).T @ efficient
+    statistic = float(score @ np.linalg.lstsq(spread, score, rcond=None)[0])
+    if scipy.stats.chi2.sf(statistic, len(score)) < _ENTRY:
+        beta = _newton(features, labels, shares, beta)
+    return beta
+
+
+def _newton(features: Float64Array, labels: Float64Array, shares: Float64Array, beta: Float64Array) -> Float64Array:
     ridge = np.full(features.shape[1], _RIDGE)
     ridge[0] = 1e-6
-    beta = np.zeros(features.shape[1])
     for _ in range(_ITERATIONS):
-        p = scipy.special.expit(np.clip(features @ beta, -_LARGEST_LOGIT, _LARGEST_LOGIT))
+        p = _chance(features @ beta)
         gradient = features.T @ (shares * (labels - p)) - ridge * beta
         hessian = (features * (shares * p * (1.0 - p))[:, None]).T @ features + np.diag(ridge)
         step = np.linalg.solve(hessian, gradient)
-        beta += step * min(1.0, 5.0 / float(np.abs(step).max() + 1e-12))
+        beta = beta + step * min(1.0, 5.0 / float(np.abs(step).max() + 1e-12))
         if float(np.abs(step).max()) < 1e-6:
             break
     return beta
+
+
+def _chance(logits: Float64Array) -> Float64Array:
+    return np.asarray(scipy.special.expit(np.clip(logits, -_LARGEST_LOGIT, _LARGEST_LOGIT)))
 
 
 @final
@@ -95,10 +117,10 @@ class Witness:
     """
 
     def __init__(self, row: int, draws: Any, log_p: Float64Array) -> None:
-        self.features = Features.of(row, draws, log_p)
-        sides = np.array_split(np.arange(len(draws)), 2)
-        self.fitted = [self.features(draws[side[:_MOST_FITTED]], log_p[:, side[:_MOST_FITTED]]) for side in sides]
-        self.judged = [self.features(draws[side[:_MOST_JUDGED]], log_p[:, side[:_MOST_JUDGED]]) for side in sides]
+        self.features, self.n_ratios = Features.of(row, draws, log_p), len(log_p) - 1
+        few, more = slice(0, _MOST_FITTED), slice(_MOST_FITTED, _MOST_FITTED + _MOST_JUDGED)
+        self.fitted = self.features(draws[few], log_p[:, few])
+        self.judged = self.features(draws[more], log_p[:, more])
 
     def distances(
         self, y: Any, log_p: Float64Array, w: Float64Array, effective: float, rng: np.random.Generator
@@ -114,32 +136,33 @@ class Witness:
         rng : Generator
             Splits the sample.
         """
-        halves, points = np.array_split(rng.permutation(len(y)), 2), self.features(y, log_p)
-        found = []
-        for i, j in ((0, 1), (1, 0)):
-            a, b = halves[i], halves[j]
+        parts, points = np.array_split(rng.permutation(len(y)), _FOLDS), self.features(y, log_p)
+        found, share = [], effective / _FOLDS
+        for i in range(_FOLDS):
+            a, b = np.concatenate(parts[:i] + parts[i + 1 :]), parts[i]
             w_a, w_b = w[a] / w[a].sum(), w[b] / w[b].sum()
-            beta = fit_logits(points[a], w_a, self.fitted[i])
-            tv, kl = _judge(points[b] @ beta, w_b, 0.5 * effective, self.judged[j] @ beta)
-            kl_fitted = _judge(points[a] @ beta, w_a, 0.5 * effective, self.fitted[i] @ beta)[1]
-            found.append([tv, (0.5 * (kl[0] + kl_fitted[0]), kl[1])])
-        means = np.array(found).mean(axis=0)[:, 0].tolist()
-        errors = (0.5 * np.sqrt((np.array(found) ** 2).sum(axis=0)[:, 1])).tolist()
-        tv_, kl_ = (Estimate(v, e, len(y), "cross-fitted witness") for v, e in zip(means, errors, strict=True))
+            beta = fit_logits(points[a], w_a, self.fitted, self.n_ratios)
+            tv, kl = _judge(points[b] @ beta, w_b, share, self.judged @ beta)
+            kl_fitted = _judge(points[a] @ beta, w_a, effective - share, self.fitted @ beta)[1]
+            found.append([[*tv], [0.5 * (kl[0] + kl_fitted[0]), *kl[1:]]])
+        values, of_points, of_draws = np.moveaxis(np.array(found), 2, 0)  # each (folds, 2); all folds share the draws
+        errors = np.sqrt(of_points.mean(axis=0) / _FOLDS + of_draws.mean(axis=0)).tolist()
+        tv_, kl_ = (
+            Estimate(value, error, len(y), "cross-fitted witness")
+            for value, error in zip(values.mean(axis=0).tolist(), errors, strict=True)
+        )
         return tv_, kl_
 
 
 def _judge(
     logits: Float64Array, w: Float64Array, effective: float, reference: Float64Array
-) -> tuple[tuple[float, float], tuple[float, float]]:
-    """TV and KL witnesses with standard errors, at logits of the judged halves."""
-    inside, outside = (logits > 0).astype(np.float64), reference > 0
-    gap = float(w @ inside) - float(outside.mean())
-    spread = float(w @ inside) * (1 - float(w @ inside)) / effective + float(outside.var()) / len(outside)
+) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """TV and KL witnesses at logits of a judged part and of draws; each with its variances by the two."""
+    inside, outside = float(w @ (logits > 0)), float((reference > 0).mean())
+    tv = (inside - outside, inside * (1.0 - inside) / effective, outside * (1.0 - outside) / len(reference))
     logits, reference = (np.clip(part, -_LARGEST_LOGIT, _LARGEST_LOGIT) for part in (logits, reference))
-    top = float(reference.max())
+    top, mean = float(reference.max()), float(w @ logits)
     grown = np.exp(reference - top)
-    mean = float(w @ logits)
     value = mean - top - float(np.log(grown.mean()))
-    variance = float(w @ (logits - mean) ** 2) / effective + float(grown.var() / grown.mean() ** 2) / len(grown)
-    return (gap, float(np.sqrt(spread))), (value, float(np.sqrt(variance)))
+    relative = float(grown.var() / grown.mean() ** 2) / len(grown)
+    return tv, (value, float(w @ (logits - mean) ** 2) / effective, relative)

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from sfbench.experiments.running.worker import one_thread
 
@@ -57,10 +57,12 @@ def test_torch_that_a_cell_imports_has_one_thread_and_the_same_bits_everywhere(t
 def test_limits_end_with_the_context(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
-    before = [pool["num_threads"] for pool in threadpool_info()]
-    with one_thread():
-        assert {pool["num_threads"] for pool in threadpool_info()} == {1}
-        assert os.environ["OMP_NUM_THREADS"] == os.environ["MKL_NUM_THREADS"] == "1"
-    assert [pool["num_threads"] for pool in threadpool_info()] == before
+    with threadpool_limits(2):
+        before = [pool["num_threads"] for pool in threadpool_info()]
+        assert max(before) == 2
+        with one_thread():
+            assert {pool["num_threads"] for pool in threadpool_info()} == {1}
+            assert os.environ["OMP_NUM_THREADS"] == os.environ["MKL_NUM_THREADS"] == "1"
+        assert [pool["num_threads"] for pool in threadpool_info()] == before
     assert os.environ["OMP_NUM_THREADS"] == "3"
     assert "MKL_NUM_THREADS" not in os.environ
