@@ -185,7 +185,7 @@ def _waves(
     def phases(places: Float64Array) -> tuple[Float64Array, Float64Array]:
         """Cosines and sines at places in steps: each frequency is a sum of two of which there are few."""
         few = int(np.ceil(np.sqrt(len(m) + 1)))
-        low, high = turned(places, np.arange(few)), turned(places, few * np.arange(few))
+        low, high = turned(places, np.arange(few, dtype=float)), turned(places, few * np.arange(few, dtype=float))
         waves = (high[:, :, None] * low[:, None, :]).reshape(len(places), -1)[:, 1 : len(m) + 1]
         return waves.real, waves.imag
 
