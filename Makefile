@@ -1,7 +1,10 @@
-.PHONY: check lint types layers test fast data-tests fuzz docs
+.PHONY: help check lint types layers test fast data-tests fuzz package docs pages
 CASES ?= 200000
 SEED ?= random
 DATA = alanine efficientnet_lite0 faces font_digits mnist mnist_cnn qm9 series temperatures
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 check: lint types layers test  ## what CI runs on the code
 
@@ -26,5 +29,22 @@ data-tests:  ## fetch the data sets and judges that tests need, then test them
 	for name in $(DATA); do sfbench data fetch $$name || exit 1; done
 	python -m pytest -m data
 
+package:  ## build the distributions, install the wheel into an empty environment, run a study from the source
+	python -m pytest -n 0 -m package
+
 fuzz:  ## hostile arguments for every public function; an hour by default
 	SFBENCH_FUZZ_CASES=$(CASES) python -m pytest tests/fuzz --hypothesis-seed=$(SEED)
+
+MATHJAX = docs/_static/mathjax/tex-svg.js
+
+docs: $(MATHJAX)  ## the site, docs/_build/html/index.html; needs the extra docs, and npm the first time
+	python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
+pages:  ## pages of results and measured values of the theory, from the stores in benchmarks/results
+	cd docs && python -m _site.results
+
+$(MATHJAX):  # what sets the formulas, fetched once and kept beside the pages
+	@command -v npm > /dev/null || { echo "make docs fetches MathJax with npm, which is not installed: see nodejs.org" >&2; exit 1; }
+	mkdir -p docs/_build/npm docs/_static/mathjax
+	npm install --silent --no-save --prefix docs/_build/npm mathjax@3.2.2
+	cp docs/_build/npm/node_modules/mathjax/es5/tex-svg.js docs/_build/npm/node_modules/mathjax/LICENSE docs/_static/mathjax/

@@ -4,9 +4,10 @@
 >>> from synthetic import make_problem
 >>> problem = make_problem("paper_mixture_1d", scale=6.0, target="barycenter")
 >>> x = problem.target.sample(1000, rng=0)
->>> result = sfbench.fuse(problem.auxiliaries, x, process=sfbench.OrnsteinUhlenbeck(), rng=0)
+>>> window = {"t_min": 1e-4, "t_max": 2e-4}  # near 0: the weights of the barycenter, which are 0.5 and 0.5
+>>> result = sfbench.fuse(problem.auxiliaries, x, process=sfbench.OrnsteinUhlenbeck(), **window, rng=0)
 >>> result.weights.round(1)
-array([0.6, 0.4])
+array([0.5, 0.5])
 """
 
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         experiments,
         fusion,
         laws,
+        methods,
         metrics,
         nets,
         plots,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
         scores,
         statistics,
         times,
+        truths,
     )
     from .errors import (
         FitWarning,
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
         SfbenchError,
     )
     from .fusion import FusionOverTime, FusionResult, check_wiring, compare, fuse, load_result
+    from .fusion.estimator import FusionEstimator as FusionEstimator
     from .plots import plot_images, plot_samples
     from .processes import ForwardProcess, OrnsteinUhlenbeck, VarianceExploding, VariancePreserving
     from .sampling import CorrectedSampler, FlowSampler, FusedSampler, SampleResult, sample
@@ -63,7 +67,7 @@ if TYPE_CHECKING:
     )
     from .times import TimeGrid, TimeSteps, time_grid, time_steps
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "AlignedScore",
@@ -108,6 +112,7 @@ __all__ = [
     "fusion",
     "laws",
     "load_result",
+    "methods",
     "metrics",
     "nets",
     "plot_images",
@@ -126,6 +131,7 @@ __all__ = [
     "time_grid",
     "time_steps",
     "times",
+    "truths",
 ]
 
 _PLACES = {
@@ -140,4 +146,5 @@ _PLACES = {
     ".times": "TimeGrid TimeSteps time_grid time_steps",
 }
 _NAMES = {name: place for place, names in _PLACES.items() for name in names.split()}
-__getattr__, __dir__ = lazy_names(__name__, {name: _NAMES.get(name, f".{name}") for name in __all__})
+_OPTIONAL = {"FusionEstimator": ".fusion.estimator"}  # not in __all__: `import *` must not need scikit-learn
+__getattr__, __dir__ = lazy_names(__name__, {name: _NAMES.get(name, f".{name}") for name in __all__} | _OPTIONAL)

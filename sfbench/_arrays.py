@@ -16,6 +16,8 @@ import numpy as np
 from ._typing import Array, Float64Array, FloatArray
 from .errors import SfbenchError
 
+_LARGE_BLOCK = 1 << 24
+
 
 def is_tensor(x: object) -> bool:
     """Whether x is a torch tensor; does not import torch."""
@@ -39,8 +41,11 @@ def is_accelerator(device: Any) -> bool:
 
 
 def to_host(x: Array) -> FloatArray:
-    """A numpy array of the same numbers; shares memory where x is on the host already."""
-    return cast("FloatArray", x.detach().cpu().numpy()) if is_tensor(x) else np.asarray(x)
+    """A numpy array of the same numbers; shares memory where x is on the host already, in a dtype that numpy has."""
+    if not is_tensor(x):
+        return np.asarray(x)
+    tensor = x.detach().cpu()
+    return cast("FloatArray", (tensor.float() if dtype_name(tensor) == "bfloat16" else tensor).numpy())
 
 
 def to_kind(values: Array, like: Array) -> Array:
@@ -140,6 +145,15 @@ class Normals:
             return on_device(drawn, self.device)
         torch = sys.modules["torch"]
         return torch.randn(shape, generator=self._own, dtype=getattr(torch, dtype), device=self.device)
+
+
+def keep_freed_memory() -> None:
+    """Make glibc keep blocks of some megabytes for reuse, by freeing a larger one.
+
+    Else the arrays of a step, or the activations of a network, are returned to the kernel and faulted in again by the
+    next, which took a third of the time of small problems.
+    """
+    np.empty(_LARGE_BLOCK, dtype=np.uint8)
 
 
 def as_device(device: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any, final
 
 from numpy.typing import ArrayLike
@@ -93,6 +94,14 @@ class SyntheticProblem:
         """The KL barycenter ``p_w``: a mixture when it is one exactly, else a pool."""
         pool = LogLinearPool(self.auxiliaries, weights)
         return pool.as_mixture() or pool
+
+    def _repr_html_(self) -> str:
+        weights = [""] * self.k if self.true_weights is None else [f"{w:.4f}" for w in self.true_weights]
+        cells = [("target", repr(self.target), "")]
+        cells += [(str(i), repr(law), w) for i, (law, w) in enumerate(zip(self.auxiliaries, weights, strict=True))]
+        rows = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in cells)
+        head = "<tr><th>auxiliary</th><th>law</th><th>weight of the target</th></tr>"
+        return f"<div><p><b>{escape(repr(self))}</b></p><table>{head}{rows}</table></div>"
 
     def __repr__(self) -> str:
         parts = {**self.params, **({} if self.seed is None else {"rng": self.seed})}

@@ -109,7 +109,7 @@ class FitSpec:
     seed: int
 
 
-@study_cells(version=1, factors=("noise", "objective", "n"), name="discrete/fits")
+@study_cells(version=2, factors=("noise", "objective", "n"), name="discrete/fits")
 def run_fit_cell(spec: FitSpec) -> Row:
     """Cover of the intervals, and the distance of the fitted pool from that of the population minimiser."""
     problem = problem_of("Potts, 8 states")
@@ -122,6 +122,7 @@ def run_fit_cell(spec: FitSpec) -> Row:
     x = problem.target.sample(spec.n, rng=cell_rng(spec))
     fit = fuse(models, x, objective=spec.objective, rng=spec.seed)  # type: ignore[arg-type]
     low, high = fit.confidence_interval(0.9).T
+    halved = 0.5 * (np.stack([low, high]) + fit.weights)  # the control: each end half as far from the fit
     tv = discrete_total_variation(problem.barycenter(fit.weights), problem.barycenter(best)).value
     return {
         "noise": spec.noise,
@@ -129,6 +130,7 @@ def run_fit_cell(spec: FitSpec) -> Row:
         "n": spec.n,
         "seed": spec.seed,
         "covered": float(np.mean((low <= best) & (best <= high))),
+        "covered_halved": float(np.mean((halved[0] <= best) & (best <= halved[1]))),
         "tv": tv,
         "tv_truth": discrete_total_variation(problem.barycenter(best), problem.target).value,
     }

@@ -15,6 +15,7 @@ from .fuse import fuse_command
 from .report import report_command
 from .sample import sample_command
 from .study import study_app
+from .truths import score_command, truths_app
 
 app = typer.Typer(
     help="Fuse score models through Kullback-Leibler barycenters.",
@@ -94,6 +95,8 @@ app.command("compare")(compare_command)
 app.add_typer(study_app, name="study")
 app.add_typer(data_app, name="data")
 app.add_typer(diffusers_app, name="diffusers")
+app.add_typer(truths_app, name="truths")
+app.command("score")(score_command)
 app.command("report")(report_command)
 
 

@@ -25,6 +25,7 @@ PARTS = {
     "integrators": "sfbench.sampling:known_integrators",
     "metrics": "sfbench.metrics:known_metrics",
     "bounds": "sfbench.bounds:known_bounds",
+    "methods": "sfbench.methods:known_methods",
     "architectures": "sfbench.nets:known_architectures",
 }
 

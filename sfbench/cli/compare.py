@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common import Json, Module, Seed, named, print_table
+from .common import Json, Module, Seed, named, on_terminal, print_table
 
 if TYPE_CHECKING:
     from ..fusion import Comparison
@@ -62,7 +62,8 @@ def compare_command(
         x = points[:n]
     if figure is not None:  # before anything is computed
         output_folder(figure.parent)
-    table = compare(models, x, process=own, n_times=n_times, t_min=t_min, n_samples=n_samples, rng=noise_rng)
+    settings: dict[str, Any] = {"process": own, "n_times": n_times, "t_min": t_min, "n_samples": n_samples}
+    table = compare(models, x, progress=on_terminal(), rng=noise_rng, **settings)
     seen = [name for name, fit in fits.items() if origin and fit.data and fit.data["sha256"] == origin["sha256"]]
     notes = [f"{name!r} was fitted to these points, which flatters it: compare on others" for name in seen]
     if figure is not None:

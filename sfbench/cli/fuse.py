@@ -1,6 +1,7 @@
 """``sfbench fuse``: fit weights to samples of a named problem, or of models and data of one's own."""
 
 import json
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -27,7 +28,7 @@ from .common import (
 )
 
 if TYPE_CHECKING:
-    from ..fusion import FusionOverTime, FusionResult
+    from ..fusion import Adequacy, FusionOverTime, FusionResult
     from ..statistics import NodeStatistics
     from .sources import Source
 
@@ -91,8 +92,11 @@ def fuse_command(
     if out is not None:
         describe_process(source.process)  # one that no file can hold is refused before any work
         folder = output_folder(out)
-    result = fuse(source.models, x, process=source.process, rng=noise_rng, **settings)
+    with warnings.catch_warnings(record=True) as said:  # the record holds them, and they are printed with it
+        warnings.simplefilter("always")
+        result = fuse(source.models, x, process=source.process, rng=noise_rng, **settings)
     record = source.origin | _record(source, result, metrics, t_min, t_max) | {"data": origin, "seed": seed}
+    record["warnings"] = list(dict.fromkeys([*record["warnings"], *(str(one.message) for one in said)]))
     if folder is not None:
         (folder / FIT).unlink(missing_ok=True)  # that of an older fit must not describe this one
         result.save(folder)
@@ -100,7 +104,7 @@ def fuse_command(
     if as_json:
         print(json.dumps(record))
         return
-    _print(source, record)
+    _print(source, record, getattr(result, "adequacy", None))
     if folder is not None:
         print(f"kept in {folder}; draw from it with: sfbench sample {folder}")
 
@@ -144,6 +148,7 @@ def _record(
         distances[name] |= {"method": getattr(found, "method", None), "unavailable": reason}
     pair, reason = attempt(bounds, IntractableError, GramError)
     kl, tv = pair or (None, None)
+    judged = getattr(result, "adequacy", None)  # which weights over time have not
     intervals, _ = attempt(lambda: result.confidence_interval(0.9).tolist(), GramError)
     return {
         "n": used.n,
@@ -156,12 +161,13 @@ def _record(
         "solver": getattr(answer, "solver", "solve_over_time"),
         "distances": distances,
         "certificate": {"kl": kl and kl.value, "tv": tv and tv.value, "unavailable": reason},
+        "adequacy": judged and judged.to_dict(),
         "evaluations": used.settings.evaluations(len(source.models), used.n),
         "warnings": list(getattr(result, "warnings", ())),
     }
 
 
-def _print(source: "Source", record: dict[str, Any]) -> None:
+def _print(source: "Source", record: dict[str, Any], judged: "Adequacy | None") -> None:
     true, own = record["true_weights"], record["models"] is not None
     title = f"{record['data']['path'] if own else source.title}, n = {record['n']}"
     bins = [("", record["weights"], record["intervals_90"])]
@@ -190,5 +196,7 @@ def _print(source: "Source", record: dict[str, Any]) -> None:
             lines.append([f"certificate: {label}", known or f"not known: {certificate['unavailable']}"])
     lines.append(["score evaluations", f"{record['evaluations']:,}"])
     print_table("The fit" if own else "Against the truth", ["quantity", "value"], lines)
+    if judged is not None:
+        print(judged.verdict(tuple(source.labels)))
     for text in record["warnings"]:  # sentences, too long for a column
         print(f"warning: {text}")

@@ -3,10 +3,13 @@
 The study engine is imported when the command runs, so that help does not wait for it.
 """
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from .common import Json
 
 if TYPE_CHECKING:
     from ..experiments import Journal
@@ -24,6 +27,7 @@ def report_command(
     style: Annotated[str | None, typer.Option(help="a style of matplotlib, or a style file")] = None,
     title: Annotated[str | None, typer.Option(help="title of the page")] = None,
     algorithm_version: Annotated[str | None, typer.Option(help="results of this version [default: the only]")] = None,
+    as_json: Json = False,
 ) -> None:
     """Write a self-contained page with figures, slopes, bounds, costs and provenance; missing cells are marked."""
     from ..experiments import Journal, store_path
@@ -47,10 +51,16 @@ def report_command(
     if not page.parent.is_dir():
         raise ValueError(f"--out: no folder {str(page.parent)!r}")
     write_page(page, summaries, provenance, title or f"Study {path.parent.resolve().name}", read_claims(path.parent))
-    print(f"{page}: {', '.join(f'{table.study.name} ({table.caption()})' for table in tables)}")
+    drawn: list[Path] = []
     if figures:
         look: dict[str, Any] = {"only": only or [], "single": single, "size": inches, "style": style}
-        drawn = draw_figures(summaries, path.parent / "figures", figures, **look, shown=True)
+        drawn = draw_figures(summaries, path.parent / "figures", figures, **look, shown=not as_json)
+    if as_json:
+        studies = [{"study": table.study.name, "rows": len(table.rows)} for table in tables]
+        print(json.dumps({"page": str(page), "studies": studies, "figures": [str(one) for one in drawn]}))
+        return
+    print(f"{page}: {', '.join(f'{table.study.name} ({table.caption()})' for table in tables)}")
+    if figures:
         print(f"{len(drawn)} figures in {path.parent / 'figures'}")
 
 

@@ -7,6 +7,7 @@ The study engine is imported by the commands that use it, so that help does not 
 """
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -91,6 +92,7 @@ def resume_command(
     scheduler: Annotated[str | None, typer.Option(help="Dask scheduler, tcp://host:port, or local")] = None,
     time_limit: Annotated[float | None, typer.Option(help="seconds after which no cell is started")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="try cells again that failed")] = False,
+    as_json: Json = False,
 ) -> int:
     """Compute the missing cells; results that are there stay as they are."""
     from ..experiments import Journal, RunSettings, store_path
@@ -101,12 +103,16 @@ def resume_command(
         store_path(folder),
     )
     outcomes = resume(path, settings, study)
+    code = max(outcome.exit_code for outcome in outcomes)
+    if as_json:
+        print(json.dumps([vars(outcome) | {"store": str(path), "missing": outcome.missing} for outcome in outcomes]))
+        return code
     for outcome in outcomes:
         print(outcome.summary())
     if any(outcome.stopped for outcome in outcomes):
         with Journal(path) as journal:  # what is left, of the studies too that were not begun
             _print_status(path, study_status(journal, study))
-    return max(outcome.exit_code for outcome in outcomes)
+    return code
 
 
 @study_app.command()
@@ -116,6 +122,7 @@ def export(
     kind: Annotated[list[str] | None, typer.Option("--format", help="csv, jsonl or parquet; repeat")] = None,
     out: Annotated[Path | None, typer.Option(help="folder to write to [default: FOLDER/export]")] = None,
     algorithm_version: Version = None,
+    as_json: Json = False,
 ) -> None:
     """Write the results as tables; missing cells are counted, never filled in."""
     from ..experiments import Journal, store_path
@@ -124,7 +131,11 @@ def export(
     path = store_path(folder)
     with Journal(path) as journal:
         tables = [load_table(journal, s.name, algorithm_version) for s in journal.chosen(study)]
-    for written, table in write_tables(tables, out or path.parent / "export", kind or ["csv"]):
+    files = list(write_tables(tables, out or path.parent / "export", kind or ["csv"]))
+    if as_json:
+        print(json.dumps([{"path": str(p), "study": t.study.name, "rows": len(t.rows)} for p, t in files]))
+        return
+    for written, table in files:
         print(f"{written}: {len(table.rows)} rows, {table.caption()}")
 
 
@@ -207,17 +218,20 @@ def diff(
 
 
 @study_app.command()
-def prune(folder: Folder, study: Names = None) -> None:
+def prune(folder: Folder, study: Names = None, as_json: Json = False) -> None:
     """Remove results of algorithm versions, record schemas and dtypes other than the study's own."""
     from ..experiments import Journal, store_path
     from ..experiments.report.tables import stale_keys
 
+    removed: list[dict[str, Any]] = []
     with Journal(store_path(folder), "write") as journal:
         for known in journal.chosen(study):
-            name = known.name
             stale = stale_keys(journal, known.function)
             journal.drop_results(stale)
-            for version in sorted(set(stale.values())):
-                n = list(stale.values()).count(version)
+            counts = Counter(stale.values())
+            removed += [{"study": known.name, "version": v, "results": counts[v]} for v in sorted(counts)]
+            for version in () if as_json else sorted(counts):
                 other = " with another schema or dtype" if version == known.version else ""
-                print(f"{name}: removed {n} results of version {version}{other}")
+                print(f"{known.name}: removed {counts[version]} results of version {version}{other}")
+    if as_json:
+        print(json.dumps(removed))

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from .._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from .adequacy import Adequacy
     from .api import Objective, fuse
     from .comparison import Comparison, compare
     from .from_paths import PathRatios, ScoreLikelihoodFit, fit_from_scores, path_ratios
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from .wiring import Wiring, check_wiring
 
 __all__ = [
+    "Adequacy",
     "Comparison",
     "DataIdentity",
     "FusionOverTime",
@@ -42,6 +44,7 @@ __getattr__, __dir__ = lazy_names(
     {
         **dict.fromkeys(["PathRatios", "ScoreLikelihoodFit", "fit_from_scores", "path_ratios"], ".from_paths"),
         **dict.fromkeys(["WindowReport", "inspect_windows"], ".windows"),
+        "Adequacy": ".adequacy",
         **dict.fromkeys(["Comparison", "compare"], ".comparison"),
         **dict.fromkeys(["Wiring", "check_wiring"], ".wiring"),
         **dict.fromkeys(["FusionResult"], ".result"),

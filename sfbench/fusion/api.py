@@ -3,6 +3,7 @@ r"""Fitting fusion weights: one pass over the data, one quadratic program, one c
 w_hat = argmin over the simplex of  w'G_n w - 2 b_n'w,       s_w = sum_i w_i s_i.
 """
 
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from inspect import signature
@@ -14,25 +15,32 @@ from solvers import SimplexSolver, SolverResult, resolve_solver, solve
 from synthetic import DiffusableLaw
 
 from .._typing import SeedLike
-from .._validation import as_choice, as_count
-from ..errors import GramError, GridError, InexactError
+from .._validation import as_choice, as_count, as_flag, as_sample_weight
+from ..errors import FitWarning, GramError, GridError, InexactError
 from ..processes import ForwardProcess
 from ..scores import FusedScore, ScoreModel, as_score_models
 from ..statistics import Estimator, GramSettings, NodeStatistics, ScoreGram, as_data, score_statistics
 from ..statistics.nodes import rows_to_keep
+from ..statistics.residuals import Residuals
 from ..times import Weighting, binned_grid, time_bins, time_grid
-from .advice import fit_warnings
+from .adequacy import adequacy, judged_later
+from .advice import few_samples, fit_warnings
+from .budget import Budget, budgeted_statistics
 from .from_densities import likelihood_fit
 from .identity import DataIdentity
 from .names import named_models
 from .over_time import FusionOverTime, fit_over_time
 from .result import FusionResult
 from .window_bias import window_bias
+from .wiring import wiring_warnings
 
 Models = Iterable[ScoreModel | DiffusableLaw] | Mapping[str, ScoreModel | DiffusableLaw]
 Objective = Literal["score_matching", "likelihood"]
 _ROWS_FOR_HALVES = 64  # fewer say nothing about halves of the window
-_OF_SCORE_MATCHING = ("t_min", "t_max", "n_nodes", "estimator", "weighting", "n_noise", "bins", "smoothing")
+_OF_SCORE_MATCHING = (
+    *("t_min", "t_max", "n_nodes", "estimator", "weighting", "n_noise", "bins", "smoothing"),
+    *("evaluations", "weight_tol"),
+)
 
 
 class _Options(TypedDict, total=False):
@@ -49,9 +57,14 @@ class _Options(TypedDict, total=False):
     solver: str | SimplexSolver
     tol: float
     n_noise: int
+    sample_weight: Any
+    condition: Any
     allow_inexact: bool
+    check_models: bool
     progress: bool
     names: Iterable[str] | None
+    evaluations: int | None
+    weight_tol: float | None
     rng: SeedLike
 
 
@@ -75,9 +88,14 @@ def fuse(
     solver: str | SimplexSolver = "auto",
     tol: float = 1e-9,
     n_noise: int = 1,
+    sample_weight: Any = None,
+    condition: Any = None,
     allow_inexact: bool = False,
+    check_models: bool = True,
     progress: bool = False,
     names: Iterable[str] | None = None,
+    evaluations: int | None = None,
+    weight_tol: float | None = None,
     rng: SeedLike = None,
 ) -> FusionResult | FusionOverTime:
     """Fit simplex weights of auxiliary score models to target data by score matching.
@@ -87,8 +105,8 @@ def fuse(
     auxiliaries : sequence or mapping of ScoreModel or diffusable laws
         The k models to fuse; laws (for example :class:`synthetic.GaussianMixture`) get their analytic scores. The keys
         of a mapping are their names.
-    x : array_like, shape (n, d)
-        Samples of the target.
+    x : array_like, shape (n, d) or (n, ...)
+        Samples of the target; images and the like are flattened.
     process : ForwardProcess
         The noising process that all models share.
     t_min, t_max : float
@@ -113,19 +131,40 @@ def fuse(
         Accepted duality gap relative to the problem's scale.
     n_noise : int
         Noise vectors per sample.
+    sample_weight : array_like, shape (n,), optional
+        How much each row counts, in weights, losses and the misfit test; whole numbers fit what repeated rows that
+        share their noise would. Intervals are those of a weighted mean: repeating a row makes none shorter. Not for
+        likelihoods, budgets and loaders.
+    condition : int or array_like, shape (n, ...), optional
+        Labels or embeddings of the rows, one for each, for models with ``score(x, t, condition=)``; models that take
+        none are asked without. The weights are the same for all conditions. Not for likelihoods, budgets and loaders.
     allow_inexact : bool
         Return weights whose gap was not certified below ``tol`` instead of raising.
+    check_models : bool
+        Look on 32 rows whether a model that is not exact would denoise clearly better if it were called otherwise
+        (:func:`sfbench.check_wiring`), for the evaluations of about 40 further rows. No weight depends on it.
     progress : bool
         Show how many of the ``2 k n n_noise n_nodes`` evaluations (half without antithetic noise) are done, and the
-        time that is left.
+        time that is left; ``verbose`` elsewhere.
     names : sequence of str, optional
         Names of the models, for tables, warnings and files.
+    evaluations : int, optional
+        Make at most so many score evaluations: samples in random order, each at the nodes that matter
+        (:mod:`sfbench.fusion.budget`). Costs as little as the pilot, some ``16 k n_nodes`` evaluations.
+    weight_tol : float, optional
+        Stop when no weight's 90 % interval is longer than this; a warning in the result says if the data, or the
+        budget, end before.
     rng : Generator, int or None
-        Noise.
+        Noise, ``random_state`` or ``seed`` elsewhere: the same seed gives the same fit, None another one each time.
 
     Returns
     -------
     FusionResult, or FusionOverTime if ``bins`` is given
+
+    Warns
+    -----
+    FitWarning
+        For models that look wired wrongly, with the likely cause.
 
     Raises
     ------
@@ -149,8 +188,12 @@ def fuse(
     as_choice("objective", objective, ("score_matching", "likelihood"), GramError)
     backend = resolve_solver(solver)  # an unknown name is refused before the pass over the data
     last, k = process.horizon if t_max is None else t_max, len(models)
+    doubts = wiring_warnings(models, x, process, labels, condition) if as_flag("check_models", check_models) else ()
+    for text in doubts:
+        warnings.warn(text, FitWarning, stacklevel=2)
     if objective == "likelihood":
-        _refuse_ignored(t_min, t_max, n_nodes, estimator, weighting, n_noise, bins, smoothing)
+        _refuse_ignored(t_min, t_max, n_nodes, estimator, weighting, n_noise, bins, smoothing, evaluations, weight_tol)
+        _refuse_given("objective 'likelihood'", sample_weight, condition)
         data, keep = as_data(x, models[0].dim), rows_to_keep(k, 1)
         answer, gram = likelihood_fit(given, data, solver=backend, tol=tol, keep=keep)
         settings = GramSettings(process, time_grid(t_min, last))
@@ -159,10 +202,22 @@ def fuse(
     if bins is not None:
         if solver != "auto":
             raise GramError(f"weights over time have a solver of their own, got solver={solver!r}; leave it out")
+        if evaluations is not None or weight_tol is not None:
+            raise GramError("budgets are for constant weights; leave evaluations and weight_tol, or bins, out")
         edges, n_nodes = time_bins(process, t_min, last, bins), as_count("n_nodes", n_nodes, error=GridError)
         settings = GramSettings(process, binned_grid(edges, max(2, -(-n_nodes // bins))), estimator, weighting, n_noise)
         keep = rows_to_keep(k, bins)
-        statistics = score_statistics(given, x, settings, keep=keep, parts=bins, show_progress=progress, rng=rng)
+        statistics = score_statistics(
+            given,
+            x,
+            settings,
+            keep=keep,
+            parts=bins,
+            sample_weight=sample_weight,
+            condition=condition,
+            show_progress=progress,
+            rng=rng,
+        )
         fit = fit_over_time(models, statistics, edges, smoothing, tol, allow_inexact, labels)
         return replace(fit, data=DataIdentity.of(x))
     if smoothing:
@@ -170,9 +225,45 @@ def fuse(
     settings = GramSettings(process, time_grid(t_min, last, n_nodes), estimator, weighting, n_noise)
     parts = 2 if len(settings.grid) > 1 and rows_to_keep(k, 2) >= _ROWS_FOR_HALVES else 1
     keep = rows_to_keep(k, parts)
-    statistics = score_statistics(given, x, settings, keep=keep, parts=parts, show_progress=progress, rng=rng)
+    residuals, spent, rows = Residuals(settings), None, x
+    if evaluations is None and weight_tol is None:
+        statistics = score_statistics(
+            given,
+            x,
+            settings,
+            keep=keep,
+            parts=parts,
+            residuals=residuals,
+            sample_weight=sample_weight,
+            condition=condition,
+            show_progress=progress,
+            rng=rng,
+        )
+    else:
+        _refuse_given("a fit on a budget", sample_weight, condition)
+        budget = Budget(evaluations, weight_tol)
+        spent = budgeted_statistics(given, x, settings, backend, budget, keep, parts, show_progress=progress, rng=rng)
+        statistics, doubts = spent.statistics, (*doubts, *spent.doubts(budget))
+        rows = spent.some(as_data(x), k)
     result = fit_constant(models, statistics, backend, tol, allow_inexact, labels)
-    return replace(result, data=DataIdentity.of(x))
+    if sample_weight is not None:
+        sample_weight = as_sample_weight(sample_weight, statistics.n)
+        effective = statistics.n**2 / float(sample_weight @ sample_weight)
+        few = few_samples(effective, "as good as n =") if effective < statistics.n else ()
+        result = replace(result, effective_n=effective, warnings=(*result.warnings, *few))
+    seen = residuals.n_rows > 0
+    judged = (
+        adequacy(residuals, result.weights)
+        if seen
+        else judged_later(models, rows, settings, result.weights, sample_weight)
+    )
+    return replace(
+        result,
+        data=DataIdentity.of(x),
+        warnings=(*doubts, *result.warnings),
+        judged=judged,
+        n_evaluations=None if spent is None else spent.evaluations,
+    )
 
 
 def fit_constant(
@@ -212,6 +303,12 @@ def _result(
     bias = window_bias(*halves, weights) if len(halves) == 2 else None
     warnings = fit_warnings(gram, answer, grid, bias, names)
     return FusionResult(weights, gram, answer, score, process, grid, warnings, bias, statistics, backend, names)
+
+
+def _refuse_given(what: str, sample_weight: Any, condition: Any) -> None:
+    for name, value in (("sample_weight", sample_weight), ("condition", condition)):
+        if value is not None:
+            raise GramError(f"{what} has no {name}: leave it out")
 
 
 def _refuse_ignored(*values: object) -> None:

@@ -21,6 +21,7 @@ import numpy as np
 from solvers import SolverFailureError, TimeWeights, solve, solve_over_time
 from synthetic import DiffusableLaw
 
+from .._html import html_table
 from .._typing import Float64Array, SeedLike
 from .._validation import as_number
 from ..errors import GramError, InexactError
@@ -30,7 +31,6 @@ from ..statistics import NodeStatistics, ScoreGram
 from .identity import DataIdentity
 from .intervals import confidence_interval
 from .names import attached, labels_of
-from .summary import html_table
 
 _TOLERANCE = 1e-6  # the certificate of smoothed weights is no finer
 

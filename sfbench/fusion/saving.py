@@ -37,6 +37,7 @@ from ..statistics.gram import Contributions, ScoreGram
 from ..statistics.nodes import NodeStatistics
 from ..statistics.settings import GramSettings
 from ..times import TimeGrid
+from .adequacy import Adequacy
 from .identity import DataIdentity, DetachedModel, model_kind, model_sha256
 from .over_time import FusionOverTime
 from .result import FusionResult
@@ -96,6 +97,7 @@ _CLASSES: dict[str, type[Any]] = {
             DetachedModel,
             KeptFunction,
             LostPart,
+            Adequacy,
         ),
     )
 }

@@ -1,13 +1,13 @@
 """A fit in words, as a table for notebooks, and as JSON values."""
 
-from collections.abc import Iterable, Sequence
-from html import escape
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from solvers import SolverFailureError, tangent_spectrum
 
+from .._html import html_table
 from ..errors import GramError
 
 if TYPE_CHECKING:
@@ -18,7 +18,8 @@ def summary_text(result: "FusionResult", level: float) -> str:
     """Weights with intervals; then whether they are optimal, precise and adequate; then warnings."""
     gram, labels = result.gram, result.labels
     intervals, reason = intervals_or_reason(result, level)
-    lines = [f"Fused {gram.k} models on n = {gram.n} samples ({gram.objective})"]
+    as_good = "" if result.effective_n is None else f", weighted: as good as {result.effective_n:.1f}"
+    lines = [f"Fused {gram.k} models on n = {gram.n} samples{as_good} ({gram.objective})"]
     width = max(map(len, labels))
     for i, (label, w) in enumerate(zip(labels, result.weights, strict=True)):
         shown = f"[{intervals[i][0]:.4f}, {intervals[i][1]:.4f}]" if intervals else f"not available: {reason}"
@@ -46,6 +47,8 @@ def verdicts(result: "FusionResult", intervals: Sequence[Sequence[float]] | None
         f"better than equal weights by {gain:.4g} of the objective: {at_most}{result.explained():.1%} of what these "
         "models could explain"
     )
+    if result.adequacy is not None:
+        found.append(result.adequacy.verdict(result.labels))
     return found
 
 
@@ -53,11 +56,12 @@ def as_dict(result: "FusionResult") -> dict[str, Any]:
     """The fit as values that JSON has."""
     gram, labels = result.gram, result.labels
     intervals, _ = intervals_or_reason(result, 0.9)
-    nodes = result.grid.nodes
+    nodes, judged = result.grid.nodes, result.adequacy
     return {
         "weights": dict(zip(labels, result.weights.tolist(), strict=True)),
         "intervals_90": None if intervals is None else dict(zip(labels, intervals, strict=True)),
         "n": gram.n,
+        "effective_n": result.effective_n,
         "objective": gram.objective,
         "process": repr(result.process),
         "window": [float(nodes[0]), float(nodes[-1])],
@@ -65,17 +69,10 @@ def as_dict(result: "FusionResult") -> dict[str, Any]:
         "gap": float(result.solver.gap),
         "solver": result.solver.solver,
         "status": str(result.solver.status),
+        "adequacy": None if judged is None else judged.to_dict(),
         "data": None if result.data is None else {"sha256": result.data.sha256, "shape": list(result.data.shape)},
         "warnings": list(result.warnings),
     }
-
-
-def html_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]], notes: Iterable[str] = ()) -> str:
-    """A small table for notebooks; everything in it is escaped."""
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    after = "".join(f"<p>{escape(note)}</p>" for note in notes)
-    return f"<div><p><b>{escape(title)}</b></p><table><tr>{head}</tr>{body}</table>{after}</div>"
 
 
 def result_html(result: "FusionResult") -> str:

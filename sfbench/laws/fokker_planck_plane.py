@@ -14,10 +14,13 @@ from itertools import pairwise
 from typing import Any, final
 
 import numpy as np
+import scipy  # submodules load on first use
+from numpy.typing import ArrayLike
 
 from synthetic import EmbeddedMixture, Estimate, GaussianMixture, IntractableError, common_subspace
 
-from .._typing import Float64Array
+from .._typing import Float64Array, SeedLike
+from .._validation import as_count, as_generator, as_points
 from ..errors import GridError, ModelError, NotFiniteError
 from ..processes import ForwardProcess
 from ..scores import FusedScore, ScoreModel
@@ -71,6 +74,24 @@ class PlanarDensity:
         """Law of one coordinate, 0 or 1."""
         edges = (self.x_edges, self.y_edges)[axis]
         return GridDensity(edges, self.density.sum(axis=1 - axis), self.error, self.method)
+
+    def log_prob(self, x: ArrayLike) -> Float64Array:
+        """Log of the density interpolated between midpoints of cells, at x (n, 2), shape (n,); -inf beyond them."""
+        points = as_points("x", x, 2, GridError)
+        axes = (_middles(self.x_edges), _middles(self.y_edges))
+        inside = scipy.interpolate.RegularGridInterpolator(axes, self.density, bounds_error=False, fill_value=0.0)
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(inside(points)))
+
+    def sample(self, n: int, *, rng: SeedLike = None) -> Float64Array:
+        """Draws (n, 2) of the interpolated density: a midpoint, and a triangular deviation along each axis."""
+        generator = as_generator(rng)
+        chosen = generator.choice(
+            self.density.size, size=as_count("n", n, at_least=0), p=self.density.ravel() * self.cell
+        )
+        sides = [self.x_edges[1] - self.x_edges[0], self.y_edges[1] - self.y_edges[0]]
+        deviation = generator.random((2, len(chosen), 2)).sum(axis=0) - 1.0
+        return np.asarray(self.centres[chosen] + deviation * sides)
 
     def total_variation(self, other: Any) -> Estimate:
         """Total variation to a law on R^2 with ``log_prob``; ``stderr`` is the error of this density."""

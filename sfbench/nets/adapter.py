@@ -8,7 +8,6 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import chain
 from math import prod
 from typing import Any, TypeVar, final
 
@@ -17,13 +16,25 @@ import torch
 from torch import Tensor, nn
 
 from .._typing import FloatArray
-from .._validation import as_count
+from .._validation import as_count, as_flag
 from ..errors import ModelError, NotFiniteError
 from ..processes import ForwardProcess
 from .inputs import as_condition, as_range, as_shape, as_tensor, as_times
 from .parameterisation import Parameterisation
 from .rows import FEWEST, rows_that_fit
-from .wiring import TimeArgument, Times, Wiring, as_device, as_process, as_wiring, device_of, dtype_of, is_out_of_memory
+from .speedups import as_backend, compiled, filled, in_precision
+from .wiring import (
+    TimeArgument,
+    Times,
+    Wiring,
+    as_device,
+    as_process,
+    as_wiring,
+    device_of,
+    dtype_of,
+    first_tensor,
+    is_out_of_memory,
+)
 
 _LARGEST_PRODUCT = 1 << 22  # numbers in a batch of directions
 Points = TypeVar("Points", FloatArray, Tensor)
@@ -49,12 +60,12 @@ class NetworkScore:
     Parameters
     ----------
     module : nn.Module
-        Called as ``module(x, t)`` with x (n, d) or (n, *shape) and t (n,), both in its own precision on its device. It
+        Called as ``module(x, t)`` with x (n, d) or (n, C, H, W) and t (n,), both in its own precision on its device. It
         returns a tensor like x, a tuple that begins with one, or an object with a tensor ``.sample`` or ``.logits``.
         Put into evaluation mode.
     dim : int or tuple of int
-        Dimension d, or the shape of one item, such as (channels, height, width): then the module sees (n, *shape).
-        Points are (n, d) in either case.
+        Dimension d, or the shape of one item, such as (channels, height, width): then the module sees
+        (n, channels, ...). Points are (n, d) in either case.
     process : ForwardProcess
         The process under which it was trained; fusing models of different processes is refused.
     parameterisation : {"epsilon", "v", "x0", "score", "velocity", "edm"} or EDM
@@ -78,6 +89,15 @@ class NetworkScore:
         say it themselves.
     condition : int or array, optional
         One label or embedding for all points, where :meth:`score` is given none.
+    dtype : torch.dtype, optional
+        Precision in which a copy of the module computes, such as ``torch.bfloat16``; by default that of its weights.
+        Points and scores keep their own.
+    channels_last : bool
+        Let the convolutions of a copy compute with the channels of a pixel side by side in memory.
+    compile : bool or str
+        Let :func:`torch.compile` (by the backend of that name) make the calls of whole batches faster: the first takes
+        from seconds to minutes. Batches that are more than half full are filled up with copies, so that there is one
+        shape to compile; smaller ones, derivatives and :meth:`evaluate` go through the module itself.
 
     Raises
     ------
@@ -95,6 +115,8 @@ class NetworkScore:
     t_range: tuple[float, float] | None
     condition_name: str | None
     condition: Any
+    channels_last: bool
+    compile: bool | str
     _memory: _Memory = field(init=False)
 
     def __init__(
@@ -110,6 +132,9 @@ class NetworkScore:
         t_range: tuple[float, float] | None = None,
         condition_name: str | None = None,
         condition: Any = None,
+        dtype: torch.dtype | None = None,
+        channels_last: bool = False,
+        compile: bool | str = False,
     ) -> None:
         if not isinstance(module, nn.Module):
             raise ModelError(f"module is a {type(module).__name__}; a torch.nn.Module is needed")
@@ -143,6 +168,7 @@ class NetworkScore:
         if condition is not None and wiring.condition_name is None:
             raise ModelError("condition= needs condition_name=, the argument by which the module takes it")
         device_of(module)
+        module = in_precision(module, dtype, as_flag("channels_last", channels_last, ModelError))
         for name, value in (
             ("module", module.eval()),
             ("dim", dim),
@@ -154,6 +180,8 @@ class NetworkScore:
             ("t_range", as_range(getattr(module, "t_range", None) if t_range is None else t_range)),
             ("condition_name", wiring.condition_name),
             ("condition", condition),
+            ("channels_last", bool(channels_last)),
+            ("compile", as_backend(compile)),
             ("_memory", _Memory()),
         ):
             object.__setattr__(self, name, value)
@@ -161,12 +189,18 @@ class NetworkScore:
     @cached_property
     def wiring(self) -> Wiring:
         """How the module is called."""
-        return Wiring(self.process, self.parameterisation, self.shape, self.time, self.condition_name)
+        return Wiring(
+            self.process, self.parameterisation, self.shape, self.time, self.condition_name, self.channels_last
+        )
+
+    @cached_property
+    def _compiled(self) -> nn.Module:
+        return compiled(self.module, self.compile)
 
     @property
     def device(self) -> torch.device:
         """Where the network lives."""
-        tensor = next(chain(self.module.parameters(), self.module.buffers()), None)
+        tensor = first_tensor(self.module)
         return torch.device("cpu") if tensor is None else tensor.device
 
     @property
@@ -281,7 +315,7 @@ class NetworkScore:
     def _checked(self, x: Tensor, t: Times, condition: Tensor | None) -> Tensor:
         """Scores; at the first call also that the network left x alone and returned finite numbers."""
         if self._memory.is_trusted:
-            return self.wiring.score(self.module, x, t, condition)
+            return self._called(x, t, condition)
         with torch.no_grad():
             given = x.detach().clone()
             found = self.wiring.score(self.module, given, t, condition)
@@ -298,6 +332,14 @@ class NetworkScore:
                 )
         self._memory.is_trusted = True
         return self.wiring.score(self.module, x, t, condition) if torch.is_grad_enabled() else found
+
+    def _called(self, x: Tensor, t: Times, condition: Tensor | None) -> Tensor:
+        """Scores in one call, for whole batches of the compiled module if there is one."""
+        n, rows = len(x), self._memory.rows or 0
+        if not self.compile or torch.is_grad_enabled() or not rows < 2 * n <= 2 * rows:
+            return self.wiring.score(self.module, x, t, condition)
+        batch = (filled(x, rows), filled(t, rows), filled(condition, rows))
+        return self.wiring.score(self._compiled, *batch)[:n]
 
     def _products(self, value: Tensor, leaf: Tensor, directions: Tensor) -> Tensor:
         """``v' J v`` (m, n) for directions (m, n, d) or (m, 1, d), many at a time on accelerators."""

@@ -27,6 +27,8 @@ def as_tensor(x: Any, dim: int, device: torch.device) -> Tensor:
             )
         points = x
     else:
+        if device.type == "meta":
+            raise ModelError("the network is on the device 'meta', where it has no weights; load them first")
         array = np.ascontiguousarray(as_real("x", x, ModelError))
         points = torch.from_numpy(array if array.flags.writeable else array.copy())  # torch warns of read-only memory
     if points.ndim != 2 or points.shape[1] != dim:

@@ -28,6 +28,7 @@ from .._validation import as_number, did_you_mean
 from ..errors import ModelError
 
 Prediction = Literal["epsilon", "v", "x0", "score", "velocity"]
+_PREDICTIONS = get_args(Prediction)
 _ALIASES = {
     "eps": "epsilon",
     "v_prediction": "v",
@@ -63,14 +64,14 @@ Parameterisation = Prediction | EDM
 
 def as_parameterisation(what: object) -> Parameterisation:
     """The parameterisation of that name, or itself."""
-    if isinstance(what, EDM):
-        return what
+    if isinstance(what, EDM) or (isinstance(what, str) and what in _PREDICTIONS):
+        return what  # type: ignore[return-value]
     name = _ALIASES.get(what, what) if isinstance(what, str) else ""
-    if name in get_args(Prediction):
+    if name in _PREDICTIONS:
         return name  # type: ignore[return-value]
     if name == "edm":
         return EDM()
-    known = (*get_args(Prediction), "edm")
+    known = (*_PREDICTIONS, "edm")
     raise ModelError(
         f"unknown parameterisation {what!r}{did_you_mean(what, known)}; a network predicts one of "
         f"{', '.join(map(repr, known))} (of other data scales: EDM(sigma_data=...))"

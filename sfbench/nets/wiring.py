@@ -52,6 +52,7 @@ class Wiring:
     shape: tuple[int, ...] | None = None
     time: TimeArgument = "t"
     condition_name: str | None = None
+    channels_last: bool = False
 
     def score(self, module: nn.Module, x: Tensor, t: Times, condition: Tensor | None = None) -> Tensor:
         """Score at points x (n, d) on the module's device, (n, d), differentiable in x."""
@@ -84,12 +85,14 @@ class Wiring:
         self, module: nn.Module, x: Tensor, t: Times, alpha: Any, sigma: Any, condition: Tensor | None
     ) -> Tensor:
         """What the module returns, (n, d) in the dtype of x; every fault is an error that says how it was called."""
-        dtype = dtype_of(module) or x.dtype
+        dtype, name = dtype_of(module) or x.dtype, type(getattr(module, "_orig_mod", module)).__name__
         times = self._times(module, len(x), t, x.device, dtype)
         scale = input_scale(alpha, sigma, self.parameterisation)
         points = (x if isinstance(scale, float) and scale == 1.0 else x * scale).to(dtype)
         if self.shape is not None:
             points = points.reshape(len(x), *self.shape)
+            if self.channels_last and points.ndim == 4:
+                points = points.contiguous(memory_format=torch.channels_last)
         named = {} if condition is None or self.condition_name is None else {self.condition_name: condition}
         try:
             returned = module(points, times, **named)
@@ -101,25 +104,24 @@ class Wiring:
             kept = "".join(f", {key}={_described(value)}" for key, value in named.items())
             reason = (str(error).strip() or repr(error)).splitlines()[0]
             raise ModelError(
-                f"{type(module).__name__} failed, called with x = {_described(points)}, t = {_described(times)}{kept}: "
+                f"{name} failed, called with x = {_described(points)}, t = {_described(times)}{kept}: "
                 f"{type(error).__name__}: {reason} (NetworkScore(dim=(C, H, W)) gives images, time= other times, "
                 "condition_name= a condition)"
             ) from error
-        output = _tensor_in(returned, type(module).__name__)
+        output = _tensor_in(returned, name)
         if output.shape != points.shape:
             hint = ""
             if output.ndim == points.ndim > 2 and output.shape[1] == 2 * points.shape[1]:
                 hint = "; if half of the channels are a learned variance, wrap the module and return the first half"
             raise ModelError(
-                f"{type(module).__name__} returned shape {tuple(output.shape)} for points of shape "
-                f"{tuple(points.shape)}{hint}"
+                f"{name} returned shape {tuple(output.shape)} for points of shape {tuple(points.shape)}{hint}"
             )
         if not output.is_floating_point() or output.layout != torch.strided:
             kind = f"{output.dtype}" if output.layout == torch.strided else f"a tensor of layout {output.layout}"
-            raise ModelError(f"{type(module).__name__} returned {kind}; a score is real: dense and floating point")
+            raise ModelError(f"{name} returned {kind}; a score is real: dense and floating point")
         if output.device != x.device:
             raise ModelError(
-                f"{type(module).__name__} returned a tensor on {output.device} for points on {x.device}; keep all of "
+                f"{name} returned a tensor on {output.device} for points on {x.device}; keep all of "
                 "it on one device: score.to(device=...)"
             )
         return output.reshape(x.shape).to(x.dtype)
@@ -186,10 +188,26 @@ def as_wiring(
 
 def dtype_of(module: nn.Module) -> torch.dtype | None:
     """Precision of a module: that of its first floating-point weight or buffer."""
-    for tensor in chain(module.parameters(), module.buffers()):
-        if tensor.is_floating_point():
-            return tensor.dtype
-    return None
+    first = first_tensor(module)
+    if first is None or first.is_floating_point():
+        return None if first is None else first.dtype
+    kinds = (tensor.dtype for tensor in chain(module.parameters(), module.buffers()) if tensor.is_floating_point())
+    return next(kinds, None)
+
+
+def first_tensor(module: nn.Module) -> Tensor | None:
+    """The first weight of a module, or its first buffer if it has none.
+
+    Asked at every call, where ``next(module.parameters())``, which looks for duplicates, takes longer than a layer.
+    """
+    for weight in module._parameters.values():
+        if weight is not None:
+            return weight
+    for child in module._modules.values():
+        found = None if child is None else first_tensor(child)
+        if isinstance(found, nn.Parameter):
+            return found
+    return next(chain(module.parameters(), module.buffers()), None)
 
 
 def device_of(module: nn.Module) -> torch.device:

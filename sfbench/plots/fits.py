@@ -10,6 +10,7 @@ from .._validation import as_real, as_weights
 from ..errors import GramError
 from .axes import COLOURS, REFERENCE, as_axes, legend, style, tidy
 
+_MANY_TIMES = 20.0  # from which a ratio is read on a logarithmic axis only
 _MOST_NUMBERED = 8  # cells of a larger matrix are too small for numbers
 
 
@@ -99,6 +100,8 @@ def plot_lines(
         ax.plot(times, row, marker="o", markersize=3, label=name, **style(i))
     ax.axhline(reference[0], label=reference[1], zorder=0, **REFERENCE)
     ax.set(xscale="log", xlabel="time t", ylabel=y_label)
+    if values.min() > 0 and values.max() > _MANY_TIMES * values.min():
+        ax.set_yscale("log")
     tidy(ax)
     legend(ax)
     return ax

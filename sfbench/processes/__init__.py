@@ -1,18 +1,18 @@
 """Forward noising processes, by class and by name.
 
-=========================  =======================================================================
-name                       process
-=========================  =======================================================================
-``ornstein_uhlenbeck``     ``dX = -X dt + sqrt(2) dW``
-``variance_preserving``    linear beta on [0, 1]: DDPM's schedule in continuous time
+===========================  =======================================================================
+name                         process
+===========================  =======================================================================
+``ornstein_uhlenbeck``       ``dX = -X dt + sqrt(2) dW``
+``variance_preserving``      linear beta on [0, 1]: DDPM's schedule in continuous time
 ``sub_variance_preserving``  the same signal, less noise
-``variance_exploding``     geometric sigma on [0, 1]
-``karras``                 ``sigma = t`` (EDM)
-``flow_matching``          ``alpha = 1 - t, sigma = t``
-``cosine``                 the cosine schedule of Nichol and Dhariwal
-``ddpm``                   DDPM's table of 1000 linear betas (:func:`from_betas`)
-``stable_diffusion``       the table that Stable Diffusion was trained with
-=========================  =======================================================================
+``variance_exploding``       geometric sigma on [0, 1]
+``karras``                   ``sigma = t`` (EDM)
+``flow_matching``            ``alpha = 1 - t, sigma = t``
+``cosine``                   the cosine schedule of Nichol and Dhariwal
+``ddpm``                     DDPM's table of 1000 linear betas (:func:`from_betas`)
+``stable_diffusion``         the table that Stable Diffusion was trained with
+===========================  =======================================================================
 
 One's own: a subclass of :class:`ForwardProcess` (:func:`check_process` says what is wrong with it), registered by
 ``register_process(name, make)`` or through the entry-point group ``sfbench.processes``.

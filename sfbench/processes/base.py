@@ -23,9 +23,11 @@ from ..errors import GridError
 
 def as_times(t: ArrayLike) -> Float64Array:
     """Times as float64, none of them negative or NaN."""
+    if isinstance(t, float | np.floating) and t >= 0.0:  # asked many times a step
+        return np.asarray(t, dtype=np.float64)
     if isinstance(t, np.ndarray):
         refuse_huge("t", *t.shape)
-    plain = isinstance(t, float) or (type(t) is np.ndarray and t.dtype == np.float64)  # the hot path
+    plain = type(t) is np.ndarray and t.dtype == np.float64
     times = np.asarray(t, dtype=np.float64) if plain else as_real("t", t, GridError)
     if not np.all(times >= 0):  # NaN fails too
         raise GridError(f"t must be at least 0, got {t!r}")

@@ -23,6 +23,7 @@ from .integrators import (
     known_integrators,
 )
 from .result import Diagnostics, SampleResult
+from .switched import SwitchedSampler
 from .window import steps_for
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ __all__ = [
     "SampleResult",
     "Sampler",
     "ScoreLikelihoodFit",
+    "SwitchedSampler",
     "TrustWarning",
     "fit_from_scores",
     "known_integrators",

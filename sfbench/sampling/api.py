@@ -3,13 +3,14 @@
 import os
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from synthetic import DiffusableLaw
 
-from .._arrays import as_device, is_accelerator
+from .._arrays import as_device, is_accelerator, keep_freed_memory
 from .._lazy import Registry
 from .._typing import SeedLike
 from .._validation import as_count, as_flag, as_generator, as_number, did_you_mean
@@ -19,6 +20,7 @@ from ..progress import tracked
 from ..scores import FusedScore, ScoreModel, process_of
 from ..times import TimeSteps
 from .base import Observer, Sampler, SampleRequest
+from .conditional import sample_under
 from .errors import TrustWarning
 from .fused import FlowSampler, FusedSampler
 from .guard import check_models
@@ -28,9 +30,6 @@ from .result import SampleResult
 from .trust import audit
 from .window import steps_for
 
-# Freeing one large block makes glibc keep smaller ones for reuse; else arrays of a step are returned to the kernel and
-# faulted in again by the next, which took a third of the time of small problems.
-_LARGE_BLOCK = 1 << 24
 _SAMPLERS: Registry[Callable[..., Sampler]] = Registry(
     "sampler",
     "sfbench.samplers",
@@ -38,6 +37,7 @@ _SAMPLERS: Registry[Callable[..., Sampler]] = Registry(
         "fused": "sfbench.sampling.fused:FusedSampler",
         "corrected": "sfbench.sampling.corrected:CorrectedSampler",
         "ode": "sfbench.sampling.fused:FlowSampler",
+        "switched": "sfbench.sampling.switched:SwitchedSampler",
         "superposed": "sfbench.baselines.superposition:SuperposedSampler",
     },
 )
@@ -50,6 +50,7 @@ def sample(
     *,
     steps: TimeSteps | int | None = None,
     process: ForwardProcess | None = None,
+    condition: Any = None,
     device: Any = None,
     dtype: Any = None,
     max_lost: float = 0.0,
@@ -68,6 +69,7 @@ def sample(
         Number of points (particles).
     sampler : str or Sampler
         ``"fused"``: reverse SDE, law P_w. ``"ode"``: probability flow. ``"corrected"``: weighted particles, law p_w.
+        ``"switched"``: one model per point and step, law P_w at the price of one model.
         Further names: :func:`known_samplers`, and those of integrators such as ``"ddim"`` or ``"ddpm"``
         (:func:`known_integrators`).
     steps : TimeSteps or int, optional
@@ -75,6 +77,9 @@ def sample(
         (:func:`steps_for`): 1e-5 of the horizon and the horizon, or beyond where modes are narrower or laws wider.
     process : ForwardProcess, optional
         Only for a bare score model or law.
+    condition : int or array_like, shape (n, ...), optional
+        A label for all points, or a label or embedding for each, for models with ``score(x, t, condition=)``; one run
+        for each distinct condition. Models that take none are asked without.
     device : str or torch.device, optional
         Draw tensors there: points never leave it, and noise comes from its own generator, seeded from ``rng`` (on
         "cpu", from ``rng`` itself: the points are then those of numpy, to rounding). An accelerator is not waited for
@@ -90,7 +95,7 @@ def sample(
     check_steps : bool
         Draw a tenth of the points again with half as many steps and compare (from n = 120 on).
     rng : Generator, SeedSequence, int or None
-        Randomness; the same seed gives the same bits.
+        Randomness, ``random_state`` or ``seed`` elsewhere; the same seed gives the same bits.
 
     Returns
     -------
@@ -139,21 +144,44 @@ def sample(
         raise SfbenchError(f"callback must be a function of (step, t, x, log_weights), got {callback!r}")
     as_flag("check_steps", check_steps)
     generator = as_generator(rng)
+    if condition is not None:
+
+        def draw(under: FusedScore, count: int, rng: np.random.Generator) -> SampleResult:
+            options: Any = {"max_lost": max_lost, "callback": callback, "progress": progress, "rng": rng}
+            options |= {"steps": steps, "device": device, "dtype": dtype, "check_steps": check_steps}
+            return sample(under, count, chosen, **options)
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", TrustWarning)  # said below, with the condition
+            result = sample_under(draw, fused, count, condition, generator)
+        for message in result.diagnostics.messages:
+            warnings.warn(message, TrustWarning, stacklevel=2)
+        return result
     fused = remembered(fused)
     if isinstance(steps, TimeSteps):
         check_models(fused)
     else:
         steps = steps_for(fused, chosen.n_steps if steps is None else steps, stretch=steps is None)
-    np.empty(_LARGE_BLOCK, dtype=np.uint8)  # see there
+    keep_freed_memory()
     order = tracked(range(len(steps)), len(steps), "sampling", progress)
     looks = callback is not None or not is_accelerator(place)
     request = SampleRequest(fused, count, kind, steps, max_lost, callback, generator, order, device=place, looks=looks)
     result = chosen.draw(request)
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is not trusted
         result, doubts = audit(chosen, request, result, check_steps=bool(check_steps))
+    result = _described(result, [fused.models[i] for i in fused.support])
     for message in doubts:
         warnings.warn(message, TrustWarning, stacklevel=2)
     return result
+
+
+def _described(result: SampleResult, models: list[Any]) -> SampleResult:
+    """The result with the shape of the models' items, and with what models say of their own law."""
+    shapes = {getattr(model, "shape", None) for model in models}
+    laws = sorted({law for model in models if isinstance(law := getattr(model, "law", None), str)})
+    law = f"{result.law} ({'; '.join(laws)})" if laws else result.law
+    shape = shapes.pop() if len(shapes) == 1 else None
+    return result if shape is None and not laws else replace(result, law=law, shape=shape)
 
 
 def known_samplers() -> list[str]:

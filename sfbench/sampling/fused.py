@@ -1,5 +1,6 @@
 """Unweighted samplers: the reverse SDE and the probability flow of the averaged score."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar, final
 
@@ -41,7 +42,7 @@ class FusedSampler(Sampler):
         integrator = as_integrator(self.integrator)
         if integrator.law == FLOW_LAW:
             raise SfbenchError(f"FusedSampler cannot use {integrator!r}, which samples the {integrator.law}")
-        return _draw(request, integrator)
+        return follow(request, integrator, CountedScore(request.fused, "the fused score", request.fused.models))
 
 
 @final
@@ -71,12 +72,22 @@ class FlowSampler(Sampler):
         integrator = as_integrator(self.integrator)
         if integrator.law != FLOW_LAW:
             raise SfbenchError(f"FlowSampler cannot use {integrator!r}, which samples the {integrator.law}")
-        return _draw(request, integrator)
+        return follow(request, integrator, CountedScore(request.fused, "the fused score", request.fused.models))
 
 
-def _draw(request: SampleRequest, integrator: Integrator) -> SampleResult:
+def follow(
+    request: SampleRequest,
+    integrator: Integrator,
+    score: CountedScore,
+    before_step: Callable[[int, float, np.ndarray], None] | None = None,
+    name: str | None = None,
+) -> SampleResult:
+    """Move equally weighted points from the prior along the steps of a request.
+
+    ``before_step(step, t, rows)`` is told of every step, and which of the request's points are still there; step 0
+    comes again where points were lost unseen.
+    """
     fused, n, times = request.fused, request.n, request.steps.times.tolist()
-    score = CountedScore(fused, "the fused score", fused.models)
     ask = score if request.looks else score.unchecked
     reverse = ReverseProcess(ask, fused.process, lambda like: request.normal(like.shape), request.looks)
     survivors, equal = Survivors(n, request.looks), np.full(n, -np.log(n))
@@ -84,6 +95,8 @@ def _draw(request: SampleRequest, integrator: Integrator) -> SampleResult:
     x = request.start()
     for j in request.order:
         before = times[j - 1] if j else None
+        if before_step is not None:
+            before_step(j, times[j], survivors.alive)
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is lost, and reported
             x, memory = integrator.advance(reverse, x, (before, times[j], times[j + 1]), memory)
         keep = survivors.drop(x, times[j + 1])
@@ -91,9 +104,14 @@ def _draw(request: SampleRequest, integrator: Integrator) -> SampleResult:
             x, memory = take(x, keep), None if memory is None else take(memory, keep)
         request.observe(j + 1, x, equal[survivors.alive])
     if survivors.missed:
-        return _draw(request.again(), integrator)
+        return follow(request.again(), integrator, score, before_step, name)
     messages = survivors.report(request.max_lost)
     diagnostics = Diagnostics(
-        repr(integrator), len(request.steps), score.evaluations, survivors.lost_share, messages=messages
+        name or repr(integrator),
+        len(request.steps),
+        score.evaluations,
+        survivors.lost_share,
+        n_model_evaluations=score.evaluations * (1 if before_step else len(fused.support)),
+        messages=messages,
     )
     return SampleResult(survivors.restore(x), survivors.log_weights(), integrator.law, times[-1], diagnostics)

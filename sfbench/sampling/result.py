@@ -9,6 +9,7 @@ import numpy as np
 from synthetic import Estimate
 
 from .._arrays import float64_on_host, take
+from .._html import html_table
 from .._typing import Array, Float64Array, SeedLike
 from .._validation import as_count, as_generator
 from ..errors import NotFiniteError, SfbenchError
@@ -25,7 +26,10 @@ class Diagnostics:
     sampler : str
         The sampler and its options.
     n_steps, n_score_evaluations : int
-        Steps, and evaluations of the fused score (each costs one evaluation of every active model).
+        Steps, and evaluations of the score that was followed.
+    n_model_evaluations : int or None
+        Evaluations of single models that a point cost: k times those of the fused score for k models of positive
+        weight, and as many as those of a switched score. None if the sampler does not count them.
     lost_share : float
         Share of trajectories that left every bound; their rows are NaN with weight zero.
     ess : array (s,) or None
@@ -65,6 +69,7 @@ class Diagnostics:
     step_difference: float | None = None
     noise_left: float | None = None
     prior_mismatch: float | None = None
+    n_model_evaluations: int | None = None
     messages: tuple[str, ...] = ()
 
     @property
@@ -96,6 +101,8 @@ class SampleResult:
         The time at which the reverse process was stopped: x follows the law with noise ``sigma(t_min)`` left.
     diagnostics : Diagnostics
         Cost and quality.
+    shape : tuple of int or None
+        Sizes of one item, such as (channels, height, width), where the models say it.
     """
 
     x: Array
@@ -103,6 +110,12 @@ class SampleResult:
     law: str
     t_min: float
     diagnostics: Diagnostics
+    shape: tuple[int, ...] | None = None
+
+    @property
+    def items(self) -> Array:
+        """Points in the shape of the models' items, (n, channels, height, width) for example; x if they have none."""
+        return self.x if self.shape is None else self.x.reshape(len(self.x), *self.shape)
 
     @property
     def weights(self) -> Float64Array:
@@ -137,22 +150,30 @@ class SampleResult:
         chosen = systematic(self.weights, generator, count)
         return take(self.x, generator.permutation(chosen))
 
-    def __repr__(self) -> str:
+    def _rows(self) -> list[tuple[str, str]]:
+        """What is known about the points, by what it is called."""
         d, n = self.diagnostics, len(self.x)
-        lines = [
-            f"{n} points in dimension {self.x.shape[1]} from the {self.law} at t = {self.t_min:.3g}",
-            f"  sampler: {d.sampler}; {d.n_steps} steps, {d.n_score_evaluations} score evaluations",
-        ]
+        rows = [("sampler", f"{d.sampler}; {d.n_steps} steps, {d.n_score_evaluations} score evaluations")]
         if d.ess is not None:
             founders = "" if d.founders is None else f", {d.founders:.0f} effective founders"
-            lines.append(
-                f"  effective particles: {self.ess:.0f} of {n} now, {d.ess.min():.1%} at worst, "
-                f"{d.n_resamplings} resamplings{founders}"
-            )
+            now = f"{self.ess:.0f} of {n} now, {d.ess.min():.1%} at worst, {d.n_resamplings} resamplings{founders}"
+            rows.append(("effective particles", now))
         if d.log_partition is not None:
             parts = ", ".join(f"{name} {value:.2g}" for name, value in d.log_partition_errors.items())
-            lines.append(f"  log Z: {d.log_partition.value:.6g} +- {d.log_partition.stderr:.2g} ({parts})")
+            rows.append(("log Z", f"{d.log_partition.value:.6g} +- {d.log_partition.stderr:.2g} ({parts})"))
         if d.lost_share:
-            lines.append(f"  lost trajectories: {d.lost_share:.2%}")
-        lines += [f"  WARNING: {message}" for message in d.messages]
+            rows.append(("lost trajectories", f"{d.lost_share:.2%}"))
+        return rows
+
+    @property
+    def _title(self) -> str:
+        return f"{len(self.x)} points in dimension {self.x.shape[1]} from the {self.law} at t = {self.t_min:.3g}"
+
+    def __repr__(self) -> str:
+        lines = [self._title, *(f"  {name}: {value}" for name, value in self._rows())]
+        lines += [f"  WARNING: {message}" for message in self.diagnostics.messages]
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        notes = [f"warning: {message}" for message in self.diagnostics.messages]
+        return html_table(self._title, ("what", "value"), self._rows(), notes)

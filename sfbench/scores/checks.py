@@ -23,8 +23,13 @@ def check_model(model: Any, points: Array, t: float, name: str, *, divergence: b
         raise ModelError(f"{label} must return a pair (score, divergence), got a {type(answers).__name__}")
     if is_tensor(points):  # models that say they take tensors are judged by what they return for them
         if not all(is_tensor(answer) and answer.device == points.device for answer in answers):
+            kinds = [
+                f"tensor on {a.device}" if is_tensor(a) else f"{type(a).__module__}.{type(a).__name__}" for a in answers
+            ]
             raise ModelError(
-                f"{label} has a device but does not answer tensors with tensors there; let it, or drop `device`"
+                f"{label} says that it computes on {points.device} and answered a tensor there with a "
+                f"{' and a '.join(kinds)}; let it return a tensor there (the first of a tuple, `.sample` of an output: "
+                "sfbench.nets.NetworkScore takes both from a network), or drop its attribute `device`"
             )
         answers, points, x = tuple(map(to_host, answers)), to_host(points), to_host(x)
     for answer, what, shape in zip(answers, ("score", "divergence"), (points.shape, points.shape[:1]), strict=False):

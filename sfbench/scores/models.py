@@ -129,6 +129,10 @@ class FusedScore:
         object.__setattr__(self, "schedule", as_schedule(weights, len(scores)))
         object.__setattr__(self, "process", process)
 
+    def __repr__(self) -> str:
+        weights = np.array2string(self.weights, precision=4, threshold=8) if self.is_constant else self.schedule
+        return f"FusedScore({len(self.models)} models in dimension {self.dim}, weights {weights}, {self.process!r})"
+
     @property
     def is_constant(self) -> bool:
         """Whether the weights are the same at all times."""

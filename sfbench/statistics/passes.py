@@ -16,8 +16,9 @@ from synthetic import DiffusableLaw, EmbeddedMixture, GaussianMixture, Law
 from synthetic._memory import refuse_huge
 from synthetic.reduction import ReducedLaw, reduce_laws
 
+from .._arrays import keep_freed_memory
 from .._typing import SeedLike
-from .._validation import as_count, as_generator, as_items, as_kind
+from .._validation import as_count, as_generator, as_items, as_kind, as_sample_weight
 from ..errors import GramError, ModelError
 from ..progress import progress
 from ..scores import AnalyticScore, ScoreModel, as_score_models
@@ -25,6 +26,7 @@ from .affine import MomentStatistics, are_gaussian
 from .estimators import ESTIMATORS, Estimator
 from .gram import ScoreGram
 from .nodes import NodeStatistics, part_edges
+from .residuals import Residuals
 from .samples import DataSource, LawSource, as_data, data_source
 from .settings import GramSettings
 from .tensor_terms import TensorEvaluator
@@ -52,6 +54,9 @@ def score_statistics(
     *,
     keep: int = 0,
     parts: int = 1,
+    residuals: Residuals | None = None,
+    sample_weight: Any = None,
+    condition: Any = None,
     show_progress: bool = False,
     rng: SeedLike = None,
 ) -> NodeStatistics:
@@ -68,6 +73,13 @@ def score_statistics(
         Keep per-sample terms, averaged over equal batches into at most this many rows; 0 keeps none.
     parts : int
         Equal parts of the window that get terms of their own.
+    residuals : Residuals, optional
+        Filled from the same scores, unless the models are reduced to the coordinates in which they differ.
+    sample_weight : array_like, shape (n,), optional
+        How much each row counts; only ratios matter. Terms are multiplied by it, so their spread is that of a weighted
+        mean; statistics of whole numbers are those of repeated rows that share their noise.
+    condition : int or array_like, shape (n, ...), optional
+        Labels or embeddings of the rows, for models with ``score(x, t, condition=)``.
     show_progress : bool
         Count evaluations under a progress bar.
     rng : Generator, int or None
@@ -93,8 +105,14 @@ def score_statistics(
     with the reduced dimension in place of d for mixtures. Memory: ``T k^2`` numbers, ``parts x keep x k^2`` for terms,
     and about 16 million for the scores of a chunk.
     """
-    source = data_source(models, x, settings, as_generator(rng))
-    return accumulate(source, settings, [len(source.data)], keep, parts, show_progress)[0]
+    for name, given in (("sample_weight", sample_weight), ("condition", condition)):
+        if given is not None and hasattr(x, "dataset"):
+            raise GramError(f"{name} needs rows in a known order; a loader may shuffle: pass an array or a file")
+    source = data_source(models, x, settings, as_generator(rng), condition=condition)
+    if sample_weight is not None:
+        source.sample_weight = as_sample_weight(sample_weight, len(source.data), GramError)
+    seen = residuals if source.reduction is None else None
+    return accumulate(source, settings, [len(source.data)], keep, parts, show_progress, seen)[0]
 
 
 def score_gram(models: Models, x: Any, settings: GramSettings, *, keep: int = 0, rng: SeedLike = None) -> ScoreGram:
@@ -200,22 +218,32 @@ def accumulate(
     keep: int = 0,
     parts: int = 1,
     show_progress: bool = False,
+    residuals: Residuals | None = None,
 ) -> list[NodeStatistics]:
     """Statistics of the first ``sizes`` samples of a source, the last with per-sample terms of ``parts`` parts."""
+    keep_freed_memory()
     keep = as_count("keep", keep, at_least=0, error=GramError)
     as_count("parts", parts, at_most=len(settings.grid), error=GramError)
     k, n, n_noise, n_nodes = len(source.models), sizes[-1], settings.n_noise, len(settings.grid)
     refuse_huge("the per-sample terms to keep", parts, min(keep, n), k, k, beside=n_nodes * k * k)
     refuse_huge("the noise of a chunk", min(source.rows_per_chunk, n), n_noise, source.models[0].dim)
     laws = [model.law for model in source.models if isinstance(model, AnalyticScore)]
-    if not keep and len(laws) == k and are_gaussian(laws) and laws[0].dim <= _LARGEST_AFFINE_DIM:
+    if residuals is not None:
+        residuals.begin(source)
+    elif (
+        not keep
+        and source.sample_weight is None
+        and len(laws) == k
+        and are_gaussian(laws)
+        and laws[0].dim <= _LARGEST_AFFINE_DIM
+    ):
         return _accumulate_moments(source, cast("list[ReducedLaw]", laws), settings, sizes)
     dim = source.models[0].dim
     evaluator: ChunkEvaluator | TensorEvaluator
     if getattr(source, "device", None) is None:
-        evaluator = ChunkEvaluator(source.models, settings)
+        evaluator = ChunkEvaluator(source.models, settings, residuals)
     else:
-        evaluator = TensorEvaluator(source.models, settings)
+        evaluator = TensorEvaluator(source.models, settings, residuals)
     block, edges, omega = block_rows(dim), part_edges(n_nodes, parts), settings.omega
     batches: BatchMeans | None = None
     if keep:  # a batch is a number of blocks, or a block is a batch
@@ -228,8 +256,9 @@ def accumulate(
     signs = len(settings.rule.signs)
     with progress(settings.evaluations(k, n), "evaluations", show_progress) as bar:
         for size, (start, stop) in _chunks(sizes, max(source.rows_per_chunk // block, 1) * block):
+            weight = None if source.sample_weight is None else source.sample_weight[start:stop]
             for y, zeta in source.chunk(start, stop):
-                for t, terms in enumerate(evaluator.evaluate(y, zeta, block, start)):
+                for t, terms in enumerate(evaluator.evaluate(y, zeta, block, start, weight)):
                     bar.advance(k * len(zeta) * signs)
                     sums[t, :, 1:] += terms.sum(axis=0) / n_noise
                     if batches is not None:
@@ -241,6 +270,10 @@ def accumulate(
                 kept = batches.finish() if batches is not None and size == n else ()
                 found.append(NodeStatistics(settings, G, b, size, edges if kept else (), kept))
     return found
+
+
+def _have_moments(laws: Any) -> bool:
+    return are_gaussian(laws) and laws[0].dim <= _LARGEST_AFFINE_DIM
 
 
 def _chunks(sizes: list[int], rows: int) -> Iterator[tuple[int, tuple[int, int]]]:

@@ -11,10 +11,11 @@ from typing import final
 
 import numpy as np
 
-from .._arrays import all_finite, astype, float64_on_host, zeros
+from .._arrays import all_finite, astype, dtype_name, float64_on_host, on_device, zeros
 from .._typing import Array, Float64Array
 from ..errors import ModelError, NotFiniteError
 from ..scores import AnalyticScore, ScoreModel, score_and_divergence
+from .residuals import Residuals
 from .settings import GramSettings
 
 _DEFAULT_ROWS = 4096
@@ -24,8 +25,10 @@ _DEFAULT_ROWS = 4096
 class TensorEvaluator:
     """Contributions of one chunk of data and noise, node by node; as :class:`.terms.ChunkEvaluator`."""
 
-    def __init__(self, models: tuple[ScoreModel, ...], settings: GramSettings) -> None:
-        self.models, self.k, rule = models, len(models), settings.rule
+    def __init__(
+        self, models: tuple[ScoreModel, ...], settings: GramSettings, residuals: Residuals | None = None
+    ) -> None:
+        self.models, self.k, rule, self.residuals = models, len(models), settings.rule, residuals
         self.signs, self.times = rule.signs, settings.grid.nodes.tolist()
         self.coefficients = settings.coefficients
         self.shares = [float(rule.noise_share(*node)) for node in self.coefficients]
@@ -33,14 +36,17 @@ class TensorEvaluator:
         self.rows = min(wanted)
         self.together = all(getattr(m, "takes_times", False) for m in models) and all(s == 1.0 for s in self.shares)
 
-    def evaluate(self, y: Array, zeta: Array, block: int, first_row: int) -> Iterator[Float64Array]:
+    def evaluate(
+        self, y: Array, zeta: Array, block: int, first_row: int, weight: Float64Array | None = None
+    ) -> Iterator[Float64Array]:
         """Sums (blocks, k, k - 1) over blocks of rows, node by node: b in the first row, G in the others."""
         signs, n_nodes = len(self.signs), len(self.times)
         most = max(1, self.rows // (signs * len(y))) if self.together else 1
         found = []
+        share = None if weight is None else on_device(weight, zeta.device)
         for first in range(0, n_nodes, most):
             nodes = range(first, min(first + most, n_nodes))
-            found += self._products(y, zeta, nodes, block)
+            found += self._products(y, zeta, nodes, block, first_row, share)
         sums = float64_on_host(sys.modules["torch"].stack(found))
         if not np.all(np.isfinite(sums)):
             self._name_the_model(y, zeta, int(np.argmin(np.isfinite(sums).all(axis=(1, 2, 3)))), first_row)
@@ -73,7 +79,9 @@ class TensorEvaluator:
             raise ModelError(f"model {i} returned scores of shape {tuple(value.shape)} for points {tuple(flat.shape)}")
         return value.reshape(x.shape), divergence
 
-    def _products(self, y: Array, zeta: Array, nodes: range, block: int) -> list[Array]:
+    def _products(
+        self, y: Array, zeta: Array, nodes: range, block: int, first_row: int, weight: Array | None
+    ) -> list[Array]:
         """Sums (blocks, k, k - 1) of every node, float64 on the device."""
         signs, k, (rows, d) = len(self.signs), self.k, y.shape
         x = self._points(y, zeta, nodes)
@@ -96,12 +104,20 @@ class TensorEvaluator:
                 terms[0].mul_(-share * sign / sigma).sub_(base[place, side])
                 for i in range(1, k):
                     terms[i] = differences[i - 1][place, side]
+                if weight is not None:
+                    terms *= astype(weight.sqrt(), dtype_name(terms))[:, None]
                 _add_products(total, terms, block)
             if share != 1.0:
                 bend = astype(curvature, "float64").reshape(k - 1, signs, rows).sum(1) * (1.0 - share)
+                if weight is not None:
+                    bend = bend * weight
                 for b in range(n_blocks):
                     total[b, 0] += bend[:, b * block : (b + 1) * block].sum(1)
             found.append(total / signs)
+            if self.residuals is not None:
+                noise = zeta * astype(on_device(np.array(self.signs), zeta.device), dtype_name(zeta))[:, None, None]
+                scores = base[place], [difference[place] for difference in differences]
+                self.residuals.add(node, first_row, x[place], noise, *scores)
         return found
 
     def _name_the_model(self, y: Array, zeta: Array, node: int, first_row: int) -> None:

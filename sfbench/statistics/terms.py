@@ -18,6 +18,7 @@ from .._typing import Float64Array, FloatArray
 from ..errors import ModelError, NotFiniteError
 from ..scores import AnalyticScore, DivergenceScoreModel, ScoreModel
 from .gram import Contributions
+from .residuals import Residuals
 from .settings import GramSettings
 
 _BLOCK = 1 << 12  # numbers per model in one product
@@ -55,8 +56,10 @@ def block_rows(dim: int) -> int:
 class ChunkEvaluator:
     """Contributions of one chunk of data and noise, node by node."""
 
-    def __init__(self, models: tuple[ScoreModel, ...], settings: GramSettings) -> None:
-        self.k, rule = len(models), settings.rule
+    def __init__(
+        self, models: tuple[ScoreModel, ...], settings: GramSettings, residuals: Residuals | None = None
+    ) -> None:
+        self.k, rule, self.residuals = len(models), settings.rule, residuals
         self.signs = rule.signs
         self.nodes = [
             _Node(t, alpha, sigma, float(rule.noise_share(alpha, sigma)), [_at(model, t) for model in models])
@@ -64,10 +67,13 @@ class ChunkEvaluator:
         ]
         self._buffer = np.empty(0)
 
-    def evaluate(self, y: FloatArray, zeta: FloatArray, block: int, first_row: int) -> Iterator[Float64Array]:
+    def evaluate(
+        self, y: FloatArray, zeta: FloatArray, block: int, first_row: int, weight: Float64Array | None = None
+    ) -> Iterator[Float64Array]:
         """Sums (blocks, k, k - 1) over blocks of rows, node by node: b in the first row, G in the others.
 
-        ``y`` and ``zeta`` are data and noise (rows, d); ``first_row`` is named in errors.
+        ``y`` and ``zeta`` are data and noise (rows, d); ``first_row`` is named in errors; ``weight`` (rows,) multiplies
+        the terms of each row.
         """
         k, rows, r = self.k, *y.shape
         signs = len(self.signs)
@@ -75,7 +81,7 @@ class ChunkEvaluator:
             self._buffer = np.empty(k * signs * y.size)
         terms = self._buffer.reshape(k, signs * rows, r)
         noise = np.concatenate([sign * zeta for sign in self.signs]) if signs > 1 else self.signs[0] * zeta
-        for node in self.nodes:
+        for j, node in enumerate(self.nodes):
             x = node.sigma * noise
             x.reshape(signs, rows, r)[...] += node.alpha * y
             base, base_divergence = self._evaluate_model(node, 0, x, first_row)
@@ -87,6 +93,12 @@ class ChunkEvaluator:
                 np.subtract(value, base, out=terms[i])
                 np.subtract(base_divergence, divergence, out=curvature[i - 1])
             curvature *= 1.0 - node.noise_share
+            if self.residuals is not None:
+                points, z, scores = (np.reshape(values, (signs, rows, r)) for values in (x, noise, base))
+                self.residuals.add(j, first_row, points, z, scores, terms[1:].reshape(k - 1, signs, rows, r))
+            if weight is not None:
+                terms.reshape(k, signs, rows, r)[...] *= np.sqrt(weight)[:, None]
+                curvature *= np.tile(weight, signs if curvature.size else 0)
             yield _products(terms, curvature, signs, block) / signs
 
     def _evaluate_model(self, node: _Node, i: int, x: FloatArray, first_row: int) -> tuple[FloatArray, FloatArray]:

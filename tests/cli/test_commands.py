@@ -391,8 +391,8 @@ def test_shells_complete_commands_and_names(tmp_path: Path) -> None:
         return done.stdout.split()
 
     assert complete("sfbench ") == [
-        *("solvers", "problems", "names", "fuse", "check", "sample", "compare", "report", "doctor"),
-        *("study", "data", "diffusers"),
+        *("solvers", "problems", "names", "fuse", "check", "sample", "compare", "score", "report", "doctor"),
+        *("study", "data", "diffusers", "truths"),
     ]
     words = "COMP_WORDS='sfbench sample --sampler d' COMP_CWORD=3 _SFBENCH_COMPLETE=complete_bash"
     assert shell(f"{words} sfbench", tmp_path).stdout.split() == ["ddim", "dpm_solver_2m"]

@@ -130,3 +130,20 @@ def test_a_read_only_folder_can_be_read_and_not_written(folder: Path, capsys: py
         assert main(["study", "verify", str(folder)]) == 0
         for verb in (["study", "resume"], ["study", "export"], ["report"]) if held else ():
             assert str(folder) in refused(capsys, *verb, folder)
+
+
+def test_every_command_prints_one_document(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def document(*arguments: str, code: int = 0) -> object:
+        capsys.readouterr()
+        assert main([*arguments, "--json"]) == code
+        return json.loads(capsys.readouterr().out)
+
+    run_study(small_study(3), folder, replace(QUIET, time_limit=1e-9))
+    [resumed] = document("study", "resume", str(folder), "--jobs", "1")  # type: ignore[misc]
+    assert (resumed["done"], resumed["cached"], resumed["missing"]) == (18, 12, 0)
+    written = document("study", "export", str(folder), "--format", "csv")
+    assert [(Path(entry["path"]).is_file(), entry["rows"]) for entry in written] == [(True, 18)]  # type: ignore[attr-defined]
+    assert document("study", "prune", str(folder)) == []
+    report = document("report", str(folder))
+    assert Path(report["page"]).is_file()  # type: ignore[index]
+    assert report["figures"] == []  # type: ignore[index]

@@ -86,3 +86,59 @@ def test_pixels_are_named() -> None:
 
 def test_it_is_a_top_level_name() -> None:
     assert sfbench.check_wiring is check_wiring
+
+
+def test_mistakes_come_in_pairs() -> None:
+    wrong = network("x0", "epsilon", time="log_snr")
+    with pytest.warns(FitWarning, match="time='t' and parameterisation='x0'"):
+        check_wiring([wrong], LAW.sample(100, rng=0), process=VP)
+
+
+def test_reversed_times_of_a_network_are_found() -> None:
+    class Reversed(Inside):
+        def forward(self, x: Tensor, t: Tensor) -> Tensor:
+            return super().forward(x, 1.0 - t)
+
+    with pytest.warns(FitWarning, match="times reversed"):
+        check_wiring([NetworkScore(Reversed("v"), 4, VP, "v")], LAW.sample(100, rng=0), process=VP)
+
+
+# ---------------------------------------------------------------------- fits look by themselves
+class Counted(Foreign):
+    """A foreign model that counts the points it is asked for."""
+
+    def __init__(self, law: GaussianMixture, sign: float = 1.0) -> None:
+        super().__init__(law, VP)
+        object.__setattr__(self, "sign", sign)
+        object.__setattr__(self, "points", [])
+
+    def score(self, x: np.ndarray, t: float) -> np.ndarray:
+        self.points.append(len(x))
+        return self.sign * super().score(x, t)
+
+
+def test_fuse_names_the_model_that_is_wired_wrongly_and_fits_the_same_weights() -> None:
+    x = LAW.sample(200, rng=0)
+    models = {"right": network("epsilon"), "wrong": network("epsilon", "v")}
+    with pytest.warns(FitWarning, match="'wrong' looks wired wrongly") as seen:
+        found = sfbench.fuse(models, x, process=VP, rng=0)
+    assert [w.filename for w in seen] == [__file__]
+    assert len(seen) == 1
+    assert str(seen[0].message) in found.warnings
+    unchecked = sfbench.fuse(models, x, process=VP, check_models=False, rng=0)
+    np.testing.assert_array_equal(found.weights, unchecked.weights)
+    np.testing.assert_array_equal(found.gram.G, unchecked.gram.G)
+
+
+def test_the_look_is_cheap_and_leaves_exact_laws_alone() -> None:
+    x = LAW.sample(100, rng=0)
+    extra = []
+    for check in (True, False):
+        models = [Counted(LAW), Counted(OTHER)]
+        sfbench.fuse(models, x, process=VP, check_models=check, rng=0)
+        extra.append(sum(models[0].points))
+    assert 0 < extra[0] - extra[1] <= 20 * 32
+    fit = sfbench.fuse([LAW, OTHER], x, process=VP, rng=0)
+    assert fit.weights[0] > 0.5
+    with pytest.raises(sfbench.SfbenchError, match="check_models must be True or False"):
+        sfbench.fuse([LAW, OTHER], x, process=VP, check_models="yes", rng=0)  # type: ignore[call-overload]

@@ -33,6 +33,7 @@ from sfbench.sampling import (
     FusedSampler,
     Heun,
     PredictorCorrector,
+    SwitchedSampler,
     sample,
     steps_for,
 )
@@ -141,6 +142,14 @@ labels = st.sampled_from([None, [0], [0, 0], [0, 1], [0, 1, 2], ["a", "b"], np.a
 SAMPLERS = {
     "fused": (FusedSampler, {"integrator": integrators, "n_steps": counts}),
     "flow": (FlowSampler, {"integrator": integrators, "n_steps": counts}),
+    "switched": (
+        SwitchedSampler,
+        {
+            "integrator": integrators,
+            "order": st.sampled_from(["balanced", "independent", "shared"]),
+            "n_steps": counts,
+        },
+    ),
     "corrected": (
         CorrectedSampler,
         {
@@ -159,7 +168,7 @@ SAMPLERS = {
         {"rule": st.sampled_from(["or", "and"]), "largest": st.floats(0.1, 100.0), "n_steps": counts},
     ),
 }
-named = st.sampled_from(["fused", "ode", "corrected", "superposed", "ddim", "ddpm", "heun", "Fused", "corrected "])
+named = st.sampled_from(["fused", "ode", "corrected", "switched", "superposed", "ddim", "heun", "Fused", "corrected "])
 samplers = st.one_of(named, st.sampled_from(sorted(SAMPLERS)).flatmap(lambda name: built(*SAMPLERS[name])))
 
 

@@ -33,14 +33,14 @@ def line(ax: Any, label: str) -> Any:
     return next(found for found in ax.lines if found.get_label() == label)
 
 
-def every_figure(fit: sfbench.FusionResult, ax: Any = None) -> Iterator[Any]:
+def every_figure(fit: sfbench.FusionResult, axes: Any = (None,) * 5) -> Iterator[Any]:
     over_time = sfbench.fuse(fit.score.models, np.ones((20, 5)), process=OU, bins=2, rng=0)
     plane = GaussianMixture([0.5, 0.5], [[-2.0, 0.0], [2.0, 1.0]], 1.0)
-    yield fit.plot_weights(ax=ax)
-    yield fit.plot_losses(ax=ax)
-    yield fit.plot_losses(np.random.default_rng(0).normal(size=(20, 5)), ax=ax)
-    yield over_time.plot_weights(ax=ax)
-    yield plot_samples(plane.sample(100, rng=0), plane, ax=ax)
+    yield fit.plot_weights(ax=axes[0])
+    yield fit.plot_losses(ax=axes[1])
+    yield fit.plot_losses(np.random.default_rng(0).normal(size=(20, 5)), ax=axes[2])
+    yield over_time.plot_weights(ax=axes[3])
+    yield plot_samples(plane.sample(100, rng=0), plane, ax=axes[4])
 
 
 def test_axes_in_and_out_and_legends_beside_the_data(fit: sfbench.FusionResult) -> None:
@@ -50,9 +50,9 @@ def test_axes_in_and_out_and_legends_beside_the_data(fit: sfbench.FusionResult) 
         assert ax.get_xlabel()
         labels = [text.get_text() for text in ax.get_legend().get_texts()]
         assert len(set(labels)) == len(labels)
-    own = pyplot.subplots()[1]
-    assert all(ax is own for ax in every_figure(fit, own))
-    assert fit.plot_gram(ax=own) is own
+    own = pyplot.subplots(1, 6)[1]
+    assert all(ax is given for ax, given in zip(every_figure(fit, own), own, strict=False))
+    assert fit.plot_gram(ax=own[5]) is own[5]
     with pytest.raises(sfbench.SfbenchError, match="ax must be matplotlib axes, got a ndarray"):
         fit.plot_weights(ax=pyplot.subplots(1, 2)[1])
 
@@ -164,3 +164,20 @@ def test_a_grid_of_images() -> None:
     ):
         with pytest.raises(sfbench.SfbenchError):
             plot_images(bad, **options)
+
+
+def test_notebooks_show_tables(shifted: SyntheticProblem, fit: sfbench.FusionResult) -> None:
+    score = sfbench.FusedScore(shifted.auxiliaries, (0.5, 0.25, 0.25), process=OU)
+    sample = sfbench.sample(score, 60, steps=8, check_steps=False, rng=0)
+    doubtful = replace(sample, diagnostics=replace(sample.diagnostics, messages=("x < 0 & worse",)))
+    for shown, words in (
+        (shifted, ("<td>0.5000</td>", "GaussianMixture(m=1, d=5, isotropic)", "target")),
+        (doubtful, ("60 points in dimension 5", "warning: x &lt; 0 &amp; worse", "score evaluations")),
+        (fit, ("<td>north</td>",)),
+    ):
+        page = shown._repr_html_()
+        assert all(word in page for word in words)
+        assert page.count("<td>") == page.count("</td>") > 1
+    assert repr(score) == (
+        "FusedScore(3 models in dimension 5, weights [0.5  0.25 0.25], OrnsteinUhlenbeck())"  # not the whole networks
+    )

@@ -161,6 +161,6 @@ def test_the_fused_law_of_gaussians_under_changing_weights() -> None:
 
 def test_the_example_of_the_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
     page = (Path(__file__).parents[2] / "docs" / "samplers.md").read_text(encoding="utf-8")
-    [code, printed] = re.findall(r"```(?:python|text)\n(.*?)```", page, flags=re.DOTALL)
+    [(code, printed)] = re.findall(r"```python\n([^`]*)```\s*```text\n(.*?)```", page, flags=re.DOTALL)
     exec(code, {})
     assert capsys.readouterr().out.splitlines()[0] == printed.splitlines()[0]

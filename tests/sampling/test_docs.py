@@ -1,4 +1,4 @@
-"""The README's example of the samplers runs as printed and says what the text says."""
+"""The example of docs/samplers.md runs as printed and says what the text says."""
 
 import contextlib
 import io
@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 
-def test_the_example_of_the_readme_runs():
-    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    section = text[text.index("## Samplers, and which law") :]
+def test_the_example_of_the_page_runs():
+    text = (Path(__file__).parents[2] / "docs" / "samplers.md").read_text(encoding="utf-8")
+    section = text[text.index("## Which sampler") :]
     code = re.search(r"```python\n(.*?)```", section, re.DOTALL)
     assert code is not None
     printed = io.StringIO()

@@ -1,0 +1,128 @@
+"""Every method on every problem: ``python -m benchmarks.leaderboard [--quick] [--methods ...] [--problems ...]``.
+
+Methods of :mod:`sfbench.methods` fuse the exact scores of problems of :mod:`sfbench.truths` from a few hundred rows of
+data, within budgets that a meter enforces; the judge of :mod:`sfbench.truths` says how far their points are from the
+target and which law they follow. Results of others are merged by ``--merge FOLDER``, a folder with ``submission.json``
+(see ``docs/leaderboard.md``). The table, the page and the figure are made of the stored rows.
+"""
+
+import argparse
+import json
+import shlex
+import sys
+from pathlib import Path
+
+from sfbench.files import prepare_folder, provenance, write_json
+from sfbench.methods import known_methods
+from sfbench.truths import known_truths
+
+from ..common.study import (
+    OneLineParser,
+    Row,
+    add_engine_arguments,
+    one_line_errors,
+    read_rows,
+    run_cells,
+    run_settings,
+    write_rows,
+)
+from .cells import LeaderSpec, run_leader_cell, score_submission
+from .table import ranking, write_pages
+
+PROBLEMS = [
+    "line_paper_20_80",
+    "line_published",
+    "line_k3_m4",
+    "plane_k3_m2",
+    "embedded_r1_d64",
+    "product_paper_4",
+    "product_mixture_3",
+    "many_k8",
+    "duplicates_1e-1",
+    "gaussian_shifted_k4_d16",
+    "gaussian_scaled_d4_ratio25",
+]
+QUICK = ["line_paper_20_80", "line_published", "embedded_r1_d16", "product_mixture_3", "gaussian_scaled_d4_ratio25"]
+BUDGETS, QUICK_BUDGETS = (64, 256, 1024), (128,)
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    """Command line; every bad value ends in one line."""
+    parser = OneLineParser(prog="python -m benchmarks.leaderboard", description=(__doc__ or "").split(":")[0])
+    parser.add_argument("--methods", nargs="*", help="names (default: all; module:name for one of your own)")
+    parser.add_argument("--problems", nargs="*", help="names of sfbench truths list, not discrete (default: eleven)")
+    parser.add_argument("--budgets", nargs="*", type=int, help="evaluations a point (default: 64 256 1024)")
+    parser.add_argument("--n", type=int, default=5000, help="points")
+    parser.add_argument("--data", type=int, default=512, help="rows of the target's data")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each")
+    parser.add_argument("--quick", action="store_true", help="five problems, one budget, 2,000 points, one seed")
+    parser.add_argument("--merge", type=Path, help="folder of a submission: score it and add it to the tables of --out")
+    parser.add_argument("--seed", type=int, default=0, help="root seed")
+    parser.add_argument("--out", default="results/leaderboard", help="folder for results and pages")
+    add_engine_arguments(parser)
+    args = parser.parse_args(argv)
+    if args.quick:
+        args.problems, args.budgets = args.problems or QUICK, args.budgets or list(QUICK_BUDGETS)
+        args.n, args.seeds = min(args.n, 2000), 1
+    args.methods, args.budgets = args.methods or known_methods(), args.budgets or list(BUDGETS)
+    args.problems = args.problems or PROBLEMS
+    continuous = [name for name in known_truths() if name not in known_truths("discrete")]
+    if unknown := [name for name in args.problems if name not in continuous]:
+        parser.error(f"unknown problem {unknown[0]!r}; see sfbench truths list (the discrete ones have no scores)")
+    if unknown := [name for name in args.methods if ":" not in name and name not in known_methods()]:
+        parser.error(f"unknown method {unknown[0]!r}; known: {', '.join(known_methods())}")
+    if min(args.n // 100, args.data, args.seeds, args.jobs, *args.budgets) < 1 or args.seed < 0:
+        parser.error("--n must be at least 100, --data, --seeds, --jobs and --budgets at least 1, --seed at least 0")
+    return args
+
+
+@one_line_errors
+def main(argv: list[str] | None = None) -> int:
+    """Run what is missing, or merge a submission; write tables, page and figure."""
+    args = parse_arguments(argv)
+    folder = prepare_folder(args.out)
+    if args.merge is not None:
+        about = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        rows = read_rows(folder, "leaderboard")
+        _keep(folder, args.merge)
+    else:
+        rows = _run(args, folder)
+        command = shlex.join(["python", "-m", "benchmarks.leaderboard", *(sys.argv[1:] if argv is None else argv)])
+        words = f"{args.n} points, {args.data} rows of data, {args.seeds} seeds; runs that fail count as TV 1."
+        about = provenance(args.seed) | {"title": "Leaderboard", "command": command, "words": words}
+        write_rows(folder, "leaderboard", rows)
+        write_json(folder / "summary.json", about)
+    for path in sorted((folder / "submissions").glob("*.json")):
+        rows += json.loads(path.read_text(encoding="utf-8"))["rows"]
+    paths = write_pages(folder, rows, about)
+    for budget in sorted({row["budget"] for row in rows}, reverse=True):
+        print(f"{budget} evaluations a point:")
+        for cells in ranking(rows, budget):
+            print("  ", "  ".join(cells[:4]))
+    print("written:", *map(str, paths))
+    return 0
+
+
+def _run(args: argparse.Namespace, folder: Path) -> list[Row]:
+    specs = [
+        LeaderSpec(problem, method, budget, args.n, args.data, seed, args.seed)
+        for problem in args.problems
+        for budget in args.budgets
+        for method in args.methods
+        for seed in range(args.seeds)
+    ]
+    title = f"leaderboard, seed {args.seed}"
+    return run_cells(run_leader_cell, specs, title=title, folder=folder, settings=run_settings(args))
+
+
+def _keep(folder: Path, submission: Path) -> None:
+    """Score a submission and keep its rows and provenance; the same name again replaces it."""
+    rows = score_submission(submission)
+    about = json.loads((submission / "submission.json").read_text(encoding="utf-8"))
+    name = "".join(c if c.isalnum() or c in "-_" else "_" for c in about["name"])
+    record = {"name": about["name"], "provenance": about["provenance"], "rows": rows}
+    write_json(prepare_folder(folder / "submissions") / f"{name}.json", record)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,34 @@
+"""Links that work on a forge and in the site: short names in docstrings, and the folders of committed results."""
+
+import re
+from typing import Any
+
+from sphinx.util.nodes import make_refnode
+
+from . import reference
+
+_RESULTS = re.compile(r"\]\(\.\./benchmarks/results/(?P<study>\w+)(?:/(?P<part>\w+))?/?\)")
+
+
+def to_results(app: Any, docname: str, content: list[str]) -> None:
+    """A link to a folder of committed tables leads, in the site, to the page made of them."""
+    up = "../" * docname.count("/")
+
+    def page(match: re.Match[str]) -> str:
+        return f"]({up}results/{match['study']}.md{'#' + match['part'] if match['part'] else ''})"
+
+    content[0] = _RESULTS.sub(page, content[0])
+
+
+def to_reference(app: Any, env: Any, node: Any, contnode: Any) -> Any:
+    """A short name in a docstring leads to its page of the reference."""
+    page = reference.page_of(node.get("reftarget", "")) if node.get("refdomain") == "py" else None
+    if page is None:
+        return None
+    return make_refnode(app.builder, node["refdoc"], f"reference/generated/{page}", page, contnode)
+
+
+def setup(app: Any) -> None:
+    """Rewrite pages when they are read, and resolve what Sphinx itself does not."""
+    app.connect("source-read", to_results)
+    app.connect("missing-reference", to_reference, priority=400)

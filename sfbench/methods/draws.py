@@ -1,0 +1,133 @@
+r"""How methods draw points at given weights, with what is left of the budget.
+
+=================  ========================================================================================
+fused              reverse SDE of the averaged score: P_w
+switched           one model for each particle and step: P_w at the price of one model
+corrected          weighted particles: the KL barycenter p_w
+feynman_kac        the same on an even grid of times, Euler-Maruyama steps, resampling at every step
+mixture            a share of the points from each auxiliary
+parameter_average  the law whose parameters are averages
+or_, and_          compositions by densities estimated on the fly
+=================  ========================================================================================
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from synthetic import as_gaussian_mixture
+
+from .. import sampling
+from .._typing import Float64Array
+from ..baselines import SuperposedSampler, parameter_average
+from ..errors import ModelError
+from ..sampling import CorrectedSampler, EulerMaruyama
+from ..scores import FusedScore, ScoreModel
+from ..times import TimeSteps, time_steps
+from .base import BudgetError, NotApplicableError, Outcome, Task
+
+FEWEST_STEPS, MOST_STEPS = 4, 1024
+_RESERVE = 2000  # evaluations of each model by checks of the sampler
+_PROPORTION = 0.02  # of the budget, for the same
+
+
+def fused(task: Task, weights: Float64Array) -> Outcome:
+    """Points of the fused law."""
+    return _sampled(task, task.models, weights, "fused")
+
+
+def switched(task: Task, weights: Float64Array) -> Outcome:
+    """Points of the fused law, one model for each particle and step."""
+    return _sampled(task, task.models, weights, "switched", evaluations=1)
+
+
+def corrected(task: Task, weights: Float64Array) -> Outcome:
+    """Weighted points of the barycenter."""
+    return _sampled(task, task.models, weights, CorrectedSampler(check_steps=False))
+
+
+def feynman_kac(task: Task, weights: Float64Array) -> Outcome:
+    """Weighted points of the barycenter, by even steps, resampled at each."""
+    sampler = CorrectedSampler(EulerMaruyama(), threshold=1.0, noise="independent", check_steps=False)
+    return _sampled(task, task.models, weights, sampler, spacing="uniform")
+
+
+def or_(task: Task, weights: Float64Array) -> Outcome:
+    """Composition whose law is the arithmetic mixture."""
+    return _sampled(task, task.models, weights, SuperposedSampler("or"))
+
+
+def and_(task: Task, weights: Float64Array) -> Outcome:
+    """Composition at which all densities change alike."""
+    return _sampled(task, task.models, weights, SuperposedSampler("and"))
+
+
+def mixture(task: Task, weights: Float64Array) -> Outcome:
+    """Each auxiliary's share of the points, by its own reverse SDE."""
+    counts = task.rng.multinomial(task.n, weights / weights.sum())
+    steps = _steps(task, 1, int(np.count_nonzero(counts)))
+    parts = [
+        sampling.sample(
+            FusedScore((model,), [1.0], process=task.process), int(c), steps=steps, check_steps=False, rng=task.rng
+        ).x
+        for model, c in zip(task.models, counts, strict=True)
+        if c
+    ]
+    return Outcome(task.rng.permutation(np.concatenate(parts)), "arithmetic mixture", weights)
+
+
+def average(task: Task, weights: Float64Array) -> Outcome:
+    """Points of the law with averaged parameters."""
+    merged = task.metered(_averaged(task.densities(), weights))
+    return replace(_sampled(task, (merged,), np.ones(1), "fused"), law="law of averaged parameters", weights=weights)
+
+
+def _averaged(laws: tuple[Any, ...], weights: Float64Array) -> Any:
+    """The law of averaged parameters; of products and embedded mixtures the inner parameters are meant."""
+    first = laws[0]
+    if all(hasattr(law, "factor") and law.copies == first.copies for law in laws):
+        return replace(first, factor=_averaged(tuple(law.factor for law in laws), weights))
+    if all(getattr(law, "embedding", None) is not None and first.embedding.is_same(law.embedding) for law in laws):
+        return replace(first, core=_averaged(tuple(law.core for law in laws), weights))
+    mixtures = [found for found in map(as_gaussian_mixture, laws) if found is not None]
+    if len(mixtures) < len(laws):
+        raise NotApplicableError(f"parameters of a {type(first).__name__} are not averaged")
+    try:
+        return parameter_average(mixtures, weights)
+    except ModelError as error:
+        raise NotApplicableError(str(error)) from None
+
+
+def _steps(task: Task, evaluations: int, models: int, spacing: Any = "log_snr") -> TimeSteps:
+    """As many steps as are paid for, each with so many evaluations a point."""
+    left = int((1.0 - _PROPORTION) * task.meter.left) - _RESERVE * models
+    count = min(MOST_STEPS, left // (task.n * evaluations))
+    if count < FEWEST_STEPS:
+        raise BudgetError(f"{task.meter.left} evaluations pay for {max(count, 0)} steps of {task.n} points: too few")
+    return time_steps(task.process, count, spacing)
+
+
+def _sampled(
+    task: Task,
+    models: tuple[ScoreModel, ...],
+    weights: Float64Array,
+    sampler: Any,
+    *,
+    evaluations: int | None = None,
+    spacing: str = "log_snr",
+) -> Outcome:
+    fused_score = FusedScore(models, weights, process=task.process)
+    active = len(fused_score.support)
+    steps = _steps(task, active if evaluations is None else evaluations, active, spacing)
+    found = sampling.sample(fused_score, task.n, sampler, steps=steps, check_steps=False, rng=task.rng)
+    log_z = found.diagnostics.log_partition
+    return Outcome(
+        np.asarray(found.x, np.float64),
+        found.law,
+        weights,
+        None if np.ptp(found.log_weights) == 0.0 else found.log_weights,
+        found.diagnostics.founders,
+        None if log_z is None else log_z.value,
+        None if log_z is None else log_z.stderr,
+    )

@@ -1,0 +1,94 @@
+"""Methods by name: a way to choose weights and a way to draw points at them, or a class of one's own.
+
+Adding one is a file with a :class:`~sfbench.methods.base.Method` and a line here, an entry point of the group
+``sfbench.methods``, or :func:`register_method`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, final
+
+from .._lazy import Registry
+from ..errors import ModelError
+from . import draws, weights
+from .base import Draw, Method, Outcome, Task, WeightRule
+
+
+@final
+@dataclass(frozen=True)
+class Fusion(Method):
+    """A rule for the weights, then a way to draw at them."""
+
+    weights: WeightRule
+    draw: Draw
+    densities: bool = False
+
+    @property
+    def about(self) -> str:
+        """Both, in words."""
+        return f"{_first(self.weights)} {_first(self.draw)}"
+
+    @property
+    def needs_densities(self) -> bool:
+        """As said."""
+        return self.densities
+
+    def run(self, task: Task) -> Outcome:
+        """Choose weights, draw."""
+        return self.draw(task, self.weights(task))
+
+
+def _first(function: Callable[..., Any]) -> str:
+    return (function.__doc__ or function.__name__).strip().split("\n")[0]
+
+
+published = Fusion(weights.published, draws.fused)
+fused = Fusion(weights.one_pass, draws.fused)
+switched = Fusion(weights.one_pass, draws.switched)
+corrected = Fusion(weights.little_noise, draws.corrected)
+likelihood = Fusion(weights.likelihood, draws.corrected, True)
+uniform = Fusion(weights.uniform, draws.fused)
+uniform_corrected = Fusion(weights.uniform, draws.corrected)
+minimax = Fusion(weights.minimax, draws.corrected, True)
+nearest = Fusion(weights.nearest, draws.fused)
+mixture = Fusion(weights.uniform, draws.mixture)
+mixture_em = Fusion(weights.em, draws.mixture, True)
+average = Fusion(weights.one_pass, draws.average, True)
+superposed_or = Fusion(weights.one_pass, draws.or_)
+superposed_and = Fusion(weights.uniform, draws.and_)
+feynman_kac = Fusion(weights.little_noise, draws.feynman_kac)
+
+_NAMES = (
+    "published fused switched corrected likelihood uniform uniform_corrected minimax nearest mixture mixture_em "
+    "average superposed_or superposed_and feynman_kac"
+)
+_METHODS: Registry[Any] = Registry(
+    "method", "sfbench.methods", {name: f"sfbench.methods.registry:{name}" for name in _NAMES.split()}
+)
+
+
+def known_methods() -> list[str]:
+    """Names of the methods, built in, registered here or of plugins."""
+    return _METHODS.names()
+
+
+def register_method(name: str, method: Any) -> Any:
+    """Add a method (or a class without arguments) under a name that is not built in."""
+    return _METHODS.register(name, method)
+
+
+def as_method(method: str | Method) -> Method:
+    """The method of that name, or the method itself.
+
+    Raises
+    ------
+    SfbenchError
+        For an unknown name.
+    ModelError
+        For something that is not a method.
+    """
+    found = _METHODS[method] if isinstance(method, str) else method
+    made = found() if isinstance(found, type) else found
+    if not isinstance(made, Method):
+        raise ModelError(f"method {method!r} is a {type(made).__name__}, not a sfbench.methods.Method or its name")
+    return made

@@ -1,0 +1,127 @@
+"""The named problems: a family, its parameters and seed, and how many independent copies of it.
+
+A name and version never change their meaning. Parameters that matter for the truth are all here: a changed default of a
+family changes the hash of a certificate, and a test fails.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, final
+
+from .._validation import did_you_mean
+from ..errors import SfbenchError
+
+
+@final
+@dataclass(frozen=True)
+class Entry:
+    """A row of the catalogue.
+
+    Attributes
+    ----------
+    name : str
+    group : str
+        What kind of difficulty: ``line``, ``plane``, ``embedded``, ``product``, ``many``, ``duplicates``, ``gaussian``,
+        ``discrete``.
+    family : str
+        Of :func:`synthetic.make_problem`, or of :func:`synthetic.discrete.make_discrete_problem` in group ``discrete``.
+    params : mapping
+        Parameters of the family.
+    seed : int
+        Of the problem's geometry.
+    copies : int
+        The laws are products of so many independent copies.
+    version : int
+        Raised if a problem of that name ever becomes another.
+    """
+
+    name: str
+    group: str
+    family: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    copies: int = 1
+    version: int = 1
+
+
+def _rows() -> list[Entry]:
+    paper = {"scale": 6.0, "target": "barycenter"}
+    rows = [
+        Entry("line_paper", "line", "paper_mixture_1d", paper | {"weights": [0.5, 0.5]}),
+        Entry("line_paper_20_80", "line", "paper_mixture_1d", paper | {"weights": [0.2, 0.8]}),
+        Entry("line_paper_80_20", "line", "paper_mixture_1d", paper | {"weights": [0.8, 0.2]}),
+        Entry("line_published", "line", "paper_mixture_1d", {"scale": 6.0, "target": "mixture"}),
+        Entry("line_published_aligned", "line", "paper_mixture_1d", {"space": "aligned", "target": "mixture"}),
+        Entry("line_bimodal_near", "line", "bimodal_from_unimodal", {"k": 2, "d": 1, "separation": 3.0}),
+        Entry("line_bimodal_far", "line", "bimodal_from_unimodal", {"k": 3, "d": 1, "separation": 6.0}),
+    ]
+
+    def mixtures(name: str, group: str, seed: int, copies: int = 1, **params: Any) -> None:
+        rows.append(Entry(name, group, "embedded_mixture", params, seed, copies))
+
+    for i, (k, m) in enumerate([(2, 2), (2, 3), (3, 2), (3, 4), (5, 3)]):
+        mixtures(f"line_k{k}_m{m}", "line", i, rank=1, d=1, k=k, m=m)
+    mixtures("line_mixture_target", "line", 11, rank=1, d=1, k=3, m=2, target="mixture")
+    for i, (k, m) in enumerate([(2, 2), (3, 2), (4, 3)]):
+        mixtures(f"plane_k{k}_m{m}", "plane", 20 + i, rank=2, d=2, k=k, m=m)
+    mixtures("plane_mixture_target", "plane", 24, rank=2, d=2, k=3, m=2, target="mixture")
+    for i, (rank, d) in enumerate([(1, 16), (1, 64), (1, 256), (1, 1024), (2, 16), (2, 128)]):
+        mixtures(f"embedded_r{rank}_d{d}", "embedded", 30 + i, rank=rank, d=d, k=3, m=2)
+    for copies in (2, 4, 8, 16):
+        rows.append(Entry(f"product_paper_{copies}", "product", "paper_mixture_1d", rows[0].params, 0, copies))
+    for copies in (3, 12):
+        mixtures(f"product_mixture_{copies}", "product", 40, copies, rank=1, d=1, k=3, m=2)
+    for k in (8, 16, 32, 64):
+        mixtures(f"many_k{k}", "many", 50 + k, rank=1, d=4, k=k, m=2)
+    rows += [
+        Entry(f"duplicates_{text}", "duplicates", "near_duplicates", {"k": k, "d": 4, "spread": spread}, 60)
+        for text, k, spread in (("1e-1", 4, 1e-1), ("1e-2", 4, 1e-2), ("1e-4", 3, 1e-4))
+    ]
+    rows += [
+        Entry(f"gaussian_shifted_k{k}_d{d}", "gaussian", "shifted_gaussians", {"k": k, "d": d, "condition": c}, 70 + k)
+        for k, d, c in ((2, 2, 1.0), (4, 16, 1.0), (8, 8, 10.0))
+    ]
+    rows += [
+        Entry(
+            f"gaussian_scaled_d{d}_ratio{ratio:g}", "gaussian", "scaled_gaussians", {"k": k, "d": d, "ratio": ratio}, 80
+        )
+        for k, d, ratio in ((2, 1, 4.0), (3, 4, 4.0), (3, 4, 25.0), (3, 16, 4.0))
+    ]
+    discrete: list[tuple[str, str, dict[str, Any]]] = [
+        ("discrete_potts_6", "potts_chains", {"length": 6, "contrast": 1.0}),
+        ("discrete_potts_8", "potts_chains", {"length": 8, "contrast": 1.0, "coupling": 0.8}),
+        ("discrete_ising_2x3", "ising_lattices", {"contrast": 1.0, "columns": 3}),
+        ("discrete_chain", "markov_chains", {"contrast": 1.5}),
+        ("discrete_mixture", "product_mixtures", {"contrast": 2.0, "length": 3}),
+    ]
+    return rows + [Entry(name, "discrete", family, params, 90) for name, family, params in discrete]
+
+
+CATALOGUE: dict[str, Entry] = {row.name: row for row in _rows()}
+
+
+def known_truths(group: str | None = None) -> list[str]:
+    """Names of the problems, of one group or of all.
+
+    Raises
+    ------
+    SfbenchError
+        For an unknown group.
+    """
+    groups = dict.fromkeys(row.group for row in CATALOGUE.values())
+    if group is not None and (not isinstance(group, str) or group not in groups):
+        raise SfbenchError(f"unknown group {group!r}{did_you_mean(group, groups)}; use one of {', '.join(groups)}")
+    return [row.name for row in CATALOGUE.values() if group in (None, row.group)]
+
+
+def find_entry(name: str) -> Entry:
+    """The row of that name.
+
+    Raises
+    ------
+    SfbenchError
+        For an unknown name; lists close ones.
+    """
+    if not isinstance(name, str) or name not in CATALOGUE:
+        raise SfbenchError(f"unknown problem {name!r}{did_you_mean(name, CATALOGUE)}; see sfbench truths list")
+    return CATALOGUE[name]

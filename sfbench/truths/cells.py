@@ -1,0 +1,104 @@
+r"""Where the mass is: cells around the modes of the barycenter, and moments of the laws.
+
+A cell holds the points nearest to one local maximum of the barycenter's density, found by ascent from the mean of every
+component of every auxiliary. Copies of a product have the cells of the factor, whose mass is averaged over the copies.
+States of a finite space have a cell each for the likeliest three, and one for the others.
+"""
+
+import functools
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import scipy  # submodules load on first use
+
+from synthetic import GaussianMixture, components_of
+from synthetic.discrete import all_states
+from synthetic.quadrature import cover
+
+from .._typing import Float64Array
+from ..laws import GridDensity, PlanarDensity
+from .laws import MixtureLaw, ProductLaw
+from .truth import Truth
+
+_MOST_MODES = 8
+_SAME = 0.05  # distance below which two maxima are one, in units of the smallest deviation
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Cells by their centres (c, r); of states, one more cell for all other states."""
+
+    centres: Float64Array
+    copies: int
+    of_states: bool
+
+    @property
+    def count(self) -> int:
+        """Number of cells."""
+        return len(self.centres) + self.of_states
+
+    def shares(self, y: Any) -> Float64Array:
+        """Share of the copies of each point y (n, rank) that lie in each cell, (n, count)."""
+        if self.of_states:
+            hits = (np.asarray(y)[:, None, :] == self.centres[None]).all(axis=2)
+            return np.column_stack([hits, ~hits.any(axis=1)]).astype(np.float64)
+        points = np.asarray(y, np.float64).reshape(-1, self.centres.shape[1])
+        nearest = scipy.spatial.cKDTree(self.centres).query(points)[1]
+        hits = np.eye(len(self.centres))[nearest].reshape(-1, self.copies, len(self.centres))
+        return np.asarray(hits.mean(axis=1))
+
+
+@functools.lru_cache(maxsize=16)
+def find_cells(truth: Truth) -> Cells:
+    """The cells of a problem, those of more mass first."""
+    if truth.is_discrete:
+        law = truth.auxiliaries[0]
+        states = all_states(law.alphabet, law.length)
+        likeliest = np.argsort(-np.asarray(truth.laws["barycenter"].log_prob(states)), kind="stable")[:3]
+        return Cells(states[likeliest].astype(np.float64), 1, True)
+    law, copies = truth.laws["barycenter"], truth.entry.copies
+    pool: Any = law.factor if isinstance(law, ProductLaw) else law
+    mixtures: Any = components_of(pool)
+    starts = np.unique(np.concatenate([part.means for part in mixtures]).round(9), axis=0)
+    scale = min(float(np.sqrt(part.spectrum.values.min())) for part in mixtures)
+    found: list[tuple[float, Float64Array]] = []
+    for start in starts:
+        climbed = scipy.optimize.minimize(
+            lambda y: -float(pool.log_prob(y[None])[0]), start, jac=lambda y: -pool.score(y[None])[0], tol=1e-9
+        )
+        if all(np.linalg.norm(climbed.x - other) > _SAME * scale for _, other in found):
+            found.append((float(climbed.fun), climbed.x))
+    found.sort(key=lambda pair: (round(pair[0], 6), pair[1].round(6).tolist()))
+    return Cells(np.stack([y for _, y in found[:_MOST_MODES]]), copies, False)
+
+
+def moments(law: Any, truth: Truth) -> tuple[Float64Array, Float64Array]:
+    """Means and standard deviations of the coordinates of a law, without sampling."""
+    first, second = _raw_moments(law, truth)
+    return first, np.sqrt(np.maximum(second - first**2, 0.0))
+
+
+def _raw_moments(law: Any, truth: Truth) -> tuple[Float64Array, Float64Array]:
+    if truth.is_discrete:
+        states = all_states(truth.auxiliaries[0].alphabet, truth.dim)
+        masses = np.exp(law.log_prob(states))
+        return masses @ states, masses @ states**2
+    if isinstance(law, ProductLaw):
+        first, second = _raw_moments(law.factor, truth)
+        return np.tile(first, law.copies), np.tile(second, law.copies)
+    if isinstance(law, MixtureLaw):
+        parts = [_raw_moments(part, truth) for part in law.laws]
+        return tuple(law.weights @ np.stack([part[i] for part in parts]) for i in (0, 1))  # type: ignore[return-value]
+    if isinstance(law, GaussianMixture):
+        spread = np.einsum("mdd->md", law.spectrum.dense())
+        return law.mean(), law.weights @ (law.means**2 + spread)
+    if isinstance(law, GridDensity):
+        return np.array([law.moment(1)]), np.array([law.moment(2)])
+    if isinstance(law, PlanarDensity):
+        masses = law.density.ravel() * law.cell
+        return masses @ law.centres, masses @ law.centres**2
+    grid = cover([law])  # a pool of rank at most 2
+    masses = np.exp(np.asarray(law.log_prob(grid.nodes), np.float64)) * grid.cell
+    return masses @ grid.nodes, masses @ grid.nodes**2

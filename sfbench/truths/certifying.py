@@ -1,0 +1,178 @@
+"""What is certified about each named problem, as numbers, kept with the package in ``certified.json``.
+
+A certificate holds rounded numbers, and the sha256 of its canonical JSON text, which holds on every machine: rounding
+errors of arithmetic are many orders below the last digit kept. ``sfbench truths check`` computes certificates anew and
+compares.
+"""
+
+import functools
+import hashlib
+import json
+from collections.abc import Iterable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthetic import IntractableError, SyntheticProblem
+
+from ..errors import OutputError, SfbenchError
+from ..files import write_json
+from ..statistics import population_weights
+from ..times import time_grid
+from .catalogue import find_entry, known_truths
+from .cells import find_cells, moments
+from .reference import Reference, get_reference, pairs
+from .truth import PROCESS, Truth, get_truth
+
+FILE = "certified.json"
+WINDOWS = ((1e-4, 2e-4), (1e-3, 0.1), (1e-3, 1.0), (1e-3, 5.0))
+_SHOWN = 8  # coordinates whose moments are listed
+_N_DISPERSION = 20_000
+
+
+def certify(name: str) -> dict[str, Any]:
+    """Compute the certificate of a named problem.
+
+    Returns
+    -------
+    dict
+        ``log_z``; ``weights`` at which the laws are meant, and ``weights_by_window`` (population weights of
+        score-matching fits); of every law ``mean``, ``std`` (of up to eight coordinates), ``mode_masses`` and two
+        ``draws`` (under seed 0); ``total_variation`` of every pair with its standard error; ``difficulty``: rank, k,
+        Z, and V, the mean of ``sum_i w_i |s_i|^2 - |s_w|^2`` over the barycenter; ``sha256`` of all this.
+    """
+    entry, truth = find_entry(name), get_truth(name)
+    cells, reference = find_cells(truth), get_reference(name)
+    record: dict[str, Any] = {
+        "name": name,
+        "version": entry.version,
+        "group": entry.group,
+        "provenance": {
+            "family": entry.family,
+            "params": dict(entry.params),
+            "seed": entry.seed,
+            "copies": entry.copies,
+        },
+        "process": "uniform jumps" if truth.is_discrete else repr(PROCESS),
+        "dim": truth.dim,
+        "weights": _rounded(truth.weights, 6),
+        "log_z": _rounded(truth.log_z, 6),
+        "weights_by_window": _weights_by_window(truth.problem),
+        "mode_centres": _rounded(cells.centres, 3),
+        "laws": {law: _about(truth, reference, law, cells) for law in truth.laws},
+        "total_variation": {f"{a}, {b}": _distance(reference, a, b) for a, b in pairs(truth)},
+        "difficulty": {
+            "rank": truth.rank,
+            "k": truth.k,
+            "Z": _rounded(np.exp(truth.log_z), 4),
+            "V": _dispersion(truth),
+        },
+    }
+    return record | {"sha256": digest(record)}
+
+
+def digest(record: dict[str, Any]) -> str:
+    """The sha256 of a certificate's canonical text, without its own ``sha256``."""
+    kept = {key: value for key, value in record.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+@functools.cache
+def certificates() -> dict[str, dict[str, Any]]:
+    """The certificates that the package holds, by name."""
+    text = files(__package__).joinpath(FILE).read_text(encoding="utf-8")
+    found: dict[str, dict[str, Any]] = json.loads(text)
+    return found
+
+
+def certificate(name: str) -> dict[str, Any]:
+    """The certificate of a named problem that the package holds.
+
+    Raises
+    ------
+    SfbenchError
+        For an unknown name.
+    OutputError
+        If the file of certificates was changed.
+    """
+    find_entry(name)
+    found = certificates().get(name)
+    if found is None or found["sha256"] != digest(found):
+        raise OutputError(f"the certificate of {name!r} is missing or damaged; install sfbench again")
+    return found
+
+
+def check_certificates(names: Iterable[str] | None = None) -> dict[str, str | None]:
+    """Compute certificates anew; None for those that agree, else what is different.
+
+    Parameters
+    ----------
+    names : iterable of str, optional
+        Default: all of them, which takes some minutes.
+    """
+    if isinstance(names, str):
+        raise SfbenchError(f"names must be a sequence of names, got the string {names!r}")
+    found: dict[str, str | None] = {}
+    for name in known_truths() if names is None else names:
+        kept, now = certificate(name), certify(name)
+        found[name] = None if kept["sha256"] == now["sha256"] else _difference(kept, now)
+    return found
+
+
+def write_certificates(path: Path) -> None:
+    """Compute all certificates and write the file that the package holds."""
+    write_json(path, {name: certify(name) for name in known_truths()})
+
+
+def _difference(kept: Any, now: Any, place: str = "") -> str:
+    if isinstance(kept, dict) and isinstance(now, dict) and kept.keys() == now.keys():
+        texts = [_difference(kept[key], now[key], f"{place}.{key}".strip(".")) for key in kept if key != "sha256"]
+        return "; ".join(text for text in texts if text)
+    return "" if kept == now else f"{place} was {kept}, is {now}"
+
+
+def _about(truth: Truth, reference: Reference, law: str, cells: Any) -> dict[str, Any]:
+    mean, std = moments(truth.laws[law], truth)
+    return {
+        "mean": _rounded(mean[:_SHOWN], 4),
+        "std": _rounded(std[:_SHOWN], 4),
+        "mode_masses": _rounded(cells.shares(reference.draws[law]).mean(axis=0), 4),
+        "draws": _rounded(truth.laws[law].sample(2, rng=0)[:, :_SHOWN], 4),
+    }
+
+
+def _distance(reference: Reference, a: str, b: str) -> list[float]:
+    found = reference.total_variation(a, b)
+    return [_rounded(found.value, 4), _rounded(found.stderr, 4)]
+
+
+def _weights_by_window(problem: Any) -> dict[str, list[float]] | None:
+    if not isinstance(problem, SyntheticProblem):
+        return None
+    try:
+        return {
+            f"[{low:g}, {high:g}]": _rounded(
+                population_weights(problem, process=PROCESS, grid=time_grid(low, high, 16)), 3
+            )
+            for low, high in WINDOWS
+        }
+    except IntractableError:
+        return None
+
+
+def _dispersion(truth: Truth) -> float | None:
+    if truth.is_discrete:
+        return None
+    y = truth.sample("barycenter", _N_DISPERSION if truth.dim <= 64 else 1000, rng=0)
+    scores = np.stack([law.score(y) for law in truth.auxiliaries])
+    spread = scores - np.tensordot(truth.weights, scores, axes=1)
+    found: float = _rounded(truth.weights @ (spread**2).sum(axis=2).mean(axis=1), 3)
+    return found
+
+
+def _rounded(values: Any, digits: int) -> Any:
+    """Numbers rounded to so many decimals, or digits where they are large; minus zero is zero."""
+    array = np.round(np.asarray(values, np.float64), digits) + 0.0
+    return array.tolist()

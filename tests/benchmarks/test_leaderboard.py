@@ -1,0 +1,139 @@
+"""The leaderboard and the judge of samples: ranks, pages, submissions, claims with teeth."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.judging.__main__ import evaluate_claims
+from benchmarks.judging.cells import JudgeSpec, run_judge_cell
+from benchmarks.leaderboard.__main__ import main
+from benchmarks.leaderboard.cells import LeaderSpec, run_leader_cell, score_submission
+from benchmarks.leaderboard.table import by_problem, ranking, shifted_mean, write_pages
+from sfbench import SfbenchError
+from sfbench.truths import get_truth
+
+NAME = "gaussian_scaled_d4_ratio4"
+
+
+def row(method: str, problem: str, tv: float | None, seed: int = 0, **more: Any) -> dict[str, Any]:
+    base = {"method": method, "problem": problem, "budget": 64, "seed": seed}
+    if tv is None:
+        return base | {"status": "budget", "reason": "too few"} | more
+    done = {"status": "ok", "tv": tv, "law": "fused", "log_z_error": None, "evaluations": 60.0, "cpu_s": 0.1}
+    return base | done | more
+
+
+def test_ranks_count_failures_as_one() -> None:
+    rows = [row("a", "p", 0.1), row("a", "q", 0.1), row("b", "p", 0.01), row("b", "q", None), row("c", "p", 0.05)]
+    table = ranking(rows, 64)
+    assert [cells[1] for cells in table] == ["a", "b", "c"]
+    assert float(table[0][2]) == pytest.approx(0.1)
+    assert float(table[1][2]) == pytest.approx((0.02 * 1.01) ** 0.5 - 0.01, abs=1e-4)
+    assert table[1][8] == "1"
+    assert float(table[2][2]) == pytest.approx((0.06 * 1.01) ** 0.5 - 0.01, abs=1e-4)  # c never ran on q
+    assert shifted_mean([0.0, 0.0]) == pytest.approx(0.0)
+    header, cells = by_problem(rows, 64, ["a", "b"])
+    assert header == ["problem", "a", "b"]
+    assert cells == [["p", "0.100 F", "0.010 F"], ["q", "0.100 F", "budget"]]
+
+
+def test_pages_show_what_was_measured(tmp_path: Path) -> None:
+    rows = [row("a<b>", "p", 0.1, law="near barycenter"), row("a<b>", "p", 0.2, seed=1), row("c", "p", 0.3)]
+    about = {"title": "Ranks", "command": "python -m x --y '<'", "words": "Few."}
+    paths = write_pages(tmp_path, rows, about)
+    assert {path.name for path in paths} == {"leaderboard.md", "leaderboard.html", "leaderboard.png"}
+    text, page = (paths[i].read_text(encoding="utf-8") for i in (0, 1))
+    assert "| 1 | a<b> | 0.1500 | 0.1000 to 0.2000 |" in text
+    assert "a&lt;b&gt;" in page
+    assert "<b>" not in page
+
+
+def test_cells_say_why_they_failed() -> None:
+    few = run_leader_cell(LeaderSpec(NAME, "fused", 1, 200, 50, 0, 0))
+    assert few["status"] == "budget"
+    none = run_leader_cell(LeaderSpec(NAME, "minimax", 64, 200, 50, 0, 0))
+    assert none["status"] == "not applicable"
+    done = run_leader_cell(LeaderSpec(NAME, "uniform", 64, 1000, 50, 0, 0))
+    assert done["status"] == "ok"
+    assert done["evaluations"] <= 64
+    assert 0.0 <= done["tv_low"] <= done["tv"] <= done["tv_high"]
+
+
+def submission(folder: Path, **changes: Any) -> Path:
+    folder.mkdir()
+    np.save(folder / "x.npy", get_truth(NAME).sample("barycenter", 2000, rng=1))
+    entry = {
+        "problem": NAME,
+        "seed": 0,
+        "samples": "x.npy",
+        "sha256": hashlib.sha256((folder / "x.npy").read_bytes()).hexdigest(),
+        "evaluations": 100,
+        "log_z": -0.9,
+    }
+    entry |= changes.pop("entry", {})
+    about = {"name": "exact", "provenance": "drawn exactly", "entries": [entry]} | changes
+    (folder / "submission.json").write_text(json.dumps(about), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.slow
+def test_submissions_are_merged_by_one_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "out")
+    run = ["--quick", "--problems", NAME, "--methods", "uniform", "mixture", "--out", out, "--jobs", "1"]
+    assert main(run) == 0
+    assert main(["--merge", str(submission(tmp_path / "mine")), "--out", out]) == 0
+    text = (tmp_path / "out" / "leaderboard.md").read_text(encoding="utf-8")
+    assert "exact (submitted)" in text
+    assert "barycenter 1" in text
+    assert main([*run, "--seed", "0"]) == 0  # stays in the tables of later runs
+    assert "exact (submitted)" in (tmp_path / "out" / "leaderboard.md").read_text(encoding="utf-8")
+    capsys.readouterr()
+    with pytest.raises(SystemExit, match="2"):
+        main(["--problems", "discrete_chain", "--out", out])
+    assert "discrete_chain" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"name": ""}, "needs a `name`"),
+        ({"name": "fused"}, "is the name of a method here"),
+        ({"provenance": ""}, "needs a `provenance`"),
+        ({"entries": []}, "needs `entries`"),
+        ({"entries": [{"problem": NAME}]}, r"entries\[0\] lacks 'seed'"),
+        ({"entry": {"problem": "nowhere"}}, "unknown problem 'nowhere'"),
+        ({"entry": {"sha256": "0" * 64}}, "is not the file"),
+        ({"entry": {"samples": "../x.npy"}}, "must be the name of an .npy file"),
+    ],
+)
+def test_bad_submissions_are_refused(tmp_path: Path, changes: dict[str, Any], match: str) -> None:
+    with pytest.raises(SfbenchError, match=match):
+        score_submission(submission(tmp_path / "mine", **changes))
+
+
+def test_the_judge_is_judged() -> None:
+    found = run_judge_cell(JudgeSpec(NAME, "mixture", 2000, 0, 0))
+    assert found["verdict"] == "mixture"
+    assert found["tv_of"] == 2
+    assert run_judge_cell(JudgeSpec(NAME, "scaled", 3000, 0, 0))["verdict"] == "neither"
+
+
+def test_claims_about_the_judge_can_fail() -> None:
+    counts = {f"{kind}{end}": n for kind in ("tv", "kl", "mass") for end, n in (("", 9), ("_half", 6), ("_of", 10))}
+    good = [
+        {"problem": "p", "law": "fused", "verdict": "fused", "compatible": "fused", "power": 1.0, **counts}
+        for _ in range(40)
+    ]
+    claims = evaluate_claims(good)
+    assert all(claim.stands for claim in claims)
+    assert len(claims) == 4
+    wrong = [r | {"verdict": "mixture"} if i < 4 else r for i, r in enumerate(good)]
+    assert not evaluate_claims(wrong)[0].holds
+    wide = [r | {"tv": 10, "tv_half": 9} for r in good]
+    assert sum(not claim.stands for claim in evaluate_claims(wide)) == 1
+    unsure = [r | {"power": 0.01, "compatible": "mixture, barycenter"} for r in good]
+    assert not evaluate_claims(unsure)[0].holds

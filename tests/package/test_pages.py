@@ -1,0 +1,58 @@
+"""Every block of Python of every page runs: here, or in the test of the page's own area, and none is forgotten."""
+
+import re
+from pathlib import Path
+
+import matplotlib as mpl
+import pytest
+from matplotlib import pyplot
+
+ROOT = Path(__file__).parents[2]
+ELSEWHERE = {
+    "README.md": "tests/package/test_package.py",
+    "docs/diffusers.md": "tests/diffusers/test_page.py",
+    "docs/discrete.md": "tests/discrete/test_docs.py",
+    "docs/extending.md": "tests/package/test_extending.py",
+    "docs/fit.md": "tests/fusion/test_docs.py",
+    "docs/intervals.md": "tests/fusion/test_docs.py",
+    "docs/networks.md": "tests/nets/test_docs.py",
+    "docs/solvers.md": "tests/solvers/test_docs.py",
+    "docs/studies.md": "tests/experiments/test_docs.py",
+}
+MARKS = {
+    "docs/data.md": pytest.mark.data,  # a molecule is simulated
+    "docs/own_networks.md": pytest.mark.slow,
+    "docs/samplers.md": pytest.mark.slow,
+}
+
+
+def blocks(page: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+
+
+PAGES = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))]
+HERE = [pytest.param(p, marks=MARKS.get(p, ())) for p in PAGES if p not in ELSEWHERE and blocks(p)]
+
+
+@pytest.mark.parametrize("page", HERE)
+def test_the_blocks_of_a_page_run_one_after_another(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mpl.use("Agg")
+    names: dict[str, object] = {"__name__": "page"}
+    for number, block in enumerate(blocks(page)):
+        exec(compile(block, f"{page}, block {number}", "exec"), names)
+    pyplot.close("all")
+    if page == "docs/own_networks.md":
+        table, printed = names["table"], capsys.readouterr().out
+        assert (table.differences()[1:, 1] > 0).all()  # type: ignore[attr-defined]  # as the page says
+        assert "optimal: yes" in printed
+        assert "WARNING" not in printed
+        assert {path.name for path in tmp_path.iterdir()} == {"fit", "fit.png"}
+
+
+@pytest.mark.parametrize("page", ELSEWHERE)
+def test_the_other_pages_are_those_of_other_tests(page: str) -> None:
+    assert blocks(page)
+    assert Path(page).name in (ROOT / ELSEWHERE[page]).read_text(encoding="utf-8")
