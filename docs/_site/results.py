@@ -46,8 +46,15 @@ TITLES = {
     "certificates": "Certificates on trained networks",
     "solver_speed": "Solvers: times and gaps",
     "portraits": "Portraits",
+    "judging": "Is the judge of samples right?",
+    "leaderboard": "Methods within one budget",
 }
 VIEWS = {
+    "judging": [View("judging.csv", "Power of a verdict by problem and law", "problem", "law", "power")],
+    "leaderboard": [
+        View("leaderboard.csv", f"TV to the target, {n} evaluations a point", "method", "problem", "tv", ("budget", n))
+        for n in ("256", "64")
+    ],
     "digits_mnist": [
         View("methods.csv", "Share of sevens by method and n", "method", "n", "share"),
         View("methods.csv", "Digit-FID by method and n (smaller is better)", "method", "n", "fid"),
