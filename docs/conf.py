@@ -86,4 +86,5 @@ copybutton_only_copy_prompt_lines = True
 def setup(app):
     """Write the pages of the reference before Sphinx looks for them, and resolve links."""
     app.connect("builder-inited", reference.write_pages)
+    app.connect("autodoc-skip-member", reference.skip_foreign)
     source_links.setup(app)
