@@ -26,6 +26,7 @@ def test_every_block_runs(block, tmp_path, monkeypatch):
     np.testing.assert_allclose(names["fit"].weights.sum(), 1.0)
 
 
+@pytest.mark.slow
 def test_the_blocks_on_speed_run_one_after_the_other():
     names = {}
     for block in blocks("speed.md"):
