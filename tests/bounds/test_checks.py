@@ -20,6 +20,7 @@ def compared(rows: list[CheckedBound]) -> dict[str, BoundCheck]:
     return {f"{row.quantity} {row.check.bound.guarantee}": row.check for row in rows if row.check is not None}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "params", "exact"),
     [

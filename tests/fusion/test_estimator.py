@@ -64,6 +64,7 @@ def test_it_fits_and_samples_what_the_functions_do(shifted: SyntheticProblem) ->
         fit.fit(x[:, :4])
 
 
+@pytest.mark.slow
 def test_scores_are_log_densities(shifted: SyntheticProblem) -> None:
     x = shifted.target.sample(30, rng=0)
     fit = sfbench.FusionEstimator(shifted.auxiliaries, OU, random_state=0).fit(x)
