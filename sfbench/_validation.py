@@ -132,6 +132,19 @@ def as_weights(weights: Any, k: int, error: type[SfbenchError] = SfbenchError) -
     return w
 
 
+def as_sample_weight(values: Any, n: int, error: type[SfbenchError] = SfbenchError) -> Float64Array:
+    """Return weights of n rows, scaled to mean 1: finite, not negative, not all zero."""
+    w = as_vector("sample_weight", values, n, error)
+    if np.any(w < 0):
+        row = int(np.argmax(w < 0))
+        raise error(f"sample_weight must not be negative, but sample_weight[{row}] is {w[row]:g}")
+    largest = float(w.max())
+    if largest == 0:
+        raise error("sample_weight is zero for every row: nothing is left to fit")
+    w = w / largest  # sums of huge weights overflow
+    return w * (n / float(w.sum()))
+
+
 def as_points(name: str, values: Any, dim: int | None = None, error: type[SfbenchError] = SfbenchError) -> FloatArray:
     """Return finite points (n, d), n >= 1, float32 kept and everything else as float64."""
     array = as_real(name, values, error)

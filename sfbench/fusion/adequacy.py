@@ -33,7 +33,7 @@ import scipy
 
 from solvers import SimplexQP, SolverFailureError, solve
 
-from .._arrays import to_host
+from .._arrays import take, to_host
 from .._typing import Float64Array
 from ..scores import ScoreModel
 from ..statistics import GramSettings, as_data
@@ -134,7 +134,7 @@ def adequacy(residuals: Residuals, weights: Float64Array) -> Adequacy:
     Adequacy
     """
     k, n = len(weights), residuals.n_rows
-    mean = residuals.losses.mean(axis=0)
+    mean = np.tensordot(residuals.weight, residuals.losses, 1) / n
     equal, basis = np.full(k, 1.0 / k), tangent_basis(k)
     corners = [_combination(corner) for corner in np.eye(k)]
     lower = np.vstack([np.zeros(k), mean[1:]])  # half the gradient of the loss at u is lower @ u
@@ -149,10 +149,10 @@ def adequacy(residuals: Residuals, weights: Float64Array) -> Adequacy:
         fused=float(fused @ mean @ fused),
         equal=float(balanced @ mean @ balanced),
         unconstrained=float(unconstrained @ mean @ unconstrained),
-        linear=float(residuals.linear.mean()),
+        linear=float(residuals.weight @ residuals.linear) / n,
         single=single,
-        over_linear=_interval(residuals.linear - rows[0]),
-        over_single=_interval(rows[1] - rows[0]),
+        over_linear=_interval(residuals.linear - rows[0], residuals.weight),
+        over_single=_interval(rows[1] - rows[0], residuals.weight),
         p_value=p_value,
         statistic=statistic,
         n_moments=n_moments,
@@ -162,13 +162,26 @@ def adequacy(residuals: Residuals, weights: Float64Array) -> Adequacy:
     )
 
 
-def _interval(rows: Float64Array) -> Float64Array:
+def _interval(rows: Float64Array, weight: Float64Array) -> Float64Array:
+    rows = weighted_rows(rows, weight)
     half = _Z * float(rows.std(ddof=1)) / np.sqrt(len(rows)) if len(rows) > 1 else np.nan
     return np.asarray(rows.mean() + np.array([0.0, -half, half]))
 
 
+def weighted_rows(rows: Float64Array, weight: Float64Array) -> Float64Array:
+    """Rows (..., n) whose mean and its standard error are those of the weighted mean; weights of mean 1."""
+    if np.all(weight == 1.0):
+        return rows
+    mean = np.asarray((rows * weight).mean(axis=-1))[..., None]
+    return np.asarray(mean + weight * (rows - mean))
+
+
 def judged_later(
-    models: tuple[ScoreModel, ...], x: Any, settings: GramSettings, weights: Float64Array
+    models: tuple[ScoreModel, ...],
+    x: Any,
+    settings: GramSettings,
+    weights: Float64Array,
+    sample_weight: Float64Array | None = None,
 ) -> Callable[[], Adequacy]:
     """The adequacy of exact scores, whose pass sees few coordinates only: asked in all of them, on few rows, if wanted.
 
@@ -176,18 +189,27 @@ def judged_later(
     """
     most = min(MOST_ROWS, max(_FEWEST_EXACT, _EXACT_NUMBERS // models[0].dim))
     if hasattr(x, "rows"):
-        rows = to_host(as_data(x.rows(0, min(most, x.n)), models[0].dim))
+        places = np.arange(min(most, x.n))
+        rows = to_host(as_data(x.rows(0, len(places)), models[0].dim))
     else:
         whole = as_data(x, models[0].dim)
-        rows = to_host(whole[:: -(-len(whole) // most)])
-    return partial(_judged, models, np.array(rows, np.float64), settings, weights)
+        places = np.arange(len(whole)) if sample_weight is None else np.flatnonzero(sample_weight)
+        places = places[:: -(-len(places) // most)]
+        rows = to_host(take(whole, places))
+    weight = None if sample_weight is None else sample_weight[places]
+    return partial(_judged, models, np.array(rows, np.float64), settings, weights, weight)
 
 
 def _judged(
-    models: tuple[ScoreModel, ...], rows: Float64Array, settings: GramSettings, weights: Float64Array
+    models: tuple[ScoreModel, ...],
+    rows: Float64Array,
+    settings: GramSettings,
+    weights: Float64Array,
+    sample_weight: Float64Array | None,
 ) -> Adequacy:
     residuals = Residuals(settings)
     source = DataSource(models, rows, None, settings, np.random.default_rng(0))
+    source.sample_weight = sample_weight
     accumulate(source, settings, [len(rows)], residuals=residuals)
     return adequacy(residuals, weights)
 
@@ -201,7 +223,8 @@ def _misfit(residuals: Residuals, weights: Float64Array) -> tuple[float, float, 
     """P-value, statistic, moments, dimension of the face, size."""
     if residuals.moments is None:
         return np.nan, np.nan, 0, 0, np.nan
-    moments = residuals.moments[residuals.tested]
+    tested = residuals.tested
+    moments = residuals.moments[tested] * residuals.weight[tested, None, None, None]
     n, bins, m, k = moments.shape
     moments = moments.reshape(n, bins * m, k)
     at_fit = moments @ _combination(weights)

@@ -38,7 +38,7 @@ def fit_warnings(
         notes.append(f"weight at the boundary for auxiliary {zero}: it does not help on these data")
     if bias is not None and bias.p_value < _LEVEL and bias.size > _NOTICEABLE:
         notes.append(_window(bias, grid, labels))
-    notes += _few_samples(gram)
+    notes += few_samples(gram.n) if gram.k > 1 else ()
     if gram.contributions is not None and gram.n > 1:
         notes += _unclear_zeros(gram, gram.contributions, answer.weights, at_zero)
     if gram.contributions is not None:
@@ -59,11 +59,14 @@ def _unclear_zeros(
     return [text + "intervals are approximate here and may be too long or too short (docs/intervals.md)"]
 
 
-def _few_samples(gram: ScoreGram) -> list[str]:
-    if gram.k < 2 or not 0 < gram.n < _FEW:
-        return []
-    samples = "sample" if gram.n == 1 else "samples"
-    return [f"only n = {gram.n} {samples}: they say little about their own spread, so the intervals may be too short"]
+def few_samples(n: float, what: str = "n =") -> tuple[str, ...]:
+    """A warning if there are few samples, or if weighted ones are as good as few."""
+    if not 0 < n < _FEW:
+        return ()
+    samples = "sample" if n == 1 else "samples"
+    return (
+        f"only {what} {n:.3g} {samples}: they say little about their own spread, so the intervals may be too short",
+    )
 
 
 def _collinear(gram: ScoreGram, answer: SolverResult, labels: Sequence[str]) -> list[str]:

@@ -15,7 +15,7 @@ from solvers import SimplexSolver, SolverResult, resolve_solver, solve
 from synthetic import DiffusableLaw
 
 from .._typing import SeedLike
-from .._validation import as_choice, as_count, as_flag
+from .._validation import as_choice, as_count, as_flag, as_sample_weight
 from ..errors import FitWarning, GramError, GridError, InexactError
 from ..processes import ForwardProcess
 from ..scores import FusedScore, ScoreModel, as_score_models
@@ -24,7 +24,7 @@ from ..statistics.nodes import rows_to_keep
 from ..statistics.residuals import Residuals
 from ..times import Weighting, binned_grid, time_bins, time_grid
 from .adequacy import adequacy, judged_later
-from .advice import fit_warnings
+from .advice import few_samples, fit_warnings
 from .budget import Budget, budgeted_statistics
 from .from_densities import likelihood_fit
 from .identity import DataIdentity
@@ -57,6 +57,8 @@ class _Options(TypedDict, total=False):
     solver: str | SimplexSolver
     tol: float
     n_noise: int
+    sample_weight: Any
+    condition: Any
     allow_inexact: bool
     check_models: bool
     progress: bool
@@ -86,6 +88,8 @@ def fuse(
     solver: str | SimplexSolver = "auto",
     tol: float = 1e-9,
     n_noise: int = 1,
+    sample_weight: Any = None,
+    condition: Any = None,
     allow_inexact: bool = False,
     check_models: bool = True,
     progress: bool = False,
@@ -101,8 +105,8 @@ def fuse(
     auxiliaries : sequence or mapping of ScoreModel or diffusable laws
         The k models to fuse; laws (for example :class:`synthetic.GaussianMixture`) get their analytic scores. The keys
         of a mapping are their names.
-    x : array_like, shape (n, d)
-        Samples of the target.
+    x : array_like, shape (n, d) or (n, ...)
+        Samples of the target; images and the like are flattened.
     process : ForwardProcess
         The noising process that all models share.
     t_min, t_max : float
@@ -127,6 +131,13 @@ def fuse(
         Accepted duality gap relative to the problem's scale.
     n_noise : int
         Noise vectors per sample.
+    sample_weight : array_like, shape (n,), optional
+        How much each row counts, in weights, losses and the misfit test; whole numbers fit what repeated rows that
+        share their noise would. Intervals are those of a weighted mean: repeating a row makes none shorter. Not for
+        likelihoods, budgets and loaders.
+    condition : int or array_like, shape (n, ...), optional
+        Labels or embeddings of the rows, one for each, for models with ``score(x, t, condition=)``; models that take
+        none are asked without. The weights are the same for all conditions. Not for likelihoods, budgets and loaders.
     allow_inexact : bool
         Return weights whose gap was not certified below ``tol`` instead of raising.
     check_models : bool
@@ -177,11 +188,12 @@ def fuse(
     as_choice("objective", objective, ("score_matching", "likelihood"), GramError)
     backend = resolve_solver(solver)  # an unknown name is refused before the pass over the data
     last, k = process.horizon if t_max is None else t_max, len(models)
-    doubts = wiring_warnings(models, x, process, labels) if as_flag("check_models", check_models) else ()
+    doubts = wiring_warnings(models, x, process, labels, condition) if as_flag("check_models", check_models) else ()
     for text in doubts:
         warnings.warn(text, FitWarning, stacklevel=2)
     if objective == "likelihood":
         _refuse_ignored(t_min, t_max, n_nodes, estimator, weighting, n_noise, bins, smoothing, evaluations, weight_tol)
+        _refuse_given("objective 'likelihood'", sample_weight, condition)
         data, keep = as_data(x, models[0].dim), rows_to_keep(k, 1)
         answer, gram = likelihood_fit(given, data, solver=backend, tol=tol, keep=keep)
         settings = GramSettings(process, time_grid(t_min, last))
@@ -195,7 +207,17 @@ def fuse(
         edges, n_nodes = time_bins(process, t_min, last, bins), as_count("n_nodes", n_nodes, error=GridError)
         settings = GramSettings(process, binned_grid(edges, max(2, -(-n_nodes // bins))), estimator, weighting, n_noise)
         keep = rows_to_keep(k, bins)
-        statistics = score_statistics(given, x, settings, keep=keep, parts=bins, show_progress=progress, rng=rng)
+        statistics = score_statistics(
+            given,
+            x,
+            settings,
+            keep=keep,
+            parts=bins,
+            sample_weight=sample_weight,
+            condition=condition,
+            show_progress=progress,
+            rng=rng,
+        )
         fit = fit_over_time(models, statistics, edges, smoothing, tol, allow_inexact, labels)
         return replace(fit, data=DataIdentity.of(x))
     if smoothing:
@@ -206,16 +228,35 @@ def fuse(
     residuals, spent, rows = Residuals(settings), None, x
     if evaluations is None and weight_tol is None:
         statistics = score_statistics(
-            given, x, settings, keep=keep, parts=parts, residuals=residuals, show_progress=progress, rng=rng
+            given,
+            x,
+            settings,
+            keep=keep,
+            parts=parts,
+            residuals=residuals,
+            sample_weight=sample_weight,
+            condition=condition,
+            show_progress=progress,
+            rng=rng,
         )
     else:
+        _refuse_given("a fit on a budget", sample_weight, condition)
         budget = Budget(evaluations, weight_tol)
         spent = budgeted_statistics(given, x, settings, backend, budget, keep, parts, show_progress=progress, rng=rng)
         statistics, doubts = spent.statistics, (*doubts, *spent.doubts(budget))
         rows = spent.some(as_data(x), k)
     result = fit_constant(models, statistics, backend, tol, allow_inexact, labels)
+    if sample_weight is not None:
+        sample_weight = as_sample_weight(sample_weight, statistics.n)
+        effective = statistics.n**2 / float(sample_weight @ sample_weight)
+        few = few_samples(effective, "as good as n =") if effective < statistics.n else ()
+        result = replace(result, effective_n=effective, warnings=(*result.warnings, *few))
     seen = residuals.n_rows > 0
-    judged = adequacy(residuals, result.weights) if seen else judged_later(models, rows, settings, result.weights)
+    judged = (
+        adequacy(residuals, result.weights)
+        if seen
+        else judged_later(models, rows, settings, result.weights, sample_weight)
+    )
     return replace(
         result,
         data=DataIdentity.of(x),
@@ -262,6 +303,12 @@ def _result(
     bias = window_bias(*halves, weights) if len(halves) == 2 else None
     warnings = fit_warnings(gram, answer, grid, bias, names)
     return FusionResult(weights, gram, answer, score, process, grid, warnings, bias, statistics, backend, names)
+
+
+def _refuse_given(what: str, sample_weight: Any, condition: Any) -> None:
+    for name, value in (("sample_weight", sample_weight), ("condition", condition)):
+        if value is not None:
+            raise GramError(f"{what} has no {name}: leave it out")
 
 
 def _refuse_ignored(*values: object) -> None:

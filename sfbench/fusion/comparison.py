@@ -21,15 +21,17 @@ import scipy
 
 from .._html import html_table
 from .._typing import Float64Array, SeedLike
-from .._validation import as_count, as_generator
+from .._validation import as_count, as_generator, as_sample_weight
 from ..errors import ModelError, NotFiniteError
 from ..metrics.kernel_distances import energy_distance
 from ..processes import ForwardProcess
 from ..progress import progress as bar_over
 from ..sampling.api import as_fused, sample
 from ..scores import FusedScore, ScoreModel
+from ..scores.conditions import ConditionedScore, ConditionRows, as_condition, takes_condition
 from ..statistics.samples import as_data
 from ..times import time_steps
+from .adequacy import weighted_rows
 
 _ROWS_AT_A_TIME = 512
 _Z = float(scipy.special.ndtri(0.95))
@@ -137,6 +139,8 @@ def compare(
     n_times: int = 12,
     t_min: float | None = None,
     n_samples: int = 0,
+    sample_weight: Any = None,
+    condition: Any = None,
     progress: bool = False,
     rng: SeedLike = 0,
 ) -> Comparison:
@@ -157,6 +161,10 @@ def compare(
         First time; by default 1e-3 of the horizon, or where the models' own ranges begin.
     n_samples : int
         Draw so many points of each and give their energy distance to the data; 0 draws none.
+    sample_weight : array_like, shape (n,), optional
+        How much each row counts in the losses; not for sample distances.
+    condition : int or array_like, shape (n, ...), optional
+        Labels or embeddings of the rows, for conditional models; samples are drawn under the same.
     progress : bool
         Show a bar over rows and times, and over the samples of each.
     rng : Generator, int or None
@@ -193,16 +201,22 @@ def compare(
     count = as_count("n_times", n_times, at_least=2, error=ModelError)
     times = time_steps(own, count - 1, t_min=low, t_max=high).times[::-1].copy()
     generator = as_generator(rng)
-    by_row, by_time = _losses(fused, data, times, own, generator, progress)
-    variance = float(np.var(data, axis=0).mean()) if len(data) > 1 else 1.0
+    weight = np.ones(len(data)) if sample_weight is None else as_sample_weight(sample_weight, len(data), ModelError)
+    if sample_weight is not None and n_samples:
+        raise ModelError("sample_weight counts in losses only; leave it out, or n_samples")
+    labels = None if condition is None else as_condition(condition, len(data), ModelError)
+    by_row, by_time = _losses(fused, data, times, own, generator, weight, labels, progress)
+    centred = data - (data.mean(axis=0) if sample_weight is None else weight @ data / len(data))
+    variance = float((weight @ centred**2).mean()) / len(data) if len(data) > 1 else 1.0
     if not variance > 0:
         raise ModelError(f"x does not vary: all {len(data)} rows are equal, so there is nothing to denoise")
     alpha, sigma = own.alpha(times), own.sigma(times)
     linear = np.asarray(alpha**2 * variance / (alpha**2 * variance + sigma**2))
     distances = []
     if as_count("n_samples", n_samples, at_least=0, error=ModelError):
+        drawn = None if labels is None else labels[np.arange(n_samples) % len(labels)]
         for score in fused.values():
-            found = energy_distance(sample(score, n_samples, progress=progress, rng=generator).x, data)
+            found = energy_distance(sample(score, n_samples, condition=drawn, progress=progress, rng=generator).x, data)
             distances.append((found.value, found.stderr))
     return Comparison(tuple(fused), times, by_row, by_time, linear, tuple(distances))
 
@@ -213,15 +227,18 @@ def _losses(
     times: Float64Array,
     process: ForwardProcess,
     rng: np.random.Generator,
+    weight: Float64Array,
+    labels: Any,
     show_progress: bool,
 ) -> tuple[Float64Array, Float64Array]:
-    """Losses by row (m, n) and by time (m, t)."""
+    """Losses by row (m, n), whose means are weighted, and by time (m, t)."""
     (n, d), m = data.shape, len(fused)
     by_row, by_time = np.zeros((m, n)), np.zeros((m, len(times)))
     with bar_over(n * len(times), "rows x times", show_progress) as bar:
         for start in range(0, n, _ROWS_AT_A_TIME):
             rows = slice(start, start + _ROWS_AT_A_TIME)
             half = rng.standard_normal((len(data[rows]), d))
+            given = None if labels is None else ConditionRows(labels[rows])
             z = np.concatenate([half, -half])
             for j, t in enumerate(times.tolist()):
                 sigma = float(process.sigma(t))
@@ -229,22 +246,23 @@ def _losses(
                 known: dict[int, Float64Array] = {}
                 for i, (name, score) in enumerate(fused.items()):
                     total = np.zeros_like(points)
-                    for index, weight in enumerate(score.weights_at(t).tolist()):
-                        if weight:
-                            total += weight * _score(score.models[index], points, t, known, name)
+                    for index, share in enumerate(score.weights_at(t).tolist()):
+                        if share:
+                            total += share * _score(score.models[index], points, t, known, name, given)
                     loss = ((sigma * total + z) ** 2).mean(axis=1).reshape(2, -1).mean(axis=0)
                     by_row[i, rows] += loss / len(times)
-                    by_time[i, j] += loss.sum() / n
+                    by_time[i, j] += float(loss @ weight[rows]) / n
                 bar.advance(len(half))
-    return by_row, by_time
+    return weighted_rows(by_row, weight), by_time
 
 
 def _score(
-    model: ScoreModel, points: Float64Array, t: float, known: dict[int, Float64Array], name: str
+    model: ScoreModel, points: Float64Array, t: float, known: dict[int, Float64Array], name: str, given: Any
 ) -> Float64Array:
     """The model's score, evaluated once for all fits that share it."""
     if id(model) not in known:
-        value = np.asarray(model.score(points, t), np.float64)
+        asked = model if given is None or not takes_condition(model) else ConditionedScore(model, given)
+        value = np.asarray(asked.score(points, t), np.float64)
         if value.shape != points.shape:
             raise ModelError(f"{name!r} returned scores of shape {value.shape} for points of shape {points.shape}")
         if not np.all(np.isfinite(value)):

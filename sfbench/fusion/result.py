@@ -65,6 +65,8 @@ class FusionResult:
         Shape and sha256 of the data.
     kept_intervals : array, shape (k, 2), or None
         The default intervals of level 0.9, of a fit that was loaded.
+    effective_n : float or None
+        Of a weighted fit, ``(sum v)^2 / sum v^2`` for sample weights v: rows of equal weight that would say as much.
     n_evaluations : int or None
         Score evaluations of a fit on a budget; None for a full pass, and for a fit that was loaded.
     judged : Adequacy, function that finds it, or None
@@ -84,6 +86,7 @@ class FusionResult:
     names: tuple[str, ...] = ()
     data: DataIdentity | None = None
     kept_intervals: Float64Array | None = None
+    effective_n: float | None = None
     n_evaluations: int | None = None
     judged: Adequacy | Callable[[], Adequacy] | None = None
 
@@ -143,10 +146,11 @@ class FusionResult:
         """Weights with intervals; whether they are optimal, precise and adequate; warnings."""
         return summary_text(self, level)
 
-    def losses(self, x: Any, *, rng: SeedLike = 0) -> "Comparison":
+    def losses(self, x: Any, *, sample_weight: Any = None, condition: Any = None, rng: SeedLike = 0) -> "Comparison":
         """How well the fit, each of its models and equal weights denoise rows (n, d) that the fit has not seen.
 
-        See :func:`sfbench.compare`, which compares with other models, too.
+        ``sample_weight`` (n,) says how much each row counts, ``condition`` (n, ...) holds their labels.
+        :func:`sfbench.compare` compares with other models, too.
         """
         from .comparison import compare
 
@@ -154,7 +158,9 @@ class FusionResult:
         named = dict(zip(self.labels, models, strict=True))
         if len(models) > 1:
             named["equal weights"] = FusedScore(models, np.full(len(models), 1.0 / len(models)), process=process)
-        return compare({"fused": self.score} | named, x, process=process, rng=rng)
+        return compare(
+            {"fused": self.score} | named, x, process=process, sample_weight=sample_weight, condition=condition, rng=rng
+        )
 
     def plot_weights(self, *, truth: Any = None, ax: Any = None) -> Any:
         """Weights with their 90 % intervals, and beside them others (k,) such as a problem's; returns the axes."""

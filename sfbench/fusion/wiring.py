@@ -25,12 +25,13 @@ from typing import Any, final
 
 import numpy as np
 
-from .._arrays import to_host
+from .._arrays import take, to_host
 from .._typing import Float64Array, SeedLike
 from .._validation import as_count, as_generator
-from ..errors import FitWarning, NotFiniteError
+from ..errors import FitWarning, GramError, NotFiniteError
 from ..processes import ForwardProcess
 from ..scores import AnalyticScore, ScoreModel, as_score_models
+from ..scores.conditions import ConditionedScore, ConditionRows, as_condition, takes_condition
 from ..statistics.samples import as_data
 from ..times import time_steps
 from .names import labels_of, named_models
@@ -125,8 +126,13 @@ def check_wiring(
     return reports
 
 
-def wiring_warnings(models: tuple[ScoreModel, ...], x: Any, process: ForwardProcess, names: Any) -> tuple[str, ...]:
-    """What :func:`check_wiring` warns of, on few rows, for a fit; exact scores and loaders are not looked at."""
+def wiring_warnings(
+    models: tuple[ScoreModel, ...], x: Any, process: ForwardProcess, names: Any, condition: Any = None
+) -> tuple[str, ...]:
+    """What :func:`check_wiring` warns of, on few rows, for a fit; exact scores and loaders are not looked at.
+
+    With conditions, rows that have that of the first one are.
+    """
     labels = labels_of(names, len(models))
     asked = {label: m for label, m in zip(labels, models, strict=True) if not isinstance(m, AnalyticScore)}
     if not asked or hasattr(x, "dataset"):  # to look at a loader would draw from it
@@ -135,11 +141,25 @@ def wiring_warnings(models: tuple[ScoreModel, ...], x: Any, process: ForwardProc
         data = to_host(as_data(x.rows(0, min(_FEW, x.n)), models[0].dim))
     else:
         whole = as_data(x, models[0].dim)
+        if condition is not None:
+            rows = to_host(as_condition(condition, len(whole), GramError))
+            alike = np.flatnonzero((rows == rows[0]).reshape(len(rows), -1).all(axis=1))
+            whole = take(whole, alike)
+            asked = {label: _under(model, rows[0]) for label, model in asked.items()}
         data = to_host(whole[:: max(1, len(whole) // _FEW)][:_FEW])
     try:
         return _checked(asked, data.astype(np.float64), process, 0)[1]
     except Exception:  # a model that fails is named by the pass over the data
         return ()
+
+
+def _under(model: ScoreModel, condition: Any) -> ScoreModel:
+    """The model under one condition; networks stay networks, whose wiring can be changed."""
+    if not takes_condition(model):
+        return model
+    return (
+        model.given(condition) if hasattr(model, "given") else ConditionedScore(model, ConditionRows(condition[None]))
+    )
 
 
 def _checked(

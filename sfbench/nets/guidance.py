@@ -58,6 +58,11 @@ class GuidedScore:
         return self.model.process
 
     @property
+    def shape(self) -> tuple[int, ...] | None:
+        """Sizes of one item, if it is not a vector."""
+        return self.model.shape
+
+    @property
     def t_range(self) -> tuple[float, float] | None:
         """Times for which the network was trained."""
         return self.model.t_range

@@ -3,6 +3,7 @@
 import os
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from ..progress import tracked
 from ..scores import FusedScore, ScoreModel, process_of
 from ..times import TimeSteps
 from .base import Observer, Sampler, SampleRequest
+from .conditional import sample_under
 from .errors import TrustWarning
 from .fused import FlowSampler, FusedSampler
 from .guard import check_models
@@ -49,6 +51,7 @@ def sample(
     *,
     steps: TimeSteps | int | None = None,
     process: ForwardProcess | None = None,
+    condition: Any = None,
     device: Any = None,
     dtype: Any = None,
     max_lost: float = 0.0,
@@ -76,6 +79,9 @@ def sample(
         (:func:`steps_for`): 1e-5 of the horizon and the horizon, or beyond where modes are narrower or laws wider.
     process : ForwardProcess, optional
         Only for a bare score model or law.
+    condition : int or array_like, shape (n, ...), optional
+        A label for all points, or a label or embedding for each, for models with ``score(x, t, condition=)``; one run
+        for each distinct condition. Models that take none are asked without.
     device : str or torch.device, optional
         Draw tensors there: points never leave it, and noise comes from its own generator, seeded from ``rng`` (on
         "cpu", from ``rng`` itself: the points are then those of numpy, to rounding). An accelerator is not waited for
@@ -140,6 +146,19 @@ def sample(
         raise SfbenchError(f"callback must be a function of (step, t, x, log_weights), got {callback!r}")
     as_flag("check_steps", check_steps)
     generator = as_generator(rng)
+    if condition is not None:
+
+        def draw(under: FusedScore, count: int, rng: np.random.Generator) -> SampleResult:
+            options: Any = {"max_lost": max_lost, "callback": callback, "progress": progress, "rng": rng}
+            options |= {"steps": steps, "device": device, "dtype": dtype, "check_steps": check_steps}
+            return sample(under, count, chosen, **options)
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", TrustWarning)  # said below, with the condition
+            result = sample_under(draw, fused, count, condition, generator)
+        for message in result.diagnostics.messages:
+            warnings.warn(message, TrustWarning, stacklevel=2)
+        return result
     fused = remembered(fused)
     if isinstance(steps, TimeSteps):
         check_models(fused)
@@ -152,9 +171,19 @@ def sample(
     result = chosen.draw(request)
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is not trusted
         result, doubts = audit(chosen, request, result, check_steps=bool(check_steps))
+    result = _described(result, [fused.models[i] for i in fused.support])
     for message in doubts:
         warnings.warn(message, TrustWarning, stacklevel=2)
     return result
+
+
+def _described(result: SampleResult, models: list[Any]) -> SampleResult:
+    """The result with the shape of the models' items, and with what models say of their own law."""
+    shapes = {getattr(model, "shape", None) for model in models}
+    laws = sorted({law for model in models if isinstance(law := getattr(model, "law", None), str)})
+    law = f"{result.law} ({'; '.join(laws)})" if laws else result.law
+    shape = shapes.pop() if len(shapes) == 1 else None
+    return result if shape is None and not laws else replace(result, law=law, shape=shape)
 
 
 def known_samplers() -> list[str]:

@@ -101,6 +101,8 @@ class SampleResult:
         The time at which the reverse process was stopped: x follows the law with noise ``sigma(t_min)`` left.
     diagnostics : Diagnostics
         Cost and quality.
+    shape : tuple of int or None
+        Sizes of one item, such as (channels, height, width), where the models say it.
     """
 
     x: Array
@@ -108,6 +110,12 @@ class SampleResult:
     law: str
     t_min: float
     diagnostics: Diagnostics
+    shape: tuple[int, ...] | None = None
+
+    @property
+    def items(self) -> Array:
+        """Points in the shape of the models' items, (n, channels, height, width) for example; x if they have none."""
+        return self.x if self.shape is None else self.x.reshape(len(self.x), *self.shape)
 
     @property
     def weights(self) -> Float64Array:

@@ -18,7 +18,7 @@ from synthetic.reduction import ReducedLaw, reduce_laws
 
 from .._arrays import keep_freed_memory
 from .._typing import SeedLike
-from .._validation import as_count, as_generator, as_items, as_kind
+from .._validation import as_count, as_generator, as_items, as_kind, as_sample_weight
 from ..errors import GramError, ModelError
 from ..progress import progress
 from ..scores import AnalyticScore, ScoreModel, as_score_models
@@ -55,6 +55,8 @@ def score_statistics(
     keep: int = 0,
     parts: int = 1,
     residuals: Residuals | None = None,
+    sample_weight: Any = None,
+    condition: Any = None,
     show_progress: bool = False,
     rng: SeedLike = None,
 ) -> NodeStatistics:
@@ -73,6 +75,11 @@ def score_statistics(
         Equal parts of the window that get terms of their own.
     residuals : Residuals, optional
         Filled from the same scores, unless the models are reduced to the coordinates in which they differ.
+    sample_weight : array_like, shape (n,), optional
+        How much each row counts; only ratios matter. Terms are multiplied by it, so their spread is that of a weighted
+        mean; statistics of whole numbers are those of repeated rows that share their noise.
+    condition : int or array_like, shape (n, ...), optional
+        Labels or embeddings of the rows, for models with ``score(x, t, condition=)``.
     show_progress : bool
         Count evaluations under a progress bar.
     rng : Generator, int or None
@@ -98,7 +105,12 @@ def score_statistics(
     with the reduced dimension in place of d for mixtures. Memory: ``T k^2`` numbers, ``parts x keep x k^2`` for terms,
     and about 16 million for the scores of a chunk.
     """
-    source = data_source(models, x, settings, as_generator(rng))
+    for name, given in (("sample_weight", sample_weight), ("condition", condition)):
+        if given is not None and hasattr(x, "dataset"):
+            raise GramError(f"{name} needs rows in a known order; a loader may shuffle: pass an array or a file")
+    source = data_source(models, x, settings, as_generator(rng), condition=condition)
+    if sample_weight is not None:
+        source.sample_weight = as_sample_weight(sample_weight, len(source.data), GramError)
     seen = residuals if source.reduction is None else None
     return accumulate(source, settings, [len(source.data)], keep, parts, show_progress, seen)[0]
 
@@ -218,7 +230,13 @@ def accumulate(
     laws = [model.law for model in source.models if isinstance(model, AnalyticScore)]
     if residuals is not None:
         residuals.begin(source)
-    elif not keep and len(laws) == k and are_gaussian(laws) and laws[0].dim <= _LARGEST_AFFINE_DIM:
+    elif (
+        not keep
+        and source.sample_weight is None
+        and len(laws) == k
+        and are_gaussian(laws)
+        and laws[0].dim <= _LARGEST_AFFINE_DIM
+    ):
         return _accumulate_moments(source, cast("list[ReducedLaw]", laws), settings, sizes)
     dim = source.models[0].dim
     evaluator: ChunkEvaluator | TensorEvaluator
@@ -238,8 +256,9 @@ def accumulate(
     signs = len(settings.rule.signs)
     with progress(settings.evaluations(k, n), "evaluations", show_progress) as bar:
         for size, (start, stop) in _chunks(sizes, max(source.rows_per_chunk // block, 1) * block):
+            weight = None if source.sample_weight is None else source.sample_weight[start:stop]
             for y, zeta in source.chunk(start, stop):
-                for t, terms in enumerate(evaluator.evaluate(y, zeta, block, start)):
+                for t, terms in enumerate(evaluator.evaluate(y, zeta, block, start, weight)):
                     bar.advance(k * len(zeta) * signs)
                     sums[t, :, 1:] += terms.sum(axis=0) / n_noise
                     if batches is not None:
@@ -251,6 +270,10 @@ def accumulate(
                 kept = batches.finish() if batches is not None and size == n else ()
                 found.append(NodeStatistics(settings, G, b, size, edges if kept else (), kept))
     return found
+
+
+def _have_moments(laws: Any) -> bool:
+    return are_gaussian(laws) and laws[0].dim <= _LARGEST_AFFINE_DIM
 
 
 def _chunks(sizes: list[int], rows: int) -> Iterator[tuple[int, tuple[int, int]]]:

@@ -44,6 +44,8 @@ class Residuals:
         None if there are too few rows.
     tested : array of bool, shape (rows,)
         Rows that did not choose the fields.
+    weight : array, shape (rows,)
+        What a row counts, 1 on average.
     losses : array, shape (rows, k, k)
         ``<T_i, T_j> / d`` averaged over nodes.
     fields : array, shape (bins, fields, fields)
@@ -57,7 +59,7 @@ class Residuals:
     def __init__(self, settings: GramSettings) -> None:
         self.settings, self.n_rows, self.dim = settings, 0, 0
         self.moments: Float64Array | None = None
-        self.losses = self.fields = self.shares = self.linear = np.zeros(0)
+        self.losses = self.fields = self.shares = self.linear = self.weight = np.zeros(0)
         self.tested = np.zeros(0, np.bool_)
 
     def begin(self, source: Any) -> None:
@@ -71,6 +73,9 @@ class Residuals:
         bins, directions = plans[0] if plans else (0, 0)
         bins = min(bins, len(self.settings.grid))
         self.losses, self.linear = np.zeros((self.n_rows, k, k)), np.zeros(self.n_rows)
+        weight = getattr(source, "sample_weight", None)
+        kept = np.ones(n) if weight is None else weight
+        self.weight = kept[:: self.stride] / max(float(kept[:: self.stride].mean()), np.finfo(np.float64).tiny)
         self._look(source.data, directions)
         if bins:
             self._bin = np.arange(len(self.settings.grid)) * bins // len(self.settings.grid)

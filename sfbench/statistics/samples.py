@@ -22,12 +22,13 @@ from .._arrays import (
     on_device,
     to_host,
 )
-from .._typing import Array, FloatArray
+from .._typing import Array, Float64Array, FloatArray
 from .._validation import as_items, as_kind, as_points, as_real
 from ..errors import GramError, ModelError, NotFiniteError
 from ..processes import ForwardProcess
 from ..scores import AnalyticScore, DivergenceScoreModel, ScoreModel, as_score_models
 from ..scores.checks import check_model
+from ..scores.conditions import ConditionRows, as_condition, conditioned
 from .rows import Rows, as_rows
 from .settings import GramSettings
 from .tensor_terms import takes_tensors
@@ -69,6 +70,8 @@ class DataSource:
         if is_tensor(data):
             self.dtype = np.dtype(dtype_name(data))
         self._normals = Normals(self.normal, device)
+        self.sample_weight: Float64Array | None = None  # of mean 1
+        self.conditions: ConditionRows | None = None
 
     @property
     def rows_per_chunk(self) -> int:
@@ -82,6 +85,8 @@ class DataSource:
     def chunk(self, start: int, stop: int) -> Iterator[tuple[FloatArray, FloatArray]]:
         """Data and noise (rows, d) of rows start to stop, once per noise vector; to be called in order."""
         x0 = self.data[start:stop]
+        if self.conditions is not None:
+            self.conditions.select(start, stop)
         rows, d = x0.shape
         if self.device is not None:
             own = x0 if is_tensor(x0) else x0.astype(self.dtype, copy=False)
@@ -112,6 +117,7 @@ class LawSource:
         # Drawn at once: a chunked draw would make results depend on the chunk size.
         self.data = reduction.draw(n, rng)
         self.noise = reduction.draw_noise(n, *rng.spawn(2))
+        self.sample_weight = None
 
     @property
     def rows_per_chunk(self) -> int:
@@ -135,6 +141,7 @@ def data_source(
     rng: np.random.Generator,
     *,
     ambient: bool = False,
+    condition: Any = None,
 ) -> DataSource:
     """Return the source for given data: models checked against them, and reduced where that is possible."""
     as_kind("settings", settings, GramSettings, GramError)
@@ -145,6 +152,11 @@ def data_source(
     if data.shape[1] != scores[0].dim:
         raise ModelError(f"models live in {scores[0].dim} dimensions, data in {data.shape[1]}")
     refuse_huge("the statistics of all nodes", len(settings.grid), len(scores), len(scores))
+    conditions = None
+    if condition is not None:
+        conditions = ConditionRows(as_condition(condition, len(data), GramError))
+        scores = conditioned(scores, conditions)
+        conditions.select(0, min(3, len(data)))  # of the points at which models are checked
     reduction = reduce_laws(cast("Sequence[GaussianMixture | EmbeddedMixture]", models))  # None for other models
     if reduction is not None:
         scores, data = _analytic(reduction, settings.process), to_host(data) if is_tensor(data) else data
@@ -167,7 +179,9 @@ def data_source(
         raise ModelError(f"estimator {settings.estimator!r} needs models with score_and_divergence; use 'antithetic'")
     if reduction is None:
         _check_models(scores, data, settings, device)
-    return DataSource(scores, data, reduction, settings, rng, ambient=ambient, device=device)
+    source = DataSource(scores, data, reduction, settings, rng, ambient=ambient, device=device)
+    source.conditions = conditions
+    return source
 
 
 def _check_models(scores: tuple[ScoreModel, ...], data: Array | Rows, settings: GramSettings, device: Any) -> None:

@@ -67,10 +67,13 @@ class ChunkEvaluator:
         ]
         self._buffer = np.empty(0)
 
-    def evaluate(self, y: FloatArray, zeta: FloatArray, block: int, first_row: int) -> Iterator[Float64Array]:
+    def evaluate(
+        self, y: FloatArray, zeta: FloatArray, block: int, first_row: int, weight: Float64Array | None = None
+    ) -> Iterator[Float64Array]:
         """Sums (blocks, k, k - 1) over blocks of rows, node by node: b in the first row, G in the others.
 
-        ``y`` and ``zeta`` are data and noise (rows, d); ``first_row`` is named in errors.
+        ``y`` and ``zeta`` are data and noise (rows, d); ``first_row`` is named in errors; ``weight`` (rows,) multiplies
+        the terms of each row.
         """
         k, rows, r = self.k, *y.shape
         signs = len(self.signs)
@@ -93,6 +96,9 @@ class ChunkEvaluator:
             if self.residuals is not None:
                 points, z, scores = (np.reshape(values, (signs, rows, r)) for values in (x, noise, base))
                 self.residuals.add(j, first_row, points, z, scores, terms[1:].reshape(k - 1, signs, rows, r))
+            if weight is not None:
+                terms.reshape(k, signs, rows, r)[...] *= np.sqrt(weight)[:, None]
+                curvature *= np.tile(weight, signs if curvature.size else 0)
             yield _products(terms, curvature, signs, block) / signs
 
     def _evaluate_model(self, node: _Node, i: int, x: FloatArray, first_row: int) -> tuple[FloatArray, FloatArray]:
