@@ -47,6 +47,7 @@ def test_every_bound_of_every_family_holds(name: str, params: dict[str, Any], ex
     assert not rows[3].asserted  # a limit of the mean
 
 
+@pytest.mark.slow
 def test_a_target_that_is_a_pool_on_the_line() -> None:
     """Its noised density comes from quadrature; w = (0.5, 0.5) of section 6: TV(P_w, p_w) is 0.39 there."""
     problem = make_problem("paper_mixture_1d", scale=6.0, target="barycenter")

@@ -169,6 +169,7 @@ def test_slow_rate_holds_and_fast_rate_is_the_mean() -> None:
     assert max(excess) > predicted  # the mean is no upper bound
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("t", "ratio"), [(1e-4, 5.0)])
 def test_dsm_spreads_at_small_times_and_the_others_do_not(t: float, ratio: float) -> None:
     problem = make_problem("paper_mixture_1d", scale=6.0, target="barycenter")
