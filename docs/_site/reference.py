@@ -17,8 +17,9 @@ PACKAGES = re.findall(
 
 
 def public_names(module: ModuleType) -> dict[str, Any]:
-    """Every name of ``__all__`` that is not itself a module, with what it means."""
-    found = {name: getattr(module, name) for name in getattr(module, "__all__", ())}
+    """Every name of ``__all__``, or that needs an extra, that is not itself a module, with what it means."""
+    names = [*getattr(module, "__all__", ()), *getattr(module, "_OPTIONAL", ())]
+    found = {name: getattr(module, name) for name in names}
     return {name: value for name, value in found.items() if not inspect.ismodule(value)}
 
 

@@ -396,6 +396,7 @@ def narrow(seed: int) -> SyntheticProblem:
     return SyntheticProblem("narrow", laws[2], tuple(laws[:2]), None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 2, 4])
 def test_certificates_of_narrow_components_hold(seed: int) -> None:
     """A vertex makes the certificate an equality up to the prior: what few time nodes miss of J is then a violation."""

@@ -167,8 +167,8 @@ def test_check_holds_every_bound_of_a_problem(capsys: Capture) -> None:
     assert [record["problem"] for record in records] == list(names)
     assert not any(record["violated"] for record in records)
     commuting = records[0]["bounds"]
-    assert [entry["guarantee"] for entry in commuting] == ["upper", "upper", "upper", "asymptotic", "upper"]
-    assert [entry["asserted"] for entry in commuting] == [True, True, True, False, True]
+    assert [entry["guarantee"] for entry in commuting] == ["upper", "upper", "upper", "asymptotic", "upper", "upper"]
+    assert [entry["asserted"] for entry in commuting] == [True, True, True, False, True, True]
     assert 0.9 < commuting[0]["ratio"] <= 1.0  # Girsanov is tight here
     assert "no population statistics" in records[1]["bounds"][0]["unavailable"]
     assert {tuple(entry) for record in records for entry in record["bounds"]} == {tuple(commuting[0])}  # one shape

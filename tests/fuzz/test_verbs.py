@@ -242,7 +242,13 @@ VERBS: dict[str, tuple[Any, Row]] = {
     ),
     "aggregation_rate": (
         bounds.aggregation_rate,
-        {"population": [POPULATION], "gradient_covariance": [np.eye(POPULATION.k)], "n": [5, 1000], "weights": WEIGHTS},
+        {
+            "population": [POPULATION],
+            "gradient_covariance": [np.eye(POPULATION.k)],
+            "n": [5, 1000],
+            "weights": WEIGHTS,
+            "delta": [None, 0.05],
+        },
     ),
     "slow_rate": (bounds.slow_rate, {"moments": [GRAM.contributions], "n": [5, 1000], "delta": [0.05]}),
     "fast_rate": (
