@@ -93,6 +93,11 @@ def write_pages(app: Any) -> None:
             path.unlink()
 
 
+def skip_foreign(app: Any, what: str, name: str, value: Any, skip: bool, options: Any) -> bool | None:
+    """Methods that scikit-learn writes onto estimators are documented by scikit-learn; None leaves it to Sphinx."""
+    return True if re.fullmatch(r"(.*\.)?set_\w+_request|(.*\.)?get_metadata_routing", name) else None
+
+
 def page_of(target: str) -> str | None:
     """The one page that a short name in a docstring means, such as ``FusedScore``; None where two are meant or none."""
     pages = _BY_SHORT_NAME.get(target.lstrip("~.").rpartition(".")[2], [])
