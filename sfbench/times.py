@@ -28,10 +28,14 @@ _MOST_NODES = 4096  # Gauss rules of more nodes take minutes, and none is needed
 @final
 @dataclass(frozen=True, eq=False)
 class TimeGrid:
-    """Nodes (t,) in increasing order and weights (t,) with ``int h dt ~ sum weights h(nodes)``."""
+    """Nodes (t,) in increasing order and weights (t,) with ``int h dt ~ sum weights h(nodes)``.
+
+    ``window`` holds the ends of the integral where they are known, else None; nodes lie inside.
+    """
 
     nodes: Float64Array
     weights: Float64Array
+    window: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         nodes, weights = (as_real("time nodes and weights", v, GridError) for v in (self.nodes, self.weights))
@@ -51,8 +55,13 @@ class TimeGrid:
     def __len__(self) -> int:
         return len(self.nodes)
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The ends of the window, or the outer nodes if they are all that is known."""
+        return self.window or (float(self.nodes[0]), float(self.nodes[-1]))
+
     def __repr__(self) -> str:
-        return f"TimeGrid({len(self)} nodes in [{self.nodes[0]:.4g}, {self.nodes[-1]:.4g}])"
+        return "TimeGrid({} nodes in [{:.4g}, {:.4g}])".format(len(self), *self.ends)
 
 
 def time_grid(t_min: float, t_max: float, n_nodes: int = 16) -> TimeGrid:
@@ -77,7 +86,7 @@ def time_grid(t_min: float, t_max: float, n_nodes: int = 16) -> TimeGrid:
     points, weights = np.polynomial.legendre.leggauss(count)
     half = 0.5 * float(np.log(high / low))
     nodes = np.asarray(low * np.exp(half * (points + 1.0)), np.float64)
-    return TimeGrid(nodes, np.asarray(half * weights * nodes, np.float64))
+    return TimeGrid(nodes, np.asarray(half * weights * nodes, np.float64), (low, high))
 
 
 def time_bins(process: ForwardProcess, t_min: float, t_max: float, n_bins: int) -> Float64Array:
@@ -95,7 +104,8 @@ def time_bins(process: ForwardProcess, t_min: float, t_max: float, n_bins: int) 
 def binned_grid(edges: Float64Array, n_nodes: int) -> TimeGrid:
     """The rule of :func:`time_grid` with ``n_nodes`` nodes in every bin: integrals over single bins are exact too."""
     grids = [time_grid(*ends, n_nodes) for ends in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)]
-    return TimeGrid(*(np.concatenate([getattr(grid, name) for grid in grids]) for name in ("nodes", "weights")))
+    nodes, weights = (np.concatenate([getattr(grid, name) for grid in grids]) for name in ("nodes", "weights"))
+    return TimeGrid(nodes, weights, (float(edges[0]), float(edges[-1])))
 
 
 def objective_weights(grid: TimeGrid, process: ForwardProcess, weighting: Weighting = "girsanov") -> Float64Array:

@@ -63,6 +63,10 @@ class TimeWeights:
         """Whether the certificate meets the tolerance."""
         return self.status is Status.CERTIFIED
 
+    def __repr__(self) -> str:
+        (bins, k), status = self.weights.shape, self.status.name.lower()
+        return f"TimeWeights({bins} bins, k={k}, value={self.value:.9g}, gap={self.gap:.1e}, {status})"
+
 
 def solve_over_time(
     problems: SimplexQPBatch | Sequence[SimplexQP],

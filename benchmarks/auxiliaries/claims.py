@@ -45,7 +45,7 @@ def evaluate_claims(rows: Sequence[Row]) -> list[Claim]:
     """All claims on the rows."""
     excess = cells_of(rows)
     bound = {cell: float(values[0]) for cell, values in cells_of(rows, "aggregation").items() if cell[3] == "exact"}
-    return [*_bounds(excess, bound), *_sparsity(excess), *_methods(excess), *_support(rows), _cost(rows)]
+    return [*_bounds(excess, bound), *_sparsity(excess, bound), *_methods(excess), *_support(rows), _cost(rows)]
 
 
 def _bounds(excess: dict[Cell, np.ndarray], bound: dict[Cell, float]) -> list[Claim]:
@@ -86,7 +86,7 @@ def _bounds(excess: dict[Cell, np.ndarray], bound: dict[Cell, float]) -> list[Cl
     return claims
 
 
-def _sparsity(excess: dict[Cell, np.ndarray]) -> list[Claim]:
+def _sparsity(excess: dict[Cell, np.ndarray], bound: dict[Cell, float]) -> list[Claim]:
     k, n = max(c[1] for c in excess if c[0] == "disjoint"), max(c[4] for c in excess)
     shares = {s: mean_interval(excess["disjoint", k, s, "exact", n] * 2 * n / (k - 1)) for s in (1, 4, 0)}
     claims = [
@@ -105,13 +105,25 @@ def _sparsity(excess: dict[Cell, np.ndarray]) -> list[Claim]:
     slopes = {s: loglog_slope(points, np.stack([_scaled(excess, x, s) for x in ks], axis=1)) for s in (4, 0)}
     slope, low, high = slopes[4]
     claims.append(
-        within(
+        Claim(
             "disjoint, 4 in use: exponent of the excess in k (all n)",
             slope,
-            high=0.7,
             interval=(low, high),
-            control=slopes[0][0],
-            control_name="all in use",
+            note=f"all in use {slopes[0][0]:.2f}",
+        )
+    )
+    few = [c for c in bound if c[0] == "disjoint" and c[1] >= 16 and c[2] in (1, 4)]
+    ratio, interval = mean_interval(np.concatenate([excess[c] / bound[c] for c in few]))
+    claims.append(
+        within(
+            "disjoint, 1 or 4 of 16 and more in use: mean excess over the bound (about s log(k/s) / n)",
+            ratio,
+            0.75,
+            1.15,
+            interval=interval,
+            control=float(np.mean([excess[c].mean() * 2 * c[4] / (c[1] - 1) for c in few])),
+            control_name="over (k - 1) / 2n",
+            note=f"{len(few)} cells",
         )
     )
     return claims

@@ -105,7 +105,9 @@ def _estimators(folder: Path) -> Any:
     right.axhline(0.5, color="black", lw=1, ls="--", label="weight of the KL barycenter")
     right.plot(labels, [row["weight"] for row in windows], "o", color=BLUE, label="population weight")
     for label, row in zip(labels, windows, strict=True):
-        right.annotate(f"{row['weight']:.4f}", (label, row["weight"]), (0, 7), textcoords="offset points", ha="center")
+        away = (0, 7 if row["weight"] >= 0.5 else -15)  # from the dashed line
+        right.annotate(f"{row['weight']:.4f}", (label, row["weight"]), away, textcoords="offset points", ha="center")
+    right.margins(x=0.15)
     right.set(xlabel="time window", title="bias of long windows", ylim=(0.45, 0.65))
     right.tick_params(axis="x", labelsize=7)
     right.legend(frameon=False)
@@ -138,6 +140,7 @@ def _solvers(rows: list[Row]) -> Any:
             axis.plot(middle, i, "o", color=BLUE)
             axis.annotate(f"{middle:.1e}", (middle, i), (0, 6), textcoords="offset points", ha="center", fontsize=7)
         axis.set(xscale="log", title=title, ylim=(-0.5, len(names) - 0.3))
+        axis.margins(x=0.18)  # room for the numbers
         axis.set_yticks(range(len(names)), names)
         axis.title.set_fontsize(9)
     figure.suptitle(f"solvers on {len({(r['seed'], r['n']) for r in studied})} statistics: median and range")

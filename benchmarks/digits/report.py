@@ -121,6 +121,7 @@ def as_text(summary: Row) -> str:
 
 def draw_figure(methods: list[Row], fixed: list[Row], summary: Row, shape: tuple[int, ...]) -> Any:
     """Metrics and weights against n, and generated digits."""
+    import matplotlib as mpl
     from matplotlib.figure import Figure
 
     table, sizes = summary["mean and standard error over draws"], sorted({row["n"] for row in methods})
@@ -149,22 +150,25 @@ def draw_figure(methods: list[Row], fixed: list[Row], summary: Row, shape: tuple
     axes[1].set_yscale("log")
     handles = axes[0].get_legend_handles_labels()
     parts[0].legend(*handles, fontsize=7, loc="outside lower center", ncols=len(shown))
+    tops = []
     for i, share in enumerate(SHARES):
         fits = [summary["fitted"][str(n)] for n in sizes]
         w, low, high = (np.array([fit[name][i] for fit in fits]) for name in ("weights", "low", "high"))
         bars = np.maximum([w - low, high - w], 0.0)
-        last.errorbar(np.array(sizes) * 1.04**i, w, yerr=bars, fmt="s-", ms=3, lw=1, label=f"{share:.0%} sevens")
+        style = {"color": mpl.colormaps["viridis"](i / len(SHARES)), "ms": 3, "lw": 1, "label": f"{share:.0%} sevens"}
+        last.errorbar(np.array(sizes) * 1.04**i, w, yerr=bars, fmt="s-", **style)
+        tops.append(float(np.max(high)))
     last.axhline(1 / len(SHARES), color="k", lw=0.8, ls="--")
-    last.set(xscale="log", xlabel="n", title="fitted weights, mean 95 % intervals")
+    last.set(xscale="log", xlabel="n", title="fitted weights, 95 %", ylim=(0.0, 1.3 * max(tops)))
     last.set_xticks(sizes, [str(n) for n in sizes])
     last.minorticks_off()
-    last.legend(fontsize=7)
+    last.legend(fontsize=7, loc="upper center", ncols=2, frameon=False)
     rows = [*_pick(fixed, draw=0), *_pick(_pick(methods, draw=0), n=sizes[0])]
     tiles = {row["method"]: unpack_pixels(row["pixels"], shape) for row in rows}
     for axis, method in zip(parts[1].subplots(1, len(_PICTURES)), _PICTURES, strict=True):
         padded = np.pad(tiles[method], ((0, 0), (1, 1), (1, 1)))
         grid = padded.reshape(4, 4, *padded.shape[1:])
         axis.imshow(np.concatenate(np.concatenate(grid, axis=1), axis=1), cmap="gray_r")
-        axis.set(xticks=[], yticks=[])
+        axis.set_axis_off()
         axis.set_title(method if method == "real digits" else f"{method}, n = {sizes[0]}", fontsize=8)
     return figure

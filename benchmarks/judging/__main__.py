@@ -10,10 +10,12 @@ Problems that were looked at while the judge was written are reported apart from
 """
 
 import argparse
+import shlex
+import sys
 
 import numpy as np
 
-from sfbench.files import prepare_folder, provenance, write_json
+from sfbench.files import prepare_folder, provenance
 from sfbench.truths import known_truths
 from sfbench.truths.catalogue import CATALOGUE
 
@@ -85,9 +87,9 @@ def main(argv: list[str] | None = None) -> int:
     title = f"judging, seed {args.seed}"
     rows: list[Row] = run_cells(run_judge_cell, specs, title=title, folder=folder, settings=run_settings(args))
     write_rows(folder, "judging", rows)
-    write_json(folder / "manifest.json", provenance(args.seed) | {"arguments": vars(args)})
     claims = evaluate_claims(rows)
-    write_claims(folder, claims, seed=args.seed, draws=args.draws)
+    command = shlex.join(["python", "-m", "benchmarks.judging", *(sys.argv[1:] if argv is None else argv)])
+    write_claims(folder, claims, **provenance(args.seed) | {"command": command})
     print_claims(claims, "The judge of samples")
     return exit_code(claims)
 

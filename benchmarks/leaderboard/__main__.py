@@ -82,7 +82,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
     folder = prepare_folder(args.out)
     if args.merge is not None:
-        about = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        about = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
         rows = read_rows(folder, "leaderboard")
         _keep(folder, args.merge)
     else:
@@ -91,7 +91,7 @@ def main(argv: list[str] | None = None) -> int:
         words = f"{args.n} points, {args.data} rows of data, {args.seeds} seeds; runs that fail count as TV 1."
         about = provenance(args.seed) | {"title": "Leaderboard", "command": command, "words": words}
         write_rows(folder, "leaderboard", rows)
-        write_json(folder / "manifest.json", about)
+        write_json(folder / "summary.json", about)
     for path in sorted((folder / "submissions").glob("*.json")):
         rows += json.loads(path.read_text(encoding="utf-8"))["rows"]
     paths = write_pages(folder, rows, about)

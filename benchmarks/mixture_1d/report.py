@@ -75,7 +75,7 @@ def draw_figure(rows: list[Row], window: Row) -> Any:
     from matplotlib.figure import Figure
 
     fits, sizes = [row for row in rows if row["method"] == "fused"], sorted({row["n"] for row in rows})
-    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    figure = Figure(figsize=(11, 4.0), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     for axis, metric, title in ((left, "w1_clipped", "$W_1$, clipped"), (middle, "tv", "total variation")):
         for method in _SHOWN:
@@ -85,15 +85,15 @@ def draw_figure(rows: list[Row], window: Row) -> Any:
                 sizes, [min(f) for f in found], [max(f) for f in found], color=line.get_color(), alpha=0.15
             )
         axis.set(xscale="log", yscale="log", xlabel="n", ylabel=title)
-    left.legend(fontsize=7)
+    figure.legend(*left.get_legend_handles_labels(), fontsize=7, loc="outside lower left", ncols=len(_SHOWN))
     draws = sorted({fit["draw"] for fit in fits})
     for j, draw in enumerate(draws):
         own = [fit for fit in fits if fit["draw"] == draw]
         at = [fit["n"] * 1.06 ** (j - len(draws) / 2) for fit in own]
         w = np.array([fit["weight"] for fit in own])
         bars = [w - [fit["low"] for fit in own], np.array([fit["high"] for fit in own]) - w]
-        right.errorbar(at, w, yerr=np.maximum(bars, 0.0), fmt="o", ms=2, lw=0.8)
+        right.errorbar(at, w, yerr=np.maximum(bars, 0.0), fmt="o", ms=2, lw=0.8, color="0.45")
     right.axhline(window["population_weight"], color="k", lw=0.8, ls="--", label="population, exact scores")
-    right.set(xscale="log", xlabel="n", ylabel="fitted weight, 95 % interval")
-    right.legend(fontsize=7)
+    right.set(xscale="log", xlabel="n", ylabel=f"fitted weight, 95 % interval, {len(draws)} draws")
+    figure.legend(*right.get_legend_handles_labels(), fontsize=7, loc="outside lower right")
     return figure

@@ -3,9 +3,9 @@
 The floor of a task is the same number of evaluations by the same k networks, in the same process, dtype and layout, at
 the batch size that :attr:`NetworkScore.preferred_rows` names or at 4 times that, whichever is faster, with one time for
 all points where the network takes one. What the samplers ask beyond their steps, to check the answer, counts against
-them. Contenders run in
-turn; the ratio of minima is reported with the 10-90 % range of the paired ratios: CPU time on a CPU, which others may
-share, wall time on an accelerator. Weights are random: speed does not depend on them.
+them. Contenders run in turn; the ratio of minima is reported with the 10-90 % range of the paired ratios: CPU time on a
+CPU, which others may share, wall time on an accelerator. Weights are random: speed does not depend on them. Then
+:mod:`.trained` and, on a CPU, :mod:`.memory`.
 """
 
 import sys
@@ -20,32 +20,16 @@ import torch
 
 import sfbench
 from sfbench.files import prepare_folder, provenance, write_json
-from sfbench.nets import NetworkScore, build_network
+from sfbench.nets import NetworkScore
 from sfbench.sampling import sample
 from sfbench.statistics import GramSettings, score_statistics
 
 from ..common.study import OneLineParser, Row, one_line_errors, write_rows
 from ..common.timing import ratio
+from . import memory, trained
+from .networks import NETWORKS, ON_DEVICE, OU, K, networks
 
-OU = sfbench.OrnsteinUhlenbeck()
-NETWORKS: dict[str, tuple[str, dict[str, Any], int, int]] = {  # architecture, options, dimension, points
-    "MLP 31 k": ("mlp", {"dim": 2, "width": 64, "depth": 2}, 2, 8192),
-    "U-Net 1 M at 28x28": ("unet", {"shape": [1, 28, 28], "channels": [24, 48, 72]}, 784, 32),
-}
-ON_DEVICE: dict[str, tuple[str, dict[str, Any], int, int]] = {
-    "U-Net 34 M at 3x32x32": ("unet", {"shape": [3, 32, 32], "channels": [128, 256, 384]}, 3072, 2048),
-    "U-Net 24 M at 3x64x64": ("unet", {"shape": [3, 64, 64], "channels": [64, 128, 256, 256]}, 12288, 1024),
-}
-K, NODES, STEPS = 4, 4, 16
-
-
-def networks(name: str, options: dict[str, Any], dim: int, device: torch.device) -> list[NetworkScore]:
-    """K networks of one architecture."""
-    found = []
-    for seed in range(K):
-        torch.manual_seed(seed)
-        found.append(NetworkScore(build_network(name, options, process=OU).to(device), dim, OU))
-    return found
+NODES, STEPS = 4, 16
 
 
 def floor(models: list[NetworkScore], evaluations: int, rows: int) -> Callable[[], None]:
@@ -140,6 +124,14 @@ def main(argv: list[str] | None = None) -> int:
             )
         rows += found
     write_rows(folder, "networks_speed", rows)
+    contests = trained.cases(256 if arguments.quick else 1024, device)
+    weights, learnt = trained.precision(contests), trained.published(contests, 1 if arguments.quick else 3)
+    held = memory.measure(2000 if arguments.quick else 100_000) if device.type == "cpu" else []
+    for line in (*trained.report(weights, learnt), *(memory.report(held) if held else ())):
+        print(line)
+    for name, table in (("precision", weights), ("published_way", learnt), ("memory", held)):
+        if table:
+            write_rows(folder, name, table)
     write_json(folder / "provenance.json", {**provenance(), "device": card})
     return 0
 

@@ -5,21 +5,21 @@ A name is documented where users meet it first: ``sfbench.fuse`` and not ``sfben
 
 import importlib
 import inspect
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-PACKAGES = (
-    *("sfbench", "sfbench.fusion", "sfbench.statistics", "sfbench.scores", "sfbench.processes", "sfbench.sampling"),
-    *("sfbench.laws", "sfbench.metrics", "sfbench.bounds", "sfbench.checks", "sfbench.baselines", "sfbench.nets"),
-    *("sfbench.diffusers", "sfbench.discrete", "sfbench.data", "sfbench.experiments"),
-    *("solvers", "solvers.testing", "synthetic", "synthetic.discrete"),
-)
+_INDEX = Path(__file__).parents[1] / "reference" / "index.md"
+PACKAGES = re.findall(
+    r"^generated/([\w.]+)$", _INDEX.read_text(encoding="utf-8"), re.MULTILINE
+)  # in the order of the page
 
 
 def public_names(module: ModuleType) -> dict[str, Any]:
-    """Every name of ``__all__`` that is not itself a module, with what it means."""
-    found = {name: getattr(module, name) for name in getattr(module, "__all__", ())}
+    """Every name of ``__all__``, or that needs an extra, that is not itself a module, with what it means."""
+    names = [*getattr(module, "__all__", ()), *getattr(module, "_OPTIONAL", ())]
+    found = {name: getattr(module, name) for name in names}
     return {name: value for name, value in found.items() if not inspect.ismodule(value)}
 
 

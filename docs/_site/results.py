@@ -1,11 +1,13 @@
 """Pages of results, made of the committed tables: ``python -m _site.results`` in ``docs`` writes them.
 
 A page shows what identifies the run, every claim with its negative control, small views of the tables (median and range
-over draws) and the figures. The pages are committed, so that they are read on forges too; a test compares them.
+over draws) and the figures. Measured values of the theory page are filled in likewise. The pages are committed, so that
+forges show them too; a test compares them.
 """
 
 import csv
 import json
+import re
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import Any, final
 
 ROOT = Path(__file__).parents[2]
-STORES, PAGES = ROOT / "benchmarks" / "results", ROOT / "docs" / "results"
+STORES, PAGES, THEORY = ROOT / "benchmarks" / "results", ROOT / "docs" / "results", ROOT / "docs" / "theory.md"
 NOTE = "<!-- Made of the tables in benchmarks/results by `make pages`; edits are lost. -->"
 
 
@@ -44,8 +46,15 @@ TITLES = {
     "certificates": "Certificates on trained networks",
     "solver_speed": "Solvers: times and gaps",
     "portraits": "Portraits",
+    "judging": "Is the judge of samples right?",
+    "leaderboard": "Methods within one budget",
 }
 VIEWS = {
+    "judging": [View("judging.csv", "Power of a verdict by problem and law", "problem", "law", "power")],
+    "leaderboard": [
+        View("leaderboard.csv", f"TV to the target, {n} evaluations a point", "method", "problem", "tv", ("budget", n))
+        for n in ("256", "64")
+    ],
     "digits_mnist": [
         View("methods.csv", "Share of sevens by method and n", "method", "n", "share"),
         View("methods.csv", "Digit-FID by method and n (smaller is better)", "method", "n", "fid"),
@@ -126,7 +135,7 @@ def _about(record: dict[str, Any]) -> list[str]:
     """What identifies a run, where the store says it."""
     libraries = ", ".join(f"{name} {version}" for name, version in (record.get("versions") or {}).items())
     labels = {
-        "Command": f"`{record['command']}`" if record.get("command") else "",
+        "Command": f"`{record['command'].replace('.__main__', '')}`" if record.get("command") else "",
         "Seed": str(record.get("seed", "")),
         "Revision": str(record.get("revision", "")).replace("+changes", " with uncommitted changes"),
         "Machine": f"{record['cpus']} CPUs, {record.get('machine', '')}" if record.get("cpus") else "",
@@ -138,7 +147,7 @@ def _about(record: dict[str, Any]) -> list[str]:
 def _part(folder: Path, study: str) -> list[str]:
     """One folder of a study: run, claims, controls, views, figures."""
     record: dict[str, Any] = {}
-    for name in ("summary.json", "claims.json"):
+    for name in ("summary.json", "manifest.json", "claims.json"):
         if (folder / name).is_file():
             record |= json.loads((folder / name).read_text(encoding="utf-8"))
     lines = _about(record)
@@ -203,6 +212,38 @@ def index_page(folders: list[Path]) -> str:
     return "\n".join([*lines, "```{toctree}", ":hidden:", "", names, "```", ""])
 
 
+_MEASURED = re.compile(r"(<!-- measured: (?P<study>\w+) \| (?P<claim>.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def with_measured_values(text: str) -> str:
+    """The text with every ``measured: study | beginning of a claim`` block holding that claim of the study's store.
+
+    Raises
+    ------
+    LookupError
+        If no claim of the store begins like that.
+    """
+
+    def block(match: re.Match[str]) -> str:
+        record = json.loads((STORES / match["study"] / "claims.json").read_text(encoding="utf-8"))
+        found = [claim for claim in record["claims"] if claim["name"].startswith(match["claim"])]
+        if not found:
+            raise LookupError(f"no claim of {match['study']} begins with {match['claim']!r}")
+        lines = []
+        for claim in found:
+            value = claim["value"] if isinstance(claim["value"], str) else number(claim["value"])
+            if claim["interval"]:
+                value += " [{}, {}]".format(*map(number, claim["interval"]))
+            words = [f"{claim['name']}: **{value}**"]
+            words += [f"required {claim['required']}"] if claim["required"] else []
+            words += [f"negative control {claim['control']}"] if claim["control"] else []
+            words += [f"[{claim['verdict']}](results/{match['study']}.md)"]
+            lines.append(f"> Measured: {'; '.join(words)}.\n")
+        return f"{match[1]}{chr(10).join(lines)}{match[4]}"
+
+    return _MEASURED.sub(block, text)
+
+
 def pages() -> dict[Path, str]:
     """Every page of results, by its path, as the stores ask for it now."""
     folders = [
@@ -211,7 +252,8 @@ def pages() -> dict[Path, str]:
         if folder.is_dir() and (_is_store(folder) or any(_is_store(path) for path in folder.iterdir() if path.is_dir()))
     ]
     made = {PAGES / f"{folder.name}.md": study_page(folder) for folder in folders}
-    return made | {PAGES / "index.md": index_page(folders)}
+    theory = with_measured_values(THEORY.read_text(encoding="utf-8"))
+    return made | {PAGES / "index.md": index_page(folders), THEORY: theory}
 
 
 def main() -> None:

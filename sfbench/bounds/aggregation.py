@@ -27,7 +27,7 @@ import scipy
 from numpy.typing import ArrayLike
 
 from .._typing import Float64Array
-from .._validation import as_count, as_kind, as_real, as_weights
+from .._validation import as_count, as_kind, as_number, as_real, as_weights
 from ..errors import GramError
 from ..statistics.gram import ScoreGram, tangent_basis
 from .bound import Bound
@@ -35,10 +35,18 @@ from .bound import Bound
 _NULL = 1e-12  # eigenvalues below this share of the largest are directions that change nothing
 
 
-def aggregation_rate(population: ScoreGram, gradient_covariance: ArrayLike, n: int, weights: ArrayLike) -> Bound:
+def aggregation_rate(
+    population: ScoreGram,
+    gradient_covariance: ArrayLike,
+    n: int,
+    weights: ArrayLike,
+    *,
+    delta: float | None = None,
+) -> Bound:
     r"""Bound of ``E[J(w_hat) - J(w*)]``: the smaller of the split and the sparse bound above.
 
-    **Guarantee**: upper, for the mean over data, at every n; w* may lie on the boundary and J(w*) may be positive.
+    **Guarantee**: upper, at every n, for the mean over data, or with ``delta`` for single fits with probability ``1 -
+    delta`` (by Markov's inequality); w* may lie on the boundary and J(w*) may be positive.
     **Assumptions**: i.i.d. samples, a Gram matrix G that does not depend on the data, Gaussian gradient noise. With
     other auxiliaries G_n has noise too, and the bound is one up to terms of higher order in 1/n.
 
@@ -52,11 +60,14 @@ def aggregation_rate(population: ScoreGram, gradient_covariance: ArrayLike, n: i
         Sample size of the fit.
     weights : array_like, shape (k,)
         The population optimum w*; weights of zero are those that the sparse bound profits from.
+    delta : float, optional
+        Probability with which a bound of single fits may fail.
 
     Raises
     ------
     GramError
-        For ``n < 1``, weights off the simplex, or a covariance that is not a positive semidefinite (k, k) matrix.
+        For ``n < 1``, delta outside (0, 1), weights off the simplex, or a covariance that is no positive semidefinite
+        (k, k) matrix.
 
     Notes
     -----
@@ -65,9 +76,11 @@ def aggregation_rate(population: ScoreGram, gradient_covariance: ArrayLike, n: i
     as_count("n", n, at_most=10**18, error=GramError)
     k = as_kind("population", population, ScoreGram, GramError).k
     w = as_weights(weights, k, GramError)
+    if delta is not None and not 0 < as_number("delta", delta, GramError) < 1:
+        raise GramError(f"delta must be strictly between 0 and 1, got {delta!r}")
     noise = 0.25 * _covariance(gradient_covariance, k)
     if k == 1:
-        return _bound(0.0, "one auxiliary")
+        return _bound(0.0, "one auxiliary", delta)
     basis = tangent_basis(k)
     values, vectors = np.linalg.eigh(basis.T @ population.G @ basis)
     values, directions = values[::-1], basis @ vectors[:, ::-1]  # (k - 1,), (k, k - 1)
@@ -75,8 +88,8 @@ def aggregation_rate(population: ScoreGram, gradient_covariance: ArrayLike, n: i
     split, s = _split(values, directions, rotated, n)
     sparse = _sparse(values[-1], values[0], np.einsum("ij,jl,il->i", directions, rotated, directions), w > 0) / n
     if sparse < split:
-        return _bound(sparse, f"support of {int((w > 0).sum())} of {k}")
-    return _bound(split, f"effective dimension {s} of {k - 1}")
+        return _bound(sparse, f"support of {int((w > 0).sum())} of {k}", delta)
+    return _bound(split, f"effective dimension {s} of {k - 1}", delta)
 
 
 def _split(values: Float64Array, directions: Float64Array, rotated: Float64Array, n: int) -> tuple[float, int]:
@@ -126,6 +139,8 @@ def _covariance(given: ArrayLike, k: int) -> Float64Array:
     return 0.5 * (matrix + matrix.T)
 
 
-def _bound(value: float, form: str) -> Bound:
+def _bound(mean: float, form: str, delta: float | None) -> Bound:
     assumptions = ("i.i.d. samples", "a Gram matrix that does not depend on the data", "Gaussian gradient noise")
-    return Bound(value, f"expected excess objective, {form}", "upper", assumptions)
+    if delta is None:
+        return Bound(mean, f"expected excess objective, {form}", "upper", assumptions)
+    return Bound(mean / delta, f"excess objective, {form}, probability {1 - delta:g}", "upper", assumptions)

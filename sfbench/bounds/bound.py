@@ -45,7 +45,7 @@ class Bound:
         ):
             raise GramError(f"a bound must be a number of at least 0, got {value!r} ({self.label})")
         as_kind("the label of a bound", self.label, str, GramError)
-        as_choice("a guarantee", self.guarantee, get_args(Guarantee), GramError)
+        as_choice("guarantee", self.guarantee, get_args(Guarantee), GramError)
         if not isinstance(self.assumptions, tuple | list):
             raise GramError(f"assumptions must be a sequence of sentences, got {self.assumptions!r}")
         object.__setattr__(self, "value", float(value))

@@ -8,6 +8,7 @@ The fit of n samples gives weights w; the problem gives the population objective
 - ``rates``: ``J(w) - J(w*)`` with the slow bound, and with the fast rate, which is the limit of its mean and bounds no
   single run;
 - ``solver_gap``: the empirical objective at w, over its minimum, with the certified gap of the solver;
+- ``aggregation``: ``J(w) - J(w*)`` with a bound that needs no interior optimum, where the Gram matrix is fixed;
 - bounds of one's own: a function of the :class:`Run` that returns :class:`CheckedBound` items, under a name given to
   :func:`register_bound` or in the entry-point group ``sfbench.bounds``.
 
@@ -38,12 +39,14 @@ from ..statistics.affine import are_gaussian
 from ..statistics.gram import Contributions, ScoreGram
 from ..statistics.passes import Estimator, GramSettings, simulated_grams
 from ..statistics.population import noised_pool, population_gram
+from .aggregation import aggregation_rate
 from .bound import Bound, BoundCheck, check
 from .girsanov import certificate, total_variation_certificate
 from .rates import fast_rate, slow_rate
 
 _MOMENT_SAMPLES = 20_000
 _DELTA = 0.05
+_FIXED = 1e-20  # relative variance of entries of the Gram matrix that is rounding
 _POINTS = 1024  # at which a noised pool is evaluated at a time
 
 
@@ -144,6 +147,7 @@ _BOUNDS: Registry[Callable[[Run], Iterable[CheckedBound]]] = Registry(
         "girsanov": "sfbench.bounds.checks:girsanov",
         "rates": "sfbench.bounds.checks:rates",
         "solver_gap": "sfbench.bounds.checks:solver_gap",
+        "aggregation": "sfbench.bounds.checks:aggregation",
     },
 )
 known_bounds = _BOUNDS.names
@@ -305,3 +309,14 @@ def solver_gap(run: Run) -> list[CheckedBound]:
     # Where the fit is exact both sides are rounding of the objective.
     rounding = 1e-12 * max(1.0, float(np.abs(gram.G).max()))
     return [CheckedBound("J_n(w) - min J_n", check(0.0 if observed <= rounding else observed, gap))]
+
+
+def aggregation(run: Run) -> list[CheckedBound]:
+    """The excess objective against the aggregation bound, where the Gram matrix does not depend on the data."""
+    name, gap = "J(w) - J(w*)", run.result.solver.gap
+    if run.moments.variances()[0].max() > _FIXED * np.square(run.exact.G).max():
+        return [CheckedBound(name, None, "the aggregation bound needs a Gram matrix that does not depend on the data")]
+    covariance = run.moments.gradient_covariance(run.optimum)
+    found = aggregation_rate(run.exact, covariance, run.result.gram.n, run.optimum, delta=_DELTA)
+    assumptions = (*found.assumptions, "the solver's certified gap added")
+    return [CheckedBound(name, check(run.excess, replace(found, value=found.value + gap, assumptions=assumptions)))]

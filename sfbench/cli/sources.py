@@ -127,8 +127,8 @@ def load_model(place: str, modules: Sequence[str] = (), device: str = "cpu") -> 
     where, colon, name = place.rpartition(":")
     if not colon:
         raise SfbenchError(
-            f"--model takes the folder of a checkpoint (sfbench.nets.save_checkpoint), that of a fit (sfbench fuse "
-            f"--out), or module:object; {place!r} is none of them"
+            "a model is the folder of a checkpoint (sfbench.nets.save_checkpoint) or of a fit (sfbench fuse --out), or "
+            f"module:object; {place!r} is none of them"
         )
     found = getattr(load_module(where), name, None)
     if callable(found) and (isinstance(found, type) or not (hasattr(found, "score") or hasattr(found, "diffuse"))):
@@ -176,6 +176,8 @@ def kept_fit(place: Path, models: Sequence[str] = (), *, modules: Sequence[str] 
         raise SfbenchError(f"{str(place)!r} does not say where its models are: give them in its order with --model")
     result, data = load_result(place), None
     if models:
+        if len(models) != (k := len(result.labels)):
+            raise SfbenchError(f"{str(place)!r} is a fit of {k} models ({', '.join(result.labels)}), got {len(models)}")
         source = of_models(models, result.process, modules=modules, device=device)
     else:
         source, record = _documented(place / FIT, modules, device)

@@ -29,6 +29,9 @@ except ImportError:
     ) from None
 
 
+_FLOW_STEPS = 128
+
+
 @final
 class FusionEstimator(BaseEstimator):  # type: ignore[misc]  # it comes without types
     """Fuse models as an estimator of scikit-learn; :func:`sfbench.fuse` says what the parameters mean.
@@ -46,6 +49,8 @@ class FusionEstimator(BaseEstimator):  # type: ignore[misc]  # it comes without 
     solver : str or SimplexSolver
     sampler : str or Sampler
         What :meth:`sample` draws with.
+    steps : int, optional
+        Steps of the sampler, and of the flow behind log densities; by default the sampler's own, and 128.
     random_state : int, RandomState, Generator or None
         Noise of the fit and of samples. An integer makes both repeat.
     verbose : bool
@@ -81,6 +86,7 @@ class FusionEstimator(BaseEstimator):  # type: ignore[misc]  # it comes without 
         estimator: Any = "antithetic",
         solver: Any = "auto",
         sampler: Any = "fused",
+        steps: int | None = None,
         random_state: Any = None,
         verbose: bool = False,
     ) -> None:
@@ -92,11 +98,12 @@ class FusionEstimator(BaseEstimator):  # type: ignore[misc]  # it comes without 
         self.estimator = estimator
         self.solver = solver
         self.sampler = sampler
+        self.steps = steps
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any = None) -> Self:
-        """Learn the weights from rows (n, d); ``y`` is there for pipelines, and ignored."""
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Learn the weights from rows (n, d), weighted (n,) or not; ``y`` is there for pipelines, and ignored."""
         points = validate_data(self, X, dtype=(np.float64, np.float32))
         models = self.models
         if callable(models):
@@ -116,6 +123,7 @@ class FusionEstimator(BaseEstimator):  # type: ignore[misc]  # it comes without 
             solver=self.solver,
             progress=self.verbose,
             names=names or None,
+            sample_weight=sample_weight,
             rng=self._generator(0),
         )
         self.weights_ = self.result_.weights
@@ -128,7 +136,7 @@ class FusionEstimator(BaseEstimator):  # type: ignore[misc]  # it comes without 
         """
         check_is_fitted(self)
         rng, n = self._generator(1), as_count("n_samples", n_samples)
-        drawn = sample(self.result_, n, self.sampler, progress=self.verbose, rng=rng)
+        drawn = sample(self.result_, n, self.sampler, steps=self.steps, progress=self.verbose, rng=rng)
         weighted = np.ptp(drawn.log_weights) > 0
         return np.asarray(drawn.resampled(rng=rng) if weighted else drawn.x, np.float64)
 
@@ -140,7 +148,8 @@ class FusionEstimator(BaseEstimator):  # type: ignore[misc]  # it comes without 
         """
         check_is_fitted(self)
         points = validate_data(self, X, reset=False, dtype=(np.float64, np.float32))
-        return ode_log_density(self.result_.score, points, rng=self._generator(2)).values
+        steps = _FLOW_STEPS if self.steps is None else self.steps
+        return ode_log_density(self.result_.score, points, steps=steps, rng=self._generator(2)).values
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean log density of rows; larger is better, so that searches over parameters maximise it."""

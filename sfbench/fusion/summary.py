@@ -19,7 +19,7 @@ def summary_text(result: "FusionResult", level: float) -> str:
     gram, labels = result.gram, result.labels
     intervals, reason = intervals_or_reason(result, level)
     as_good = "" if result.effective_n is None else f", weighted: as good as {result.effective_n:.1f}"
-    lines = [f"Fused {gram.k} models on n = {gram.n} samples{as_good} ({gram.objective})"]
+    lines = [f"Fused {gram.k} models on n = {gram.n} samples{as_good} ({_objective(result)})"]
     width = max(map(len, labels))
     for i, (label, w) in enumerate(zip(labels, result.weights, strict=True)):
         shown = f"[{intervals[i][0]:.4f}, {intervals[i][1]:.4f}]" if intervals else f"not available: {reason}"
@@ -27,6 +27,16 @@ def summary_text(result: "FusionResult", level: float) -> str:
     lines += [f"  {line}" for line in verdicts(result, intervals)]
     lines += [f"  warning: {text}" for text in result.warnings]
     return "\n".join(lines)
+
+
+def _objective(result: "FusionResult") -> str:
+    """What was minimised, for readers; ``gram.objective`` tells objectives apart."""
+    if result.statistics is None:
+        return result.gram.objective
+    settings, (low, high) = result.statistics.settings, result.grid.ends
+    weighting = settings.weighting if isinstance(settings.weighting, str) else "own"
+    window = f"t in [{low:.4g}, {high:.4g}], {len(result.grid)} nodes"
+    return f"{result.process!r}, {window}, {weighting} weighting, {settings.estimator} estimator"
 
 
 def verdicts(result: "FusionResult", intervals: Sequence[Sequence[float]] | None) -> list[str]:
@@ -56,7 +66,7 @@ def as_dict(result: "FusionResult") -> dict[str, Any]:
     """The fit as values that JSON has."""
     gram, labels = result.gram, result.labels
     intervals, _ = intervals_or_reason(result, 0.9)
-    nodes, judged = result.grid.nodes, result.adequacy
+    judged = result.adequacy
     return {
         "weights": dict(zip(labels, result.weights.tolist(), strict=True)),
         "intervals_90": None if intervals is None else dict(zip(labels, intervals, strict=True)),
@@ -64,7 +74,7 @@ def as_dict(result: "FusionResult") -> dict[str, Any]:
         "effective_n": result.effective_n,
         "objective": gram.objective,
         "process": repr(result.process),
-        "window": [float(nodes[0]), float(nodes[-1])],
+        "window": list(result.grid.ends),
         "value": float(gram.value(result.weights)),
         "gap": float(result.solver.gap),
         "solver": result.solver.solver,

@@ -44,6 +44,7 @@ def _first(function: Callable[..., Any]) -> str:
 
 published = Fusion(weights.published, draws.fused)
 fused = Fusion(weights.one_pass, draws.fused)
+switched = Fusion(weights.one_pass, draws.switched)
 corrected = Fusion(weights.little_noise, draws.corrected)
 likelihood = Fusion(weights.likelihood, draws.corrected, True)
 uniform = Fusion(weights.uniform, draws.fused)
@@ -58,8 +59,8 @@ superposed_and = Fusion(weights.uniform, draws.and_)
 feynman_kac = Fusion(weights.little_noise, draws.feynman_kac)
 
 _NAMES = (
-    "published fused corrected likelihood uniform uniform_corrected minimax nearest mixture mixture_em average "
-    "superposed_or superposed_and feynman_kac"
+    "published fused switched corrected likelihood uniform uniform_corrected minimax nearest mixture mixture_em "
+    "average superposed_or superposed_and feynman_kac"
 )
 _METHODS: Registry[Any] = Registry(
     "method", "sfbench.methods", {name: f"sfbench.methods.registry:{name}" for name in _NAMES.split()}

@@ -15,6 +15,7 @@ The only error left is that of the time grid: finer grids in space move G, b and
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from solvers import solve
 from synthetic import (
@@ -175,11 +176,18 @@ def _waves(
     m = np.arange(1, min((n + 1) // 2, 2 + int(_REACH / noise * n * step / (2.0 * np.pi))))
     k = 2.0 * np.pi / (n * step) * m
 
-    def phases(places: Float64Array) -> tuple[Float64Array, Float64Array]:
-        """Cosines and sines at places in steps; whole turns are taken off exactly."""
+    def turned(places: Float64Array, m: Float64Array) -> NDArray[np.complex128]:
+        """Phases of some frequencies at places in steps; whole turns are taken off exactly."""
         whole = np.rint(places)
         turns = np.outer(whole, m) % n + np.outer(places - whole, m)
-        return np.cos(2.0 * np.pi / n * turns), np.sin(2.0 * np.pi / n * turns)
+        return np.asarray(np.exp(2j * np.pi / n * turns))
+
+    def phases(places: Float64Array) -> tuple[Float64Array, Float64Array]:
+        """Cosines and sines at places in steps: each frequency is a sum of two of which there are few."""
+        few = int(np.ceil(np.sqrt(len(m) + 1)))
+        low, high = turned(places, np.arange(few, dtype=float)), turned(places, few * np.arange(few, dtype=float))
+        waves = (high[:, :, None] * low[:, None, :]).reshape(len(places), -1)[:, 1 : len(m) + 1]
+        return waves.real, waves.imag
 
     share = 2.0 / (alpha * n * step) * np.exp(-0.5 * (k * noise) ** 2)
     places = (points / alpha - axis[0]) / step

@@ -11,7 +11,7 @@ from typing import final
 
 import numpy as np
 
-from .._arrays import all_finite, astype, dtype_name, float64_on_host, on_device, zeros
+from .._arrays import all_finite, astype, dtype_name, float64_on_host, is_accelerator, on_device, zeros
 from .._typing import Array, Float64Array
 from ..errors import ModelError, NotFiniteError
 from ..scores import AnalyticScore, ScoreModel, score_and_divergence
@@ -19,6 +19,7 @@ from .residuals import Residuals
 from .settings import GramSettings
 
 _DEFAULT_ROWS = 4096
+_GROUP_NUMBERS = 1 << 16  # of a model that are held in float64 at a time, on the host
 
 
 @final
@@ -94,19 +95,21 @@ class TensorEvaluator:
             if divergence is not None and base_divergence is not None:
                 curvature[i - 1] = base_divergence - divergence
         n_blocks = -(-rows // block)
+        group = rows if is_accelerator(x.device) else max(1, _GROUP_NUMBERS // (block * d)) * block
         found = []
         for place, node in enumerate(nodes):
             share, sigma = self.shares[node], self.coefficients[node][1]
             total = zeros((n_blocks, k, k - 1), x, "float64")
-            terms = x.new_empty((k, rows, d))
             for side, sign in enumerate(self.signs):
-                terms[0] = zeta
-                terms[0].mul_(-share * sign / sigma).sub_(base[place, side])
-                for i in range(1, k):
-                    terms[i] = differences[i - 1][place, side]
-                if weight is not None:
-                    terms *= astype(weight.sqrt(), dtype_name(terms))[:, None]
-                _add_products(total, terms, block)
+                for first in range(0, rows, group):
+                    part = slice(first, min(first + group, rows))
+                    terms = zeros((k, part.stop - first, d), x, "float64")
+                    terms[0].add_(zeta[part], alpha=-share * sign / sigma).sub_(base[place, side, part])
+                    for i in range(1, k):
+                        terms[i] = differences[i - 1][place, side, part]
+                    if weight is not None:
+                        terms *= weight[part].sqrt()[:, None]
+                    _add_products(total[first // block :], terms, block)
             if share != 1.0:
                 bend = astype(curvature, "float64").reshape(k - 1, signs, rows).sum(1) * (1.0 - share)
                 if weight is not None:
@@ -137,14 +140,13 @@ class TensorEvaluator:
 
 
 def _add_products(total: Array, terms: Array, block: int) -> None:
-    """Add the products of terms (k, rows, d) to sums (blocks, k, k - 1), in float64."""
+    """Add the products of terms (k, rows, d) to the first of the sums (blocks, k, k - 1)."""
     k, rows, d = terms.shape
     whole = rows - rows % block
     for first, last, size in ((0, whole, block), (whole, rows, rows - whole)):
         if first == last:
             continue
         part = terms[:, first:last].reshape(k, -1, size * d).transpose(0, 1)
-        part = astype(part, "float64")
         total[first // block : first // block + part.shape[0]] += part @ part[:, 1:].transpose(1, 2)
 
 

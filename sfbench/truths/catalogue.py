@@ -109,7 +109,7 @@ def known_truths(group: str | None = None) -> list[str]:
         For an unknown group.
     """
     groups = dict.fromkeys(row.group for row in CATALOGUE.values())
-    if group is not None and group not in groups:
+    if group is not None and (not isinstance(group, str) or group not in groups):
         raise SfbenchError(f"unknown group {group!r}{did_you_mean(group, groups)}; use one of {', '.join(groups)}")
     return [row.name for row in CATALOGUE.values() if group in (None, row.group)]
 

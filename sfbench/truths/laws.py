@@ -13,7 +13,7 @@ import numpy as np
 import scipy  # submodules load on first use
 
 from .._typing import Float64Array, SeedLike
-from .._validation import as_count, as_generator, as_points, as_weights
+from .._validation import as_count, as_generator, as_items, as_points, as_weights
 from ..errors import SfbenchError
 
 
@@ -94,6 +94,9 @@ class MixtureLaw:
     weights: Float64Array
 
     def __init__(self, laws: Sequence[Density], weights: Any) -> None:
+        laws = as_items("laws", laws, "laws")
+        if bad := [law for law in laws if not (hasattr(law, "log_prob") and hasattr(law, "sample"))]:
+            raise SfbenchError(f"laws must have log_prob and sample, got a {type(bad[0]).__name__}")
         w = as_weights(weights, len(laws))
         object.__setattr__(self, "laws", tuple(law for law, share in zip(laws, w, strict=True) if share > 0))
         object.__setattr__(self, "weights", w[w > 0])

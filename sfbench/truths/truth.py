@@ -115,7 +115,6 @@ class Truth:
         return f"Truth({self.name!r}, k={self.k}, d={self.dim}, rank={self.rank}, log Z={self.log_z:.4g})"
 
 
-@functools.lru_cache(maxsize=16)
 def get_truth(name: str) -> Truth:
     """The truth of a named problem; what was computed once in a process is kept.
 
@@ -133,6 +132,12 @@ def get_truth(name: str) -> Truth:
     -----
     Costs a Fokker-Planck equation: about a second on the line, 7 in the plane, nothing for Gaussians.
     """
+    return make_truth(find_entry(name).name)
+
+
+@functools.lru_cache(maxsize=16)
+def make_truth(name: str) -> Truth:
+    """The same, of a name that is known."""
     entry = find_entry(name)
     if entry.group == "discrete":
         return _of_states(entry)

@@ -6,6 +6,7 @@ from benchmarks.certificates.__main__ import evaluate_claims
 from benchmarks.certificates.cells import FAMILIES, CertificateSpec, run_certificate_cell
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_cell_holds_and_repeats(family: str) -> None:
     spec = CertificateSpec(family, 1, 0)

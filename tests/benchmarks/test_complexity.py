@@ -25,6 +25,7 @@ def test_a_cell_depends_on_its_spec_alone_and_its_bounds_hold() -> None:
         assert row["rounded_gap"] > 1e-8 * row["scale"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("problem", "figures"),
     [

@@ -68,7 +68,7 @@ def test_a_small_run_ends_in_claims_and_a_figure(tmp_path: Path, monkeypatch: py
         return {
             "gaussians": (
                 cells.run_gaussian_cell,
-                [cells.GaussianSpec(k, d, w, s) for k in cells.KINDS for d in (2, 16) for w in weights for s in (0, 1)],
+                [cells.GaussianSpec(k, d, w, s) for k in cells.KINDS for d in (8, 32) for w in weights for s in (0, 1)],
             ),
             "modes": (cells.run_modes_cell, [cells.ModesSpec(e, 4.0) for e in (0.0, 1e-4)]),
             "weights": (cells.run_weights_cell, [cells.WeightsSpec(2, c, 0) for c in (False, True)]),

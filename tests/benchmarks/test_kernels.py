@@ -54,6 +54,7 @@ def test_a_small_run_writes_its_table(tmp_path: Path, monkeypatch: pytest.Monkey
     assert all(0 < row["value"] < 10 and row["extra_mb"] < 16 for row in rows)
 
 
+@pytest.mark.slow
 def test_the_sweep_counts_its_cells_and_certifies_them() -> None:
     rows = kernels.sweep_rows(1)
     sweeps = [row for row in rows if row["what"].startswith("sweep of 160 cells")]

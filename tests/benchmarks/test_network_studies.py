@@ -38,6 +38,7 @@ TINY_MIXTURE = Scale(100, Work(10, 10, 200, 8), (32, 256), 1, 1)
 def tiny(monkeypatch):
     monkeypatch.setattr(digits, "QUICK", TINY_DIGITS)
     monkeypatch.setattr(mixture_1d, "QUICK", TINY_MIXTURE)
+    monkeypatch.setattr(mixture_1d_cells, "_HELD_OUT", 1000)
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +47,7 @@ def mixture_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("mixture")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mixture_1d, "QUICK", TINY_MIXTURE)
+        patch.setattr(mixture_1d_cells, "_HELD_OUT", 1000)
         assert mixture_1d.main(["--quick", "--out", str(folder)]) == 0
     return folder
 
@@ -54,6 +56,7 @@ def rows_of(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_digits_runs_resumes_and_grows(tmp_path, capsys):
     run = ["--quick", "--out", str(tmp_path)]
     assert digits.main(run) == 0
@@ -76,6 +79,7 @@ def test_digits_runs_resumes_and_grows(tmp_path, capsys):
     assert all(run["outcome"] == "complete" for run in runs)
 
 
+@pytest.mark.slow
 def test_a_network_that_is_gone_is_trained_again_and_another_one_is_refused(mixture_run, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(mixture_run, folder)
@@ -90,6 +94,7 @@ def test_a_network_that_is_gone_is_trained_again_and_another_one_is_refused(mixt
         load_network(ref, VariancePreserving())
 
 
+@pytest.mark.slow
 def test_no_resume_trains_from_the_first_step_and_a_refused_grid_removes_nothing(mixture_run, tmp_path, monkeypatch):
     folder, steps, train = tmp_path / "run", [], mixture_1d_cells.train_score_network
     shutil.copytree(mixture_run, folder)
@@ -119,6 +124,7 @@ def test_no_resume_trains_from_the_first_step_and_a_refused_grid_removes_nothing
     assert (folder / "auxiliary_1" / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_a_network_of_another_process_is_refused(mixture_run):
     found = rows_of(mixture_run / "auxiliaries.jsonl")[0]
     ref = NetworkRef(found["name"], found["sha256"])
@@ -126,6 +132,7 @@ def test_a_network_of_another_process_is_refused(mixture_run):
         load_network(ref, VariancePreserving())
 
 
+@pytest.mark.slow
 def test_mixture_says_what_it_must(mixture_run):
     summary = json.loads((mixture_run / "summary.json").read_text())["summary"]
     assert set(summary["from scratch over fused"]) == {"32", "256"}
@@ -158,6 +165,7 @@ def test_missing_data_is_one_line(tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_class_frequencies_pool_geometrically_where_classes_do_not_overlap():
     """Two separated modes on the line stand for two classes; the fused law's share lies within 0.005 of the pool's."""
     shares, weights = np.array(SHARES), np.array([0.19, 0.2, 0.35, 0.26])

@@ -63,6 +63,17 @@ def test_its_limits_are_the_dimension_and_the_logarithm() -> None:
     assert "effective dimension 0 of 49" in few.label
 
 
+def test_with_a_probability_it_bounds_single_fits() -> None:
+    weights = np.full(6, 1.0 / 6.0)
+    population, covariance = _location(np.eye(6), weights)
+    mean = aggregation_rate(population, covariance, 100, weights)
+    single = aggregation_rate(population, covariance, 100, weights, delta=0.05)
+    assert single.value == pytest.approx(20 * mean.value)
+    assert "probability 0.95" in single.label
+    with pytest.raises(GramError, match="delta must be strictly between 0 and 1"):
+        aggregation_rate(population, covariance, 100, weights, delta=1.0)
+
+
 def test_few_in_use_cost_less_than_all_and_duplicates_nothing() -> None:
     k, n = 64, 10**4
     population, covariance = _location(np.eye(k), np.eye(k)[0])

@@ -310,6 +310,7 @@ def test_the_slow_bound_holds_over_draws_and_a_thousandth_of_it_does_not(family:
     assert not all(check(value, replace(bound, value=bound.value / 1000)).holds for value in excess)
 
 
+@pytest.mark.slow
 def test_the_fast_rate_is_the_mean_of_the_excess_and_no_bound() -> None:
     problem, rule, n = make_problem("embedded_mixture", k=3, d=4, rng=3), settings(), 500
     population = sfbench.population_gram(problem, process=rule.process, grid=rule.grid)
@@ -395,7 +396,8 @@ def narrow(seed: int) -> SyntheticProblem:
     return SyntheticProblem("narrow", laws[2], tuple(laws[:2]), None)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 2, 4])
 def test_certificates_of_narrow_components_hold(seed: int) -> None:
     """A vertex makes the certificate an equality up to the prior: what few time nodes miss of J is then a violation."""
     problem, vertex = narrow(seed), [1.0, 0.0]

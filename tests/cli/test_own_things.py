@@ -106,6 +106,9 @@ def test_the_folder_is_that_of_save_and_of_save_without_the_command_line(folder:
     assert as_json(capsys, "sample", "saved", *models, *options)["weights"] == result.weights.tolist()
     with np.load("points.npz") as points:
         assert np.array_equal(points["x"], sfbench.sample(result, 50, steps=8, rng=3).x)
+    code, _, err = run(capsys, "sample", "saved", *models[2:])
+    assert code == 2
+    assert "is a fit of 2 models (0, 1), got 1" in err
     code, _, err = run(capsys, "sample", "saved", *models[2:], *models[:2], *options)  # in another order
     assert code == 2
     assert "is another one than the fit's" in err

@@ -37,6 +37,7 @@ def runs(module: torch.nn.Module) -> list[int]:
     return count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "kind"), MATRIX)
 def test_one_hot_weights_are_that_model_bit_for_bit_and_run_nothing_else(family: str, kind: str) -> None:
     pipe, experts, alone = case(family, kind)
@@ -108,6 +109,7 @@ def test_the_second_image_is_still_fused_under_offload(family: str, kind: str) -
     assert torch.equal(draw(pipe, steps=1), unfused)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "kind"), MATRIX)
 def test_guiding_the_fused_is_fusing_the_guided(family: str, kind: str) -> None:
     pipe, experts, _ = case(family, kind)

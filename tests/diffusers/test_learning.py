@@ -157,6 +157,7 @@ def test_results_do_not_depend_on_the_batch_and_keep_the_order_of_pictures() -> 
 
 
 # ------------------------------------------------------------------------------------------------- weights
+@pytest.mark.slow
 def test_pictures_of_one_expert_are_recognised() -> None:
     """The network of expert 1 predicts the pictures' noise well, by construction: it was trained on them."""
     pipe, other = build("ddpm"), build("ddpm", 5)

@@ -96,6 +96,7 @@ def test_short_windows_near_zero_have_the_weights_of_the_barycenter() -> None:
     assert error(UniformNoise(2), "score_entropy", long) > 5e-3  # noise and pooling do not commute
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_population_minimiser() -> None:
     noise = MaskedNoise(2)
     models = [ExactRates(law, noise) for law in PROBLEM.auxiliaries]

@@ -28,6 +28,7 @@ class Anything:
     value: Any = None
 
 
+@pytest.mark.slow
 @given(PLAIN)
 def test_records_come_back_bit_for_bit(record: Any) -> None:
     assert repr(decode_record(encode_record(record))) == repr(record)

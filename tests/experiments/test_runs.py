@@ -253,14 +253,12 @@ def test_bad_settings_are_refused(bad: dict[str, Any], message: str) -> None:
         RunSettings(**bad)
 
 
-def test_the_manifest_says_what_ran(tmp_path: Path) -> None:
-    import json
-
+def test_the_store_says_what_ran(tmp_path: Path) -> None:
     run_study(small_study(1), tmp_path, QUIET)
-    manifest = json.loads((tmp_path / "study.json").read_text())
-    assert manifest["runs"][0]["outcome"] == "complete"
-    assert manifest["runs"][0]["pid"] == os.getpid()
-    (environment,) = manifest["environments"].values()
+    with Journal(store_path(tmp_path)) as journal:
+        (run,), (environment,) = journal.runs(), journal.environments().values()
+    assert run["outcome"] == "complete"
+    assert run["pid"] == os.getpid()
     assert environment["blas"]
     assert {pool["num_threads"] for pool in environment["blas"]} == {1}
 

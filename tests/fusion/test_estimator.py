@@ -15,7 +15,10 @@ import sfbench
 from synthetic import GaussianMixture, SyntheticProblem
 
 OU = sfbench.OrnsteinUhlenbeck()
-NOT_APPLICABLE = {"check_array_api_input": "needs SCIPY_ARRAY_API; statistics are summed in float64 on the host"}
+NOT_APPLICABLE = {
+    "check_array_api_input": "needs SCIPY_ARRAY_API; statistics are summed in float64 on the host",
+    "check_sample_weights_pandas_series": "needs pandas, which the project does not use",
+}
 
 
 def two(d: int) -> list[GaussianMixture]:
@@ -25,7 +28,7 @@ def two(d: int) -> list[GaussianMixture]:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_it_passes_the_suite_of_scikit_learn() -> None:
-    results = check_estimator(sfbench.FusionEstimator(two, OU, n_nodes=4, random_state=0), on_fail=None)
+    results = check_estimator(sfbench.FusionEstimator(two, OU, n_nodes=4, steps=8, random_state=0), on_fail=None)
     assert len(results) > 40
     not_passed = {r["check_name"]: r["exception"] for r in results if r["status"] != "passed"}
     assert set(not_passed) <= set(NOT_APPLICABLE), not_passed
@@ -50,6 +53,9 @@ def test_it_fits_and_samples_what_the_functions_do(shifted: SyntheticProblem) ->
     fit = sfbench.FusionEstimator(models, OU, random_state=np.random.default_rng(7)).fit(x)
     assert np.array_equal(fit.weights_, sfbench.fuse(models, x, process=OU, rng=np.random.default_rng(7)).weights)
     assert fit.result_.names == ("a", "b", "c")
+    once = (np.arange(100) < 50).astype(float)
+    halved = clone(fit).fit(x, sample_weight=once)
+    assert halved.result_.effective_n == pytest.approx(50.0)
     seeded = fit.set_params(random_state=1).sample(50)
     assert seeded.shape == (50, 5)
     assert np.array_equal(seeded, fit.sample(50))
@@ -58,13 +64,14 @@ def test_it_fits_and_samples_what_the_functions_do(shifted: SyntheticProblem) ->
         fit.fit(x[:, :4])
 
 
+@pytest.mark.slow
 def test_scores_are_log_densities(shifted: SyntheticProblem) -> None:
     x = shifted.target.sample(30, rng=0)
     fit = sfbench.FusionEstimator(shifted.auxiliaries, OU, random_state=0).fit(x)
     law = shifted.barycenter(fit.weights_)  # for Gaussians of one covariance, the fused law but for alpha(5) = 0.007
     assert fit.score_samples(x) == pytest.approx(law.log_prob(x), abs=0.02)
     assert fit.score(x) == pytest.approx(float(np.mean(law.log_prob(x))), abs=0.02)
-    assert cross_val_score(clone(fit), x, cv=2).shape == (2,)
+    assert cross_val_score(clone(fit).set_params(steps=8), x, cv=2).shape == (2,)
 
 
 def test_without_scikit_learn_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,7 @@ def test_vanilla_fusion_agrees_with_quadrature(weights):
     assert fit.effective_share > 0.3
 
 
+@pytest.mark.slow
 def test_expected_log_densities_come_from_scores_too():
     """E_q log p_i = const - (G_ii - 2 b_i) over the whole window."""
     problem = make_problem("paper_mixture_1d", scale=6.0, target="barycenter", weights=(0.3, 0.7))

@@ -262,6 +262,7 @@ class Around:
         return s + sum(c * (other.score(x, t) - s) for c, other in zip(self.factors, self.others, strict=True))
 
 
+@pytest.mark.slow
 def test_p_values_are_uniform_where_one_weight_vector_serves_all_times() -> None:
     """Models around the target's score whose average at w is that score: the null hypothesis holds at w."""
     rng = np.random.default_rng(3)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 import sfbench
-from sfbench import bounds, laws, metrics, processes, scores, statistics
+from sfbench import bounds, laws, methods, metrics, processes, scores, statistics, truths
 from sfbench.fusion import inspect_windows, path_ratios
 from solvers import SolversError
 from synthetic import Estimate, GaussianMixture, SyntheticError, make_problem
@@ -46,6 +46,7 @@ FUSED = sfbench.FusedScore(PLANE, [0.5, 0.5], process=OU)
 PROCESS = [OU, processes.VariancePreserving(), processes.Karras()]
 WEIGHTS = [[0.5, 0.5], np.array([1.0, 0.0]), (0.25, 0.75)]
 WINDOW = {"t_min": [1e-2, 0.1], "t_max": [2.0, 4]}
+SCORED = np.random.default_rng(1).standard_normal((120, 1))
 LOG_WEIGHTS = [None, np.zeros(30), np.linspace(-3, 0, 30)]
 
 Row = dict[str, list[Any]]
@@ -166,6 +167,36 @@ VERBS: dict[str, tuple[Any, Row]] = {
         },
     ),
     "scaling": (laws.DataScaling, {"scale": [1.0, [1.0, 2.0]], "shift": [0.0, [1.0, 2.0]]}),
+    "score_samples": (
+        truths.score_samples,
+        {
+            "problem": ["gaussian_scaled_d1_ratio4", "line_bimodal_far"],
+            "x": [SCORED, SCORED[:, 0], SCORED.tolist()],
+            "log_weights": [None, np.zeros(120), np.linspace(-3, 0, 120)],
+            "log_z": [None, -0.5],
+            "log_z_error": [0.0, 0.1],
+            "effective": [None, 50, 60.5],
+            "level": [0.01, 0.1],
+            "rng": [0],
+        },
+    ),
+    "get_truth": (truths.get_truth, {"name": ["gaussian_scaled_d1_ratio4", "discrete_mixture"]}),
+    "certificate of a truth": (truths.certificate, {"name": ["line_paper", "discrete_mixture"]}),
+    "known_truths": (truths.known_truths, {"group": [None, "line"]}),
+    "product_law": (truths.ProductLaw, {"factor": [PLANE[0]], "copies": [1, 3]}),
+    "mixture_law": (truths.MixtureLaw, {"laws": [PLANE, tuple(PLANE)], "weights": WEIGHTS}),
+    "run_method": (
+        methods.run_method,
+        {
+            "method": ["uniform", "fused", "mixture"],
+            "auxiliaries": [PLANE, [EXACT, EXACT]],
+            "x": [X, X.tolist()],
+            "process": [OU],
+            "n": [50],
+            "budget": [20_000, 30_000],
+            "rng": [0],
+        },
+    ),
     "total_variation": (
         metrics.total_variation,
         {"p": PLANE, "q": PLANE, "method": ["auto", "monte carlo"], "n": [None, 500], "rng": [0]},
@@ -211,7 +242,13 @@ VERBS: dict[str, tuple[Any, Row]] = {
     ),
     "aggregation_rate": (
         bounds.aggregation_rate,
-        {"population": [POPULATION], "gradient_covariance": [np.eye(POPULATION.k)], "n": [5, 1000], "weights": WEIGHTS},
+        {
+            "population": [POPULATION],
+            "gradient_covariance": [np.eye(POPULATION.k)],
+            "n": [5, 1000],
+            "weights": WEIGHTS,
+            "delta": [None, 0.05],
+        },
     ),
     "slow_rate": (bounds.slow_rate, {"moments": [GRAM.contributions], "n": [5, 1000], "delta": [0.05]}),
     "fast_rate": (

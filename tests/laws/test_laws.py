@@ -42,6 +42,7 @@ def test_vertex_is_the_auxiliary_and_refinement_converges(problem, process):
     assert errors[2] < 1e-3
 
 
+@pytest.mark.slow
 def test_stated_error_is_about_right(fused):
     fine = fokker_planck_1d(fused, n_cells=4000, steps=400)
     for n, s in ((300, 60), (600, 120)):

@@ -1,4 +1,4 @@
-"""The code of docs/networks.md and the architecture of docs/extending.md, run as they are."""
+"""The code of docs/networks.md and docs/speed.md, and the architecture of docs/extending.md, run as they are."""
 
 import re
 from pathlib import Path
@@ -24,6 +24,14 @@ def test_every_block_runs(block, tmp_path, monkeypatch):
     names = {}
     exec(block, names)
     np.testing.assert_allclose(names["fit"].weights.sum(), 1.0)
+
+
+@pytest.mark.slow
+def test_the_blocks_on_speed_run_one_after_the_other():
+    names = {}
+    for block in blocks("speed.md"):
+        exec(block, names)
+    assert names["densities"].values.shape == (20,)
 
 
 def test_the_architecture_is_kept(tmp_path, monkeypatch):

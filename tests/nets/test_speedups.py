@@ -26,6 +26,7 @@ def points(dim: int, n: int = 40) -> torch.Tensor:
     return torch.randn(n, dim, generator=torch.Generator().manual_seed(1))
 
 
+@pytest.mark.slow
 def test_one_time_is_the_same_as_that_time_for_every_point() -> None:
     for name, dim in (("mlp", 2), ("unet", 64)):
         model, x = NetworkScore(network(name), dim, OU), points(dim)
@@ -74,6 +75,7 @@ def test_channels_last_is_a_layout_and_nothing_else() -> None:
     assert seen[-1].is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.slow
 def test_compiled_batches_are_filled_up_to_one_shape() -> None:
     """The backend "eager" traces and checks shapes as the others do, and generates no code."""
     net, x, shapes = network(), points(2, 45), []

@@ -90,6 +90,7 @@ def test_statistics_agree_with_streaming_and_with_the_population(name: str, para
     assert not np.all(np.abs(kept.b - 1.5 * population.b - 0.1) <= 6 * np.sqrt(variance_b / 6000))  # has teeth
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("window", "weight"),
     [((1e-4, 2e-4), 0.5000), ((1e-3, 0.1), 0.4895), ((1e-3, 1.0), 0.5603), ((1e-3, 5.0), 0.5903)],
@@ -169,6 +170,7 @@ def test_slow_rate_holds_and_fast_rate_is_the_mean() -> None:
     assert max(excess) > predicted  # the mean is no upper bound
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("t", "ratio"), [(1e-4, 5.0)])
 def test_dsm_spreads_at_small_times_and_the_others_do_not(t: float, ratio: float) -> None:
     problem = make_problem("paper_mixture_1d", scale=6.0, target="barycenter")

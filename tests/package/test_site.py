@@ -26,7 +26,7 @@ def results(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def test_pages_of_results_are_what_the_stores_hold(results: ModuleType) -> None:
     made = results.pages()
-    assert {path.name for path in made} == {path.name for path in (DOCS / "results").glob("*.md")}
+    assert set(made) == {*(DOCS / "results").glob("*.md"), DOCS / "theory.md"}
     for path, text in made.items():
         assert path.read_text(encoding="utf-8") == text, f"{path.name} is out of date: make pages"
 
@@ -44,11 +44,27 @@ def test_a_changed_store_changes_its_page(results: ModuleType, tmp_path: Path, m
     assert results.study_page(folder) != before
 
 
+def test_measured_values_of_the_theory_come_from_stores(results: ModuleType) -> None:
+    text = (DOCS / "theory.md").read_text(encoding="utf-8")
+    assert text.count("<!-- measured: ") == text.count("> Measured: ") - text.count(".\n\n> Measured: ") > 0
+    forged = re.sub(r"\*\*[^*]*\*\*; required", "**0.123**; required", text)
+    assert forged != text
+    assert results.with_measured_values(forged) == text
+    with pytest.raises(LookupError, match="no such claim"):
+        results.with_measured_values("<!-- measured: complexity | no such claim -->\n<!-- end -->")
+
+
 def linked_pages(path: Path) -> set[Path]:
     text = path.read_text(encoding="utf-8")
     named = re.findall(r"\]\(([\w./-]+\.md)", text)
     for block in re.findall(r"```\{toctree\}\n(.*?)```", text, re.DOTALL):
         named += [f"{line}.md" for line in block.split() if not line.startswith(":")]
+        named += [
+            str(page.relative_to(path.parent))
+            for line in block.split()
+            if "*" in line
+            for page in path.parent.glob(line)
+        ]
     named += [f"{line}.md" for line in re.findall(r":link: (\S+)", text)]
     return {(path.parent / name).resolve() for name in named if (path.parent / name).is_file()}
 
@@ -66,5 +82,5 @@ def test_every_package_of_sfbench_has_a_page_in_the_reference() -> None:
 
     listed = set(re.findall(r"^generated/([\w.]+)$", (DOCS / "reference" / "index.md").read_text(), re.MULTILINE))
     packages = {f"sfbench.{path.parent.name}" for path in (ROOT / "sfbench").glob("*/__init__.py")}
-    assert {f"sfbench.{name}" for name in sfbench.__all__} & packages - {"sfbench.plots"} <= listed
+    assert {f"sfbench.{name}" for name in sfbench.__all__} & packages <= listed
     assert {"sfbench", "solvers", "synthetic"} <= listed

@@ -48,6 +48,7 @@ def test_the_generic_inverse_agrees_with_the_closed_one(name: str) -> None:
     np.testing.assert_allclose(process.time_at(levels), ForwardProcess.time_at(process, levels), rtol=1e-9)
 
 
+@pytest.mark.slow
 @every_process
 @pytest.mark.parametrize("sampler", ["fused", "ode", "corrected"])
 def test_samplers_work_to_the_ends_of_every_process(name: str, sampler: str) -> None:

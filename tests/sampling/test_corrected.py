@@ -23,6 +23,7 @@ def right_mass(law) -> float:
     return float(density[x > 0].sum() / density.sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", [(0.5, 0.5), (0.2, 0.8), (0.8, 0.2)])
 def test_twenty_thousand_particles_reach_the_barycenter(problem, weights):
     pool = LogLinearPool(problem.auxiliaries, weights)

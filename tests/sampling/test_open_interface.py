@@ -59,6 +59,7 @@ def test_the_example_of_the_docs_samples_what_it_says(example, capsys):
     assert json.loads(capsys.readouterr().out)["law"].startswith("annealed Langevin")
 
 
+@pytest.mark.slow
 def test_a_sampler_of_another_distribution_reaches_the_command_line(example, tmp_path):
     (tmp_path / "my_samplers.py").write_text(example)
     info = tmp_path / "my_samplers-1.0.dist-info"

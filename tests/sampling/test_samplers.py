@@ -33,6 +33,7 @@ FLOWS = [(Exponential(1, False), 256), (Exponential(2, False), 64), (Heun(False)
 quiet = pytest.mark.filterwarnings("ignore::sfbench.sampling.TrustWarning")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("integrator", "n_steps"), STOCHASTIC)
 def test_fused_follows_the_exact_law(fused, integrator, n_steps):
     exact = fokker_planck_1d(fused, n_cells=1000, steps=150)

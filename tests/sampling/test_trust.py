@@ -85,6 +85,7 @@ FINE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_windows_are_chosen_so_that_the_law_is_right(name):
     laws, process, _ = CASES[name]
@@ -95,6 +96,7 @@ def test_windows_are_chosen_so_that_the_law_is_right(name):
     assert abs(result.diagnostics.log_partition.value - truth) < 3 * result.diagnostics.log_partition.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_the_default_window_is_seen_to_be_wrong(name):
     """Steps given by hand, and models that do not say where they are valid: wrong as before, but not trusted."""

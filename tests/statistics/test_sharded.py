@@ -224,6 +224,7 @@ def test_a_parquet_column_of_text_is_refused(tmp_path: Path) -> None:
         ParquetSource(tmp_path / "x.parquet").n  # noqa: B018
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_data(tmp_path: Path) -> None:
     rows, path = 400_000, tmp_path / "x.npy"  # 128 MB
     array = np.lib.format.open_memmap(path, mode="w+", dtype=np.float64, shape=(rows, 40))

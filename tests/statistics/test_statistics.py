@@ -48,6 +48,7 @@ def _z_scores(problem: SyntheticProblem, estimator: str, shift: float = 0.0) -> 
     return np.asarray(deviation / np.maximum(error, 1e-12 * (1 + np.abs(centre))))
 
 
+@pytest.mark.slow
 @every_estimator
 @pytest.mark.parametrize("family", ["shifted_gaussians", "scaled_gaussians", "embedded_mixture", "paper_mixture_1d"])
 def test_estimators_are_unbiased(family: str, estimator: str) -> None:
@@ -74,6 +75,7 @@ def test_small_times_need_a_bounded_variance(estimator: str, reference: Syntheti
     assert _spread(reference, "dsm", 0.1) < 5 * _spread(reference, estimator, 0.1)
 
 
+@pytest.mark.slow
 @every_estimator
 @pytest.mark.parametrize("family", ["embedded_mixture", "scaled_gaussians"])
 def test_simulated_statistics_have_the_law_of_those_from_data(family: str, estimator: str) -> None:

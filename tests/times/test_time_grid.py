@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.polynomial import Polynomial
 
 from sfbench import GridError, OrnsteinUhlenbeck, TimeGrid, VarianceExploding, time_grid
-from sfbench.times import objective_weights
+from sfbench.times import binned_grid, objective_weights
 
 windows = st.tuples(st.floats(1e-4, 1.0), st.floats(1.5, 50.0)).map(lambda pair: (pair[0], pair[0] * pair[1]))
 coefficients = st.lists(st.floats(-1, 1), min_size=10, max_size=10)
@@ -72,3 +72,9 @@ def test_objective_weights_carry_omega() -> None:
     for bad in ("elbo", lambda t: -t, lambda t: t * np.nan, lambda t: 1.0):
         with pytest.raises(GridError, match="weighting"):
             objective_weights(grid, OrnsteinUhlenbeck(), bad)
+
+
+def test_grids_know_the_window_that_was_asked_for() -> None:
+    assert time_grid(1e-3, 5.0).ends == (1e-3, 5.0)
+    assert binned_grid(np.array([0.1, 1.0, 2.0]), 3).ends == (0.1, 2.0)
+    assert TimeGrid(np.array([0.2, 0.4]), np.ones(2)).ends == (0.2, 0.4)

@@ -13,6 +13,7 @@ from sfbench.truths import MixtureLaw, ProductLaw, certificate, certify, check_c
 from sfbench.truths.catalogue import CATALOGUE, Entry
 from sfbench.truths.certifying import certificates, digest
 from sfbench.truths.reference import get_reference
+from sfbench.truths.truth import make_truth
 from synthetic import GaussianMixture, arithmetic_mixture
 
 CHEAP = ("gaussian_scaled_d4_ratio4", "gaussian_shifted_k4_d16", "discrete_mixture")
@@ -48,10 +49,10 @@ def test_another_seed_is_another_problem(monkeypatch: pytest.MonkeyPatch) -> Non
     name = CHEAP[0]
     entry = CATALOGUE[name]
     monkeypatch.setitem(CATALOGUE, name, Entry(name, entry.group, entry.family, entry.params, entry.seed + 1))
-    get_truth.cache_clear()
+    make_truth.cache_clear()
     get_reference.cache_clear()
     difference = check_certificates([name])[name]
-    get_truth.cache_clear()
+    make_truth.cache_clear()
     get_reference.cache_clear()
     assert difference is not None
     assert "weights" in difference

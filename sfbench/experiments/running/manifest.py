@@ -1,4 +1,4 @@
-"""What was run, where, with what: kept with every run in the store and beside it as ``study.json``."""
+"""What was run, where, with what: kept with every run in the store."""
 
 import os
 import socket
@@ -6,8 +6,6 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-from ...files import write_json
-from ..store.journal import Journal
 from .worker import process_provenance
 
 
@@ -32,11 +30,3 @@ def is_alive(run: dict[str, Any]) -> bool:
     except (OSError, ValueError, KeyError):
         return False
     return True
-
-
-def write_manifest(journal: Journal) -> None:
-    """Write ``study.json`` beside a store: every study, run and environment that it holds."""
-    told = ("name", "function", "version", "dtype", "schema")
-    studies = [{name: getattr(study, name) for name in told} for study in journal.studies()]
-    content = {"written": now(), "studies": studies, "runs": journal.runs(), "environments": journal.environments()}
-    write_json(journal.path.with_name("study.json"), content)

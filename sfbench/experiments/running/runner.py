@@ -30,7 +30,7 @@ from ..store.journal import Journal
 from ..store.opening import store_path
 from ..store.repair import repair
 from ..store.rows import StoredCell
-from .manifest import new_run, now, write_manifest
+from .manifest import new_run, now
 from .plan import Batch, Plan, group_cells
 from .pools import Pool, lost_scheduler, open_pool
 from .settings import Outcome, RunSettings
@@ -149,7 +149,6 @@ class _Run:
         )
         ended = self.stopped or ("complete" if self.outcome.complete else "failures")
         journal.write_run(run | {"finished": now(), "outcome": ended})
-        write_manifest(journal)
 
     # -------------------------------------------------------------- passes
     def _compute(self, pool: Pool, *, shuffled: bool) -> None:
