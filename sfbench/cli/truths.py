@@ -70,6 +70,7 @@ def draw_command(
     n: Annotated[int, typer.Option("--n", "-n", help="number of points")] = 5000,
     seed: Seed = 0,
     out: Annotated[Path, typer.Option(help=".npy file to write")] = Path("draws.npy"),
+    as_json: Json = False,
 ) -> None:
     """Write exact draws of one of the laws to a file."""
     import numpy as np
@@ -82,19 +83,23 @@ def draw_command(
     output_folder(out.parent)
     points = get_truth(name).sample(law, n, rng=seed)
     write_atomically(out, lambda f: np.save(f, points), binary=True)
-    print(f"{len(points)} points of the {law} law of {name!r}, seed {seed}: {out}")
+    record = {"problem": name, "law": law, "n": len(points), "seed": seed, "out": str(out)}
+    print(json.dumps(record) if as_json else f"{n} points of the {law} law of {name!r}, seed {seed}: {out}")
 
 
 @truths_app.command("check")
 def check_certificates_command(
     names: Annotated[list[str] | None, typer.Argument(help="problems (default: all)", show_default=False)] = None,
+    as_json: Json = False,
 ) -> None:
     """Compute certificates anew and compare with those that are kept; exit code 1 if one differs."""
     from ..truths import check_certificates
 
     found = check_certificates(names)
-    for name, difference in found.items():
-        print(f"{name}: {'agrees' if difference is None else difference}")
+    if as_json:
+        print(json.dumps(found))
+    else:
+        print("\n".join(f"{name}: {'agrees' if text is None else text}" for name, text in found.items()))
     if any(found.values()):
         raise typer.Exit(1)
 
