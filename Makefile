@@ -1,4 +1,4 @@
-.PHONY: help check lint types layers test fast data-tests fuzz package docs pages
+.PHONY: help check lint types layers test fast data-tests fuzz package docs spelling links browse pages
 CASES ?= 200000
 SEED ?= random
 DATA = alanine efficientnet_lite0 faces font_digits mnist mnist_cnn qm9 series temperatures
@@ -39,6 +39,16 @@ MATHJAX = docs/_static/mathjax/tex-svg.js
 
 docs: $(MATHJAX)  ## the site, docs/_build/html/index.html; needs the extra docs, and npm the first time
 	python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
+spelling:  ## of pages, docstrings and comments
+	codespell README.md CHANGELOG.md CONTRIBUTING.md docs sfbench solvers synthetic benchmarks examples
+
+links:  ## whether links of the pages lead somewhere; needs the network, and what `make docs` needs
+	SFBENCH_GALLERY=none python -m sphinx -q -b linkcheck docs docs/_build/links
+
+browse:  ## the built site in Chromium: nothing fetched, formulas set, 360 px, light and dark, axe-core finds nothing serious
+	npm install --silent --no-save --prefix docs/_build/npm puppeteer-core@24 axe-core@4
+	cp docs/_site/browse.mjs docs/_build/npm/ && node docs/_build/npm/browse.mjs docs/_build/html docs/_build/screenshots
 
 pages:  ## pages of results and measured values of the theory, from the stores in benchmarks/results
 	cd docs && python -m _site.results

@@ -58,16 +58,19 @@ html_theme = "pydata_sphinx_theme"
 html_title = f"sfbench {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
 html_show_sourcelink = False
 html_copy_source = False
 mathjax_path = "mathjax/tex-svg.js"
 mathjax_options = {"defer": "defer"}
 html_theme_options = {
     "logo": {"text": "sfbench"},
-    "header_links_before_dropdown": 7,
+    "header_links_before_dropdown": 8,
     "navbar_end": ["theme-switcher"],
+    "navbar_persistent": ["search-button"],
+    "navbar_align": "left",
     "navigation_with_keys": False,
-    "show_nav_level": 1,
+    "collapse_navigation": True,
     "show_toc_level": 2,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
@@ -83,4 +86,5 @@ copybutton_only_copy_prompt_lines = True
 def setup(app):
     """Write the pages of the reference before Sphinx looks for them, and resolve links."""
     app.connect("builder-inited", reference.write_pages)
+    app.connect("autodoc-skip-member", reference.skip_foreign)
     source_links.setup(app)

@@ -62,6 +62,8 @@ def _heading(text: str, line: str = "=") -> list[str]:
 def _object_page(page: str) -> str:
     kind = _kind(page)
     members = ["   :members:"] if kind in ("autoclass", "autoexception") else []
+    if hasattr(getattr(importlib.import_module(page.rpartition(".")[0]), page.rpartition(".")[2]), "set_fit_request"):
+        members.append("   :exclude-members: set_fit_request")  # scikit-learn's own, with links into its own pages
     lines = [*_heading(page.rpartition(".")[2]), f".. {kind}:: {page}", *members, "", f".. minigallery:: {page}"]
     return "\n".join([*lines, "   :add-heading: Examples", ""])
 
@@ -91,6 +93,11 @@ def write_pages(app: Any) -> None:
     for path in folder.glob("*.rst"):
         if path.stem not in texts:
             path.unlink()
+
+
+def skip_foreign(app: Any, what: str, name: str, value: Any, skip: bool, options: Any) -> bool | None:
+    """Methods that scikit-learn writes onto estimators are documented by scikit-learn; None leaves it to Sphinx."""
+    return True if re.fullmatch(r"(.*\.)?set_\w+_request|(.*\.)?get_metadata_routing", name) else None
 
 
 def page_of(target: str) -> str | None:

@@ -131,13 +131,17 @@ def view_table(path: Path, view: View) -> list[str]:
     return [f"**{view.title}**", "", *table([view.rows, *header], rows)]
 
 
+def _revision(match: re.Match[str]) -> str:
+    return match[1] + (" with uncommitted changes" if match[2] else "")
+
+
 def _about(record: dict[str, Any]) -> list[str]:
     """What identifies a run, where the store says it."""
     libraries = ", ".join(f"{name} {version}" for name, version in (record.get("versions") or {}).items())
     labels = {
         "Command": f"`{record['command'].replace('.__main__', '')}`" if record.get("command") else "",
         "Seed": str(record.get("seed", "")),
-        "Revision": str(record.get("revision", "")).replace("+changes", " with uncommitted changes"),
+        "Revision": re.sub(r"^(\w{12})\w*(\+changes)?", _revision, str(record.get("revision", ""))),
         "Machine": f"{record['cpus']} CPUs, {record.get('machine', '')}" if record.get("cpus") else "",
         "Software": f"Python {record['python']}; {libraries}" if record.get("python") else libraries,
     }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common import Json
+from .common import Json, Store, Study, Version
 
 if TYPE_CHECKING:
     from ..experiments import Journal
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 def report_command(
-    folder: Annotated[Path, typer.Argument(help="folder of the study, or its .sqlite file", show_default=False)],
-    study: Annotated[list[str] | None, typer.Option("--study", help="only this study of the store; repeat")] = None,
+    folder: Store,
+    study: Study = None,
     out: Annotated[Path | None, typer.Option(help="the page [default: FOLDER/report.html]")] = None,
     figures: Annotated[list[str] | None, typer.Option(help="also draw figures for papers: pdf, png, svg")] = None,
     only: Annotated[list[str] | None, typer.Option(help="figures of these results only; repeat")] = None,
@@ -26,7 +26,7 @@ def report_command(
     size: Annotated[str, typer.Option(help="width x height of a panel in inches")] = "2.9x2.4",
     style: Annotated[str | None, typer.Option(help="a style of matplotlib, or a style file")] = None,
     title: Annotated[str | None, typer.Option(help="title of the page")] = None,
-    algorithm_version: Annotated[str | None, typer.Option(help="results of this version [default: the only]")] = None,
+    algorithm_version: Version = None,
     as_json: Json = False,
 ) -> None:
     """Write a self-contained page with figures, slopes, bounds, costs and provenance; missing cells are marked."""

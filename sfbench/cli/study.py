@@ -13,19 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common import Json, print_table
+from .common import Json, Store, Study, Version, print_table
 
 if TYPE_CHECKING:
     from ..experiments.running.resume import StudyStatus
 
 study_app = typer.Typer(help="Look after the results of a study.", no_args_is_help=True)
-Folder = Annotated[Path, typer.Argument(help="folder of the study, or its .sqlite file", show_default=False)]
-Names = Annotated[list[str] | None, typer.Option("--study", help="only this study of the store; repeat")]
-Version = Annotated[str | None, typer.Option(help="results of this algorithm version [default: the only one]")]
 
 
 @study_app.command()
-def status(folder: Folder, study: Names = None, as_json: Json = False) -> None:
+def status(folder: Store, study: Study = None, as_json: Json = False) -> None:
     """Cells done, failed and missing, and who is at work."""
     from ..experiments import Journal, store_path
     from ..experiments.running.resume import running_now, study_status
@@ -62,7 +59,7 @@ def _print_status(path: Path, found: "list[StudyStatus]") -> None:
 
 
 @study_app.command()
-def failures(folder: Folder, study: Names = None, as_json: Json = False) -> int:
+def failures(folder: Store, study: Study = None, as_json: Json = False) -> int:
     """Failed cells: specs, attempts, the last traceback of each; exit code 1 if there are any."""
     from ..experiments import Journal, store_path
     from ..experiments.canonical import printable
@@ -86,8 +83,8 @@ def failures(folder: Folder, study: Names = None, as_json: Json = False) -> int:
 
 @study_app.command(name="resume")
 def resume_command(
-    folder: Folder,
-    study: Names = None,
+    folder: Store,
+    study: Study = None,
     jobs: Annotated[int, typer.Option(help="worker processes")] = 2,
     scheduler: Annotated[str | None, typer.Option(help="Dask scheduler, tcp://host:port, or local")] = None,
     time_limit: Annotated[float | None, typer.Option(help="seconds after which no cell is started")] = None,
@@ -117,8 +114,8 @@ def resume_command(
 
 @study_app.command()
 def export(
-    folder: Folder,
-    study: Names = None,
+    folder: Store,
+    study: Study = None,
     kind: Annotated[list[str] | None, typer.Option("--format", help="csv, jsonl or parquet; repeat")] = None,
     out: Annotated[Path | None, typer.Option(help="folder to write to [default: FOLDER/export]")] = None,
     algorithm_version: Version = None,
@@ -141,7 +138,7 @@ def export(
 
 @study_app.command(name="verify")
 def verify_command(
-    folder: Folder,
+    folder: Store,
     repaired: Annotated[
         bool, typer.Option("--repair", help="set a damaged store aside and save what is intact")
     ] = False,
@@ -174,8 +171,8 @@ def verify_command(
 
 @study_app.command()
 def diff(
-    a: Folder,
-    b: Folder,
+    a: Store,
+    b: Store,
     rtol: Annotated[float, typer.Option(help="relative tolerance; 0 asks for equal bits")] = 0.0,
     atol: Annotated[float, typer.Option(help="absolute tolerance")] = 0.0,
     ignore: Annotated[list[str] | None, typer.Option(help="column to leave out; repeat")] = None,
@@ -218,7 +215,7 @@ def diff(
 
 
 @study_app.command()
-def prune(folder: Folder, study: Names = None, as_json: Json = False) -> None:
+def prune(folder: Store, study: Study = None, as_json: Json = False) -> None:
     """Remove results of algorithm versions, record schemas and dtypes other than the study's own."""
     from ..experiments import Journal, store_path
     from ..experiments.report.tables import stale_keys

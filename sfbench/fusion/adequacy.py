@@ -40,6 +40,7 @@ from ..statistics import GramSettings, as_data
 from ..statistics.gram import tangent_basis
 from ..statistics.passes import accumulate
 from ..statistics.residuals import MOST_ROWS, Residuals
+from ..statistics.rows import is_file
 from ..statistics.samples import DataSource
 
 LEVEL = 1e-3  # of the warning: one false alarm in a thousand
@@ -188,7 +189,7 @@ def judged_later(
     Costs up to 4096 rows in one dimension, 512 in sixteen and more; their noise is that of seed 0.
     """
     most = min(MOST_ROWS, max(_FEWEST_EXACT, _EXACT_NUMBERS // models[0].dim))
-    if hasattr(x, "rows"):
+    if is_file(x):
         places = np.arange(min(most, x.n))
         rows = to_host(as_data(x.rows(0, len(places)), models[0].dim))
     else:

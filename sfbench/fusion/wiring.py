@@ -10,7 +10,7 @@ undone. On a few rows of the target, the same noise for all, the loss over that 
 - data moved from 0...255, from [0, 1], or by their own mean and deviation, to the scale that networks are trained on.
 
 A quarter of the rows chooses the alternative, with a preference for few changes, and all of them judge it: a model is
-named if it brings the ratio below 0.95 (0.85 for two changes ...) and lowers it by more than a tenth, beyond four
+named if it brings the ratio below 0.95 (0.9 for two changes ...) and lowers it by more than a tenth, beyond four
 standard errors of the paired difference, and if an output of zero, read in the same way, is worse by a tenth, too: what
 an untrained network returns says nothing. Wired rightly, a network that knows such data denoises better than the linear
 predictor.
@@ -32,6 +32,7 @@ from ..errors import FitWarning, GramError, NotFiniteError
 from ..processes import ForwardProcess
 from ..scores import AnalyticScore, ScoreModel, as_score_models
 from ..scores.conditions import ConditionedScore, ConditionRows, as_condition, takes_condition
+from ..statistics.rows import is_file, is_loader
 from ..statistics.samples import as_data
 from ..times import time_steps
 from .names import labels_of, named_models
@@ -39,7 +40,7 @@ from .names import labels_of, named_models
 _PREDICTIONS = ("epsilon", "x0", "v", "score", "velocity")
 _TIMES = ("t", "scaled", "timestep", "log_snr", "sigma", "c_noise")
 _BETTER, _ERRORS = 0.9, 4.0
-_GOOD = 1.05, 0.1  # an alternative must bring the ratio below 0.95, and 0.1 lower for each further change
+_GOOD = 1.0, 0.05  # an alternative must bring the ratio below 0.95, and 0.05 lower for each further change
 _EACH_CHANGE = 1.05  # a further change must lower the loss by a twentieth to be believed
 _N_TIMES = 4
 _FEW, _FEWEST = 32, 8  # rows that a fit looks at; rows that choose an alternative
@@ -135,9 +136,9 @@ def wiring_warnings(
     """
     labels = labels_of(names, len(models))
     asked = {label: m for label, m in zip(labels, models, strict=True) if not isinstance(m, AnalyticScore)}
-    if not asked or hasattr(x, "dataset"):  # to look at a loader would draw from it
+    if not asked or is_loader(x):  # to look at a loader would draw from it
         return ()
-    if hasattr(x, "rows"):
+    if is_file(x):
         data = to_host(as_data(x.rows(0, min(_FEW, x.n)), models[0].dim))
     else:
         whole = as_data(x, models[0].dim)
@@ -298,7 +299,8 @@ def _askings(model: Any, process: ForwardProcess) -> Iterator[Asking]:
             for name in _PREDICTIONS
         ]
         raw = replace(model, parameterisation="score")  # whose score is the network's output
-        names = [name for name in _TIMES if name != "timestep" or hasattr(process, "timestep")]
+        twin = "scaled" if hasattr(process, "timestep") else "timestep"  # one step of a thousand from the other
+        names = [name for name in _TIMES if name != twin]
         scales = [((), raw.score)]
         scales += [((f"time={name!r}",), replace(raw, time=name).score) for name in names if name != model.time]
     readings += [((*changes, "the sign turned"), _turned(reading)) for changes, reading in readings]

@@ -27,6 +27,7 @@ from .estimators import ESTIMATORS, Estimator
 from .gram import ScoreGram
 from .nodes import NodeStatistics, part_edges
 from .residuals import Residuals
+from .rows import is_loader
 from .samples import DataSource, LawSource, as_data, data_source
 from .settings import GramSettings
 from .tensor_terms import TensorEvaluator
@@ -106,7 +107,7 @@ def score_statistics(
     and about 16 million for the scores of a chunk.
     """
     for name, given in (("sample_weight", sample_weight), ("condition", condition)):
-        if given is not None and hasattr(x, "dataset"):
+        if given is not None and is_loader(x):
             raise GramError(f"{name} needs rows in a known order; a loader may shuffle: pass an array or a file")
     source = data_source(models, x, settings, as_generator(rng), condition=condition)
     if sample_weight is not None:

@@ -79,8 +79,18 @@ class LoaderSource:
 
 def as_rows(x: Any, check: Callable[[Any], Array]) -> Rows | None:
     """Rows of a file opened with :func:`.files.open_source` or of a torch loader; None for anything else."""
-    if all(hasattr(x, name) for name in ("n", "d", "rows")):
+    if is_file(x):
         return Rows(x, check)
-    if all(hasattr(x, name) for name in ("dataset", "batch_size", "__iter__")):
+    if is_loader(x):
         return Rows(LoaderSource(x), check)
     return None
+
+
+def is_file(x: Any) -> bool:
+    """Whether rows are read from x by number; data frames may have a method ``rows``, too."""
+    return all(hasattr(x, name) for name in ("n", "d", "rows"))
+
+
+def is_loader(x: Any) -> bool:
+    """Whether x gives batches of rows in an order of its own."""
+    return all(hasattr(x, name) for name in ("dataset", "batch_size", "__iter__"))

@@ -84,3 +84,19 @@ def test_every_package_of_sfbench_has_a_page_in_the_reference() -> None:
     packages = {f"sfbench.{path.parent.name}" for path in (ROOT / "sfbench").glob("*/__init__.py")}
     assert {f"sfbench.{name}" for name in sfbench.__all__} & packages <= listed
     assert {"sfbench", "solvers", "synthetic"} <= listed
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ("theory.md", "**fused law**: what the reverse SDE driven by"),
+        ("theory.md", "**Assumptions**: J holds the target's true score"),
+        ("extending.md", "`solvers.SimplexSolver`"),
+        ("diffusers.md", "LoRA"),
+        ("decide.md", "## Why uniform weights are often as good"),
+    ],
+)
+def test_what_readers_ask_is_answered_where_links_lead(page: str, words: str) -> None:
+    assert words in (DOCS / page).read_text(encoding="utf-8")
+    home = linked_pages(DOCS / "index.md")
+    assert (DOCS / page).resolve() in home | {found for path in home for found in linked_pages(path)}

@@ -225,6 +225,16 @@ def test_no_step_waits_for_the_device(sampler: Any, monkeypatch: pytest.MonkeyPa
     assert next(request.order, None) is None  # all steps were taken
 
 
+def test_looking_at_a_step_does_wait() -> None:
+    """What shows that the test above would notice: one look is an error on that device."""
+    model = fused(1, "networks").models[0].to(device="meta")
+    model._memory.is_trusted, model._memory.rows = True, 4096
+    request = replace(unseen("ode", FusedScore([model], [1.0], process=OU), "meta"), looks=True)
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        as_sampler("ode").draw(request)
+    assert next(request.order) == 1  # in the first step
+
+
 def test_what_is_lost_unseen_is_drawn_again_and_reported() -> None:
     class Explodes(torch.nn.Module):
         def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:

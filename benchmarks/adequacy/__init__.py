@@ -1,0 +1,1 @@
+"""Level and power of the misfit test of fits."""

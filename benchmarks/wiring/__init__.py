@@ -1,0 +1,1 @@
+"""Mis-wirings of trained networks, each to be found with its cause."""
