@@ -186,9 +186,9 @@ def figure(rows: Sequence[Row]) -> Any:
                 label = f"{'all models' if method == 'all' else 'one a step'}, {scheme.replace('_', ' ')}"
                 axis.loglog(spent, tv, style, color=colour, marker="o", markersize=3, label=label)
         axis.axhline(np.mean([r["floor"] for r in rows if r["k"] == k]), color="grey", linewidth=0.8)
-        axis.set(title=f"k = {k}", xlabel="evaluations a point")
+        axis.set(title=f"k = {k}", xlabel="evaluations a point", xlim=(10.0, 1.3e4))
     axes[0][0].set_ylabel("total variation to $P_w$")
-    axes[0][-1].legend(fontsize=6, loc="upper right")
+    axes[0][0].legend(fontsize=6, loc="upper right")
     return fig
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from .._lazy import lazy_names
 from .api import known_samplers, register_sampler, sample
 from .base import Sampler, SampleRequest
+from .controlled import ControlledSampler
 from .corrected import CorrectedSampler
 from .errors import DivergenceError, DivergenceWarning, TrustWarning
 from .fused import FlowSampler, FusedSampler
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AdaptiveFlow",
+    "ControlledSampler",
     "CorrectedSampler",
     "Diagnostics",
     "DivergenceError",

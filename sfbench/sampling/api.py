@@ -36,6 +36,7 @@ _SAMPLERS: Registry[Callable[..., Sampler]] = Registry(
     {
         "fused": "sfbench.sampling.fused:FusedSampler",
         "corrected": "sfbench.sampling.corrected:CorrectedSampler",
+        "controlled": "sfbench.sampling.controlled:ControlledSampler",
         "ode": "sfbench.sampling.fused:FlowSampler",
         "switched": "sfbench.sampling.switched:SwitchedSampler",
         "superposed": "sfbench.baselines.superposition:SuperposedSampler",
@@ -69,7 +70,8 @@ def sample(
         Number of points (particles).
     sampler : str or Sampler
         ``"fused"``: reverse SDE, law P_w. ``"ode"``: probability flow. ``"corrected"``: weighted particles, law p_w.
-        ``"switched"``: one model per point and step, law P_w at the price of one model.
+        ``"switched"``: one model per point and step, law P_w at the price of one model. ``"controlled"``:
+        weighted particles that look ahead, law p_w, for many coordinates.
         Further names: :func:`known_samplers`, and those of integrators such as ``"ddim"`` or ``"ddpm"``
         (:func:`known_integrators`).
     steps : TimeSteps or int, optional

@@ -109,7 +109,7 @@ class CorrectedSampler(Sampler):
             particles.unite(blocks, run.scheme, request.rng)
         lost, doubts = (
             survivors.report(request.max_lost),
-            _distrust(particles.ess, founders, fewest_founders(fused.dim, run.lattice is not None), n),
+            distrust(particles.ess, founders, fewest_founders(fused.dim, run.lattice is not None), n),
         )
         for message in doubts:
             warnings.warn(message, TrustWarning, stacklevel=3)
@@ -152,7 +152,8 @@ def fewest_founders(dim: int, lattice: bool) -> float:
     return _LATTICE_SHARE * fewest if lattice else fewest
 
 
-def _distrust(ess: list[float], founders: float, fewest: float, n: int) -> tuple[str, ...]:
+def distrust(ess: list[float], founders: float, fewest: float, n: int) -> tuple[str, ...]:
+    """Objections to a run with these effective shares and founders of n particles, in words."""
     messages = []
     if ess and min(ess) < _SMALLEST_ESS:
         messages.append(
