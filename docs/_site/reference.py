@@ -62,6 +62,8 @@ def _heading(text: str, line: str = "=") -> list[str]:
 def _object_page(page: str) -> str:
     kind = _kind(page)
     members = ["   :members:"] if kind in ("autoclass", "autoexception") else []
+    if hasattr(getattr(importlib.import_module(page.rpartition(".")[0]), page.rpartition(".")[2]), "set_fit_request"):
+        members.append("   :exclude-members: set_fit_request")  # scikit-learn's own, with links into its own pages
     lines = [*_heading(page.rpartition(".")[2]), f".. {kind}:: {page}", *members, "", f".. minigallery:: {page}"]
     return "\n".join([*lines, "   :add-heading: Examples", ""])
 
