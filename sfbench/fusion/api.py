@@ -103,8 +103,8 @@ def fuse(
     Parameters
     ----------
     auxiliaries : sequence or mapping of ScoreModel or diffusable laws
-        The k models to fuse; laws (for example :class:`synthetic.GaussianMixture`) get their analytic scores. The keys
-        of a mapping are their names.
+        The k models to fuse; laws (:class:`synthetic.GaussianMixture`, fitted Gaussian mixtures of scikit-learn) get
+        their analytic scores. The keys of a mapping are their names.
     x : array_like, shape (n, d) or (n, ...)
         Samples of the target; images and the like are flattened.
     process : ForwardProcess
