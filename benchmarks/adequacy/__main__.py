@@ -118,7 +118,7 @@ def evaluate_claims(rows: list[Row]) -> list[Claim]:
         )
     sizes = _values(rows, "misfit", n=largest, distance=farthest)
     excess = _values(rows, "excess", n=largest, distance=farthest)
-    share = sizes.mean() / excess.mean()
+    share = float(sizes.mean() / excess.mean())
     spread = f"by draw, middle 80 % of {len(sizes)}: {np.round(np.quantile(sizes / excess, [0.1, 0.9]), 2).tolist()}"
     return [
         *claims,
