@@ -283,8 +283,6 @@ def _law(sampler: Sampler, scheduler: Any, watched: WatchedSteps, distilled: str
     if int((np.abs(watched.guidance) > 1e-3).sum()) > 1:
         what = "geometric mean of the experts' guided path laws" if sampler == "corrected" else law
         law = f"{what}, with guided fields, which are not scores of a diffusion"
-    if sampler == "switched":
-        law += ", one expert a step"
     return f"{law} ({distilled}: no scores)" if distilled else law
 
 
