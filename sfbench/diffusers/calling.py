@@ -61,14 +61,14 @@ def run(pipe: Any, prompt: Any, n: int, generator: torch.Generator, options: dic
     except SfbenchError:
         raise
     except (TypeError, ValueError) as error:
-        raise DiffusersError(f"the {type(pipe).__name__} refuses its arguments {sorted(given)}: {error}") from error
+        raise DiffusersError(f"the {type(pipe).__name__} refuses to draw: {error}") from error
 
 
 def _check_options(pipe: Any, options: dict[str, Any], known: set[str]) -> None:
     name = next((name for name in options if name in _OURS), None)
     if name is not None:
         raise DiffusersError(f"{name}={options[name]!r} is not an option here: {_OURS[name]}")
-    unknown = () if known & {"kwargs", None} else sorted(options.keys() - known)  # type: ignore[operator]
+    unknown = () if known & {"kwargs", None} else sorted(options.keys() - known)
     if unknown:
         hint = did_you_mean(unknown[0], sorted(known))
         raise DiffusersError(f"a {type(pipe).__name__} has no option {unknown[0]!r}{hint}; leave it out")

@@ -22,7 +22,7 @@ from torch import Tensor
 from solvers import SimplexSolver, resolve_solver, solve
 
 from .._typing import Float64Array, SeedLike
-from .._validation import as_count, as_generator, as_window
+from .._validation import as_count, as_flag, as_generator, as_items, as_window
 from ..fusion import FusionOverTime, FusionResult
 from ..fusion.adequacy import adequacy
 from ..fusion.api import fit_constant
@@ -153,6 +153,10 @@ def learn_weights(
     if bins is None and smoothing:
         raise DiffusersError(f"smoothing holds bins together; pass bins=4 with smoothing={smoothing!r}")
     budget = Budget(evaluations, weight_tol)
+    for name, flag in (("allow_inexact", allow_inexact), ("progress", progress)):
+        as_flag(name, flag, DiffusersError)
+    for name in {"height", "width"} & options.keys():
+        as_count(name, options[name], error=DiffusersError)
     if method == "switched":
         raise DiffusersError("method='switched' runs one expert a step; learning needs all: take 'sequential'")
     rows, count = (as_count(n, v, error=DiffusersError) for n, v in (("batch", batch), ("n_noise", n_noise)))
@@ -277,10 +281,10 @@ def _labels(pipe: Any, prompts: Any, n: int) -> list[Any] | None:
         return [""] * n if "prompt" in accepted(pipe) else None
     if isinstance(prompts, str | int | np.integer):
         return [prompts] * n
-    labels = list(prompts)
+    labels = as_items("prompts", prompts, "prompts, one for each image, or one prompt for all", DiffusersError)
     if len(labels) != n:
         raise DiffusersError(f"{len(labels)} prompts are given for {n} images; give one for each, or one for all")
-    return labels
+    return list(labels)
 
 
 def _size_of(pipe: Any, picture: Any) -> dict[str, int]:
