@@ -68,10 +68,10 @@ def _check_options(pipe: Any, options: dict[str, Any], known: set[str]) -> None:
     name = next((name for name in options if name in _OURS), None)
     if name is not None:
         raise DiffusersError(f"{name}={options[name]!r} is not an option here: {_OURS[name]}")
-    unknown = () if known & {"kwargs", None} else sorted(options.keys() - known)
-    if unknown:
-        hint = did_you_mean(unknown[0], sorted(known))
-        raise DiffusersError(f"a {type(pipe).__name__} has no option {unknown[0]!r}{hint}; leave it out")
+    for name in sorted(options.keys() - known):
+        hint = did_you_mean(name, [other for other in known if other])
+        if hint or not known & {"kwargs", None}:  # those that take anything swallow misspelled names
+            raise DiffusersError(f"a {type(pipe).__name__} has no option {name!r}{hint}; leave it out")
 
 
 def _as_class(pipe: Any, label: Any) -> int:

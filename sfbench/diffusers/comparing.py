@@ -134,6 +134,8 @@ def compare(
     """
     count = as_count("n", n, error=DiffusersError)
     listed = as_items("ways", () if isinstance(ways, str) else ways, f"names out of {WAYS}", DiffusersError)
+    if not listed:
+        raise DiffusersError(f"ways must be a sequence of names out of {WAYS}, got {ways!r}")
     names = [as_choice("way", way, WAYS, DiffusersError) for way in listed]
     more = dict(as_kind("learning", learning or {}, Mapping, DiffusersError))  # type: ignore[type-abstract]
     if taken := more.keys() & {"rng", "prompts", "images", "bins", "allow_inexact"}:

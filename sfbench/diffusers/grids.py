@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from .._typing import Float64Array, SeedLike
-from .._validation import as_count, as_generator, as_kind, as_real
+from .._validation import as_count, as_generator, as_real
 from .calling import run
 from .errors import DiffusersError
 from .handle import Handle
@@ -37,7 +37,8 @@ def draw_grid(
         Pictures by label, n in each.
     """
     count = as_count("n", n, error=DiffusersError)
-    as_kind("handle", handle, Handle, DiffusersError)
+    if not isinstance(handle, Handle):
+        raise DiffusersError(f"handle must be what sfbench.diffusers.fuse returns, got a {type(handle).__name__}")
     wanted = np.atleast_2d(as_real("weights", weights, DiffusersError))
     seed = int(as_generator(rng).integers(2**62))
     before, rows = handle.weights, {}

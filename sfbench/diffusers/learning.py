@@ -22,7 +22,7 @@ from torch import Tensor
 from solvers import SimplexSolver, resolve_solver, solve
 
 from .._typing import Float64Array, SeedLike
-from .._validation import as_count, as_flag, as_generator, as_items, as_window
+from .._validation import as_count, as_flag, as_generator, as_items, as_positive, as_window
 from ..fusion import FusionOverTime, FusionResult
 from ..fusion.adequacy import adequacy
 from ..fusion.api import fit_constant
@@ -153,6 +153,7 @@ def learn_weights(
     if bins is None and smoothing:
         raise DiffusersError(f"smoothing holds bins together; pass bins=4 with smoothing={smoothing!r}")
     budget = Budget(evaluations, weight_tol)
+    as_positive("tol", tol, DiffusersError)
     for name, flag in (("allow_inexact", allow_inexact), ("progress", progress)):
         as_flag(name, flag, DiffusersError)
     for name in {"height", "width"} & options.keys():
