@@ -103,6 +103,42 @@ def save_images(
     record["seed"] = seed if drawn is None else drawn.seed
     kept = images.images if isinstance(images, PipelineSample) else images
     given = as_items("images", kept, "pictures, or a PipelineSample", RecipeError)
+    pictures = [as_picture(image) for image in given]
+    path, written = prepare_folder(folder), []
+    for i, picture in enumerate(pictures):
+        about = record | {"number": i}
+        if drawn is not None:
+            about |= {"law": drawn.law, "weight": float(drawn.weights[i])}
+        info = PngInfo()
+        info.add_text(KEY, json.dumps(about, sort_keys=True))
+        target = path / names.format(i)
+        write_atomically(target, lambda f, p=picture, t=info: p.save(f, format="PNG", pnginfo=t), binary=True)  # type: ignore[misc]
+        written.append(target)
+    return written
+
+
+def as_picture(image: Any) -> Any:
+    """A PIL picture from one, from an array (height, width, colours) or a tensor (colours, height, width) in [0, 1]."""
+    from PIL import Image
+
+    if isinstance(image, Image.Image):
+        return image
+    array = image.detach().float().cpu().permute(1, 2, 0).numpy() if isinstance(image, Tensor) else np.asarray(image)
+    if array.ndim != 3 or array.shape[2] not in (1, 3) or not np.all((array >= 0) & (array <= 1)):
+        raise OutputError(f"an image of shape {array.shape} is not colours in [0, 1]; draw with output_type='pil'")
+    return Image.fromarray(np.squeeze((255 * array).round().astype(np.uint8)))
+
+
+# ------------------------------------------------------------------------------------------------------- reading
+def read_recipe(path: str | PathLike[str]) -> dict[str, Any]:
+    """The recipe in a folder, a ``recipe.json``, or a PNG written by :func:`save_images`.
+
+    Raises
+    ------
+    RecipeError
+        If there is none.
+    """
+    file = as_path("path", path, RecipeError)
     file = file / FILE if file.is_dir() else file
     try:
         if file.suffix.lower() == ".png":
