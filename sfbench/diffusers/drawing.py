@@ -4,7 +4,7 @@
 sampler         scheduler                               law
 ==============  ======================================  =============================================
 ``fused``       one that follows the reverse SDE        fused law ``P_w``
-``switched``    any                                     the same, one expert a step
+``switched``    any                                     that of ``fused`` or ``ode``, as the scheduler is
 ``ode``         deterministic                           probability flow of the averaged score
 ``corrected``   one that follows the reverse SDE        KL barycenter ``p_w``, weighted images
 ==============  ======================================  =============================================
