@@ -143,7 +143,7 @@ class ControlledSampler(Sampler):
         Steps on a log-SNR grid, if the caller gives none.
     """
 
-    sweeps: int = 1
+    sweeps: int = 2
     knots: int = 24
     integrator: AffineIntegrator = field(default_factory=lambda: Exponential(2))
     threshold: float = 0.7

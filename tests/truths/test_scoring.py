@@ -37,6 +37,7 @@ def test_one_law_twice_cannot_be_told() -> None:
     assert found.power["fused"] < 0.05
 
 
+@pytest.mark.slow
 def test_other_laws_are_neither() -> None:
     x = get_truth("line_paper").sample("fused", N, rng=2)
     assert score_samples("line_paper", 1.2 * x).law == "neither"
@@ -53,11 +54,11 @@ def test_other_laws_are_neither() -> None:
 def test_weights_make_the_law() -> None:
     """Draws of the mixture, reweighted to the barycenter."""
     truth = get_truth("line_paper")
-    x = truth.sample("mixture", 6 * N, rng=3)
+    x = truth.sample("mixture", 3 * N, rng=3)
     logs = truth.laws["barycenter"].log_prob(x) - truth.laws["mixture"].log_prob(x)
     found = score_samples("line_paper", x, log_weights=logs + 5.0, log_z=truth.log_z + 0.1, log_z_error=0.2)
     assert found.law == "barycenter"
-    assert found.effective < 6 * N
+    assert found.effective < 3 * N
     assert found.log_z_error is not None
     assert found.log_z_error.value == pytest.approx(0.1)
     assert score_samples("line_paper", x).law == "mixture"
