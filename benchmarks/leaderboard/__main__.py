@@ -129,7 +129,10 @@ def _keep(folder: Path, submission: Path) -> None:
     about = json.loads((submission / "submission.json").read_text(encoding="utf-8"))
     name = "".join(c if c.isalnum() or c in "-_" else "_" for c in about["name"])
     record = {"name": about["name"], "provenance": about["provenance"], "rows": rows}
-    write_json(prepare_folder(folder / "submissions") / f"{name}.json", record)
+    kept = prepare_folder(folder / "submissions") / f"{name}.json"
+    if kept.is_file() and (other := json.loads(kept.read_text(encoding="utf-8"))["name"]) != about["name"]:
+        raise OutputError(f"{str(kept)!r} holds the submission {other!r}; choose a name unlike it")
+    write_json(kept, record)
 
 
 if __name__ == "__main__":

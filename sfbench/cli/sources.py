@@ -235,7 +235,7 @@ def load_points(path: Path, option: str = "--data", array: str = "x") -> tuple[n
         if path.suffix == ".csv":
             points = np.loadtxt(path, delimiter=",", ndmin=2)
         elif path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as f, np.load(f, allow_pickle=False) as arrays:
                 points = arrays[arrays.files[0] if len(arrays.files) == 1 else array]
         elif path.suffix == ".npy":
             points = np.load(path, allow_pickle=False, mmap_mode="r")
