@@ -76,7 +76,8 @@ def learn_command(
     if as_json:
         weights = getattr(fit.weights, "weights", fit.weights)  # by bins, or constant
         about = {"weights": np.asarray(weights).tolist(), "interval": fit.confidence_interval().tolist()}
-        print(json.dumps({"experts": list(experts)} | about))
+        judged = getattr(fit, "adequacy", None)  # which weights by bins have not
+        print(json.dumps({"experts": list(experts), "adequacy": judged and judged.to_dict()} | about))
     else:
         print(f"experts: {', '.join(experts)}\n{fit.summary()}\nrecipe: {out / 'recipe.json'}")
 

@@ -7,7 +7,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from .._validation import did_you_mean
+from ..errors import SfbenchError
 from .errors import DiffusersError
+
+_OURS = {
+    **dict.fromkeys(("num_images_per_prompt", "batch_size"), "n= says how many images are drawn"),
+    "generator": "rng= says which noise is drawn",
+    "class_labels": "the prompt is the class",
+}
 
 
 def accepted(pipe: Any) -> set[str]:
@@ -18,9 +26,16 @@ def accepted(pipe: Any) -> set[str]:
 
 
 def run(pipe: Any, prompt: Any, n: int, generator: torch.Generator, options: dict[str, Any]) -> list[Any]:
-    """Images of one call of the pipeline: n of one prompt, or one for each of n prompts (a list)."""
+    """Images of one call of the pipeline: n of one prompt, or one for each of n prompts (a list).
+
+    Raises
+    ------
+    DiffusersError
+        For prompts and options that the pipeline does not take, and for what it refuses itself.
+    """
     known = accepted(pipe)
     given = dict(options)
+    _check_options(pipe, given, known)
     several = isinstance(prompt, list | tuple)
     if several and len(prompt) != n:
         raise DiffusersError(f"{len(prompt)} prompts are given for {n} images")
@@ -39,9 +54,24 @@ def run(pipe: Any, prompt: Any, n: int, generator: torch.Generator, options: dic
         given["batch_size"] = n
     else:
         raise DiffusersError(f"how a {type(pipe).__name__} draws several images is not known; call it directly")
-    if hasattr(pipe, "update_components"):
-        return list(pipe(output="images", **given))
-    return list(pipe(**given).images)
+    try:
+        if hasattr(pipe, "update_components"):
+            return list(pipe(output="images", **given))
+        return list(pipe(**given).images)
+    except SfbenchError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise DiffusersError(f"the {type(pipe).__name__} refuses to draw: {error}") from error
+
+
+def _check_options(pipe: Any, options: dict[str, Any], known: set[str]) -> None:
+    name = next((name for name in options if name in _OURS), None)
+    if name is not None:
+        raise DiffusersError(f"{name}={options[name]!r} is not an option here: {_OURS[name]}")
+    for name in sorted(options.keys() - known):
+        hint = did_you_mean(name, [other for other in known if other])
+        if hint or not known & {"kwargs", None}:  # those that take anything swallow misspelled names
+            raise DiffusersError(f"a {type(pipe).__name__} has no option {name!r}{hint}; leave it out")
 
 
 def _as_class(pipe: Any, label: Any) -> int:

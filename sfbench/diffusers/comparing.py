@@ -25,7 +25,7 @@ import torch
 from solvers import solve
 
 from .._typing import Float64Array, SeedLike
-from .._validation import as_choice, as_count, as_generator, as_weights
+from .._validation import as_choice, as_count, as_generator, as_items, as_kind, as_weights
 from ..fusion import FusionResult
 from .calling import run
 from .errors import DiffusersError
@@ -133,7 +133,15 @@ def compare(
         For unknown ways, and ``"adapters"`` with other experts.
     """
     count = as_count("n", n, error=DiffusersError)
-    names = [as_choice("way", way, WAYS, DiffusersError) for way in ways]
+    listed = as_items("ways", () if isinstance(ways, str) else ways, f"names out of {WAYS}", DiffusersError)
+    if not listed:
+        raise DiffusersError(f"ways must be a sequence of names out of {WAYS}, got {ways!r}")
+    names = [as_choice("way", way, WAYS, DiffusersError) for way in listed]
+    more = dict(as_kind("learning", learning or {}, Mapping, DiffusersError))  # type: ignore[type-abstract]
+    if taken := more.keys() & {"rng", "prompts", "images", "bins", "allow_inexact"}:
+        raise DiffusersError(
+            f"learning={sorted(taken)} cannot be chosen here: pass rng=, prompts= and images= to compare"
+        )
     module = find_denoiser(pipe)[1]
     models = as_experts(pipe, module, experts)
     given = dict(zip([model.name for model in models], _as_list(experts), strict=True))
@@ -151,7 +159,7 @@ def compare(
         for name in names
         if name in MERGES or (name == "adapters" and images is not None)
     }
-    fitted, losses = _losses(pipe, given, w, names, merged, images, prompts, learn_seed, learning or {})
+    fitted, losses = _losses(pipe, given, w, names, merged, images, prompts, learn_seed, more)
     drawn = []
     for name in names:
         start = time.perf_counter()

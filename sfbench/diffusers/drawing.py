@@ -4,7 +4,7 @@
 sampler         scheduler                               law
 ==============  ======================================  =============================================
 ``fused``       one that follows the reverse SDE        fused law ``P_w``
-``switched``    any                                     the same, one expert a step
+``switched``    any                                     that of ``fused`` or ``ode``, as the scheduler is
 ``ode``         deterministic                           probability flow of the averaged score
 ``corrected``   one that follows the reverse SDE        KL barycenter ``p_w``, weighted images
 ==============  ======================================  =============================================
@@ -12,6 +12,7 @@ sampler         scheduler                               law
 Under guidance the fields are not scores of a diffusion, so neither are the laws; ``result.law`` says so.
 """
 
+import inspect
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ import numpy as np
 import torch
 
 from .._typing import SeedLike
-from .._validation import as_count, as_generator, as_number, did_you_mean
+from .._validation import as_count, as_flag, as_generator, as_number, did_you_mean
 from ..sampling.errors import TrustWarning
 from ..sampling.integrators import CORRECTED_LAW, FLOW_LAW, FUSED_LAW
 from ..sampling.resampling import effective_size, scheme
@@ -115,6 +116,8 @@ def sample(
         raise DiffusersError(f"unknown sampler {sampler!r}{did_you_mean(sampler, _SAMPLERS)}; use one of {_SAMPLERS}")
     if not 0.0 <= as_number("threshold", threshold, DiffusersError) <= 1.0:
         raise DiffusersError(f"threshold must lie in [0, 1], got {threshold!r}")
+    as_flag("linearise", linearise)
+    as_flag("verbose", verbose)
     if isinstance(prompt, list | tuple):
         raise DiffusersError(f"prompt must be one string (call once for each prompt), got {prompt!r}")
     pick = scheme(resampling)
@@ -181,14 +184,20 @@ def sde_scheduler(scheduler: Any, **options: Any) -> Any:
     source = getattr(scheduler, "scheduler", scheduler)
     schedule = from_scheduler(source)
     chosen: dict[str, Any] = {"algorithm_type": "sde-dpmsolver++", "solver_order": 2}
-    if schedule.kind == "edm":
-        return EDMDPMSolverMultistepScheduler.from_config(source.config, **chosen | options)
+    made = EDMDPMSolverMultistepScheduler if schedule.kind == "edm" else DPMSolverMultistepScheduler
+    for name in options.keys() - inspect.signature(made.__init__).parameters.keys():
+        raise SchedulerError(f"a {made.__name__} has no setting {name!r}; leave it out")
     if schedule.kind == "flow":
         chosen |= {"use_flow_sigmas": True, "prediction_type": "flow_prediction", "flow_shift": schedule.shift or 1.0}
-    elif source.config.get("beta_schedule") == "squaredcos_cap_v2":
+    elif schedule.kind == "vp" and source.config.get("beta_schedule") == "squaredcos_cap_v2":
         # The first step of a cosine table holds no signal: predicted data are the error of the network times 20,000.
         chosen["lambda_min_clipped"] = -5.1
-    return DPMSolverMultistepScheduler.from_config(source.config, **chosen | {"thresholding": False} | options)
+    if schedule.kind != "edm":
+        chosen["thresholding"] = False
+    try:
+        return made.from_config(source.config, **chosen | options)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise SchedulerError(f"{made.__name__} refuses the settings {options}: {error}") from error
 
 
 def distilled_reason(network: Any) -> str | None:
@@ -283,8 +292,6 @@ def _law(sampler: Sampler, scheduler: Any, watched: WatchedSteps, distilled: str
     if int((np.abs(watched.guidance) > 1e-3).sum()) > 1:
         what = "geometric mean of the experts' guided path laws" if sampler == "corrected" else law
         law = f"{what}, with guided fields, which are not scores of a diffusion"
-    if sampler == "switched":
-        law += ", one expert a step"
     return f"{law} ({distilled}: no scores)" if distilled else law
 
 

@@ -2,7 +2,7 @@
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, final
@@ -155,6 +155,8 @@ def as_experts(pipe: Any, denoiser: nn.Module, experts: Any) -> list[AbstractExp
     DiffusersError
         For anything else, and for adapters that are not loaded.
     """
+    if isinstance(experts, str) or not isinstance(experts, Sequence | Mapping) or not experts:
+        raise DiffusersError(f"experts must be a sequence of adapters, pipelines or networks, got {experts!r:.200}")
     given = list(experts.items()) if isinstance(experts, Mapping) else [(None, expert) for expert in experts]
     switch = AdapterSwitch(denoiser)
     encoders = () if isinstance(pipe, nn.Module) else tuple(map(AdapterSwitch, text_encoders(pipe).values()))

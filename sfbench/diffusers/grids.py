@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from .._typing import Float64Array, SeedLike
-from .._validation import as_count, as_generator
+from .._validation import as_count, as_generator, as_real
 from .calling import run
 from .errors import DiffusersError
 from .handle import Handle
@@ -18,8 +18,10 @@ _MARGIN, _LINE = 4, 14
 
 def weight_steps(k: int, count: int = 5) -> Float64Array:
     """Weights (count, 2) from one to the other of two experts; the vertices and the middle (k + 1, k) of more."""
+    as_count("k", k, error=DiffusersError)
+    as_count("count", count, at_least=2, error=DiffusersError)
     if k == 2:
-        share = np.linspace(0.0, 1.0, as_count("count", count, at_least=2, error=DiffusersError))
+        share = np.linspace(0.0, 1.0, count)
         return np.stack([1 - share, share], axis=1)
     return np.vstack([np.eye(k), np.full((1, k), 1.0 / k)])
 
@@ -35,10 +37,13 @@ def draw_grid(
         Pictures by label, n in each.
     """
     count = as_count("n", n, error=DiffusersError)
+    if not isinstance(handle, Handle):
+        raise DiffusersError(f"handle must be what sfbench.diffusers.fuse returns, got a {type(handle).__name__}")
+    wanted = np.atleast_2d(as_real("weights", weights, DiffusersError))
     seed = int(as_generator(rng).integers(2**62))
     before, rows = handle.weights, {}
     try:
-        for w in np.atleast_2d(np.asarray(weights, np.float64)):
+        for w in wanted:
             handle.weights = w
             rows[" ".join(f"{value:.2g}" for value in w)] = [
                 run(handle.pipe, prompt, 1, torch.Generator().manual_seed(seed + j), dict(options))[0]
@@ -59,6 +64,9 @@ def tile(rows: Mapping[str, Sequence[Any]], *, least: int = 64) -> Any:
     """
     from PIL import Image, ImageDraw
 
+    as_count("least", least, error=DiffusersError)
+    if not isinstance(rows, Mapping) or not all(isinstance(images, list | tuple) for images in rows.values()):
+        raise DiffusersError("a grid needs a mapping of labels to lists of pictures")
     pictures = {label: [as_picture(image).convert("RGB") for image in images] for label, images in rows.items()}
     if not pictures or not all(pictures.values()):
         raise DiffusersError("a grid needs at least one row with one picture")

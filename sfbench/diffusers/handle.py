@@ -70,8 +70,6 @@ def fuse(
     registry = getattr(module, "_diffusers_hook", None)
     if registry is not None and registry.get_hook(NAME) is not None:
         raise DiffusersError(f"the {type(module).__name__} is fused already; call handle.remove() first")
-    if isinstance(experts, str) or not isinstance(experts, Sequence | Mapping) or not experts:
-        raise DiffusersError(f"experts must be a sequence of adapters, pipelines or networks, got {experts!r}")
     if method not in ("sequential", "batched", "switched"):
         raise DiffusersError(f"unknown method {method!r}; use 'sequential', 'batched' or 'switched'")
     models = as_experts(pipe, module, experts)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._validation import as_real
 from .errors import DiffusersError
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -34,7 +35,11 @@ def as_pictures(images: Any) -> list[Any]:
         if not images:
             raise DiffusersError(f"the folder {str(folder)!r} holds no pictures ({', '.join(_SUFFIXES)})")
     if isinstance(images, np.ndarray | Tensor):
+        if isinstance(images, np.ndarray):
+            as_real("images", images, DiffusersError)
         array = torch.as_tensor(images)
+        if array.is_complex():
+            raise DiffusersError(f"images must hold bytes or numbers in [0, 1], got {array.dtype}")
         if array.ndim != 4:
             raise DiffusersError(f"images must be (n, height, width, colours), got shape {tuple(array.shape)}")
         if isinstance(images, np.ndarray):

@@ -16,14 +16,18 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from solvers import SimplexSolver, resolve_solver
+from solvers import SimplexSolver, resolve_solver, solve
 
 from .._typing import Float64Array, SeedLike
-from .._validation import as_count, as_generator, as_window
+from .._validation import as_count, as_flag, as_generator, as_items, as_positive, as_window
 from ..fusion import FusionOverTime, FusionResult
+from ..fusion.adequacy import adequacy
 from ..fusion.api import fit_constant
+from ..fusion.budget import LEVEL, Budget, Spent
+from ..fusion.intervals import confidence_interval
 from ..fusion.over_time import fit_over_time
 from ..processes import ForwardProcess
 from ..progress import progress as progress_bar
@@ -41,6 +45,7 @@ from .template import ExpertScore, NetworkCall, visit
 
 _LOG_SNR = (-6.0, 7.0)  # default window: beyond it experts differ by noise, or by nothing
 _FEWEST, _MOST_NODES = 2, 256
+_FEWEST_TO_STOP = 16  # pictures before intervals are believed
 
 
 def learn_weights(
@@ -55,6 +60,7 @@ def learn_weights(
     t_max: float | None = None,
     n_nodes: int = 8,
     evaluations: int | None = None,
+    weight_tol: float | None = None,
     n_noise: int = 1,
     estimator: Estimator = "antithetic",
     weighting: Weighting = "girsanov",
@@ -92,6 +98,9 @@ def learn_weights(
     evaluations : int, optional
         Most network evaluations to spend (one network, one picture, one noise level): fewer pictures, drawn at random,
         or more noise for each of them, are taken accordingly.
+    weight_tol : float, optional
+        Stop when no weight's 90 % interval is longer than this (constant weights only); a warning of the fit says if
+        the pictures, or ``evaluations``, end before. Intervals are looked at when the pictures have doubled.
     n_noise : int
         Noise vectors for each picture, where ``evaluations`` does not say.
     estimator : {"antithetic", "dsm"}
@@ -117,7 +126,9 @@ def learn_weights(
     Returns
     -------
     FusionResult, or FusionOverTime if ``bins`` is given
-        ``handle.weights = fit`` takes either. Ctrl-C ends the pass early, and the fit says so.
+        ``handle.weights = fit`` takes either. Ctrl-C ends the pass early, and the fit says so. Constant weights come
+        with ``fit.adequacy``: losses on the same noise, and a test of whether the pictures' law is a fused law
+        (:mod:`sfbench.fusion.adequacy`; two experts need a hundred pictures for it).
 
     Raises
     ------
@@ -137,8 +148,16 @@ def learn_weights(
     schedule = from_scheduler(getattr(pipe, "scheduler", None))
     if bins is not None and solver != "auto":
         raise DiffusersError(f"weights by bins have a solver of their own, got solver={solver!r}; leave it out")
+    if bins is not None and weight_tol is not None:
+        raise DiffusersError("weight_tol is for constant weights; leave it, or bins, out")
     if bins is None and smoothing:
         raise DiffusersError(f"smoothing holds bins together; pass bins=4 with smoothing={smoothing!r}")
+    budget = Budget(evaluations, weight_tol)
+    as_positive("tol", tol, DiffusersError)
+    for name, flag in (("allow_inexact", allow_inexact), ("progress", progress)):
+        as_flag(name, flag, DiffusersError)
+    for name in {"height", "width"} & options.keys():
+        as_count(name, options[name], error=DiffusersError)
     if method == "switched":
         raise DiffusersError("method='switched' runs one expert a step; learning needs all: take 'sequential'")
     rows, count = (as_count(n, v, error=DiffusersError) for n, v in (("batch", batch), ("n_noise", n_noise)))
@@ -153,32 +172,57 @@ def learn_weights(
             raise DiffusersError(f"there is no score to fit: {reason}")
         k = len(handle.experts)
         taken, count = _within(evaluations, settings.evaluations(k, 1), n, count, generator)
-        work = ScorePass(settings, edges, k, n, count, generator)
+        parts = [encode(pipe, [pictures[i] for i in taken[j : j + rows]], size) for j in range(0, len(taken), rows)]
+        if len(shapes := {part.shape[1:] for part in parts}) > 1:
+            raise DiffusersError(
+                f"images have several sizes (latents {shapes}); pass height= and width= to resize them"
+            )
+        work = ScorePass(settings, edges, k, taken, torch.cat(parts), count, generator)
         seen: list[NetworkCall] = []
         with progress_bar(settings.evaluations(k, len(taken)) * count, "learning weights", progress) as bar:
+
+            def look(call: NetworkCall) -> None:
+                if not seen:
+                    seen.append(call.only(0, 1))
+                work.add(call, bar)
+
+            length, looked = None, 1
             try:
                 for start in range(0, len(taken), rows):
                     which = taken[start : start + rows]
-                    latents = encode(pipe, [pictures[i] for i in which], size)
-
-                    def look(call: NetworkCall, which: np.ndarray = which, latents: Tensor = latents) -> None:
-                        if not seen:
-                            seen.append(call.only(0, 1))
-                        work.add(call, which, latents, bar)
-
                     own = options if size else _size_of(pipe, pictures[which[0]]) | options
                     visit(handle, schedule, labels and [labels[i] for i in which], len(which), own, look)
                     if progress:
                         bar.advance(0, work.note())
+                    if weight_tol is not None and (
+                        work.done >= max(2 * looked, _FEWEST_TO_STOP) or work.done == len(taken)
+                    ):
+                        length, looked = _longest(work, backend), work.done
+                        if length <= weight_tol:
+                            break
             except KeyboardInterrupt:
-                if len(work.done) < _FEWEST:
+                if work.done < _FEWEST:
                     raise
-                notes = (f"stopped after {len(work.done)} of {len(taken)} pictures",)
-    models, statistics = tuple(ExpertScore(seen[0], i) for i in range(k)), work.finish()
+                notes = (f"stopped after {work.done} of {len(taken)} pictures",)
+    names, statistics = tuple(expert.name for expert in handle.experts), work.finish()
+    models = tuple(ExpertScore(seen[0], i) for i in range(k))
     if bins is not None:
-        return fit_over_time(models, statistics, times, smoothing, tol, allow_inexact)
-    fit = fit_constant(models, statistics, backend, tol, allow_inexact)
-    return replace(fit, warnings=notes + fit.warnings)
+        return fit_over_time(models, statistics, times, smoothing, tol, allow_inexact, names)
+    spent = Spent(statistics, settings.evaluations(k, work.done) * count, length)
+    fit = fit_constant(models, statistics, backend, tol, allow_inexact, names)
+    return replace(
+        fit,
+        warnings=(*notes, *spent.doubts(budget), *fit.warnings),
+        judged=adequacy(work.residuals(), fit.weights),
+        n_evaluations=spent.evaluations if budget != Budget() else None,
+    )
+
+
+def _longest(work: ScorePass, solver: SimplexSolver) -> float:
+    """Length of the longest interval so far."""
+    gram = work.finish().at()
+    ends = confidence_interval(gram, np.asarray(solve(gram.to_qp(), solver).weights), LEVEL, solver=solver)
+    return float((ends[:, 1] - ends[:, 0]).max())
 
 
 def _window(
@@ -238,10 +282,10 @@ def _labels(pipe: Any, prompts: Any, n: int) -> list[Any] | None:
         return [""] * n if "prompt" in accepted(pipe) else None
     if isinstance(prompts, str | int | np.integer):
         return [prompts] * n
-    labels = list(prompts)
+    labels = as_items("prompts", prompts, "prompts, one for each image, or one prompt for all", DiffusersError)
     if len(labels) != n:
         raise DiffusersError(f"{len(labels)} prompts are given for {n} images; give one for each, or one for all")
-    return labels
+    return list(labels)
 
 
 def _size_of(pipe: Any, picture: Any) -> dict[str, int]:

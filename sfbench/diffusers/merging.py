@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from .._validation import as_choice, as_weights
+from .._validation import as_choice, as_number, as_weights
 from .errors import DiffusersError
 from .experts import AbstractExpert, AdapterExpert, NetworkExpert, as_experts, find_denoiser
 from .switching import BASE
@@ -56,7 +56,7 @@ def merge(
     if how == "slerp" and len(models) != 2:
         raise DiffusersError(f"slerp merges two networks, got {len(models)}; take 'linear' or 'ties'")
     own = _plain(module)
-    if how == "ties" and not 0.0 < density <= 1.0:
+    if how == "ties" and not 0.0 < as_number("density", density, DiffusersError) <= 1.0:
         raise DiffusersError(f"density must lie in (0, 1], got {density!r}")
     made = _bare_copy(module)
     others = [_plain(m.module) if isinstance(m, NetworkExpert) else own for m in models]

@@ -1,9 +1,11 @@
 """Opening a pipeline by name: the local cache first, and one clear error where there is no internet."""
 
 import warnings
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from ..errors import SfbenchError
 from .errors import DiffusersError
 
 _SECONDS = 5.0
@@ -26,13 +28,18 @@ def open_pipeline(name: str, **options: Any) -> Any:
     """
     from diffusers import DiffusionPipeline
 
-    if Path(name).is_dir():
-        return DiffusionPipeline.from_pretrained(name, **options)
+    here = as_path("name", name, DiffusersError).is_dir()
     try:
-        return DiffusionPipeline.from_pretrained(name, local_files_only=True, **options)
-    except OSError:
-        _check_hub(name)
-    return DiffusionPipeline.from_pretrained(name, **options)
+        if here:
+            return DiffusionPipeline.from_pretrained(name, **options)
+        try:
+            return DiffusionPipeline.from_pretrained(name, local_files_only=True, **options)
+        except OSError:
+            _check_hub(name)
+        return DiffusionPipeline.from_pretrained(name, **options)
+    except (OSError, ValueError) as error:
+        where = "in this folder" if here else "neither a folder nor a pipeline of the hub"
+        raise DiffusersError(f"no pipeline opens as {str(name)!r} ({where}): {str(error).splitlines()[0]}") from error
 
 
 def open_on(name: str, device: str = "auto") -> Any:
@@ -40,6 +47,10 @@ def open_on(name: str, device: str = "auto") -> Any:
     import torch
 
     place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    try:
+        torch.empty(0, device=place)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise DiffusersError(f"device={device!r} cannot be used here: {str(error).splitlines()[0]}") from error
     return open_pipeline(name, torch_dtype=torch.float32 if place == "cpu" else torch.bfloat16).to(place)
 
 
@@ -51,7 +62,7 @@ def load_adapter(pipe: Any, name: str, where: str) -> None:
     DiffusersError
         If it is not there, or is none.
     """
-    path = Path(where)
+    path = as_path("where", where, DiffusersError)
     if path.suffix == ".safetensors" and not path.is_file():
         raise DiffusersError(f"adapter {name}={where}: there is no such file")
     place = {"weight_name": path.name} if path.is_file() else {}
@@ -78,3 +89,10 @@ def _check_hub(name: str) -> None:
             f"{name!r} is neither a folder nor in the local cache, and {endpoint} cannot be reached ({reason}); copy "
             "the pipeline here and pass its folder"
         )
+
+
+def as_path(name: str, value: object, error: type[SfbenchError]) -> Path:
+    """The path that an argument says."""
+    if not isinstance(value, str | PathLike):
+        raise error(f"{name} must be a path, got {value!r}")
+    return Path(value)

@@ -14,12 +14,13 @@ import torch
 from diffusers.loaders import PeftAdapterMixin
 from torch import Tensor, nn
 
+from .._validation import as_items, as_kind
 from ..errors import OutputError
 from ..files import prepare_folder, read_regular, write_atomically, write_json
 from .errors import DiffusersError, RecipeError, SchedulerError
 from .experts import AdapterExpert, NetworkExpert, OwnExpert, find_denoiser, text_encoders
 from .handle import Handle, fuse
-from .opening import open_pipeline
+from .opening import as_path, open_pipeline
 from .result import PipelineSample
 from .schedules import from_scheduler
 from .switching import BASE, AdapterSwitch
@@ -36,7 +37,7 @@ def make_recipe(handle: Handle) -> dict[str, Any]:
 
     Reads every weight once.
     """
-    pipe, module = handle.pipe, handle.module
+    pipe, module = as_kind("handle", handle, Handle, RecipeError).pipe, handle.module
     return {
         "format": FORMAT,
         "pipeline": {"class": _class(pipe), "source": _source(pipe), "network": type(module).__name__},
@@ -61,7 +62,7 @@ def save_recipe(handle: Handle, folder: str | PathLike[str], *, adapters: bool =
     """
     recipe = make_recipe(handle)  # everything that can be refused is refused before anything is written
     names = [e.adapter for e in handle.experts if isinstance(e, AdapterExpert) and e.adapter != BASE]
-    path = prepare_folder(folder)
+    path = prepare_folder(as_path("folder", folder, RecipeError))
     for name in names if adapters else ():
         for part, module in _with_adapter(handle.pipe, handle.module, name).items():
             _save_adapter(module, name, path / "adapters" / name / part)
@@ -100,7 +101,9 @@ def save_images(
     source = handle if drawn is None else drawn.handle
     record: dict[str, Any] = {"recipe": None if source is None else make_recipe(source)}
     record["seed"] = seed if drawn is None else drawn.seed
-    pictures = [as_picture(image) for image in (images.images if isinstance(images, PipelineSample) else images)]
+    kept = images.images if isinstance(images, PipelineSample) else images
+    given = as_items("images", kept, "pictures, or a PipelineSample", RecipeError)
+    pictures = [as_picture(image) for image in given]
     path, written = prepare_folder(folder), []
     for i, picture in enumerate(pictures):
         about = record | {"number": i}
@@ -135,7 +138,8 @@ def read_recipe(path: str | PathLike[str]) -> dict[str, Any]:
     RecipeError
         If there is none.
     """
-    file = Path(path) / FILE if Path(path).is_dir() else Path(path)
+    file = as_path("path", path, RecipeError)
+    file = file / FILE if file.is_dir() else file
     try:
         if file.suffix.lower() == ".png":
             from PIL import Image
@@ -175,7 +179,7 @@ def load(
     """
     recipe = read_recipe(path)
     _, module = find_denoiser(pipe)
-    given = dict(experts or {})
+    given = dict(as_kind("experts", experts or {}, Mapping, RecipeError))  # type: ignore[type-abstract]
     try:
         network, schedule, method = recipe["pipeline"]["network"], recipe["schedule"], recipe["method"]
         if network != type(module).__name__:

@@ -1,5 +1,7 @@
 """The statistics of a fit, gathered picture by picture from the calls of a pipeline's network."""
 
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, final
 
 import numpy as np
@@ -13,6 +15,7 @@ from ..progress import Progress
 from ..statistics import GramSettings, NodeStatistics
 from ..statistics.gram import Contributions
 from ..statistics.nodes import rows_to_keep
+from ..statistics.residuals import Residuals
 from .latents import shaped
 from .template import NetworkCall
 
@@ -27,48 +30,81 @@ class ScorePass:
         Of one noise vector.
     edges : sequence of int
         Nodes at which parts with terms of their own start, and the number of nodes.
-    k, n : int
-        Experts and pictures.
+    k : int
+        Experts.
+    pictures : array of int, shape (m,)
+        Numbers of the pictures, in the order in which they are taken.
+    latents : Tensor (m, ...)
+        Theirs, in the same order.
     n_noise : int
         Noise vectors for each picture.
     rng : Generator
+
+    Attributes
+    ----------
+    done : int
+        Pictures so far.
     """
 
     def __init__(
-        self, settings: GramSettings, edges: tuple[int, ...], k: int, n: int, n_noise: int, rng: np.random.Generator
+        self,
+        settings: GramSettings,
+        edges: tuple[int, ...],
+        k: int,
+        pictures: np.ndarray,
+        latents: Tensor,
+        n_noise: int,
+        rng: np.random.Generator,
     ) -> None:
         self.settings, self.edges, self.n_noise, self.rng = settings, edges, n_noise, rng
-        self.done: list[int] = []
+        self.pictures, self.latents, self.done, self.k = pictures, latents, 0, k
+        self._residuals = Residuals(replace(settings, n_noise=n_noise))
         self._part = np.searchsorted(edges, np.arange(len(settings.grid)), side="right") - 1
         self._sums = np.zeros((len(settings.grid), k, k - 1))  # b in the first row, G in the others
-        self._terms = np.zeros((len(edges) - 1, n, k, k - 1))
+        self._terms = np.zeros((len(edges) - 1, len(pictures), k, k - 1))
 
-    def add(self, call: NetworkCall, pictures: np.ndarray, latents: Tensor, bar: Progress) -> None:
-        """Evaluate the experts at noised latents of some pictures, at every node."""
-        like = call.points
-        data = shaped(call.handle.pipe, latents, like.shape).to(like.device)
-        sums, terms = np.zeros_like(self._sums), np.zeros((len(self._terms), len(pictures), *self._terms.shape[2:]))
-        signs, omega = self.settings.rule.signs, self.settings.omega
-        nodes = zip(self.settings.grid.nodes.tolist(), self.settings.coefficients, strict=True)
-        levels = list(enumerate(nodes))
-        for _ in range(self.n_noise):
-            noise = torch.from_numpy(self.rng.standard_normal(data.shape, dtype=np.float32)).to(like.device)
-            for j, (t, (alpha, sigma)) in levels:
-                a, b = call.noise_factors(t)
-                for sign in signs:
-                    x = alpha * data + sign * sigma * noise
-                    products = _products(call.at(x, t), a, b, x, sign * noise) / (sigma**2 * len(signs) * self.n_noise)
-                    sums[j] += products.sum(axis=0)
-                    terms[self._part[j]] += omega[j] * products
-                    bar.advance(self._sums.shape[1] * len(pictures))
-        self._sums += sums  # a batch counts as a whole or not at all
-        self._terms[:, pictures] = terms
-        self.done += pictures.tolist()
+    def add(self, call: NetworkCall, bar: Progress) -> None:
+        """Evaluate the experts at noised latents of the next pictures, one for each row of the call, at every node."""
+        like, start = call.points, self.done
+        if not start:
+            self.latents = shaped(call.handle.pipe, self.latents, like.shape)
+            rows = self.latents.flatten(1).numpy()
+            self._residuals.begin(SimpleNamespace(data=rows, models=[SimpleNamespace(dim=rows.shape[1])] * self.k))
+        data = self.latents[start : start + len(like)].to(like.device)
+        sums, terms = np.zeros_like(self._sums), np.zeros((len(self._terms), len(data), *self._terms.shape[2:]))
+        signs, omega, fields = self.settings.rule.signs, self.settings.omega, self._residuals.fields.copy()
+        levels = list(enumerate(zip(self.settings.grid.nodes.tolist(), self.settings.coefficients, strict=True)))
+        try:
+            for _ in range(self.n_noise):
+                noise = torch.from_numpy(self.rng.standard_normal(data.shape, dtype=np.float32)).to(like.device)
+                for j, (t, (alpha, sigma)) in levels:
+                    a, b = call.noise_factors(t)
+                    seen = []
+                    for sign in signs:
+                        x, z = alpha * data + sign * sigma * noise, sign * noise
+                        outputs = call.at(x, t)
+                        products = _products(outputs, a, b, x, z) / (sigma**2 * len(signs) * self.n_noise)
+                        sums[j] += products.sum(axis=0)
+                        terms[self._part[j]] += omega[j] * products
+                        scores = [
+                            -(a * x + b * outputs[0]) / sigma,
+                            *(b / sigma * (outputs[0] - f) for f in outputs[1:]),
+                        ]
+                        seen.append(torch.stack([x, z, *scores]).flatten(2))
+                        bar.advance(self.k * len(data))
+                    x, z, base, *others = torch.stack(seen, dim=1)
+                    self._residuals.add(j, start, x, z, base, others)
+        except KeyboardInterrupt:
+            self._residuals.fields = fields  # a batch counts as a whole or not at all
+            raise
+        self._sums += sums
+        self._terms[:, start : start + len(data)] = terms
+        self.done += len(data)
 
     def finish(self) -> NodeStatistics:
         """Statistics of the pictures so far, in their order."""
-        n, k = len(self.done), self._sums.shape[1]
-        rows = self._terms[:, sorted(self.done)]
+        n, k = self.done, self.k
+        rows = self._terms[:, np.argsort(self.pictures[:n])]
         per_row = -(-n // rows_to_keep(k, len(rows)))
         starts = np.arange(0, n, per_row)
         counts = np.diff(np.append(starts, n)).astype(np.float64)
@@ -77,10 +113,15 @@ class ScorePass:
         parts = tuple(Contributions(*_split(part), counts) for part in rows)
         return NodeStatistics(self.settings, G, b, n, self.edges, parts)
 
+    def residuals(self) -> Residuals:
+        """Residuals of the pictures so far; ends the pass."""
+        self._residuals.keep_first(self.done)
+        return self._residuals
+
     def note(self) -> str:
         """The weights so far, in a few words."""
         weights = np.asarray(solve(self.finish().at().to_qp()).weights)
-        return f"weights {np.array2string(weights, precision=2, suppress_small=True)} of {len(self.done)} pictures"
+        return f"weights {np.array2string(weights, precision=2, suppress_small=True)} of {self.done} pictures"
 
 
 def _split(rows: Float64Array) -> tuple[Float64Array, Float64Array]:

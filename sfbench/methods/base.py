@@ -254,8 +254,8 @@ def _check(outcome: Outcome, task: Task) -> None:
         logs = as_real("the method's log_weights", outcome.log_weights, ModelError)
         if logs.shape != (task.n,) or np.isnan(logs).any() or not np.isfinite(logs.max()):
             raise ModelError(
-                f"the method returned log_weights of shape {logs.shape}; they must have shape ({task.n},), no NaN and a "
-                "finite maximum (minus infinity leaves a point out)"
+                f"the method returned log_weights of shape {logs.shape}; they must have shape ({task.n},), no NaN and "
+                "a finite maximum (minus infinity leaves a point out)"
             )
         kept = logs > -np.inf
     if not np.all(np.isfinite(x[kept])):

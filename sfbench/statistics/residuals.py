@@ -101,6 +101,16 @@ class Residuals:
         few = rows[:: max(1, len(rows) // _FOR_DIRECTIONS)]
         self._directions = np.linalg.svd(few, full_matrices=False)[2][:directions]
 
+    def keep_first(self, n: int) -> None:
+        """Keep what belongs to the first n rows of the data, after a pass that ended early."""
+        kept = -(-n // self.stride)
+        self.fields *= self.n_rows / kept
+        self.n_rows, self.tested, self.weight = kept, self.tested[:kept], self.weight[:kept]
+        self.losses, self.linear = self.losses[:kept], self.linear[:kept]
+        if self.moments is not None:
+            few = self.moments.shape[1] * self.moments.shape[2] * _EACH > 0.75 * kept
+            self.moments = None if few else self.moments[:kept]
+
     def add(self, node: int, first_row: int, x: Array, noise: Array, base: Array, differences: Array) -> None:
         """Add a chunk: points, noise and scores of model 0 (signs, rows, d), differences (k - 1, signs, rows, d)."""
         rows, d = int(x.shape[1]), int(x.shape[2])

@@ -1,5 +1,6 @@
 """Weights learned from pictures: against exact statistics, in every family, and what is refused."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import diffusers
@@ -14,6 +15,8 @@ from sfbench.diffusers.latents import as_pictures, encode
 from sfbench.diffusers.template import NetworkCall, visit
 from sfbench.errors import SfbenchError
 from sfbench.fusion import FusionOverTime
+from sfbench.fusion.adequacy import adequacy
+from sfbench.statistics.residuals import Residuals
 from solvers.errors import UnknownSolverError
 from synthetic import GaussianMixture
 
@@ -235,6 +238,90 @@ def test_progress_names_the_weights_so_far(capsys: pytest.CaptureFixture[str]) -
     assert "learning weights" in capsys.readouterr().err
 
 
+# ------------------------------------------------------------------------------------------------- goodness of fit
+def grey(mean: float, deviation: float, n: int) -> torch.Tensor:
+    """Pictures of one grey pixel."""
+    x = np.clip(mean + deviation * np.random.default_rng(0).standard_normal((n, 1)), -1.0, 1.0)
+    return torch.from_numpy((x + 1) / 2).float().reshape(-1, 1, 1, 1)
+
+
+def test_losses_and_misfit_say_whether_the_experts_can_draw_the_pictures() -> None:
+    laws = [GaussianMixture([1.0], [[mean]], 0.04) for mean in (-0.3, 0.3)]
+    pipe, networks = dots(laws, "vp", "epsilon")
+    named = dict(zip(("dark", "light"), networks, strict=True))
+    options = {"n_nodes": 4, "batch": 300, "rng": 0}
+    good = fusion.learn_weights(pipe, named, grey(0.12, 0.2, 600), **options)  # a pool of the two
+    narrow = fusion.learn_weights(pipe, named, grey(0.12, 0.05, 600), **options)
+    assert good.adequacy.p_value > 1e-3
+    assert narrow.adequacy.p_value < 1e-6
+    assert narrow.adequacy.misfit > 0.1
+    assert good.names == ("dark", "light")
+    assert "adequate: yes" in good.summary()
+    # Pooled Gaussians of one variance v: the least loss of the noise is alpha^2 v / (alpha^2 v + sigma^2).
+    levels = good.statistics.settings.coefficients
+    least = np.mean([alpha**2 * 0.04 / (alpha**2 * 0.04 + sigma**2) for alpha, sigma in levels])
+    assert good.adequacy.fused == pytest.approx(least, rel=0.1)
+    assert good.adequacy.single.argmin() == 1
+    assert np.all(good.adequacy.single > good.adequacy.fused)
+
+
+def test_the_residuals_are_those_of_the_core_on_the_same_noise() -> None:
+    laws = [GaussianMixture([1.0], [[mean]], 0.04) for mean in (-0.3, 0.3)]
+    pipe, networks = dots(laws, "vp", "epsilon")
+    pictures = grey(0.12, 0.2, 120)
+    fit = fusion.learn_weights(pipe, networks, pictures, n_nodes=2, batch=120, rng=5)
+    rng = np.random.default_rng(5)
+    order = rng.permutation(120)
+    z = rng.standard_normal((120, 1, 1, 1), dtype=np.float32).astype(np.float64).reshape(1, -1, 1)
+    noise = np.concatenate([z, -z])
+    data = (2 * pictures.double().numpy() - 1).reshape(-1, 1)[order]
+    settings = fit.statistics.settings
+    residuals = Residuals(settings)
+    residuals.begin(SimpleNamespace(data=data, models=[SimpleNamespace(dim=1)] * 2))
+    for j, (alpha, sigma) in enumerate(settings.coefficients):
+        x = alpha * data + sigma * noise
+        first, second = (np.stack([law.diffuse(alpha, sigma).score(rows) for rows in x]) for law in laws)
+        residuals.add(j, 0, x, noise, first, (second - first)[None])
+    expected = adequacy(residuals, fit.weights)
+    for name in ("fused", "single", "linear", "statistic", "p_value", "misfit"):
+        assert getattr(fit.adequacy, name) == pytest.approx(getattr(expected, name), rel=2e-3, abs=1e-6), name
+
+
+def test_a_pass_that_is_cut_judges_what_it_has_seen() -> None:
+    laws = [GaussianMixture([1.0], [[mean]], 0.04) for mean in (-0.3, 0.3)]
+    pipe, networks = dots(laws, "vp", "epsilon")
+    pictures, calls = grey(0.12, 0.2, 300), [0]
+
+    def interrupt(*_: Any) -> None:
+        calls[0] += 1
+        if calls[0] == 10:  # within the third batch of four calls
+            raise KeyboardInterrupt
+
+    spy = networks[1].register_forward_pre_hook(interrupt)
+    options = {"n_nodes": 2, "batch": 100, "rng": 0}
+    cut = fusion.learn_weights(pipe, networks, pictures, **options)
+    spy.remove()
+    assert cut.gram.n == cut.adequacy.n == 200
+    whole = fusion.learn_weights(pipe, networks, pictures, **options)
+    assert whole.adequacy.n == 300
+    assert cut.adequacy.fused == pytest.approx(whole.adequacy.fused, rel=0.2)
+    assert 1e-4 < cut.adequacy.p_value <= 1.0
+
+
+def test_a_pass_stops_when_intervals_are_short() -> None:
+    laws = [GaussianMixture([1.0], [[mean]], 0.04) for mean in (-0.3, 0.3)]
+    pipe, networks = dots(laws, "vp", "epsilon")
+    options = {"n_nodes": 2, "batch": 50, "rng": 0}
+    fit = fusion.learn_weights(pipe, networks, grey(0.12, 0.2, 800), weight_tol=0.2, **options)
+    low, high = fit.confidence_interval()[1]
+    assert 16 <= fit.gram.n < 800
+    assert high - low <= 0.2
+    assert fit.n_evaluations == 2 * 2 * 2 * fit.gram.n
+    short = fusion.learn_weights(pipe, networks, grey(0.12, 0.2, 50), weight_tol=0.01, **options)
+    assert short.gram.n == 50
+    assert "above weight_tol=0.01" in short.warnings[0]
+
+
 # ------------------------------------------------------------------------------------------------- latents
 def test_latents_are_those_that_the_pipeline_decodes() -> None:
     pipe = build("sd3")  # with a shift and a scale
@@ -279,6 +366,10 @@ def test_pictures_come_from_folders_paths_and_arrays(tmp_path: Any) -> None:
         ({"bins": 2, "solver": "active_set"}, "solver of their own"),
         ({"bins": 0}, "bins"),
         ({"smoothing": 0.1}, "pass bins"),
+        ({"bins": 2, "weight_tol": 0.1}, "constant weights"),
+        ({"weight_tol": 2.0}, "weight_tol"),
+        ({"evaluations": 0}, "evaluations"),
+        ({"images": [Image.new("RGB", (8, 8))] * 4 + [Image.new("RGB", (16, 16))], "batch": 1}, "several sizes"),
         ({"n_nodes": 0}, "n_nodes"),
         ({"n_noise": 0}, "n_noise"),
         ({"batch": 0}, "batch"),

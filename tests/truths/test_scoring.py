@@ -153,6 +153,6 @@ def test_log_weights_are_read_from_the_file_of_points_too(tmp_path, capsys) -> N
     assert "none called 'log_weights'" in capsys.readouterr().err
     both.write_bytes(both.read_bytes()[:900])
     assert main(["score", str(both), "--problem", name]) == 2
-    assert "SAMPLES" in (said := capsys.readouterr().err) and "cannot be read" in said
+    assert f"SAMPLES {str(both)!r} cannot be read" in capsys.readouterr().err
     assert main(["score", str(tmp_path / "x.npy"), "--problem", name, "--log-weights", str(tmp_path / "no.npy")]) == 2
     assert "--log-weights" in capsys.readouterr().err
