@@ -10,6 +10,7 @@
 array([0.5, 0.5])
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from . import _sentinel  # noqa: F401  # refuses foreign packages of our names: before anything imports them
@@ -147,4 +148,18 @@ _PLACES = {
 }
 _NAMES = {name: place for place, names in _PLACES.items() for name in names.split()}
 _OPTIONAL = {"FusionEstimator": ".fusion.estimator"}  # not in __all__: `import *` must not need scikit-learn
-__getattr__, __dir__ = lazy_names(__name__, {name: _NAMES.get(name, f".{name}") for name in __all__} | _OPTIONAL)
+
+
+def _elsewhere(name: str) -> str:
+    """Where a name is that belongs to one of the two packages beside this one."""
+    for package in ("synthetic", "solvers"):
+        if name == package:
+            return f": it is a package of its own, import {package}"
+        if not name.startswith("_") and name in import_module(package).__all__:
+            return f": from {package} import {name}"
+    return ""
+
+
+__getattr__, __dir__ = lazy_names(
+    __name__, {name: _NAMES.get(name, f".{name}") for name in __all__} | _OPTIONAL, _elsewhere
+)

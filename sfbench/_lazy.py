@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def lazy_names(package: str, names: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+def lazy_names(
+    package: str, names: Mapping[str, str], elsewhere: Callable[[str], str] = lambda name: ""
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return ``__getattr__`` and ``__dir__`` of a package whose ``names`` come from other modules.
 
     Parameters
@@ -23,11 +25,13 @@ def lazy_names(package: str, names: Mapping[str, str]) -> tuple[Callable[[str], 
     names : mapping of str to str
         For every public name the module that defines it, relative to the package; a module that is itself the public
         name maps to itself with a dot: ``{"fuse": ".fusion.api", "metrics": ".metrics"}``.
+    elsewhere : function of a name, optional
+        What the error for a name that is none of these adds.
     """
 
     def getattr_(name: str) -> Any:
         if name not in names:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+            raise AttributeError(f"module {package!r} has no attribute {name!r}{elsewhere(name)}")
         module = import_module(names[name], package)
         return module if names[name].rpartition(".")[2] == name else getattr(module, name)
 

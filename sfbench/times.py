@@ -9,9 +9,8 @@ the order of the integrator: what a step changes is governed by the log signal-t
 so the default spaces it evenly; ``"uniform"`` spaces t, as published samplers do.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, final, get_args
+from typing import Literal, Protocol, final, get_args
 
 import numpy as np
 
@@ -21,7 +20,15 @@ from .errors import GridError
 from .processes import ForwardProcess
 from .processes.base import as_process
 
-Weighting = Literal["girsanov", "sigma2"] | Callable[[Float64Array], Float64Array]
+
+class TimeWeight(Protocol):
+    """A weight of one's own: a function of times, whose values are not negative."""
+
+    def __call__(self, t: Float64Array, /) -> Float64Array:
+        """Weights (m,) at times (m,)."""
+
+
+Weighting = Literal["girsanov", "sigma2"] | TimeWeight
 _MOST_NODES = 4096  # Gauss rules of more nodes take minutes, and none is needed
 
 
@@ -208,7 +215,8 @@ def time_steps(
         ends = np.asarray(process.log_snr(np.array([top, low])))
         if not np.all(np.isfinite(ends)):
             raise GridError(
-                f"the log signal-to-noise ratio of {process!r} is {ends} at t = {top:g} and {low:g}; it must be finite"
+                f"the log signal-to-noise ratio of {process!r} is {ends} at t = {top:g} and {low:g}; it must be finite "
+                "(a process that ends without signal needs an earlier horizon: 0.999 of it)"
             )
         if spacing == "log_snr":
             wanted = ends[0] + share * (ends[1] - ends[0])

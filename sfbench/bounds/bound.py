@@ -66,7 +66,10 @@ class BoundCheck:
     slack: float
 
     def __repr__(self) -> str:
-        verdict = "holds" if self.holds else "is VIOLATED"
+        if self.bound.guarantee == "upper":
+            verdict = "holds" if self.holds else "is VIOLATED"
+        else:  # a limit of means: one observation may lie above it
+            verdict = "holds" if self.holds else "does not hold of this observation, which is above: not asserted"
         return f"{self.observed} <= {self.bound.value:.6g} {verdict} ({self.bound.label}, {self.bound.guarantee})"
 
 

@@ -39,6 +39,7 @@ from ..statistics.affine import are_gaussian
 from ..statistics.gram import Contributions, ScoreGram
 from ..statistics.passes import Estimator, GramSettings, simulated_grams
 from ..statistics.population import noised_pool, population_gram
+from ..times import time_grid
 from .aggregation import aggregation_rate
 from .bound import Bound, BoundCheck, check
 from .girsanov import certificate, total_variation_certificate
@@ -199,6 +200,14 @@ def check_bounds(
     )[0]
     run = Run(problem, result, t_min, final_time, independent)
     return result, [row for name in known_bounds() for row in _checked(name, run)]
+
+
+def check_cost(
+    k: int, n: int, process: ForwardProcess, *, t_min: float, t_max: float | None, estimator: Estimator
+) -> int:
+    """Score evaluations of :func:`check_bounds` with k auxiliaries, beside those of exact quantities."""
+    grid = time_grid(t_min, process.horizon if t_max is None else t_max)
+    return GramSettings(process, grid, estimator).evaluations(k, n + _MOMENT_SAMPLES)
 
 
 def _checked(name: str, run: Run) -> list[CheckedBound]:

@@ -43,6 +43,7 @@ def check_command(
     from synthetic import known_problems
 
     from ..bounds import check_bounds
+    from ..bounds.checks import check_cost
     from ..processes import make_process
     from ..progress import progress
 
@@ -55,6 +56,8 @@ def check_command(
     window: dict[str, Any] = {"process": make_process(process), "t_min": t_min, "t_max": t_max}
     records = []
     with progress(len(names), "problems checked", on_terminal()) as bar:
+        cost = sum(check_cost(item.k, n, estimator=estimator, **window) for item in built)
+        bar.say(f"about {cost:,} score evaluations, and exact laws where they are known")
         bar.advance(0, names[0])
         for i, (name, item) in enumerate(zip(names, built, strict=True), 1):
             result, rows = check_bounds(item, n=n, estimator=estimator, solver=solver, seed=seed, **window)

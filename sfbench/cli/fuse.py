@@ -152,7 +152,7 @@ def _record(
     intervals, _ = attempt(lambda: result.confidence_interval(0.9).tolist(), GramError)
     return {
         "n": used.n,
-        "window": [t_min, final],
+        "window": [float(end) for end in used.settings.grid.ends],  # where models were trained, by default
         "edges": schedule.edges.tolist() if over_time else None,
         "weights": (schedule.weights if over_time else schedule.weights[0]).tolist(),
         "intervals_90": intervals,

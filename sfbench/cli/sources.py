@@ -130,7 +130,10 @@ def load_model(place: str, modules: Sequence[str] = (), device: str = "cpu") -> 
             "a model is the folder of a checkpoint (sfbench.nets.save_checkpoint) or of a fit (sfbench fuse --out), or "
             f"module:object; {place!r} is none of them"
         )
-    found = getattr(load_module(where), name, None)
+    module = load_module(where)
+    if not hasattr(module, name):
+        raise SfbenchError(f"{where!r} holds nothing called {name!r}")
+    found = getattr(module, name)
     if callable(found) and (isinstance(found, type) or not (hasattr(found, "score") or hasattr(found, "diffuse"))):
         found = found()
     if not (hasattr(found, "score") or hasattr(found, "diffuse")):
@@ -245,7 +248,8 @@ def load_points(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
     except (OSError, ValueError, EOFError) as error:
         if isinstance(error, SfbenchError):
             raise
-        raise SfbenchError(f"--data {str(path)!r} cannot be read: {error}") from None
+        reason = "it is no array of numbers that numpy.save wrote" if "pickle" in str(error) else error
+        raise SfbenchError(f"--data {str(path)!r} cannot be read: {reason}") from None
     return points, {"path": str(path.resolve()), "sha256": sha256, "shape": list(points.shape)}
 
 

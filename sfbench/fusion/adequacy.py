@@ -40,7 +40,7 @@ from ..statistics import GramSettings, as_data
 from ..statistics.gram import tangent_basis
 from ..statistics.passes import accumulate
 from ..statistics.residuals import MOST_ROWS, Residuals
-from ..statistics.rows import is_file
+from ..statistics.rows import LoaderSource, is_file, is_loader
 from ..statistics.samples import DataSource
 
 LEVEL = 1e-3  # of the warning: one false alarm in a thousand
@@ -189,9 +189,10 @@ def judged_later(
     Costs up to 4096 rows in one dimension, 512 in sixteen and more; their noise is that of seed 0.
     """
     most = min(MOST_ROWS, max(_FEWEST_EXACT, _EXACT_NUMBERS // models[0].dim))
-    if is_file(x):
-        places = np.arange(min(most, x.n))
-        rows = to_host(as_data(x.rows(0, len(places)), models[0].dim))
+    if is_file(x) or is_loader(x):  # a loader is begun once more
+        source = LoaderSource(x) if is_loader(x) else x
+        places = np.arange(min(most, source.n))
+        rows = to_host(as_data(source.rows(0, len(places)), models[0].dim))
     else:
         whole = as_data(x, models[0].dim)
         places = np.arange(len(whole)) if sample_weight is None else np.flatnonzero(sample_weight)

@@ -15,8 +15,8 @@ from solvers import SimplexSolver, SolverResult, resolve_solver, solve
 from synthetic import DiffusableLaw
 
 from .._typing import SeedLike
-from .._validation import as_choice, as_count, as_flag, as_sample_weight
-from ..errors import FitWarning, GramError, GridError, InexactError
+from .._validation import as_choice, as_count, as_flag, as_sample_weight, as_window
+from ..errors import FitWarning, GramError, GridError, InexactError, ModelError
 from ..processes import ForwardProcess
 from ..scores import FusedScore, ScoreModel, as_score_models
 from ..statistics import Estimator, GramSettings, NodeStatistics, ScoreGram, as_data, score_statistics
@@ -103,15 +103,16 @@ def fuse(
     Parameters
     ----------
     auxiliaries : sequence or mapping of ScoreModel or diffusable laws
-        The k models to fuse; laws (for example :class:`synthetic.GaussianMixture`) get their analytic scores. The keys
-        of a mapping are their names.
+        The k models to fuse; laws (:class:`synthetic.GaussianMixture`, fitted Gaussian mixtures of scikit-learn) get
+        their analytic scores. The keys of a mapping are their names.
     x : array_like, shape (n, d) or (n, ...)
         Samples of the target; images and the like are flattened.
     process : ForwardProcess
         The noising process that all models share.
     t_min, t_max : float
         Time window of the objective; ``t_max`` defaults to the process's horizon. Short windows near 0 fit the weights
-        of the KL barycenter; long ones those of the best fused law, which differ unless pooling and noise commute.
+        of the KL barycenter; long ones those of the best fused law, which differ unless pooling and noise commute. The
+        default ends move to where all models were trained (their ``t_range``).
     n_nodes : int
         Gauss-Legendre nodes in log t; with bins, at least two in each.
     objective : {"score_matching", "likelihood"}
@@ -164,7 +165,7 @@ def fuse(
     Warns
     -----
     FitWarning
-        For models that look wired wrongly, with the likely cause.
+        For models that look wired wrongly, with the likely cause, and for a window beyond their ``t_range``.
 
     Raises
     ------
@@ -189,6 +190,9 @@ def fuse(
     backend = resolve_solver(solver)  # an unknown name is refused before the pass over the data
     last, k = process.horizon if t_max is None else t_max, len(models)
     doubts = wiring_warnings(models, x, process, labels, condition) if as_flag("check_models", check_models) else ()
+    if objective != "likelihood":
+        t_min, last, beyond = _trained_window(models, t_min, t_max, last)
+        doubts = (*doubts, *beyond)
     for text in doubts:
         warnings.warn(text, FitWarning, stacklevel=2)
     if objective == "likelihood":
@@ -264,6 +268,33 @@ def fuse(
         judged=judged,
         n_evaluations=None if spent is None else spent.evaluations,
     )
+
+
+def _trained_window(
+    models: tuple[ScoreModel, ...], t_min: float, t_max: float | None, last: float
+) -> tuple[float, float, tuple[str, ...]]:
+    """The window with its default ends moved to where all models were trained, and a doubt if given ends leave that."""
+    ranges = [known for model in models if (known := getattr(model, "t_range", None)) is not None]
+    if not ranges:
+        return t_min, last, ()
+    try:
+        low, high = max(float(known[0]) for known in ranges), min(float(known[1]) for known in ranges)
+    except (TypeError, ValueError, LookupError):
+        raise ModelError(f"t_range of a model must be (first time, last time), got {ranges!r:.200}") from None
+    if not low < high:
+        raise GridError(f"no time is one that all models were trained for: their t_range are {ranges}")
+    if isinstance(t_min, float) and t_min == signature(fuse).parameters["t_min"].default:
+        t_min = max(t_min, low)
+    if t_max is None:
+        last = min(last, high)
+    _, last = as_window(t_min, last)
+    if low <= t_min and last <= high:
+        return t_min, last, ()
+    text = (
+        f"the window [{t_min:.4g}, {last:.4g}] leaves [{low:.4g}, {high:.4g}], the times that all models were trained "
+        "for (t_range): scores beyond are extrapolated"
+    )
+    return t_min, last, (text,)
 
 
 def fit_constant(

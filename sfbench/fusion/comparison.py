@@ -27,7 +27,7 @@ from ..metrics.kernel_distances import energy_distance
 from ..processes import ForwardProcess
 from ..progress import progress as bar_over
 from ..sampling.api import as_fused, sample
-from ..scores import FusedScore, ScoreModel
+from ..scores import FusedScore, ScoreModel, process_of
 from ..scores.conditions import ConditionedScore, ConditionRows, as_condition, takes_condition
 from ..statistics.samples import as_data
 from ..times import time_steps
@@ -186,7 +186,9 @@ def compare(
     """
     if not isinstance(models, Mapping) or not models:
         raise ModelError(f"models must be a mapping of names to models, got {models!r:.100}")
-    fused = {str(name): as_fused(model, process) for name, model in models.items()}
+    said = {name: process_of(model) for name, model in models.items()}
+    theirs = next(filter(None, said.values()), None) if process is None else process
+    fused = {str(name): as_fused(model, process if said[name] else theirs) for name, model in models.items()}
     own = next(iter(fused.values())).process
     for name, score in fused.items():
         if score.process != own:

@@ -7,6 +7,7 @@ from typing import Any
 from .._validation import as_items
 from ..errors import FitWarning, ModelError
 from ..scores import FusedScore
+from ..scores.models import as_law
 from .identity import model_sha256
 
 
@@ -22,7 +23,7 @@ def named_models(auxiliaries: Any, names: Iterable[str] | None = None) -> tuple[
         if names is not None:
             raise ModelError("names= is for a sequence of models; these have names, the keys of the mapping")
         names, auxiliaries = list(auxiliaries), list(auxiliaries.values())
-    given = as_items("models", auxiliaries, "score models or laws", ModelError)
+    given = tuple(map(as_law, as_items("models", auxiliaries, "score models or laws", ModelError)))
     if names is None:
         return given, ()
     found = (names,) if isinstance(names, str) else as_items("names", names, "strings", ModelError)
@@ -55,6 +56,8 @@ def attached(fused: FusedScore, models: Any, labels: Sequence[str]) -> FusedScor
             raise ModelError(f"models must have the names of the fit, {sorted(labels)}, got {sorted(map(str, models))}")
         models = [models[label] for label in labels]
     given = tuple(models) if isinstance(models, Iterable) else models
+    if isinstance(given, tuple) and len(given) != len(labels):
+        raise ModelError(f"the fit is one of {len(labels)} models ({', '.join(labels)}), got {len(given)}")
     score = FusedScore(given, fused.schedule, process=fused.process)
     if score.dim != fused.dim:
         raise ModelError(f"the fit is one of models of dimension {fused.dim}, these have {score.dim}")

@@ -208,12 +208,14 @@ class _Batch:
         """Loss of each row over that of the linear predictor, both averaged over times, (n,)."""
         total, linear = np.zeros(len(self.data)), 0.0
         variance, z = float(np.var(self.data, axis=0).mean()), np.concatenate([self.noise, -self.noise])
+        square = float(np.mean(self.noise**2))  # not 1 for few numbers, and part of every loss
         for (_, alpha, sigma, x), output in zip(self.points(), outputs, strict=True):
             a, b = reading(alpha, sigma)
             with np.errstate(over="ignore"):
                 loss = np.minimum(((a * x + b * output - z) ** 2).mean(axis=1), _WORST)
             total += loss.reshape(2, -1).mean(axis=0)
-            linear += alpha**2 * variance / (alpha**2 * variance + sigma**2)
+            signal = alpha**2 * variance
+            linear += signal * (sigma**2 + signal * square) / (signal + sigma**2) ** 2
         return total / max(linear, 1.0 / _WORST)
 
 

@@ -18,6 +18,7 @@ from ..errors import ModelError, ProcessMismatchError, SfbenchError
 from ..processes import ForwardProcess
 from ..progress import tracked
 from ..scores import FusedScore, ScoreModel, process_of
+from ..scores.models import as_law
 from ..times import TimeSteps
 from .base import Observer, Sampler, SampleRequest
 from .conditional import sample_under
@@ -246,6 +247,7 @@ def as_size(n: object, dim: int, bytes_each: int) -> int:
 
 def as_fused(source: Any, process: ForwardProcess | None = None) -> FusedScore:
     """The fused score behind a source of :func:`sample`."""
+    source = as_law(source)
     found = source if isinstance(source, FusedScore) else getattr(source, "score", None)
     if isinstance(found, FusedScore):
         if process is not None and process != found.process:

@@ -12,7 +12,7 @@ from typing import Any, Protocol, final, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from synthetic import DiffusableLaw
+from synthetic import DiffusableLaw, GaussianMixture
 
 from .._arrays import as_tensor_points, common_device, is_tensor, to_host, to_kind
 from .._typing import Array, Float64Array
@@ -208,6 +208,8 @@ class FusedScore:
                 total += w * s
         return total
 
+    __call__ = score
+
     def score_and_divergence(self, x: Array, t: float) -> tuple[Array, Array]:
         """Fused score (n, d) and divergence (n,); every model of positive weight must know its divergence."""
         support = np.flatnonzero(self.weights_at(t)).tolist()
@@ -227,20 +229,21 @@ def as_score_models(models: Iterable[ScoreModel | DiffusableLaw], process: Forwa
     if not type(process).__module__.startswith("sfbench."):
         check_process(process)
     scores: list[ScoreModel] = []
-    for i, model in enumerate(as_items("models", models, "score models or laws", ModelError)):
+    for i, given in enumerate(as_items("models", models, "score models or laws", ModelError)):
+        model = as_law(given)
         if hasattr(model, "log_prob") and not hasattr(model, "diffuse"):
             raise ModelError(
                 f"models[{i}] is a {type(model).__name__}, a law whose noised versions are not known; fuse its "
                 "components, or give a score model"
             )
         if hasattr(model, "diffuse"):
-            scores.append(AnalyticScore(model, process))  # type: ignore[arg-type]
+            scores.append(AnalyticScore(model, process))
         elif isinstance(model, ScoreModel):
             scores.append(model)
         else:
             raise ModelError(
                 f"models[{i}] is a {type(model).__name__}; a score model needs `dim` and `score(x, t)` "
-                "(a law needs `diffuse(alpha, sigma)`)"
+                f"({_way_in(model)})"
             )
         own = process_of(scores[-1])
         if own is not None and own != process:
@@ -254,6 +257,33 @@ def as_score_models(models: Iterable[ScoreModel | DiffusableLaw], process: Forwa
     if len(set(dims)) > 1:
         raise ModelError(f"models must live in one dimension, got {dims}")
     return tuple(scores)
+
+
+def as_law(model: Any) -> Any:
+    """A fitted mixture of scikit-learn as :class:`synthetic.GaussianMixture`; anything else as it is.
+
+    Raises
+    ------
+    ModelError
+        For a mixture of scikit-learn that was not fitted.
+    """
+    if not (type(model).__module__.startswith("sklearn.") and hasattr(model, "covariance_type")):
+        return model
+    if not hasattr(model, "covariances_"):
+        raise ModelError(f"this {type(model).__name__} of scikit-learn is not fitted; call its fit(x) first")
+    covariances = model.covariances_
+    if model.covariance_type == "tied":
+        covariances = np.broadcast_to(covariances, (len(model.means_), *covariances.shape))
+    return GaussianMixture(model.weights_ / np.sum(model.weights_), model.means_, covariances)
+
+
+def _way_in(model: object) -> str:
+    """How an object that is no score model may become one."""
+    if hasattr(model, "state_dict") and hasattr(model, "forward"):
+        return "wrap a network in sfbench.nets.NetworkScore, which says what it predicts and how it is called"
+    if hasattr(model, "scheduler"):
+        return "pipelines are for sfbench.diffusers; of one's network make a sfbench.nets.NetworkScore"
+    return "a law needs `diffuse(alpha, sigma)`"
 
 
 def process_of(model: object) -> ForwardProcess | None:

@@ -4,6 +4,7 @@ Whatever the chunk size, a source yields the same numbers: its random streams ar
 """
 
 from collections.abc import Iterator, Sequence
+from os import PathLike
 from typing import Any, cast, final
 
 import numpy as np
@@ -205,6 +206,8 @@ def as_data(x: Any, dim: int | None = None) -> Array:
     """
     if is_tensor(x):
         return _as_tensor_data(as_tensor_points("data", x, GramError), dim)
+    if isinstance(x, str | PathLike):
+        raise GramError(f"data must be an array, got the path {str(x)!r}; read it first, e.g. with numpy.load")
     array = as_real("data", x, GramError)
     array = array.reshape(len(array), -1) if array.ndim > 2 and array.size else array
     if dim is not None and array.ndim == 2 and array.shape[1] != dim:

@@ -47,6 +47,13 @@ def test_a_check_allows_standard_errors_and_nothing_else(observed: Any, z: float
     assert found.observed.value == float(observed)
 
 
+def test_a_limit_of_means_is_not_said_to_be_violated_by_one_observation() -> None:
+    assert "is VIOLATED" in repr(check(1.1, UPPER))
+    above = repr(check(1.1, replace(UPPER, guarantee="asymptotic")))
+    assert "above" in above
+    assert "VIOLATED" not in above
+
+
 def test_rounding_is_no_violation_and_more_than_rounding_is() -> None:
     assert check(1.0 + 1e-13, UPPER).holds
     assert not check(1.0 + 1e-11, UPPER).holds

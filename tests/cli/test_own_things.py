@@ -237,7 +237,7 @@ BAD = [
     ),
     (["fuse", "--data", "x.npy", "--model", "nothing"], "'nothing' is none of them"),
     (["fuse", "--data", "x.npy", "--model", "OWN:number"], "is not a score model"),
-    (["fuse", "--data", "x.npy", "--model", "OWN:absent"], "is not a score model"),
+    (["fuse", "--data", "x.npy", "--model", "OWN:absent"], "'OWN' holds nothing called 'absent'"),
     (["fuse", "--data", "x.npy", "--model", "absent.py:left"], "there is no file 'absent.py'"),
     (
         ["fuse", "--data", "absent.npy", "--model", "OWN:left", "--process", "karras"],
@@ -248,6 +248,7 @@ BAD = [
         "takes an .npy, .npz or .csv file",
     ),
     (["fuse", "--data", "several.npz", "--model", "OWN:left", "--process", "karras"], "none called 'x'"),
+    (["fuse", "--data", "text.npy", "--model", "OWN:left", "--process", "karras"], "no array of numbers"),
     (["fuse", "--data", "objects.npy", "--model", "OWN:left", "--process", "karras"], "cannot be read"),
     (["fuse", "--metric", "nearness"], "unknown metric 'nearness'"),
     (["fuse", "--module", "absent"], "cannot import 'absent'"),
@@ -279,6 +280,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
 ) -> None:
     np.savez("several.npz", a=np.ones(3), b=np.ones(3))
     np.save("objects.npy", np.array([{}], dtype=object))
+    Path("text.npy").write_text("hello")
     Path("not_a_fit.json").write_text('{"weights": [1.0]}')
     before = files(folder)
     code, out, err = run(capsys, *[part.replace("OWN", "own_models.py") for part in arguments])
@@ -295,3 +297,9 @@ def test_check_takes_process_and_window(capsys: Capture) -> None:
     assert other[0]["window"] == [0.01, 0.9]
     assert plain[0]["bounds"][0]["bound"] != other[0]["bounds"][0]["bound"]
     assert not other[0]["violated"]
+
+
+def test_check_says_what_it_will_cost(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sfbench.cli.check.on_terminal", lambda: True)
+    _, _, err = run(capsys, "check", "--problem", "shifted_gaussians", "--param", "k=2", "--n", "100", "--json")
+    assert f"about {2 * 16 * 2 * 20_100:,} score evaluations" in err  # models x nodes x signs x rows

@@ -12,7 +12,7 @@ from sfbench.nets import NetworkScore
 from sfbench.statistics import score_statistics
 from sfbench.statistics.residuals import Residuals
 from solvers import solve
-from synthetic import GaussianMixture
+from synthetic import GaussianMixture, make_problem
 
 from ..common import Foreign, settings
 from ..nets.exact_networks import ExactNetwork
@@ -155,3 +155,14 @@ def test_files_keep_it(tmp_path: Any) -> None:
     assert kept.adequacy.to_dict() == fit.adequacy.to_dict()
     assert kept.summary() == fit.summary()
     assert fit.to_dict()["adequacy"]["p_value"] == fit.adequacy.p_value
+
+
+def test_exact_laws_are_judged_on_a_loader_too() -> None:
+    problem = make_problem("shifted_gaussians", k=2, d=3)
+    x = problem.target.sample(200, rng=0)
+    loader = torch.utils.data.DataLoader(torch.from_numpy(x), batch_size=64)
+    by_loader, by_array = (sfbench.fuse(problem.auxiliaries, data, process=OU, rng=0) for data in (loader, x))
+    assert np.array_equal(by_loader.weights, by_array.weights)
+    assert by_loader.adequacy is not None
+    assert by_array.adequacy is not None
+    assert by_loader.adequacy.to_dict() == by_array.adequacy.to_dict()

@@ -36,6 +36,7 @@ def spoilt(value: float) -> np.ndarray:
         ({"x": spoilt(-np.inf)}, r"data\[7, 1\] is -inf"),
         ({"x": [["a", "b", "c"]]}, "real numbers"),
         ({"x": None}, "data must"),
+        ({"x": "x.npy"}, "got the path 'x.npy'; read it first"),
         ({"auxiliaries": []}, "no models given"),
         ({"auxiliaries": LAWS[0]}, "models must be a sequence of score models or laws, got a GaussianMixture"),
         ({"auxiliaries": None}, "models must be a sequence .* got a NoneType"),

@@ -94,3 +94,16 @@ def test_the_figure_has_a_line_for_each_model(shifted: SyntheticProblem) -> None
     )
     assert found.plot(ax) is ax
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b", "linear predictor"]
+
+
+def test_laws_are_taken_under_the_process_that_the_others_say(shifted: SyntheticProblem) -> None:
+    x = shifted.target.sample(100, rng=0)
+    fit = sfbench.fuse(shifted.auxiliaries, x, process=OU, rng=0)
+    mixed = sfbench.compare({"law": shifted.target, "fit": fit}, x)
+    assert np.array_equal(
+        mixed.losses, sfbench.compare({"law": shifted.target, "fit": fit.score}, x, process=OU).losses
+    )
+    with pytest.raises(sfbench.ModelError, match="does not say its forward process"):
+        sfbench.compare({"law": shifted.target}, x)
+    with pytest.raises(sfbench.ProcessMismatchError):
+        sfbench.compare({"fit": fit}, x, process=sfbench.VarianceExploding(8.0))

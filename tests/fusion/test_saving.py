@@ -65,7 +65,7 @@ def test_other_models_are_noticed(fit: sfbench.FusionResult, shifted: SyntheticP
         back.attach([a, a, c])
     with pytest.raises(ModelError, match="names of the fit"):
         back.attach({"a": a, "b": b})
-    with pytest.raises(ModelError):
+    with pytest.raises(ModelError, match=r"one of 3 models \(a, b, c\), got 2"):
         back.attach([a, b])
 
 

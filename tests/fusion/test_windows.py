@@ -80,3 +80,32 @@ def test_bad_input():
         inspect_windows(exact, held_out()[:1], process=OU, grid=GRID)
     with pytest.raises(GramError, match="at least 2 points"):
         inspect_windows(exact, held_out(1), process=OU, grid=GRID)
+
+
+class Trained:
+    """A score that says for which times it was trained."""
+
+    def __init__(self, law: GaussianMixture, t_range: tuple[float, float]) -> None:
+        self.dim, self.t_range, self._exact = law.dim, t_range, sfbench.AnalyticScore(law, OU)
+        self.asked: list[float] = []
+
+    def score(self, x: np.ndarray, t: float) -> np.ndarray:
+        self.asked.append(t)
+        return self._exact.score(x, t)
+
+
+def test_a_default_window_keeps_to_the_times_that_all_models_were_trained_for() -> None:
+    laws = [GaussianMixture([1.0], [[m]], 1.0) for m in (-1.0, 1.0)]
+    models = [Trained(laws[0], (0.01, 9.0)), Trained(laws[1], (1e-5, 2.0))]
+    x = np.random.default_rng(0).standard_normal((50, 1))
+    fit = sfbench.fuse(models, x, process=OU, check_models=False, rng=0)  # which asks at reversed times, too
+    assert fit.grid.ends == (0.01, 2.0)
+    assert all(min(model.asked) >= 0.01 and max(model.asked) <= 2.0 for model in models)
+    assert not any("t_range" in text for text in fit.warnings)
+    with pytest.warns(sfbench.FitWarning, match=r"window \[0\.01, 5\] leaves \[0\.01, 2\]"):
+        beyond = sfbench.fuse(models, x, process=OU, t_max=5.0, rng=0)
+    assert beyond.grid.ends == (0.01, 5.0)
+    assert any("t_range" in text for text in beyond.warnings)
+    assert sfbench.fuse(laws, x, process=OU, rng=0).grid.ends == (1e-3, 5.0)
+    with pytest.raises(sfbench.GridError, match="no time is one that all"):
+        sfbench.fuse([Trained(laws[0], (0.01, 0.1)), Trained(laws[1], (0.2, 1.0))], x, process=OU)

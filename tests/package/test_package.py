@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import sfbench
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -37,3 +39,16 @@ def test_quickstart_recovers_the_weights(capsys: pytest.CaptureFixture[str]) -> 
 def test_no_file_of_the_readme_is_missing() -> None:
     for link in re.findall(r"\]\((?!http)([^)]+)\)", (ROOT / "README.md").read_text(encoding="utf-8")):
         assert (ROOT / link).exists(), link
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("GaussianMixture", "from synthetic import GaussianMixture"),
+        ("solvers", "import solvers"),
+        ("nothing", "'nothing'$"),
+    ],
+)
+def test_names_of_the_packages_beside_it_are_pointed_at(name: str, hint: str) -> None:
+    with pytest.raises(AttributeError, match=hint):
+        getattr(sfbench, name)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import sfbench
 from sfbench import AnalyticScore, FusedScore, ModelError
-from sfbench.scores import score_and_divergence
+from sfbench.scores import as_score_models, score_and_divergence
 from synthetic import EmbeddedMixture, GaussianMixture, make_problem
 
 from ..common import Foreign
@@ -161,3 +161,30 @@ def test_what_is_no_generator_is_refused(rng: object) -> None:
         sfbench.fuse([law, law], np.zeros((8, 1)), process=sfbench.OrnsteinUhlenbeck(), rng=rng)  # type: ignore[arg-type]
     with pytest.raises(sfbench.SfbenchError, match="rng must be a Generator"):
         sfbench.OrnsteinUhlenbeck().perturb(np.zeros((1, 1)), 0.1, rng=rng)  # type: ignore[arg-type]
+
+
+def test_a_fused_score_is_a_function_of_points_and_time(ou: sfbench.OrnsteinUhlenbeck) -> None:
+    problem = make_problem("shifted_gaussians", k=2, d=3)
+    fused, x = FusedScore(problem.auxiliaries, [0.3, 0.7], process=ou), np.ones((4, 3))
+    assert np.array_equal(fused(x, 0.5), fused.score(x, 0.5))
+
+
+@pytest.mark.parametrize("layout", ["full", "diag", "tied", "spherical"])
+def test_fitted_mixtures_of_scikit_learn_are_laws(layout: str, ou: sfbench.OrnsteinUhlenbeck) -> None:
+    from sklearn.mixture import GaussianMixture as SklearnMixture
+
+    x = np.random.default_rng(0).standard_normal((200, 3)) * [1.0, 2.0, 0.5]
+    fitted = SklearnMixture(2, covariance_type=layout, random_state=0).fit(x)
+    (model,) = as_score_models([fitted], ou)
+    assert isinstance(model, AnalyticScore)
+    assert np.allclose(model.law.log_prob(x), fitted.score_samples(x), rtol=0.0, atol=1e-9)
+    fit = sfbench.fuse({"a": fitted, "b": GaussianMixture([1.0], np.zeros((1, 3)), 1.0)}, x, process=ou, rng=0)
+    assert fit.weights[0] > 0.9
+    assert sfbench.sample(fitted, 3, process=ou, steps=4, rng=0).x.shape == (3, 3)
+    with pytest.raises(ModelError, match="not fitted"):
+        sfbench.fuse([SklearnMixture(2)], x, process=ou)
+
+
+def test_a_bare_network_is_told_what_to_wrap_it_in(ou: sfbench.OrnsteinUhlenbeck) -> None:
+    with pytest.raises(ModelError, match=r"Linear.*wrap a network in sfbench\.nets\.NetworkScore"):
+        sfbench.fuse([torch.nn.Linear(2, 2)], np.ones((9, 2)), process=ou)
