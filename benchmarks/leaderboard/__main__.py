@@ -12,8 +12,9 @@ import shlex
 import sys
 from pathlib import Path
 
+from sfbench.errors import OutputError, SfbenchError
 from sfbench.files import prepare_folder, provenance, write_json
-from sfbench.methods import known_methods
+from sfbench.methods import as_method, known_methods
 from sfbench.truths import known_truths
 
 from ..common.study import (
@@ -71,6 +72,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         parser.error(f"unknown problem {unknown[0]!r}; see sfbench truths list (the discrete ones have no scores)")
     if unknown := [name for name in args.methods if ":" not in name and name not in known_methods()]:
         parser.error(f"unknown method {unknown[0]!r}; known: {', '.join(known_methods())}")
+    for name in args.methods:
+        try:
+            as_method(name)
+        except SfbenchError as error:
+            parser.error(f"--methods: {error}")
     if min(args.n // 100, args.data, args.seeds, args.jobs, *args.budgets) < 1 or args.seed < 0:
         parser.error("--n must be at least 100, --data, --seeds, --jobs and --budgets at least 1, --seed at least 0")
     return args
@@ -82,6 +88,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
     folder = prepare_folder(args.out)
     if args.merge is not None:
+        if not (folder / "summary.json").is_file():
+            raise OutputError(f"--out {args.out!r} holds no leaderboard to merge into; make one without --merge first")
         about = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
         rows = read_rows(folder, "leaderboard")
         _keep(folder, args.merge)
@@ -121,7 +129,10 @@ def _keep(folder: Path, submission: Path) -> None:
     about = json.loads((submission / "submission.json").read_text(encoding="utf-8"))
     name = "".join(c if c.isalnum() or c in "-_" else "_" for c in about["name"])
     record = {"name": about["name"], "provenance": about["provenance"], "rows": rows}
-    write_json(prepare_folder(folder / "submissions") / f"{name}.json", record)
+    kept = prepare_folder(folder / "submissions") / f"{name}.json"
+    if kept.is_file() and (other := json.loads(kept.read_text(encoding="utf-8"))["name"]) != about["name"]:
+        raise OutputError(f"{str(kept)!r} holds the submission {other!r}; choose a name unlike it")
+    write_json(kept, record)
 
 
 if __name__ == "__main__":

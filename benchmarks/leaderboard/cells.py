@@ -10,6 +10,7 @@ from typing import Any, final
 import numpy as np
 
 from sfbench import SfbenchError
+from sfbench._validation import as_number
 from sfbench.files import open_regular, read_regular
 from sfbench.methods import BudgetError, NotApplicableError, known_methods, run_method
 from sfbench.sampling import DivergenceError
@@ -136,11 +137,17 @@ def _submission(folder: Path) -> dict[str, Any]:
     if not isinstance(about.get("entries"), list) or not about["entries"]:
         raise SfbenchError(f"{str(path)!r} needs `entries`, a list")
     for i, entry in enumerate(about["entries"]):
+        if not isinstance(entry, dict):
+            raise SfbenchError(f"{str(path)!r}: entries[{i}] must be an object, got {entry!r}")
         missing = [key for key in ("problem", "seed", "samples", "sha256", "evaluations") if key not in entry]
         if missing:
             raise SfbenchError(f"{str(path)!r}: entries[{i}] lacks {missing[0]!r}")
         if entry["problem"] not in known_truths():
             raise SfbenchError(f"{str(path)!r}: entries[{i}] names an unknown problem {entry['problem']!r}")
+        if as_number(f"entries[{i}].evaluations", entry["evaluations"]) < 0:
+            raise SfbenchError(f"entries[{i}].evaluations must be at least 0, got {entry['evaluations']!r}")
+        if not isinstance(entry["seed"], int):
+            raise SfbenchError(f"{str(path)!r}: entries[{i}].seed must be an integer, got {entry['seed']!r}")
         found = _sha256(_inside(folder, entry["samples"]))
         if found != entry["sha256"]:
             raise SfbenchError(f"{entry['samples']!r} is not the file that entries[{i}] speaks of: sha256 {found}")

@@ -9,6 +9,7 @@ models come from, by path and sha256. No code of a module named in a fit runs un
 import hashlib
 import json
 import warnings
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -218,13 +219,15 @@ def _documented(path: Path, modules: Sequence[str], device: str) -> tuple[Source
     return source, record
 
 
-def load_points(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
+def load_points(path: Path, option: str = "--data", array: str = "x") -> tuple[np.ndarray, dict[str, Any]]:
     """Points (n, ...) of a file, and what a record says of it.
 
     Parameters
     ----------
     path : Path
-        ``.npy``; ``.npz`` with one array or one called ``x``; ``.csv`` of numbers, separated by commas.
+        ``.npy``; ``.npz`` with one array or one of the name; ``.csv`` of numbers, separated by commas.
+    option, array : str
+        Whose value the path is, and the name.
 
     Raises
     ------
@@ -235,21 +238,21 @@ def load_points(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
         if path.suffix == ".csv":
             points = np.loadtxt(path, delimiter=",", ndmin=2)
         elif path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
-                points = arrays["x" if "x" in arrays.files or len(arrays.files) != 1 else arrays.files[0]]
+            with path.open("rb") as f, np.load(f, allow_pickle=False) as arrays:
+                points = arrays[arrays.files[0] if len(arrays.files) == 1 else array]
         elif path.suffix == ".npy":
             points = np.load(path, allow_pickle=False, mmap_mode="r")
         else:
-            raise SfbenchError(f"--data takes an .npy, .npz or .csv file, got {str(path)!r}")
+            raise SfbenchError(f"{option} takes an .npy, .npz or .csv file, got {str(path)!r}")
         with path.open("rb") as f:
             sha256 = hashlib.file_digest(f, "sha256").hexdigest()
     except KeyError:
-        raise SfbenchError(f"{str(path)!r} holds several arrays and none called 'x'") from None
-    except (OSError, ValueError, EOFError) as error:
+        raise SfbenchError(f"{str(path)!r} holds several arrays and none called {array!r}") from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         if isinstance(error, SfbenchError):
             raise
         reason = "it is no array of numbers that numpy.save wrote" if "pickle" in str(error) else error
-        raise SfbenchError(f"--data {str(path)!r} cannot be read: {reason}") from None
+        raise SfbenchError(f"{option} {str(path)!r} cannot be read: {reason}") from None
     return points, {"path": str(path.resolve()), "sha256": sha256, "shape": list(points.shape)}
 
 

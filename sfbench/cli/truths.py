@@ -119,10 +119,10 @@ def score_command(
     from ..truths import score_samples
     from .sources import load_points
 
-    points, about = load_points(samples)
+    points, about = load_points(samples, "SAMPLES")
     logs: Any = None
     if log_weights is not None:
-        logs = load_points(log_weights)[0].squeeze()
+        logs = load_points(log_weights, "--log-weights", "log_weights")[0].squeeze()
     elif samples.suffix == ".npz":
         logs = _weights_beside(samples)
     found = score_samples(

@@ -147,7 +147,7 @@ class FusionHook(ModelHook):  # type: ignore[misc]  # diffusers has no types
         self.calls += 1
         predictions = [prediction_of(output) for output in outputs]
         for i, prediction in zip(active, predictions, strict=True):
-            self._watch(i, prediction)
+            self.watch(i, prediction)
         heaviest = int(np.argmax(weights[active]))
         output = outputs[heaviest]
         fused = predictions[0]
@@ -200,6 +200,10 @@ class FusionHook(ModelHook):  # type: ignore[misc]  # diffusers has no types
         value = kwargs[name] if name in kwargs else args[position]
         return float(value.flatten()[0]) if isinstance(value, Tensor) else float(value)
 
+    def level(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Level:
+        """The noise level of a call of the network."""
+        return self._level(self._timestep(args, kwargs))
+
     def _level(self, timestep: float) -> Level:
         scheduler = getattr(self.pipe, "scheduler", None)
         if scheduler is None:
@@ -213,7 +217,7 @@ class FusionHook(ModelHook):  # type: ignore[misc]  # diffusers has no types
         return present_index(scheduler, timestep)
 
     # ------------------------------------------------------------------------------------------------ watching
-    def _watch(self, i: int, prediction: Tensor) -> None:
+    def watch(self, i: int, prediction: Tensor) -> None:
         """Note whether the prediction is finite, without waiting for the device."""
         total = prediction.sum(dtype=torch.promote_types(prediction.dtype, torch.float32))
         self._finite.append((i, torch.isfinite(total)))

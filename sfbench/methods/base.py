@@ -15,7 +15,7 @@ from typing import Any, final
 import numpy as np
 
 from .._typing import Array, Float64Array, SeedLike
-from .._validation import as_count, as_generator, as_items, as_kind, as_points
+from .._validation import as_count, as_generator, as_items, as_kind, as_points, as_real, as_weights
 from ..errors import ModelError, NotFiniteError, SfbenchError
 from ..processes import ForwardProcess
 from ..processes.base import as_process
@@ -220,16 +220,16 @@ def run_method(
     NotApplicableError
         If it cannot treat these models.
     ModelError, NotFiniteError
-        If its answer has another shape, or points of positive weight that are not finite.
+        If its answer has another shape, weights off the simplex, log weights that are no weights, or points of positive
+        weight that are not finite.
     """
     from .registry import as_method  # which imports this module
 
     chosen, meter = as_method(method), Meter(as_count("budget", budget))
-    scores = as_score_models(
-        as_items("auxiliaries", auxiliaries, "laws or score models", ModelError), as_process(process)
-    )
+    auxiliaries = as_items("auxiliaries", auxiliaries, "laws or score models", ModelError)
+    scores = as_score_models(auxiliaries, as_process(process))
     data = np.asarray(as_points("x", x, scores[0].dim, ModelError), np.float64)
-    laws = tuple(auxiliaries) if all(hasattr(law, "log_prob") for law in auxiliaries) else None
+    laws = auxiliaries if all(hasattr(law, "log_prob") for law in auxiliaries) else None
     models = tuple(MeteredScore(score, process, meter) for score in scores)
     task = Task(models, laws, data, process, as_count("n", n), meter, as_generator(rng))
     started = time.perf_counter()
@@ -241,10 +241,24 @@ def run_method(
 
 
 def _check(outcome: Outcome, task: Task) -> None:
-    if outcome.x.shape != (task.n, task.models[0].dim):
-        raise ModelError(f"the method returned points of shape {outcome.x.shape} and was asked for {task.n}")
-    kept = np.ones(task.n, bool) if outcome.log_weights is None else outcome.log_weights > -np.inf
-    if not np.all(np.isfinite(outcome.x[kept])):
+    x = as_real("the method's x", outcome.x, ModelError)
+    if x.shape != (task.n, task.models[0].dim):
+        raise ModelError(f"the method returned points of shape {x.shape} and was asked for {task.n}")
+    if outcome.weights is not None:
+        try:
+            as_weights(outcome.weights, task.k, ModelError)
+        except ModelError as reason:
+            raise ModelError(f"the method returned weights off the simplex: {reason}") from None
+    kept = np.ones(task.n, bool)
+    if outcome.log_weights is not None:
+        logs = as_real("the method's log_weights", outcome.log_weights, ModelError)
+        if logs.shape != (task.n,) or np.isnan(logs).any() or not np.isfinite(logs.max()):
+            raise ModelError(
+                f"the method returned log_weights of shape {logs.shape}; they must have shape ({task.n},), no NaN and "
+                "a finite maximum (minus infinity leaves a point out)"
+            )
+        kept = logs > -np.inf
+    if not np.all(np.isfinite(x[kept])):
         raise NotFiniteError("the method returned points of positive weight that are not finite")
 
 

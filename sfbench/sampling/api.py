@@ -133,7 +133,7 @@ def sample(
         if not chosen.takes_devices:
             raise SfbenchError(
                 f"{type(chosen).__name__} draws numpy arrays only; leave device={device!r} out (networks are asked "
-                "where they are), or use a sampler of this package"
+                "where they are), or use another sampler, such as 'fused', 'switched' or 'corrected'"
             )
         found = fused.device
         if found is not None and found != place:

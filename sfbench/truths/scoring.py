@@ -162,7 +162,10 @@ def score_samples(
     """
     truth, generator = get_truth(problem), as_generator(rng)
     points, w = weighted_points(x, log_weights)
-    points = _checked(truth, points)
+    points, w = _checked(truth, points[w > 0.0]), w[w > 0.0]  # exp of a log weight far below the largest is 0
+    z_error = as_number("log_z_error", log_z_error)
+    if z_error < 0.0:
+        raise SfbenchError(f"log_z_error is a standard error and must be at least 0, got {log_z_error!r}")
     if not 0.0 < as_number("level", level) <= 0.2:
         raise SfbenchError(f"level must lie in (0, 0.2], got {level!r}")
     worth = 1.0 / float(w @ w)
@@ -183,7 +186,7 @@ def score_samples(
     cells = find_cells(truth)
     off = None
     if log_z is not None:
-        off = Estimate(as_number("log_z", log_z) - truth.log_z, as_number("log_z_error", log_z_error), 0, "given")
+        off = Estimate(as_number("log_z", log_z) - truth.log_z, z_error, 0, "given")
     return SampleScore(
         problem,
         len(points),

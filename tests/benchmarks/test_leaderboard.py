@@ -105,7 +105,11 @@ def test_submissions_are_merged_by_one_command(tmp_path: Path, capsys: pytest.Ca
         ({"provenance": ""}, "needs a `provenance`"),
         ({"entries": []}, "needs `entries`"),
         ({"entries": [{"problem": NAME}]}, r"entries\[0\] lacks 'seed'"),
+        ({"entries": [3]}, r"entries\[0\] must be an object"),
         ({"entry": {"problem": "nowhere"}}, "unknown problem 'nowhere'"),
+        ({"entry": {"evaluations": "many"}}, r"entries\[0\].evaluations"),
+        ({"entry": {"evaluations": float("nan")}}, r"entries\[0\].evaluations"),
+        ({"entry": {"seed": [1]}}, r"entries\[0\].seed"),
         ({"entry": {"sha256": "0" * 64}}, "is not the file"),
         ({"entry": {"samples": "../x.npy"}}, "must be the name of an .npy file"),
     ],
@@ -113,6 +117,15 @@ def test_submissions_are_merged_by_one_command(tmp_path: Path, capsys: pytest.Ca
 def test_bad_submissions_are_refused(tmp_path: Path, changes: dict[str, Any], match: str) -> None:
     with pytest.raises(SfbenchError, match=match):
         score_submission(submission(tmp_path / "mine", **changes))
+
+
+def test_what_cannot_run_is_said_before_anything_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("os:nothing", "no_such_module:x", "json:loads"):
+        with pytest.raises(SystemExit, match="2"):
+            main(["--methods", name, "--out", str(tmp_path)])
+        assert name.split(":")[0] in capsys.readouterr().err
+    assert main(["--merge", str(tmp_path), "--out", str(tmp_path / "new")]) == 2
+    assert "no leaderboard to merge into" in capsys.readouterr().err
 
 
 def test_the_judge_is_judged() -> None:

@@ -1,5 +1,6 @@
 """Tiny random pipelines of the common families, made here: nothing is downloaded."""
 
+import copy
 import string
 import warnings
 from collections.abc import Callable
@@ -9,6 +10,8 @@ import torch
 from diffusers.loaders import PeftAdapterMixin
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer
+
+from sfbench.diffusers.experts import find_denoiser
 
 LENGTH = 16  # tokens of a prompt
 PROMPT = "a cat"
@@ -258,10 +261,21 @@ def activate(module: Any, name: str) -> None:
             layer.set_adapter(name)
 
 
+_ADAPTED: dict[str, Any] = {}  # networks with adapters, whose copies are cheaper than adapters
+
+
 def with_adapters(family: str, **options: Any) -> Any:
-    pipe = build(family)
-    for i, name in enumerate(ADAPTERS):
-        add_adapter(denoiser(pipe), name, 10 + i, **options)
+    pipe, key = build(family), f"{family} {options}"
+    name, network = find_denoiser(pipe)
+    if key not in _ADAPTED:
+        for i, adapter in enumerate(ADAPTERS):
+            add_adapter(network, adapter, 10 + i, **options)
+        _ADAPTED[key] = network
+    copied = copy.deepcopy(_ADAPTED[key])
+    if hasattr(pipe, "update_components"):
+        pipe.update_components(**{name: copied})
+    else:
+        setattr(pipe, name, copied)
     return pipe
 
 

@@ -348,6 +348,11 @@ def test_pictures_come_from_folders_paths_and_arrays(tmp_path: Any) -> None:
 
 
 # ------------------------------------------------------------------------------------------------- refusals
+@pytest.fixture(scope="module")
+def shared() -> Any:
+    return with_adapters("ddpm")
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -380,8 +385,8 @@ def test_pictures_come_from_folders_paths_and_arrays(tmp_path: Any) -> None:
         ({"rng": "seed"}, "rng"),
     ],
 )
-def test_bad_input_is_named(options: dict[str, Any], words: str) -> None:
-    pipe = with_adapters("ddpm")
+def test_bad_input_is_named(shared: Any, options: dict[str, Any], words: str) -> None:
+    pipe = shared
     given = {"experts": ADAPTERS, "images": np.zeros((2, 8, 8, 3)), "n_nodes": 2} | options
     with pytest.raises(SfbenchError, match=words):
         fusion.learn_weights(pipe, **given)

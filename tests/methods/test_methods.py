@@ -1,6 +1,7 @@
 """Every method passes the conformance suite; methods that misbehave do not; budgets are kept by the meter."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -115,6 +116,47 @@ def test_weights_by_other_rules() -> None:
     task = Task((None, None), tuple(laws), x, OU, 10, None, np.random.default_rng(0))  # type: ignore[arg-type]
     assert em(task) == pytest.approx([0.75, 0.25], abs=0.01)
     assert minimax(task) == pytest.approx([0.5, 0.5], abs=1e-4)
+
+
+@dataclass(frozen=True)
+class Answers(Method):
+    """Returns what it was made with."""
+
+    change: dict[str, Any]
+
+    @property
+    def about(self) -> str:
+        return "answers"
+
+    def run(self, task: Task) -> Outcome:
+        return Outcome(**({"x": np.zeros((task.n, 1)), "law": "a point"} | self.change))
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"x": [0.0]}, "points of shape"),
+        ({"x": np.full((4, 1), "a")}, "real numbers"),
+        ({"log_weights": np.zeros(3)}, "log_weights of shape"),
+        ({"log_weights": np.full(4, np.nan)}, "log_weights of shape"),
+        ({"log_weights": np.full(4, -np.inf)}, "log_weights of shape"),
+        ({"weights": np.full(2, np.nan)}, "weights must be finite"),
+        ({"weights": np.ones(3)}, "weights must have shape"),
+    ],
+)
+def test_answers_that_hold_no_law_are_refused(change: dict[str, Any], match: str) -> None:
+    law = GaussianMixture([1.0], [[0.0]], 1.0)
+    with pytest.raises(sfbench.SfbenchError, match=match):
+        run_method(Answers(change), [law, law], np.zeros((5, 1)), process=OU, n=4, budget=10)
+
+
+def test_auxiliaries_may_come_from_a_generator() -> None:
+    laws = [GaussianMixture([1.0], [[m]], 1.0) for m in (-1.0, 1.0)]
+    kept, read = (
+        run_method("likelihood", given, np.zeros((5, 1)), process=OU, n=20, budget=10_000, rng=0).outcome.x
+        for given in (laws, iter(laws))
+    )
+    assert np.array_equal(kept, read)
 
 
 def test_bad_input_is_refused_by_name() -> None:

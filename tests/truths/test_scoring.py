@@ -100,6 +100,9 @@ def test_the_true_law_is_refused_no_more_often_than_the_level() -> None:
         ({"log_weights": np.zeros(3)}, "log_weights"),
         ({"log_z": np.nan}, "log_z"),
         ({"log_z": 0.0, "log_z_error": "much"}, "log_z_error"),
+        ({"log_z": 0.0, "log_z_error": -1.0}, "log_z_error is a standard error"),
+        ({"log_z_error": np.nan}, "log_z_error"),
+        ({"log_weights": np.repeat([1000.0, 0.0], [3, 197])}, "got 3 worth 3"),
         ({"rng": "x"}, "rng"),
     ],
 )
@@ -135,3 +138,21 @@ def test_commands(tmp_path, capsys) -> None:  # type: ignore[no-untyped-def]
     assert "follow the mixture law" in capsys.readouterr().out
     assert main(["score", file, "--problem", "line_paper"]) == 2
     assert "shape (n, 1)" in capsys.readouterr().err
+
+
+def test_log_weights_are_read_from_the_file_of_points_too(tmp_path, capsys) -> None:  # type: ignore[no-untyped-def]
+    name, both, other = "gaussian_scaled_d4_ratio4", tmp_path / "both.npz", tmp_path / "other.npz"
+    x, logs = get_truth(name).sample("mixture", 300, rng=0), np.where(np.arange(300) < 200, 0.0, -np.inf)
+    np.savez(both, x=x, log_weights=logs)
+    np.savez(other, x=np.zeros(300), w=logs)  # x are points, never log weights
+    np.save(tmp_path / "x.npy", x)
+    for samples, options in ((both, []), (tmp_path / "x.npy", ["--log-weights", str(both)])):
+        assert main(["score", str(samples), "--problem", name, *options]) == 0
+        assert capsys.readouterr().out.startswith("200 points")
+    assert main(["score", str(both), "--problem", name, "--log-weights", str(other)]) == 2
+    assert "none called 'log_weights'" in capsys.readouterr().err
+    both.write_bytes(both.read_bytes()[:900])
+    assert main(["score", str(both), "--problem", name]) == 2
+    assert f"SAMPLES {str(both)!r} cannot be read" in capsys.readouterr().err
+    assert main(["score", str(tmp_path / "x.npy"), "--problem", name, "--log-weights", str(tmp_path / "no.npy")]) == 2
+    assert "--log-weights" in capsys.readouterr().err

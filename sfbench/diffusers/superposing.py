@@ -1,0 +1,105 @@
+r"""Composition by densities estimated along the path (in the manner of SuperDiff, Skreta et al. 2024), its rule OR.
+
+Expert i has the share ``kappa_i = w_i p_i(x_t) / sum_j w_j p_j(x_t)`` of the score, so that the law is the arithmetic
+mixture ``sum_i w_i p_i``. Ratios of densities follow from the path. In coordinates ``y = x / alpha`` with
+``nu = sigma / alpha`` the reverse kernel of an expert with predicted data D_i, held over a step from nu to nu', is
+
+    q_i(y' | y) = N(r y + (1 - r) D_i, nu'^2 (1 - r)),      r = nu'^2 / nu^2,
+
+and the forward kernel is the same for all, so by Bayes ``log p_i(y') - log p_i(y) = log q_i(y' | y)`` plus what experts
+share: no divergence, and no smaller steps than the scheduler's. Where the path starts all densities count as equal.
+"""
+
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._typing import Float64Array
+from ..nets.parameterisation import input_scale, noise_coefficients
+from .errors import DiffusersError, SchedulerError
+from .experts import Forward
+from .handle import Handle
+from .outputs import prediction_of, with_prediction
+from .schedules import Schedule, dynamics_of, from_scheduler
+
+
+@final
+class Superposition:
+    """What a hook does in place of averaging, for one run of a pipeline: ``hook.intercept = Superposition(...)``.
+
+    Parameters
+    ----------
+    handle : Handle
+    weights : array (k,)
+        Of the mixture.
+    n : int
+        Images in the run.
+
+    Raises
+    ------
+    SchedulerError
+        If the scheduler does not follow the reverse SDE one call a step.
+    """
+
+    def __init__(self, handle: Handle, weights: Float64Array, n: int) -> None:
+        self.handle, self.n = handle, n
+        self.schedule: Schedule = check_steps(handle.pipe.scheduler)
+        self.active = np.flatnonzero(weights).tolist()
+        self.log_shares = torch.log(torch.as_tensor(weights[self.active]))[:, None].repeat(1, n)  # (active, n)
+        self._before: tuple[float, Tensor, Tensor] | None = None  # nu, y (n, d), predicted data (active, n, d)
+
+    @property
+    def shares(self) -> Tensor:
+        """Shares of the score, (active experts, n)."""
+        return torch.softmax(self.log_shares, dim=0)
+
+    def __call__(self, own: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """One output of the network, each image with shares of its own."""
+        hook, predicts = self.handle.hook, self.schedule.prediction
+        level = hook.level(args, kwargs)
+        given: Tensor = args[0] if args else next(v for v in kwargs.values() if isinstance(v, Tensor) and v.ndim > 1)
+        if len(given) != self.n:
+            raise DiffusersError(
+                f"the network is given {len(given)} rows for {self.n} images, as under guidance, whose fields are no "
+                "scores: pass guidance_scale=1.0, or leave 'superdiff' out"
+            )
+        alpha, nu = level.alpha, level.noise / level.alpha
+        outputs = hook.evaluate(own, args, kwargs, self.active)
+        predictions = [prediction_of(output) for output in outputs]
+        for i, prediction in zip(self.active, predictions, strict=True):
+            hook.watch(i, prediction)
+        x = given.double().cpu().flatten(1) / input_scale(alpha, level.noise, predicts)
+        y = x / alpha
+        if self._before is not None:
+            before, last, data = self._before
+            r = (nu / before) ** 2
+            error = y - r * last - (1.0 - r) * data
+            self.log_shares = self.log_shares - error.square().sum(-1) / (2.0 * nu**2 * (1.0 - r))
+        a, b = noise_coefficients(alpha, level.noise, predicts)
+        means = [hook.mean_of(prediction).double().cpu().flatten(1) for prediction in predictions]
+        self._before = nu, y, torch.stack([y - nu * (a * x + b * mean) for mean in means])
+        shape = (self.n, *[1] * (given.ndim - 1))
+        shares = [share.reshape(shape).to(given.device, torch.float32) for share in self.shares]
+        total = sum(share * prediction for share, prediction in zip(shares, predictions, strict=True))
+        assert isinstance(total, Tensor)
+        return with_prediction(outputs[0], total.to(predictions[0].dtype))
+
+
+def check_steps(scheduler: Any) -> Schedule:
+    """The schedule of a scheduler that follows the reverse SDE with one call of the network a step.
+
+    Raises
+    ------
+    SchedulerError
+        For others.
+    """
+    schedule, (dynamics, why) = from_scheduler(scheduler), dynamics_of(scheduler)
+    name = type(scheduler).__name__
+    if dynamics != "sde" or getattr(scheduler, "order", 1) != 1 or "Singlestep" in name:
+        raise SchedulerError(
+            f"densities are followed along steps of the reverse SDE, one call each, and {name} makes others ({why}); "
+            "set pipe.scheduler = sfbench.diffusers.sde_scheduler(pipe), or leave 'superdiff' out"
+        )
+    return schedule
