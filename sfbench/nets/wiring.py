@@ -103,10 +103,12 @@ class Wiring:
                 raise
             kept = "".join(f", {key}={_described(value)}" for key, value in named.items())
             reason = (str(error).strip() or repr(error)).splitlines()[0]
+            way = "NetworkScore(dim=(C, H, W)) gives images, time= other times, condition_name= a condition"
+            if self.condition_name is not None and condition is None:
+                way = f"its {self.condition_name!r} was not given: pass condition=, one for each row"
             raise ModelError(
                 f"{name} failed, called with x = {_described(points)}, t = {_described(times)}{kept}: "
-                f"{type(error).__name__}: {reason} (NetworkScore(dim=(C, H, W)) gives images, time= other times, "
-                "condition_name= a condition)"
+                f"{type(error).__name__}: {reason} ({way})"
             ) from error
         output = _tensor_in(returned, name)
         if output.shape != points.shape:

@@ -204,3 +204,14 @@ def test_training_with_labels_is_as_reproducible_as_without():
         train(labels=labels + 5)
     with pytest.raises(ModelError, match="classes must be between"):
         build_network("mlp", {"dim": 1, "classes": -1}, process=OU)
+
+
+def test_a_network_that_needs_a_condition_says_which_argument_gives_it():
+    class Needs(torch.nn.Module):
+        def forward(self, x, t, y):
+            return x * y[:, None]
+
+    model = NetworkScore(Needs(), 2, OU, "score", condition_name="y")
+    assert model.score(X, 0.5, condition=np.ones(5)).shape == X.shape
+    with pytest.raises(ModelError, match="its 'y' was not given: pass condition="):
+        model.score(X, 0.5)
