@@ -71,7 +71,7 @@ class Setting:
 class WeightedNetwork(nn.Module):
     """``sum_i w_i network_i(x, t)``: the fused score as a network, for networks of one linear parameterisation."""
 
-    host_times = True  # as the networks take them
+    host_times = broadcasts_time = True  # as the networks take them
 
     def __init__(self, networks: Sequence[nn.Module], weights: Float64Array) -> None:
         super().__init__()

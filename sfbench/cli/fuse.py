@@ -69,7 +69,7 @@ def fuse_command(
     from ..fusion import fuse
     from ..metrics import get_metric
     from ..processes import describe_process
-    from .sources import FIT, load_points, of_models, of_problem
+    from .sources import FIT, load_points, modules_of, of_models, of_problem
 
     if n is not None and n < 1:
         raise ValueError(f"--n must be at least 1, got {n}")
@@ -106,7 +106,8 @@ def fuse_command(
         return
     _print(source, record, getattr(result, "adequacy", None))
     if folder is not None:
-        print(f"kept in {folder}; draw from it with: sfbench sample {folder}")
+        allowed = "".join(f" --module {where}" for where in modules_of(record))
+        print(f"kept in {folder}; draw from it with: sfbench sample {folder}{allowed}")
 
 
 def _record(

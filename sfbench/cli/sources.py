@@ -195,14 +195,20 @@ def kept_fit(place: Path, models: Sequence[str] = (), *, modules: Sequence[str] 
     return replace(source, process=fused.process, fused=fused, data=data)
 
 
+def modules_of(record: dict[str, Any]) -> list[str]:
+    """Modules that the document of a fit uses, which ``--module`` must allow."""
+    problem, models, process = (record[key] for key in ("problem", "models", "process"))
+    names = [process or "", problem["name"] if problem else "", *(m["place"] for m in models or [])]
+    return list(dict.fromkeys(name.rpartition(":")[0] for name in names if ":" in name and not Path(name).exists()))
+
+
 def _documented(path: Path, modules: Sequence[str], device: str) -> tuple[Source, dict[str, Any]]:
     """The models that a JSON document of a fit names, and the document."""
     try:
         record = json.loads(read_regular(path, _LARGEST_FIT, SfbenchError))
         np.array(record["weights"], dtype=float)
         problem, models, process = (record[key] for key in ("problem", "models", "process"))
-        names = [process or "", problem["name"] if problem else "", *(m["place"] for m in models or [])]
-        for where in (name.rpartition(":")[0] for name in names if ":" in name and not Path(name).exists()):
+        for where in modules_of(record):
             if where not in modules:
                 raise SfbenchError(f"{str(path)!r} uses the module {where!r}: allow it with --module {where}")
         if problem is not None:

@@ -303,3 +303,10 @@ def test_check_says_what_it_will_cost(capsys: Capture, monkeypatch: pytest.Monke
     monkeypatch.setattr("sfbench.cli.check.on_terminal", lambda: True)
     _, _, err = run(capsys, "check", "--problem", "shifted_gaussians", "--param", "k=2", "--n", "100", "--json")
     assert f"about {2 * 16 * 2 * 20_100:,} score evaluations" in err  # models x nodes x signs x rows
+
+
+def test_the_command_that_draws_from_a_fit_is_whole(capsys: Capture) -> None:
+    _, out, _ = run(capsys, *fuse_own("--out", "fit"))
+    command = out.rpartition("draw from it with: sfbench ")[2].split()
+    assert command == ["sample", "fit", "--module", "own_models.py"]
+    assert run(capsys, *command, "--n", "5")[0] == 0
