@@ -110,7 +110,13 @@ class SwitchedSampler(Sampler):
         integrator, hold = as_scheme(integrator, self.order)
         switch = SwitchedScore(fused, request.n, self.order, hold, request.rng)
         score = CountedScore(switch, "the switched score", fused.models)
-        return follow(request, integrator, score, switch.choose, name=repr(self))
+
+        def choose(step: int, t: float, rows: np.ndarray) -> None:
+            switch.choose(step, t, rows)
+            if switch.cut and isinstance(integrator, PairedExponential):
+                integrator.second, integrator.cut = False, True
+
+        return follow(request, integrator, score, choose, name=repr(self))
 
 
 @final
@@ -120,6 +126,7 @@ class PairedExponential(Integrator):
 
     stochastic: bool
     second: bool = field(default=False, init=False)
+    cut: bool = field(default=False, init=False)  # the last pair had one step, so no slope is known
 
     @property
     def law(self) -> str:
@@ -137,8 +144,9 @@ class PairedExponential(Integrator):
         c = Exponential(1, self.stochastic).step(process, before, t, t_next)
         here = data_prediction(reverse.score(x, t), process, x, t)
         slope, keep = memory, here
-        if before is None:
-            self.second = False  # a run may begin again
+        if before is None or self.cut:
+            self.second, slope = False, None  # a run may begin again
+            self.cut = False
         elif self.second:
             slope = keep = (here - memory) / (float(process.log_snr(t)) - float(process.log_snr(before)))
         self.second = not self.second
@@ -158,8 +166,10 @@ class SwitchedScore:
     hold: int
     rng: np.random.Generator
     labels: np.ndarray = field(init=False)
+    cut: bool = field(default=False, init=False)  # weights changed within a pair of steps, which ends there
 
     def __post_init__(self) -> None:
+        self._held, self._number, self._weights = 0, 0, np.zeros(0)
         strata, self._start = _strata(1 if self.order == "shared" else self.n, self.rng)
         self._direction = np.where(strata % 2, -1.0, 1.0)
 
@@ -170,11 +180,20 @@ class SwitchedScore:
 
     def choose(self, step: int, t: float, rows: np.ndarray) -> None:
         """Choose models for the step that begins at time t, for the points still there."""
+        weights = self.fused.weights_at(t)
+        changed = not np.array_equal(weights, self._weights)
+        if step == 0:
+            self._held, self._number, self.cut = 0, 0, False
+        else:
+            self.cut = changed and 0 < self._held < self.hold
+            if changed or self._held == self.hold:
+                self._held, self._number = 0, self._number + 1
+        self._held, self._weights = self._held + 1, weights
         if self.order == "independent":
             _, u = _strata(self.n, self.rng)
         else:
-            u = (self._start + self._direction * (step // self.hold * _GOLDEN)) % 1.0
-        self.labels = np.broadcast_to(models_at(u, self.fused.weights_at(t)), (self.n,))[rows]
+            u = (self._start + self._direction * (self._number * _GOLDEN)) % 1.0
+        self.labels = np.broadcast_to(models_at(u, weights), (self.n,))[rows]
 
     def score(self, x: Array, t: float) -> Array:
         """Score of each point's model, (n, d): the points of one model are asked together."""
