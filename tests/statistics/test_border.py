@@ -128,7 +128,7 @@ def test_images_are_flattened_and_frames_are_read() -> None:
         (np.where(np.arange(4) == 2, 1e308, X), NotFiniteError, r"data\[0, 2\] is 1e\+308; .* rescale the data"),
         (np.broadcast_to(0.0, (10**9, 10**4)), ModelError, "models live in 4 dimensions"),
         ([[1.0, 2.0], [3.0]], GramError, "data is ragged"),
-        ("abc", GramError, "real numbers"),
+        ("abc", GramError, r"got the path .abc.; read it first"),
         ({"a": 1}, GramError, "real numbers"),
     ],
 )
