@@ -44,6 +44,7 @@ from ..statistics.rows import LoaderSource, is_file, is_loader
 from ..statistics.samples import DataSource
 
 LEVEL = 1e-3  # of the warning: one false alarm in a thousand
+_NOTICEABLE = 0.01  # of the loss: networks never fit perfectly, and smaller misfits are not worth a warning
 _USABLE = 1e-7  # of the largest standard deviation of a moment
 _SMALLEST = 0.3  # eigenvalue of the moments' correlation matrix; rows along smaller ones are skewed (measured)
 _ZERO = 1e-9
@@ -103,6 +104,17 @@ class Adequacy:
             else None
             for name, value in values.items()
         }
+
+    def doubts(self) -> tuple[str, ...]:
+        """Warnings: worse than a linear predictor; or a misfit, where it is worth a word."""
+        if self.over_linear[2] < 0.0:
+            losses = f"loss {self.fused:.4f}, its {self.linear:.4f}"
+            text = f"the fit denoises these data worse than a linear predictor ({losses})"
+            return (f"{text}: the models do not know such data, or are called wrongly",)
+        if self.p_value < LEVEL and self.misfit > _NOTICEABLE * self.fused:
+            text = f"misfit: no weights of these models give the target's score (p = {self.p_value:.1g})"
+            return (f"{text}; a better model would take about {self.misfit / self.fused:.1%} or more off the loss",)
+        return ()
 
     def verdict(self, labels: tuple[str, ...]) -> str:
         """One line in words."""

@@ -28,6 +28,7 @@ from ..errors import GramError, InexactError
 from ..processes import ForwardProcess
 from ..scores import FusedScore, ScoreModel, WeightsOverTime
 from ..statistics import NodeStatistics, ScoreGram
+from .advice import warnings_over_time
 from .identity import DataIdentity
 from .intervals import confidence_interval
 from .names import attached, labels_of
@@ -61,6 +62,8 @@ class FusionOverTime:
         Names of the models; empty if they were given none.
     data : DataIdentity or None
         Shape and sha256 of the data.
+    warnings : tuple of str
+        What a careful reader should know, in plain words.
     """
 
     weights: WeightsOverTime
@@ -73,6 +76,7 @@ class FusionOverTime:
     constant: Float64Array
     names: tuple[str, ...] = ()
     data: DataIdentity | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -200,4 +204,5 @@ def fit_over_time(
     weights = WeightsOverTime(edges, answer.weights)
     score = FusedScore(models, weights, process=process)
     constant = np.asarray(solve(statistics.at().to_qp()).weights)
-    return FusionOverTime(weights, grams, answer, score, process, statistics, strength, constant, names)
+    doubts = warnings_over_time(grams, answer, strength)
+    return FusionOverTime(weights, grams, answer, score, process, statistics, strength, constant, names, None, doubts)
