@@ -110,7 +110,7 @@ class Adequacy:
         if self.over_linear[2] < 0.0:
             losses = f"loss {self.fused:.4f}, its {self.linear:.4f}"
             text = f"the fit denoises these data worse than a linear predictor ({losses})"
-            return (f"{text}: the models do not know such data, or are called wrongly",)
+            return (f"{text}: the models were made for other data, or are called wrongly",)
         if self.p_value < LEVEL and self.misfit > _NOTICEABLE * self.fused:
             text = f"misfit: no weights of these models give the target's score (p = {self.p_value:.1g})"
             return (f"{text}; a better model would take about {self.misfit / self.fused:.1%} or more off the loss",)

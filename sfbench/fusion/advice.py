@@ -1,7 +1,7 @@
 """What a careful reader of a fit should know, in plain words.
 
-Texts are kept in ``result.warnings`` and given once as :class:`sfbench.FitWarning`: those that are known before the pass
-over the data at once, others with the fit.
+Texts are kept in ``result.warnings`` and given once as :class:`sfbench.FitWarning`: those known before the pass over
+the data at once, others with the fit.
 """
 
 import warnings
