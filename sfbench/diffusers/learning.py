@@ -127,8 +127,8 @@ def learn_weights(
     Returns
     -------
     FusionResult, or FusionOverTime if ``bins`` is given
-        ``handle.weights = fit`` takes either. Ctrl-C ends the pass early, and the fit says so. Constant weights come
-        with ``fit.adequacy``: losses on the same noise, and a test of whether the pictures' law is a fused law
+        ``handle.weights = fit`` takes either. Ctrl-C ends the pass early, and the fit says so. Both come with
+        ``fit.adequacy``: losses on the same noise, and a test of whether the pictures' law is a fused law
         (:mod:`sfbench.fusion.adequacy`; two experts need a hundred pictures for it).
 
     Warns
@@ -183,7 +183,8 @@ def learn_weights(
             raise DiffusersError(
                 f"images have several sizes (latents {shapes}); pass height= and width= to resize them"
             )
-        work = ScorePass(settings, edges, k, taken, torch.cat(parts), count, generator)
+        by_part = bins is not None and min(np.diff(edges)) > 0  # a table of few timesteps may leave a bin without one
+        work = ScorePass(settings, edges, k, taken, torch.cat(parts), count, generator, by_part)
         seen: list[NetworkCall] = []
         with progress_bar(settings.evaluations(k, len(taken)) * count, "learning weights", progress) as bar:
 
@@ -214,7 +215,9 @@ def learn_weights(
     models = tuple(ExpertScore(seen[0], i) for i in range(k))
     if bins is not None:
         over_time = fit_over_time(models, statistics, times, smoothing, tol, allow_inexact, names)
-        return announced(replace(over_time, warnings=(*notes, *over_time.warnings)))
+        judged = adequacy(work.residuals(), over_time.weights.weights) if by_part else None
+        texts = (*notes, *over_time.warnings, *(judged.doubts() if judged else ()))
+        return announced(replace(over_time, warnings=texts, judged=judged))
     spent = Spent(statistics, settings.evaluations(k, work.done) * count, length)
     fit = fit_constant(models, statistics, backend, tol, allow_inexact, names)
     judged = adequacy(work.residuals(), fit.weights)

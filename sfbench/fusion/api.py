@@ -19,8 +19,8 @@ from ..errors import GramError, GridError, InexactError, ModelError
 from ..processes import ForwardProcess
 from ..scores import FusedScore, ScoreModel, as_score_models
 from ..statistics import Estimator, GramSettings, NodeStatistics, ScoreGram, as_data, score_statistics
-from ..statistics.nodes import rows_to_keep
-from ..statistics.residuals import Residuals
+from ..statistics.nodes import part_edges, rows_to_keep
+from ..statistics.residuals import Residuals, ResidualsByPart
 from ..times import Weighting, binned_grid, time_bins, time_grid
 from .adequacy import Adequacy, adequacy, judged_later
 from .advice import announce, announced, few_samples, fit_warnings
@@ -210,20 +210,22 @@ def fuse(
             raise GramError("budgets are for constant weights; leave evaluations and weight_tol, or bins, out")
         edges, n_nodes = time_bins(process, t_min, last, bins), as_count("n_nodes", n_nodes, error=GridError)
         settings = GramSettings(process, binned_grid(edges, max(2, -(-n_nodes // bins))), estimator, weighting, n_noise)
-        keep = rows_to_keep(k, bins)
+        keep, by_part = rows_to_keep(k, bins), ResidualsByPart(settings, part_edges(len(settings.grid), bins))
         statistics = score_statistics(
             given,
             x,
             settings,
             keep=keep,
             parts=bins,
+            residuals=by_part,
             sample_weight=sample_weight,
             condition=condition,
             show_progress=progress,
             rng=rng,
         )
         fit = fit_over_time(models, statistics, edges, smoothing, tol, allow_inexact, labels)
-        return announced(replace(fit, data=DataIdentity.of(x), warnings=(*doubts, *fit.warnings)), doubts)
+        fit = replace(fit, data=DataIdentity.of(x), warnings=(*doubts, *fit.warnings))
+        return announced(_judged_over_time(fit, by_part, models, x, sample_weight), doubts)
     if smoothing:
         raise GramError(f"smoothing holds bins of time together; pass bins=8 with smoothing={smoothing!r}")
     settings = GramSettings(process, time_grid(t_min, last, n_nodes), estimator, weighting, n_noise)
@@ -269,6 +271,19 @@ def fuse(
         n_evaluations=None if spent is None else spent.evaluations,
     )
     return announced(result, doubts)
+
+
+def _judged_over_time(
+    fit: FusionOverTime, residuals: ResidualsByPart, models: tuple[ScoreModel, ...], x: Any, sample_weight: Any
+) -> FusionOverTime:
+    """The fit with its adequacy, found now if the pass has seen what it takes."""
+    weights = fit.weights.weights
+    if not residuals.n_rows:
+        weight = None if sample_weight is None else as_sample_weight(sample_weight, fit.statistics.n)
+        settings, edges = fit.statistics.settings, fit.statistics.edges
+        return replace(fit, judged=judged_later(models, x, settings, weights, weight, edges))
+    judged = adequacy(residuals, weights)
+    return replace(fit, judged=judged, warnings=(*fit.warnings, *judged.doubts()))
 
 
 def _trained_window(
