@@ -183,7 +183,9 @@ def learn_weights(
             raise DiffusersError(
                 f"images have several sizes (latents {shapes}); pass height= and width= to resize them"
             )
-        by_part = bins is not None and min(np.diff(edges)) > 0  # a table of few timesteps may leave a bin without one
+        by_part = bins is not None and bool(
+            np.diff(edges).min() > 0
+        )  # a table of few timesteps may leave a bin without one
         work = ScorePass(settings, edges, k, taken, torch.cat(parts), count, generator, by_part)
         seen: list[NetworkCall] = []
         with progress_bar(settings.evaluations(k, len(taken)) * count, "learning weights", progress) as bar:

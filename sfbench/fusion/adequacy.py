@@ -201,12 +201,18 @@ def _over_time(residuals: ResidualsByPart, weights: Float64Array) -> Adequacy:
     p_values = np.array([one.p_value for one in found])
     known = p_values[np.isfinite(p_values)]
     return Adequacy(
-        **{name: float(mean(name)) for name in ("fused", "equal", "unconstrained", "linear", "misfit")},
+        fused=float(mean("fused")),
+        equal=float(mean("equal")),
+        unconstrained=float(mean("unconstrained")),
+        linear=float(mean("linear")),
         single=single,
         over_linear=_interval(linear - rows[0], parts[0].weight),
         over_single=_interval(rows[1] - rows[0], parts[0].weight),
         p_value=min(1.0, float(known.min()) * len(known)) if known.size else np.nan,
-        **{name: sum(getattr(one, name) for one in found) for name in ("statistic", "n_moments", "dimension")},
+        misfit=float(mean("misfit")),
+        statistic=sum(one.statistic for one in found),
+        n_moments=sum(one.n_moments for one in found),
+        dimension=sum(one.dimension for one in found),
         n=residuals.n_rows,
     )
 

@@ -231,7 +231,8 @@ def fuse(
     settings = GramSettings(process, time_grid(t_min, last, n_nodes), estimator, weighting, n_noise)
     parts = 2 if len(settings.grid) > 1 and rows_to_keep(k, 2) >= _ROWS_FOR_HALVES else 1
     keep = rows_to_keep(k, parts)
-    residuals, spent, rows, short = Residuals(settings), None, x, ()
+    residuals, spent, rows = Residuals(settings), None, x
+    short: tuple[str, ...] = ()
     if evaluations is None and weight_tol is None:
         statistics = score_statistics(
             given,
