@@ -1,35 +1,43 @@
 r"""Fusing diffusion models of angles: Brownian motion on the torus, through its covering space.
 
 A law on the torus is a periodic function on R^d, and so is its score after Brownian motion. The reverse SDE with a
-periodic drift, taken modulo 2 pi, *is* the reverse SDE on the torus; the weight rate ``V = sum_i w_i |s_i|^2 - |s_w|^2``
-is periodic too. So every process with ``alpha = 1`` serves (``sigma^2`` is the clock of the motion), :func:`sfbench.fuse`
-fits weights of periodic scores as it is, and samplers run on the line. What the line does not know is the prior: it is
-uniform on the torus, which ``N(0, sigma_T^2)`` modulo 2 pi is up to ``2 exp(-sigma_T^2 / 2)`` a coordinate.
+periodic drift, taken modulo 2 pi, *is* the reverse SDE on the torus; the rate ``V = sum_i w_i |s_i|^2 - |s_w|^2`` of
+weights is periodic too. So every process with ``alpha = 1`` serves (``sigma^2`` is the clock of the motion),
+:func:`sfbench.fuse` fits weights of periodic scores as it is, and samplers run on the line. What the line does not know
+is the prior: it is uniform on the torus, which ``N(0, sigma_T^2)`` modulo 2 pi is up to ``exp(-sigma_T^2 / 2)`` in total
+variation for each coordinate.
 
 Derivations and what is proved: ``docs/theory/noises.md``.
 """
 
 import math
 import warnings
+from collections.abc import Iterable
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from synthetic.torus import wrap
+from synthetic.torus import WrappedMixture, WrappedPool, torus_grid, wrap
 
 from ._typing import Float64Array, SeedLike
-from ._validation import as_count, as_kind
-from .errors import GridError, ModelError
+from ._validation import as_count, as_items, as_kind
+from .errors import GramError, GridError, ModelError
 from .processes import ForwardProcess, Karras
 from .sampling import SampleResult, TrustWarning
 from .sampling import sample as sample_on_line
 from .scores import FusedScore
-from .times import time_steps
+from .statistics.gram import ScoreGram
+from .statistics.settings import GramSettings
+from .times import TimeGrid, Weighting, time_steps
+
+__all__ = ["circle_law", "population_gram", "sample", "torus_motion", "uniform_mismatch"]
 
 _TURN = 2.0 * math.pi
 _PERIODIC = 1e-6  # relative difference of scores a turn apart
 _PRIOR_WORDS = "from the prior"  # of the check that compares with a normal prior
+_LEAST_DENSITY = 1e-12  # of the largest: below, rounding of the Fourier transform is seen
 _SHARE = 1e-3  # default t_min as a share of t_max
 
 
@@ -162,18 +170,65 @@ def circle_law(
     first = _SHARE * last if t_min is None else t_min
     times = time_steps(process, as_count("n_steps", n_steps), t_min=first, t_max=last).times
     density, identity = np.full(m, 1.0 / _TURN), np.eye(m)
-    for start, end in zip(times[:-1], times[1:], strict=True):
+    for start, end in pairwise(times):
         v_start, v_end = float(process.sigma(start)) ** 2, float(process.sigma(end)) ** 2
         middle = float(process.time_at(-math.log(0.5 * (v_start + v_end))))
         drift = np.asarray(fused.score(nodes[:, None], middle))[:, 0]
         half = 0.5 * (v_start - v_end) * (0.5 * bend - slope * drift)
         density = np.linalg.solve(identity - half, density + half @ density)
-    return nodes, density
+    return np.asarray(nodes), density
+
+
+def population_gram(
+    target: WrappedMixture | WrappedPool,
+    auxiliaries: Iterable[WrappedMixture],
+    *,
+    process: ForwardProcess,
+    grid: TimeGrid,
+    weighting: Weighting = "girsanov",
+) -> ScoreGram:
+    """Exact statistics of the objective on the torus, d <= 2, their constant included; ``n = 0``.
+
+    The noised target is a convolution: its Fourier coefficients on the grid times ``exp(-|n|^2 sigma^2 / 2)``.
+
+    Raises
+    ------
+    GramError, GridError, SyntheticError
+        For arguments that are no such laws, process, grid or weighting.
+    """
+    settings = GramSettings(process, grid, weighting=weighting)
+    _refuse_scaling(process)
+    if not isinstance(target, WrappedMixture | WrappedPool):
+        raise GramError(f"target must be a WrappedMixture or a WrappedPool, got a {type(target).__name__}")
+    laws = as_items("auxiliaries", auxiliaries, "laws of angles", GramError)
+    for i, law in enumerate(laws):
+        if not isinstance(law, WrappedMixture) or law.dim != target.dim:
+            raise GramError(f"auxiliaries[{i}] must be a WrappedMixture of dimension {target.dim}, got {law!r:.80}")
+    k = len(laws)
+    nodes, d = torus_grid(target.dim), target.dim
+    side = round(len(nodes) ** (1.0 / d))
+    clean = np.fft.fftn(np.exp(target.log_prob(nodes)).reshape((side,) * d))
+    waves = np.stack(np.meshgrid(*[np.fft.fftfreq(side, 1.0 / side)] * d, indexing="ij"))
+    G, b, c, cell = np.zeros((k, k)), np.zeros(k), 0.0, _TURN**d / len(nodes)
+    for (_, sigma), omega in zip(settings.coefficients, settings.omega, strict=True):
+        noised = clean * np.exp(-0.5 * sigma**2 * (waves**2).sum(axis=0))
+        density = np.fft.ifftn(noised).real.ravel()
+        gradient = np.stack([np.fft.ifftn(1j * wave * noised).real.ravel() for wave in waves], axis=1)
+        scores = np.stack([law.diffuse(1.0, sigma).score(nodes) for law in laws])
+        gaps = (scores - scores[0]).reshape(k, -1)
+        residual = gradient - density[:, None] * scores[0]
+        seen = density > _LEAST_DENSITY * density.max()
+        G += omega * cell * (gaps * np.repeat(density, d)) @ gaps.T
+        b += omega * cell * gaps @ residual.ravel()
+        c += omega * cell * float((residual[seen] ** 2).sum(axis=1) @ (1.0 / density[seen]))
+    return ScoreGram(0.5 * (G + G.T), b, c, 0, f"{process!r} on the torus, {len(grid)} nodes, population")
 
 
 def _refuse_scaling(process: ForwardProcess) -> None:
     if not np.all(process.alpha(np.array([0.0, 0.5, 1.0]) * process.horizon) == 1.0):
-        raise GridError(f"angles have no scale, so alpha must be 1 at all times; {process!r} has not: use torus_motion()")
+        raise GridError(
+            f"angles have no scale, so alpha must be 1 at all times; {process!r} has not: use torus_motion()"
+        )
 
 
 def _refuse_aperiodic(fused: FusedScore) -> None:

@@ -33,6 +33,8 @@ from ._validation import (
 from .errors import CovarianceError, IntractableError, ShapeError
 from .estimate import Estimate
 
+__all__ = ["WrappedMixture", "WrappedPool", "torus_grid", "torus_total_variation", "wrap"]
+
 _TURN = 2.0 * np.pi
 _NOTHING = 80.0  # of n^2 v: beyond, harmonics are below rounding
 _GRID = {1: 2048, 2: 256}  # nodes a side
@@ -184,9 +186,7 @@ class WrappedPool:
         return self.components[0].dim
 
     def _pooled(self, x: ArrayLike) -> Float64Array:
-        return np.asarray(
-            sum(w * p.log_prob(x) for w, p in zip(self.weights, self.components, strict=True) if w > 0)
-        )
+        return np.asarray(sum(w * p.log_prob(x) for w, p in zip(self.weights, self.components, strict=True) if w > 0))
 
     @cached_property
     def _log_z(self) -> Estimate:
