@@ -38,6 +38,7 @@ __all__ = ["ScaledScore", "fuse", "noise_scales", "sample", "scaled_scores"]
 
 _STRATA = 64
 _MOST_STRATA = 1024
+_MOST = 10**9  # points
 _CONDITION = "condition is the scale here, which is drawn from df; leave it out"
 
 
@@ -102,7 +103,7 @@ def noise_scales(df: float, n: int, *, strata: int = _STRATA, rng: SeedLike = No
     SfbenchError
         For a number of degrees of freedom, points or strata that is not one.
     """
-    df, count = as_positive("df", df), as_count("n", n)
+    df, count = as_positive("df", df), as_count("n", n, at_most=_MOST)
     parts, generator = min(as_count("strata", strata, at_most=_MOST_STRATA), count), as_generator(rng)
     levels = (np.arange(parts) + generator.random(parts)) / parts
     values = scipy.stats.invgamma(0.5 * df, scale=0.5 * df).ppf(levels)

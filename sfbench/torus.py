@@ -4,8 +4,8 @@ A law on the torus is a periodic function on R^d, and so is its score after Brow
 periodic drift, taken modulo 2 pi, *is* the reverse SDE on the torus; the rate ``V = sum_i w_i |s_i|^2 - |s_w|^2`` of
 weights is periodic too. So every process with ``alpha = 1`` serves (``sigma^2`` is the clock of the motion),
 :func:`sfbench.fuse` fits weights of periodic scores as it is, and samplers run on the line. What the line does not know
-is the prior: it is uniform on the torus, which ``N(0, sigma_T^2)`` modulo 2 pi is up to ``exp(-sigma_T^2 / 2)`` in total
-variation for each coordinate.
+is the prior: it is uniform on the torus, which ``N(0, sigma_T^2)`` modulo 2 pi is up to ``exp(-sigma_T^2 / 2)`` a
+coordinate, in total variation.
 
 Derivations and what is proved: ``docs/theory/noises.md``.
 """
@@ -22,9 +22,10 @@ import numpy as np
 from synthetic.torus import WrappedMixture, WrappedPool, torus_grid, wrap
 
 from ._typing import Float64Array, SeedLike
-from ._validation import as_count, as_items, as_kind
+from ._validation import as_count, as_items, as_kind, as_number
 from .errors import GramError, GridError, ModelError
 from .processes import ForwardProcess, Karras
+from .processes.base import as_process
 from .sampling import SampleResult, TrustWarning
 from .sampling import sample as sample_on_line
 from .scores import FusedScore
@@ -38,6 +39,8 @@ _TURN = 2.0 * math.pi
 _PERIODIC = 1e-6  # relative difference of scores a turn apart
 _PRIOR_WORDS = "from the prior"  # of the check that compares with a normal prior
 _LEAST_DENSITY = 1e-12  # of the largest: below, rounding of the Fourier transform is seen
+_SMALLEST = 1e-12
+_MOST = 10**10  # points
 _SHARE = 1e-3  # default t_min as a share of t_max
 
 
@@ -95,6 +98,7 @@ def sample(
     as_kind("fused", fused, FusedScore, ModelError)
     process, last = fused.process, fused.process.horizon
     _refuse_scaling(process)
+    as_count("n", n, at_most=_MOST)
     mismatch = uniform_mismatch(process, fused.dim)
     if mismatch > 1e-3:
         raise GridError(
@@ -102,7 +106,7 @@ def sample(
             f"{float(process.sigma(last)) ** 2:.3g} modulo 2 pi); use torus_motion(), or a longer horizon"
         )
     _refuse_aperiodic(fused)
-    first = _SHARE * last if t_min is None else t_min
+    first = _first_time(t_min, process)
     steps = time_steps(process, as_count("n_steps", n_steps), t_min=first, t_max=last)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=f".*{_PRIOR_WORDS}", category=TrustWarning)
@@ -128,8 +132,9 @@ def uniform_mismatch(process: ForwardProcess, dim: int) -> float:
 
     ``|p - u| <= 2 u sum_{n >= 1} exp(-n^2 sigma^2 / 2)`` for one angle, whatever the law at time 0; coordinates add.
     """
+    _refuse_scaling(process)
     decay = math.exp(-0.5 * float(process.sigma(process.horizon)) ** 2)
-    return min(1.0, as_count("dim", dim) * decay / (1.0 - decay))
+    return min(1.0, as_count("dim", dim, at_most=2**62) * decay / (1.0 - decay))
 
 
 def circle_law(
@@ -167,7 +172,7 @@ def circle_law(
     modes = np.fft.fft(np.eye(m), axis=0)
     slope = np.fft.ifft(waves[:, None] * modes, axis=0).real
     bend = np.fft.ifft(waves[:, None] ** 2 * modes, axis=0).real
-    first = _SHARE * last if t_min is None else t_min
+    first = _first_time(t_min, process)
     times = time_steps(process, as_count("n_steps", n_steps), t_min=first, t_max=last).times
     density, identity = np.full(m, 1.0 / _TURN), np.eye(m)
     for start, end in pairwise(times):
@@ -204,6 +209,8 @@ def population_gram(
     for i, law in enumerate(laws):
         if not isinstance(law, WrappedMixture) or law.dim != target.dim:
             raise GramError(f"auxiliaries[{i}] must be a WrappedMixture of dimension {target.dim}, got {law!r:.80}")
+    if not laws:
+        raise GramError("auxiliaries are empty; at least one law is needed")
     k = len(laws)
     nodes, d = torus_grid(target.dim), target.dim
     side = round(len(nodes) ** (1.0 / d))
@@ -224,7 +231,15 @@ def population_gram(
     return ScoreGram(0.5 * (G + G.T), b, c, 0, f"{process!r} on the torus, {len(grid)} nodes, population")
 
 
+def _first_time(t_min: float | None, process: ForwardProcess) -> float:
+    first = _SHARE * process.horizon if t_min is None else as_number("t_min", t_min, GridError)
+    if not _SMALLEST * process.horizon <= first < process.horizon:
+        raise GridError(f"t_min must lie in [{_SMALLEST:g} T, T) with T = {process.horizon:g}, got {t_min!r}")
+    return first
+
+
 def _refuse_scaling(process: ForwardProcess) -> None:
+    as_process(process)
     if not np.all(process.alpha(np.array([0.0, 0.5, 1.0]) * process.horizon) == 1.0):
         raise GridError(
             f"angles have no scale, so alpha must be 1 at all times; {process!r} has not: use torus_motion()"

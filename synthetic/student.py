@@ -9,6 +9,7 @@ import numpy as np
 import scipy  # submodules load on first use
 from numpy.typing import ArrayLike
 
+from ._memory import refuse_huge
 from ._validation import as_count, as_finite, as_number, as_positive, as_real
 from .errors import ShapeError, SyntheticError
 from .gaussian_mixture import GaussianMixture
@@ -43,6 +44,7 @@ def student_mixture(
     -1.161
     """
     df, scale, n = as_positive("df", df), as_positive("scale", scale), as_count("n_components", n_components)
+    refuse_huge("a mixture of n_components", n)
     centre = np.atleast_1d(as_finite("location", as_real("location", location)))
     if centre.ndim != 1 or centre.size == 0:
         raise ShapeError(f"location must be a number or have shape (d,), got {centre.shape}")
