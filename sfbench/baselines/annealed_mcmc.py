@@ -50,7 +50,7 @@ class AnnealedHamiltonian(Integrator):
 
     moves: int = 1
     leapfrog: int = 2
-    size: float = 0.5
+    size: float = 1.0
     log_density: LogDensity | None = None
 
     def __post_init__(self) -> None:

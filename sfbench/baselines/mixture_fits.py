@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike
 from synthetic import GaussianMixture
 
 from .._typing import Float64Array, SeedLike
-from .._validation import as_count, as_generator, as_kind, as_points
+from .._validation import as_count, as_flag, as_generator, as_kind, as_points
 from ..errors import ModelError
 
 STRENGTHS = (1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, np.inf)
@@ -38,7 +38,12 @@ _ONE = np.ones(1)
 
 
 def tune_mixture(
-    mixture: GaussianMixture, x: ArrayLike, *, strengths: Sequence[float] = STRENGTHS, rng: SeedLike = None
+    mixture: GaussianMixture,
+    x: ArrayLike,
+    *,
+    strengths: Sequence[float] = STRENGTHS,
+    in_order: bool = False,
+    rng: SeedLike = None,
 ) -> GaussianMixture:
     """Fine-tune a mixture on few rows; how far it may go is chosen by rows left out.
 
@@ -50,6 +55,8 @@ def tune_mixture(
         At least four rows.
     strengths : sequence of float
         Candidates of ``kappa``, positive; infinity is the mixture itself.
+    in_order : bool
+        Leave out blocks of consecutive rows, for rows that resemble their neighbours, such as windows of one series.
     rng : Generator, SeedSequence, int or None
         Which rows are left out.
 
@@ -67,7 +74,7 @@ def tune_mixture(
     if not candidates or not all(s > 0 for s in candidates):
         raise ModelError(f"strengths must be a sequence of positive numbers, got {strengths!r}")
     generator = as_generator(rng)
-    folds = list(_folds(len(data), generator))
+    folds = list(_folds(len(data), in_order, generator))
 
     def loss(strength: float) -> float:
         return -sum(float(held_back(mixture, data[a], strength).log_prob(data[b]).sum()) for a, b in folds)
@@ -75,7 +82,9 @@ def tune_mixture(
     return held_back(mixture, data, min(candidates, key=loss))
 
 
-def fit_mixture(x: ArrayLike, *, components: Sequence[int] = COMPONENTS, rng: SeedLike = None) -> GaussianMixture:
+def fit_mixture(
+    x: ArrayLike, *, components: Sequence[int] = COMPONENTS, in_order: bool = False, rng: SeedLike = None
+) -> GaussianMixture:
     """Fit a mixture to rows alone; components, shape and smoothing are chosen by rows left out.
 
     Parameters
@@ -84,6 +93,8 @@ def fit_mixture(x: ArrayLike, *, components: Sequence[int] = COMPONENTS, rng: Se
         At least four rows. Full covariances are tried up to d = 128.
     components : sequence of int
         Candidates of the number of components; those above a quarter of the rows are left out.
+    in_order : bool
+        Leave out blocks of consecutive rows, for rows that resemble their neighbours, such as windows of one series.
     rng : Generator, SeedSequence, int or None
         Starts, and which rows are left out.
 
@@ -94,14 +105,14 @@ def fit_mixture(x: ArrayLike, *, components: Sequence[int] = COMPONENTS, rng: Se
     """
     data = _rows(x)
     try:
-        counts = [as_count("components", m) for m in components]
+        counts = [as_count("components", m, error=ModelError) for m in components]
     except TypeError:
         raise ModelError(f"components must be a sequence of counts, got {components!r}") from None
     n, d = data.shape
     counts = sorted({m for m in counts if m <= n // _FEWEST} | {1})
     shapes = [shape for shape in _SHAPES if (shape != "full" or 1 < d <= 128) and (shape != "diagonal" or d > 1)]
     generator = as_generator(rng)
-    folds, seed = list(_folds(n, generator)), int(generator.integers(2**31))
+    folds, seed = list(_folds(n, in_order, generator)), int(generator.integers(2**31))
     candidates = [(m, shape, kappa) for m in counts for shape in shapes for kappa in (float(m), 0.25 * n)]
 
     def loss(candidate: tuple[int, str, float]) -> float:
@@ -172,10 +183,11 @@ def _rows(x: ArrayLike, dim: int | None = None) -> Float64Array:
     return data
 
 
-def _folds(n: int, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _folds(n: int, in_order: bool, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Rows to fit and rows to judge by."""
-    parts = np.array_split(rng.permutation(n), _FOLDS)
-    for part in parts[:1] if n >= _ENOUGH else parts:
+    ordered = as_flag("in_order", in_order, ModelError)
+    parts = np.array_split(np.arange(n) if ordered else rng.permutation(n), _FOLDS)
+    for part in parts[:1] if n >= _ENOUGH and not ordered else parts:
         yield np.setdiff1d(np.arange(n), part), part
 
 
