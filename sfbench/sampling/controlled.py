@@ -186,7 +186,7 @@ class ControlledSampler(Sampler):
         particles, survivors = run.move(n, ahead, request.order)
         log_partition, masses = particles.log_partition(), particles.founder_masses()
         founders = float(1.0 / np.einsum("bn,bn->b", masses, masses).max())
-        prior = start_error(fused, particles.origin, masses, Blocks(None), float(request.steps.times[0]))
+        prior = start_error(request, particles.origin, masses, Blocks(None))
         lost = survivors.report(request.max_lost)
         doubts = distrust(particles.ess, founders, fewest_founders(fused.dim, False), n)
         for message in doubts:

@@ -104,7 +104,7 @@ class CorrectedSampler(Sampler):
             return self.draw(request.again())
         log_partition, masses = particles.log_partition(), particles.founder_masses()
         founders = float(1.0 / np.einsum("bn,bn->b", masses, masses).max())
-        prior = start_error(fused, to_host(particles.origin), masses, blocks, float(steps.times[0]))
+        prior = start_error(request, to_host(particles.origin), masses, blocks)
         if len(blocks) > 1:
             particles.unite(blocks, run.scheme, request.rng)
         lost, doubts = (
