@@ -121,9 +121,9 @@ class _Run:
         settings, study, journal = self.settings, self.study, self.journal
         note = journal.register(study, settings.on_conflict)
         if not settings.resume:
-            journal.drop_results(study.keys)
+            journal.drop(study.keys)
         if settings.retry_failed:
-            journal.forget_failures(study.keys)
+            journal.drop(study.keys, "failure")
         self.done = {self.position[key] for key in journal.done(study.keys)}
         failures, cached = journal.failures(), len(self.done)
         self.attempts = {self.position[key]: len(failures[key]) for key in failures if key in self.position}
@@ -215,8 +215,8 @@ class _Run:
             StoredCell(study.keys[i], function.name, function.version, study.texts[i], text, seconds, *known)
             for i, (text, seconds) in outcome.records.items()
         ]
-        failures = [(study.keys[i], text) for i, text in outcome.errors.items()]
-        self.journal.add_results(results, failures, self.id, finished, outcome.environment)
+        failures = [(study.keys[i], self.id, finished, text) for i, text in outcome.errors.items()]
+        self.journal.add_results(results, failures, outcome.environment)
         if self.keep:
             self.computed |= {i: text for i, (text, _) in outcome.records.items()}
         new = len(outcome.records.keys() - self.done)
