@@ -69,8 +69,8 @@ print(result.weights, result.solver)
 # %%
 # A bound
 # -------
-# A function of one ``Run``: a problem, the fit to samples of it, and exact quantities made from them on demand. This one
-# bounds the error of the weights by the curvature of the objective.
+# A function of one ``Run``: a problem, the fit to samples of it, and exact quantities made from them on demand. This
+# one bounds the error of the weights by the curvature of the objective.
 from sfbench.bounds import Bound, CheckedBound, check, check_bounds, register_bound
 from sfbench.statistics.gram import tangent_basis
 

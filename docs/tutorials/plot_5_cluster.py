@@ -55,10 +55,8 @@ figure, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
 sizes = np.unique([spec.n for spec in grid])
 for k in (2, 8):
     tv = np.array([[row["tv"] for row in records if (row["n"], row["k"]) == (n, k)] for n in sizes])
-    middle = np.median(tv, axis=1)
-    ax.errorbar(
-        sizes, middle, [middle - tv.min(axis=1), tv.max(axis=1) - middle], fmt="o-", capsize=3, label=f"k = {k}"
-    )
+    low, middle, high = np.quantile(tv, [0, 0.5, 1], axis=1)
+    ax.errorbar(sizes, middle, [middle - low, high - middle], fmt="o-", capsize=3, label=f"k = {k}")
 ax.loglog(sizes, middle[0] * (sizes / sizes[0]) ** -0.5, color="0.4", ls=":", label="slope -1/2")
 ax.set(xlabel="samples of the target", ylabel="total variation to the target")
 ax.legend(frameon=False)
