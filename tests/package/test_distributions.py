@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import sfbench
+from sfbench.files import provenance
 
 ROOT = Path(__file__).parents[2]
 
@@ -84,6 +85,13 @@ def test_the_wheel_works_in_an_empty_environment(python: Path, tmp_path: Path) -
 def test_the_citation_names_this_version() -> None:
     text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert re.search(rf"^version: {re.escape(sfbench.__version__)}$", text, re.MULTILINE)
+
+
+def test_results_are_stamped_with_this_version_however_old_the_installation_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sfbench.files.version", lambda name: "0.0.1")  # metadata of an editable installation
+    versions = provenance()["versions"]
+    assert versions["sfbench"] == sfbench.__version__
+    assert versions["numpy"] == "0.0.1"
 
 
 @pytest.mark.package
