@@ -1,4 +1,4 @@
-.PHONY: help check lint types layers test fast data-tests fuzz package docs spelling links browse pages
+.PHONY: help check lint types layers test fast data-tests fuzz package docs spelling anchors links browse pages
 CASES ?= 200000
 SEED ?= random
 DATA = alanine efficientnet_lite0 faces font_digits mnist mnist_cnn qm9 series temperatures
@@ -43,8 +43,12 @@ docs: $(MATHJAX)  ## the site, docs/_build/html/index.html; needs the extra docs
 spelling:  ## of pages, docstrings and comments
 	codespell README.md CHANGELOG.md CONTRIBUTING.md docs sfbench solvers synthetic benchmarks examples
 
-links:  ## whether links of the pages lead somewhere; needs the network, and what `make docs` needs
-	SFBENCH_GALLERY=none python -m sphinx -q -b linkcheck docs docs/_build/links
+anchors:  ## of the built site: links inside it, and what readers look for within three clicks
+	cd docs && python -m _site.links _build/html
+
+links: anchors  ## those, and links to other sites where the network is there
+	@cd docs && python -m _site.links --online || exit 0; \
+	cd .. && SFBENCH_GALLERY=none python -m sphinx -q -b linkcheck docs docs/_build/links
 
 browse:  ## the built site in Chromium: nothing fetched, formulas set, 360 px, light and dark, axe-core finds nothing serious
 	npm install --silent --no-save --prefix docs/_build/npm puppeteer-core@24 axe-core@4
