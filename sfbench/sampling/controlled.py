@@ -21,7 +21,6 @@ density ``psi(x') / E psi``. q has that density's linear interpolation between 1
 ratio of the two is in the weight.
 """
 
-import warnings
 from dataclasses import dataclass, field
 from typing import ClassVar, final
 
@@ -29,18 +28,16 @@ import numpy as np
 import scipy
 
 from .._typing import Float64Array, FloatArray
-from .._validation import as_count, as_number
+from .._validation import as_count
 from ..errors import SfbenchError
 from .base import Sampler, SampleRequest
-from .corrected import distrust, fewest_founders
-from .errors import TrustWarning
+from .corrected import check_chain, particle_result
 from .guard import Survivors
-from .integrators import CORRECTED_LAW, FLOW_LAW, AffineIntegrator, Exponential
+from .integrators import CORRECTED_LAW, AffineIntegrator, Exponential
 from .particle_run import ParticleRun
 from .particles import Blocks, Particles
 from .resampling import scheme
-from .result import Diagnostics, SampleResult
-from .trust import start_error
+from .result import SampleResult
 
 _LEVELS = np.concatenate([[0.0], scipy.special.ndtr(np.linspace(-3.0, 3.0, 13)), [1.0]])  # of u
 _Z = np.concatenate([[-3.5], np.linspace(-3.0, 3.0, 13), [3.5]])  # where the kernel is looked at for them
@@ -153,13 +150,7 @@ class ControlledSampler(Sampler):
     def __post_init__(self) -> None:
         as_count("sweeps", self.sweeps)
         as_count("knots", self.knots, at_least=2)
-        if not 0.0 <= as_number("threshold", self.threshold) <= 1.0:
-            raise SfbenchError(f"threshold must be a number that lies in [0, 1], got {self.threshold!r}")
-        if not isinstance(self.integrator, AffineIntegrator) or self.integrator.law == FLOW_LAW:
-            raise SfbenchError(
-                f"the controlled sampler needs a stochastic one-evaluation integrator, got {self.integrator!r}; "
-                "use Exponential(1), Exponential(2) or EulerMaruyama()"
-            )
+        check_chain("controlled", self.integrator, self.threshold)
 
     @property
     def law(self) -> str:
@@ -184,28 +175,7 @@ class ControlledSampler(Sampler):
                 run.move(rows, ahead, iter(range(len(request.steps))), pilot=True)
                 ahead = run.looked_back(self.knots)
         particles, survivors = run.move(n, ahead, request.order)
-        log_partition, masses = particles.log_partition(), particles.founder_masses()
-        founders = float(1.0 / np.einsum("bn,bn->b", masses, masses).max())
-        prior = start_error(fused, particles.origin, masses, Blocks(None), float(request.steps.times[0]))
-        lost = survivors.report(request.max_lost)
-        doubts = distrust(particles.ess, founders, fewest_founders(fused.dim, False), n)
-        for message in doubts:
-            warnings.warn(message, TrustWarning, stacklevel=3)
-        diagnostics = Diagnostics(
-            repr(self),
-            len(request.steps),
-            run.run.evaluations,
-            survivors.lost_share,
-            np.asarray(particles.ess),
-            int(particles.resamplings.max()),
-            founders,
-            log_partition,
-            {"sampling": log_partition.stderr, "prior": prior},
-            messages=(*lost, *doubts),
-        )
-        log_weights = survivors.log_weights(particles.log_weights[0])
-        end = float(request.steps.times[-1])
-        return SampleResult(survivors.restore(particles.x), log_weights, self.law, end, diagnostics)
+        return particle_result(self, request, run.run, particles, survivors, self.law)
 
 
 @final

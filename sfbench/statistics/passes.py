@@ -246,6 +246,8 @@ def accumulate(
     else:
         evaluator = TensorEvaluator(source.models, settings, residuals)
     block, edges, omega = block_rows(dim), part_edges(n_nodes, parts), settings.omega
+    if isinstance(evaluator, TensorEvaluator):  # whole calls of a network are whole blocks
+        block = source.rows_per_chunk // -(-source.rows_per_chunk // block)
     batches: BatchMeans | None = None
     if keep:  # a batch is a number of blocks, or a block is a batch
         per_batch = -(-n // keep)
