@@ -1,4 +1,4 @@
-.PHONY: help check lint types layers test fast data-tests fuzz package docs spelling anchors links browse pages
+.PHONY: help check lint types layers test fast data-tests fuzz package test-pythons docs spelling anchors links browse pages
 CASES ?= 200000
 SEED ?= random
 DATA = alanine efficientnet_lite0 faces font_digits mnist mnist_cnn qm9 series temperatures
@@ -31,6 +31,9 @@ data-tests:  ## fetch the data sets and judges that tests need, then test them
 
 package:  ## build the distributions, install the wheel into an empty environment, run a study from the source
 	python -m pytest -n 0 -m package
+
+test-pythons:  ## the wheel in an environment of each Python 3.11 to 3.13 that is here; needs a registry
+	python -m pytest -n 0 -m pythons
 
 fuzz:  ## hostile arguments for every public function; an hour by default
 	SFBENCH_FUZZ_CASES=$(CASES) python -m pytest tests/fuzz --hypothesis-seed=$(SEED)
