@@ -1,4 +1,4 @@
-"""Laws, data and problems for all tests; those marked `data`, `chromium`, `package`, `pythons` run when asked for only."""
+"""Laws and problems for all tests; those marked `data`, `chromium`, `package`, `pythons` run when asked for only."""
 
 import os
 
