@@ -45,7 +45,7 @@ from .trust import start_error
 _LEVELS = np.concatenate([[0.0], scipy.special.ndtr(np.linspace(-3.0, 3.0, 13)), [1.0]])  # of u
 _Z = np.concatenate([[-3.5], np.linspace(-3.0, 3.0, 13), [3.5]])  # where the kernel is looked at for them
 _STEPS = np.diff(_LEVELS)[:, None, None]
-_MOST_ROWS, _FEWEST_ROWS = 4096, 128
+MOST_ROWS, _FEWEST_ROWS = 4096, 128
 _PATH_NUMBERS, _GRID_NUMBERS = 1 << 28, 1 << 22
 _DAMPING, _ITERATIONS = 0.1, 30
 
@@ -171,7 +171,7 @@ class ControlledSampler(Sampler):
         fused, n = request.fused, request.n
         if not fused.is_constant:
             raise SfbenchError("the controlled sampler needs weights that are the same at all times; use score.at(t)")
-        rows = min(n, _MOST_ROWS, _PATH_NUMBERS // (2 * len(request.steps) * fused.dim))
+        rows = min(n, MOST_ROWS, _PATH_NUMBERS // (2 * len(request.steps) * fused.dim))
         if rows < min(n, _FEWEST_ROWS):
             raise SfbenchError(
                 f"paths of {len(request.steps)} steps in dimension {fused.dim} are too many numbers to fit functions "
