@@ -27,7 +27,7 @@ def cells(args: argparse.Namespace) -> Cells:
     if args.quick:
         sizes, runs, n, few = [8], 1, min(n, 2000), 40
     specs = [
-        ControlledSpec(family, r, method, n, run, args.seed)
+        ControlledSpec(family, r, method, n, run, args.seed)  # type: ignore[arg-type]
         for r in sizes
         for family in FAMILIES
         for method, count in (("controlled", runs), ("corrected", 1))

@@ -52,7 +52,7 @@ class Coordinates:
             found = ProductScore(self.factors[0], self.dim).score(own, t)
         else:
             found = np.hstack([factor.score(own[:, [j]], t) for j, factor in enumerate(self.factors)])
-        return found if self.frame is None else found @ self.frame.T
+        return found if self.frame is None else np.asarray(found @ self.frame.T)
 
 
 @functools.lru_cache(maxsize=2)
@@ -101,7 +101,7 @@ def run_controlled_cell(spec: ControlledSpec) -> Row:
         warnings.simplefilter("ignore", TrustWarning)
         result = sample(score, spec.n, sampler, steps=STEPS, rng=cell_rng(spec))
     found = result.diagnostics
-    assert found.log_partition is not None
+    assert found.log_partition is not None and found.ess is not None
     marks = {id(pool): _marks(pool) for pool in pools}
     own = result.x @ frame
     errors = [_error(own[:, j], result.weights, marks[id(pool)]) for j, pool in enumerate(pools)]
