@@ -101,7 +101,8 @@ def run_controlled_cell(spec: ControlledSpec) -> Row:
         warnings.simplefilter("ignore", TrustWarning)
         result = sample(score, spec.n, sampler, steps=STEPS, rng=cell_rng(spec))
     found = result.diagnostics
-    assert found.log_partition is not None and found.ess is not None
+    assert found.log_partition is not None
+    assert found.ess is not None
     marks = {id(pool): _marks(pool) for pool in pools}
     own = result.x @ frame
     errors = [_error(own[:, j], result.weights, marks[id(pool)]) for j, pool in enumerate(pools)]
