@@ -45,6 +45,7 @@ TITLES = {
     "discrete": "Discrete spaces",
     "certificates": "Do certificates certify?",
     "solver_speed": "Solvers: times and gaps",
+    "wiring": "Are wrong wirings found?",
     "portraits": "Portraits",
     "judging": "Is the judge of samples right?",
     "leaderboard": "Methods within one budget",

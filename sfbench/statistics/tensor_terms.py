@@ -15,7 +15,7 @@ from .._arrays import all_finite, astype, dtype_name, float64_on_host, is_accele
 from .._typing import Array, Float64Array
 from ..errors import ModelError, NotFiniteError
 from ..scores import AnalyticScore, ScoreModel, score_and_divergence
-from .residuals import Residuals
+from .residuals import Residuals, ResidualsByPart
 from .settings import GramSettings
 
 _DEFAULT_ROWS = 4096
@@ -27,7 +27,10 @@ class TensorEvaluator:
     """Contributions of one chunk of data and noise, node by node; as :class:`.terms.ChunkEvaluator`."""
 
     def __init__(
-        self, models: tuple[ScoreModel, ...], settings: GramSettings, residuals: Residuals | None = None
+        self,
+        models: tuple[ScoreModel, ...],
+        settings: GramSettings,
+        residuals: Residuals | ResidualsByPart | None = None,
     ) -> None:
         self.models, self.k, rule, self.residuals = models, len(models), settings.rule, residuals
         self.signs, self.times = rule.signs, settings.grid.nodes.tolist()
