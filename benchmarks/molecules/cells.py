@@ -6,15 +6,28 @@ from typing import final
 import numpy as np
 
 import sfbench
-from sfbench.data.alanine import AlanineScore, mixed_dielectric, torsions
+from sfbench.data.alanine import WATER, AlanineScore, torsions
 
 from ..common.study import Row, cell_rng, study_cells
-from .data import OWN, REFERENCE, SOLVENTS, chain, difference, histogram, inside, law, line, points, variation
-from .free_energy import anneal, normalised
+from .data import (
+    LINE,
+    OWN,
+    REFERENCE,
+    SOLVENTS,
+    chain,
+    difference,
+    differences,
+    histogram,
+    inside,
+    law,
+    line,
+    points,
+    variation,
+)
+from .free_energy import anneal, bennett, normalised
 
 _PROCESS = sfbench.OrnsteinUhlenbeck()
 _WINDOW = {"t_min": 1e-9, "t_max": 4e-9, "n_nodes": 2}  # noise far below the vibrations, where scores are forces
-NAIVE = 0.5 + 0.5 * 78.5  # the mean of the dielectric constants, which is not the barycenter's
 
 
 @final
@@ -97,11 +110,8 @@ def _free_energies(chains: list[int]) -> tuple[np.ndarray, np.ndarray]:
 
 def _auxiliaries_alone() -> np.ndarray:
     """Torsions of the pool from samples of vacuum and water, reweighted to w = 1/2."""
-    from .data import differences
-    from .free_energy import bennett
-
     samples = [np.concatenate([differences(s, c) for c in OWN]) for s in ("vacuum", "water")]
-    states = bennett(samples, (0.0, 1.0))
+    states = bennett(samples, (LINE[0], LINE[2]))
     angles = np.concatenate([torsions(points(s, OWN)) for s in ("vacuum", "water")])
     return histogram(angles, normalised(states.log_weights(0.5)))
 
@@ -146,7 +156,7 @@ def run_annealed(spec: AnnealedSpec) -> Row:
 def run_weights(spec: WeightSpec) -> Row:
     """Weight of water from exact scores at n points of the mixed solvent (true: 1/2), and as the control at n of water."""
     rng = cell_rng(spec)
-    models = [AlanineScore(1.0, _PROCESS), AlanineScore(78.5, _PROCESS)]
+    models = [AlanineScore(1.0, _PROCESS), AlanineScore(WATER, _PROCESS)]
     found: Row = {"n": spec.n, "draw": spec.draw}
     for solvent in ("mixed", "water"):
         pool = points(solvent, OWN)
@@ -154,9 +164,3 @@ def run_weights(spec: WeightSpec) -> Row:
         fit = sfbench.fuse(models, x, process=_PROCESS, rng=rng, **_WINDOW)
         found[solvent] = float(fit.weights[1])
     return found
-
-
-def naive_pool_energy_error(x: np.ndarray) -> float:
-    """Spread of the energy error (kT) made by averaging the dielectric constants instead of the energies."""
-    wrong = AlanineScore(NAIVE).energy(x) - AlanineScore(mixed_dielectric(0.5)).energy(x)
-    return float(wrong.std())

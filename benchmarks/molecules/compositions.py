@@ -117,7 +117,7 @@ def mixture_weights(laws: Sequence[GaussianMixture], x: Float64Array) -> Float64
 
 def adapted(start: GaussianMixture, x: Float64Array, prior_count: float) -> GaussianMixture:
     """The mixture after five rounds of maximum-a-posteriori adaptation to x (n, d)."""
-    means, covariances = start.means, start.spectrum.covariances()
+    means, covariances = start.means, start.spectrum.dense()
     now, kept = start, start.weights * prior_count * len(start.weights)
     for _ in range(5):
         joint = _joint(now, x)
@@ -137,7 +137,7 @@ def adapted(start: GaussianMixture, x: Float64Array, prior_count: float) -> Gaus
 
 def _joint(law: GaussianMixture, x: Float64Array) -> Float64Array:
     """``log pi_j + log N_j(x)``, shape (n, m)."""
-    covariances, parts = law.spectrum.covariances(), []
+    covariances, parts = law.spectrum.dense(), []
     for weight, mean, covariance in zip(law.weights, law.means, covariances, strict=True):
         part = GaussianMixture([1.0], mean[None], covariance[None])
         parts.append(np.log(max(weight, 1e-300)) + np.asarray(part.log_prob(x)))

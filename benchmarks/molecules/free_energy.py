@@ -27,6 +27,8 @@ from scipy.special import logsumexp
 from sfbench._typing import Float64Array
 from sfbench.sampling.resampling import effective_size, normalised, systematic
 
+__all__ = ["Annealed", "Line", "anneal", "bennett", "normalised"]
+
 _ROUNDS, _TOLERANCE = 10_000, 1e-10
 
 

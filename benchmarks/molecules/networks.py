@@ -5,8 +5,9 @@ larger than their errors, and merging their parameters has its best chance. All 
 steps and number of points, and are judged in the molecule: torsions on phi < 0, exact energies in the mixed solvent.
 """
 
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import process_time
 from typing import Any, final
 
@@ -120,7 +121,9 @@ def run_draw(spec: DrawSpec) -> list[Row]:
     w = fit.weights
     tuned = _trained(models[by_loss].module, x, setting.tuning_steps, 5e-4, rng)
     options = {"dim": DIM, "width": 64, "depth": 2}
-    scratch = _trained(build_network("mlp", options, process=PROCESS, seed=spec.draw), x, setting.scratch_steps, 2e-3, rng)
+    scratch = _trained(
+        build_network("mlp", options, process=PROCESS, seed=spec.draw), x, setting.scratch_steps, 2e-3, rng
+    )
     shared = {"n": spec.n, "draw": spec.draw, "weight": float(w[1])}
     rows = []
 
@@ -152,7 +155,7 @@ def _trained(start: Any, x: Float64Array, steps: int, rate: float, rng: np.rando
     result = train_score_network(
         start, x[held:], settings, validation=x[:held], process=PROCESS, device=device(), rng=rng
     )
-    before = NetworkScore(start, process=PROCESS)
+    before = replace(result.score, module=start)
     seed = int(rng.integers(2**31))
     losses = [denoising_loss(s, x[:held], t_min=T_MIN, n_draws=16, rng=seed)[0] for s in (before, result.score)]
     return result.score if losses[1] <= losses[0] else before
@@ -160,7 +163,7 @@ def _trained(start: Any, x: Float64Array, steps: int, rate: float, rng: np.rando
 
 def _judge(source: Any, sampler: str, setting: Setting, rng: np.random.Generator) -> Row:
     """Torsions and energies of `generated` points, and the free energy that a corrected run reports."""
-    steps = sfbench.time_steps(setting.sampler_steps, process=PROCESS, t_min=T_MIN)
+    steps = sfbench.time_steps(PROCESS, setting.sampler_steps, t_min=T_MIN)
     if isinstance(source, tuple):
         models, w = source
         counts = np.round(np.asarray(w) * setting.generated).astype(int)
@@ -168,7 +171,7 @@ def _judge(source: Any, sampler: str, setting: Setting, rng: np.random.Generator
         results: Sequence[sfbench.SampleResult] = parts
     else:
         results = [_draw(source, setting.generated, sampler, steps, rng)]
-    y = np.concatenate([r.x if r.log_weights is None else r.resample(len(r.x), rng=rng) for r in results])
+    y = np.concatenate([r.resampled(rng=rng) for r in results])
     x = cartesian(y)
     angles, energies = torsions(x), law(0.5).energy(x)
     found: Row = {
@@ -184,8 +187,6 @@ def _judge(source: Any, sampler: str, setting: Setting, rng: np.random.Generator
 
 
 def _draw(source: Any, n: int, sampler: str, steps: Any, rng: np.random.Generator) -> sfbench.SampleResult:
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", sfbench.sampling.TrustWarning)  # what they say is in the row
         return sfbench.sample(source, n, sampler, process=PROCESS, steps=steps, check_steps=False, rng=rng)

@@ -1,0 +1,186 @@
+"""The claims of ``python -m benchmarks.molecules``, each beside a control that must fail it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+
+from ..common.claims import Claim, within
+from ..common.study import Row
+from .compositions import TARGETS
+from .data import variation
+
+CLOSE = 0.1  # kT
+
+
+def evaluate_claims(tables: dict[str, list[Row]]) -> list[Claim]:
+    """All claims on the tables that were run."""
+    claims: list[Claim] = []
+    if "annealed" in tables:
+        claims += _free_energies(tables["reference"][0], tables["annealed"])
+        claims += _torsions(tables["reference"][0], tables["annealed"])
+        claims += _weights(tables["weights"])
+    if "methods" in tables:
+        claims += _networks(tables["reference"][0], tables["methods"])
+    if "compositions" in tables:
+        claims += _compositions(tables["compositions"])
+    return claims
+
+
+def mean_interval(values: Sequence[float], extra: float = 0.0) -> tuple[float, tuple[float, float]]:
+    """Mean and its 95 % interval by Student's t; ``extra`` is a standard error of something subtracted."""
+    array = np.asarray(values, np.float64)
+    if len(array) < 2:
+        return float(array.mean()), (float("nan"), float("nan"))
+    error = float(np.hypot(array.std(ddof=1) / np.sqrt(len(array)), extra))
+    half = float(stats.t.ppf(0.975, len(array) - 1)) * error
+    return float(array.mean()), (float(array.mean()) - half, float(array.mean()) + half)
+
+
+def by_chain(rows: Sequence[Row], key: str) -> list[float]:
+    """Means of a column over the runs of each chain: runs from one chain share its start."""
+    return [float(np.mean([r[key] for r in rows if r["chain"] == c])) for c in sorted({r["chain"] for r in rows})]
+
+
+def _free_energies(exact: Row, rows: Sequence[Row]) -> list[Claim]:
+    claims = []
+    about = f"{len(rows)} runs of {rows[0]['particles']} particles, {rows[0]['levels']} levels; error of the reference "
+    for name, what, uncorrected in (
+        ("pool", "free energy of the pool at w = 1/2", 0.0),  # Jensen's gap is what the correction measures
+        ("water", "free energy from vacuum to water", float(np.mean([r["uncorrected_water"] for r in rows]))),
+    ):
+        value, interval = mean_interval([v - exact[name] for v in by_chain(rows, name)], exact[f"{name}_error"])
+        claims.append(
+            within(
+                f"{what}: annealed sampler with exact forces minus the acceptance ratio, kT",
+                value,
+                -CLOSE,
+                CLOSE,
+                interval=interval,
+                control=uncorrected - exact[name],
+                control_name="without correction weights",
+                note=f"{about}{exact[f'{name}_error']:.3f}; its value {exact[name]:.3f}",
+            )
+        )
+    one, ends = mean_interval([v - exact["water"] for v in by_chain(rows, "one_step_water")], exact["water_error"])
+    claims.append(Claim("the same from vacuum to water in one step, without moves, kT", one, interval=ends))
+    claims.append(
+        Claim("two halves of the chains: their pools' free energies differ by, kT", exact["own_pool"] - exact["pool"])
+    )
+    return claims
+
+
+def _torsions(exact: Row, rows: Sequence[Row]) -> list[Claim]:
+    truth, high = np.array(exact["torsions"]), 1.5 * exact["floor"]
+    annealed = variation(np.mean([r["torsions"] for r in rows], axis=0), truth)
+    unweighted = variation(np.mean([r["unweighted"] for r in rows], axis=0), truth)
+    note = f"at most 1.5 times the floor, {exact['floor']:.3f}: the mixed solvent itself, by other chains"
+    return [
+        within(
+            "torsions, total variation on phi < 0: vacuum and water chains reweighted to the pool",
+            exact["tv"]["pooled"],
+            high=high,
+            control=exact["tv"]["mixture"],
+            control_name="arithmetic mixture",
+            note=note,
+        ),
+        within(
+            "torsions, total variation on phi < 0: annealed sampler at w = 1/2",
+            annealed,
+            high=high,
+            control=unweighted,
+            control_name="its particles before annealing",
+            note=note,
+        ),
+    ]
+
+
+def _weights(rows: Sequence[Row]) -> list[Claim]:
+    n = max(r["n"] for r in rows)
+    largest = [r for r in rows if r["n"] == n]
+    value, interval = mean_interval([r["mixed"] for r in largest])
+    small = [r["mixed"] for r in rows if r["n"] == min(r["n"] for r in rows)]
+    return [
+        within(
+            f"weight of water from exact scores at {n} points of the mixed solvent (true: 0.5)",
+            value,
+            0.4,
+            0.6,
+            interval=interval,
+            control=float(np.mean([r["water"] for r in largest])),
+            control_name="points of water",
+            note=f"spread (standard deviation) at the smallest n {np.std(small, ddof=1):.2f}",
+        )
+    ]
+
+
+def method_table(exact: Row, rows: Sequence[Row]) -> list[Row]:
+    """For every n and method: mean torsion distance, energy distance (Kolmogorov), median excess energy (kT)."""
+    truth, energies = np.array(exact["torsions"]), np.array(exact["energies"])
+    found = []
+    for n, method in sorted({(r["n"], r["method"]) for r in rows}):
+        own = [r for r in rows if (r["n"], r["method"]) == (n, method)]
+        tv = [variation(r["torsions"], truth) for r in own]
+        gap = [stats.ks_2samp(r["energies"], energies).statistic for r in own]
+        excess = [float(np.median(r["energies"]) - np.median(energies)) for r in own]
+        found.append(
+            {"n": n, "method": method, "tv": float(np.mean(tv)), "tv_spread": _spread(tv)}
+            | {
+                "energy_distance": float(np.mean(gap)),
+                "excess": float(np.mean(excess)),
+                "excess_spread": _spread(excess),
+            }
+        )
+    return found
+
+
+def _spread(values: Sequence[float]) -> float:
+    return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+
+
+def _networks(exact: Row, rows: Sequence[Row]) -> list[Claim]:
+    claims = []
+    table = {(r["n"], r["method"]): r for r in method_table(exact, rows)}
+    for n in sorted({n for n, _ in table}):
+        weights = [r["weight"] for r in rows if r["n"] == n and r["method"] == "fused"]
+        text = ", ".join(f"{m} {r['tv']:.3f}" for (size, m), r in sorted(table.items()) if size == n)
+        claims.append(Claim(f"networks, n = {n}: torsion total variation", text, note=f"floor {exact['floor']:.3f}"))
+        text = ", ".join(f"{m} {r['excess']:.1f}" for (size, m), r in sorted(table.items()) if size == n)
+        claims.append(Claim(f"networks, n = {n}: median excess energy, kT", text))
+        value, interval = mean_interval(weights)
+        claims.append(Claim(f"networks, n = {n}: fitted weight of water (true: 0.5)", value, interval=interval))
+    runs = [r for r in rows if r["method"] == "corrected, true weights"]
+    value, interval = mean_interval([r["pool"] - exact["pool"] for r in runs], exact["pool_error"])
+    least = min(r["least_ess"] for r in runs)
+    note = f"{len(runs)} runs; least effective share {least:.3f}; the acceptance ratio says {exact['pool']:.3f}"
+    claims.append(
+        Claim("free energy of the pool by the corrected sampler with networks minus exact, kT", value, "", True, interval, note=note)
+    )  # fmt: skip
+    return claims
+
+
+def _compositions(rows: Sequence[Row]) -> list[Claim]:
+    between, outside = TARGETS
+    claims = []
+    for method in ("pool, likelihood", "pool, score matching"):
+        gains = {t: [r["over_mixture"] for r in rows if (r["target"], r["method"]) == (t, method)] for t in TARGETS}
+        error = max(r["over_mixture_stderr"] for r in rows if (r["target"], r["method"]) == (between, method))
+        value, interval = mean_interval(gains[between], error)
+        claims.append(
+            within(
+                f"QM9, {between}: held-out gain of the {method}, over the mixture, nats",
+                value,
+                low=0.0,
+                interval=interval,
+                control=float(np.mean(gains[outside])),
+                control_name=f"target {outside}, not between the auxiliaries",
+                note=f"{len(gains[between])} draws of all n; {len({r['n'] for r in rows})} sizes",
+            )
+        )
+    for target in TARGETS:
+        for n in sorted({r["n"] for r in rows if r["target"] == target}):
+            own = [r for r in rows if (r["target"], r["n"]) == (target, n) and not r["method"].startswith("aux")]
+            methods = sorted({r["method"] for r in own})
+            text = ", ".join(f"{m} {np.mean([r['nats'] for r in own if r['method'] == m]):.3f}" for m in methods)
+            claims.append(Claim(f"QM9, {target}, n = {n}: held-out log-likelihood, nats a molecule", text))
+    return claims
