@@ -96,7 +96,7 @@ def run_reference(spec: ReferenceSpec) -> Row:
     }
 
 
-def _free_energies(chains: list[int]) -> tuple[np.ndarray, np.ndarray]:
+def _free_energies(chains: list[int]) -> tuple[list[float], list[float]]:
     """``log Z_(1/2)`` and ``A(1)``, and their jackknife errors over chains."""
 
     def both(kept: list[int]) -> np.ndarray:
@@ -105,7 +105,7 @@ def _free_energies(chains: list[int]) -> tuple[np.ndarray, np.ndarray]:
 
     left = np.array([both([c for c in chains if c != out]) for out in chains])
     m = len(chains)
-    return both(chains), np.sqrt((m - 1) / m * ((left - left.mean(axis=0)) ** 2).sum(axis=0))
+    return both(chains).tolist(), np.sqrt((m - 1) / m * ((left - left.mean(axis=0)) ** 2).sum(axis=0)).tolist()
 
 
 def _auxiliaries_alone() -> np.ndarray:
@@ -154,7 +154,7 @@ def run_annealed(spec: AnnealedSpec) -> Row:
 
 @study_cells(version=1, factors=("n",), replicate="draw", name="molecules/exact_weights")
 def run_weights(spec: WeightSpec) -> Row:
-    """Weight of water from exact scores at n points of the mixed solvent (true: 1/2), and as the control at n of water."""
+    """Weight of water from exact scores at n points of the mixed solvent (true: 1/2); the control: at n of water."""
     rng = cell_rng(spec)
     models = [AlanineScore(1.0, _PROCESS), AlanineScore(WATER, _PROCESS)]
     found: Row = {"n": spec.n, "draw": spec.draw}

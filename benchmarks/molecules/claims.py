@@ -153,9 +153,8 @@ def _networks(exact: Row, rows: Sequence[Row]) -> list[Claim]:
     value, interval = mean_interval([r["pool"] - exact["pool"] for r in runs], exact["pool_error"])
     least = min(r["least_ess"] for r in runs)
     note = f"{len(runs)} runs; least effective share {least:.3f}; the acceptance ratio says {exact['pool']:.3f}"
-    claims.append(
-        Claim("free energy of the pool by the corrected sampler with networks minus exact, kT", value, "", True, interval, note=note)
-    )  # fmt: skip
+    name = "free energy of the pool by the corrected sampler with networks minus exact, kT"
+    claims.append(Claim(name, value, interval=interval, note=note))
     return claims
 
 

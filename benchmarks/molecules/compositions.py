@@ -2,10 +2,10 @@ r"""QM9, the cheaper case: laws of molecular properties by composition, as Gauss
 
 The auxiliaries are mixtures of `COMPONENTS` Gaussians fitted to molecules with more oxygen than nitrogen and to those
 with more nitrogen than oxygen; the target is a composition that neither has: as many of both (between them), or
-molecules with fluorine (rare, and not between them). Twelve coordinates remain of the fifteen properties: the gap is a
-difference of two others, the enthalpy is an energy plus a constant, and the third rotational constant of a flat molecule
-is a function of the first two; energies enter as one energy and as differences to it. All are standardised by the
-auxiliaries.
+molecules with fluorine (rare, and not between them). Twelve coordinates remain of the fifteen properties: the gap is
+a difference of two others, the enthalpy is an energy plus a constant, and the third rotational constant of a flat
+molecule is a function of the first two; energies enter as one energy and as differences to it. All are standardised
+by the auxiliaries.
 
 The pool's weights are fitted by score matching (:func:`sfbench.fuse`) or by likelihood, with log Z from draws of the
 arithmetic mixture, which dominates the pool. Fine-tuning is the maximum-a-posteriori adaptation of a mixture (Gauvain

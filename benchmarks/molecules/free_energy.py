@@ -19,6 +19,7 @@ moves that leave the law at w + h as it is. The free energy of the pool of the t
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import final
 
 import numpy as np
@@ -135,7 +136,7 @@ def anneal(
     levels = np.linspace(0.0, 1.0, n_levels + 1)
     log_weights, total, curve, ess, out = np.zeros(len(x)), 0.0, [0.0], [], 0
     halfway, at_half = x, log_weights
-    for i, (before, w) in enumerate(zip(levels[:-1], levels[1:], strict=True), start=1):
+    for i, (before, w) in enumerate(pairwise(levels), start=1):
         log_weights = log_weights - (w - before) * difference(x)
         curve.append(total + float(logsumexp(log_weights)) - np.log(len(x)))
         ess.append(effective_size(log_weights))

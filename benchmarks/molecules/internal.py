@@ -1,8 +1,8 @@
 r"""Internal coordinates of alanine dipeptide: a chart in which the KL barycenter stays exact.
 
 The 66 Cartesian coordinates of an isolated molecule carry six of translation and rotation, over which its law is
-uniform and improper. What is left are 60 numbers q: 21 bonds, 20 angles, 19 torsions, all 22 atoms included. Their law is
-``p_i(q) ~ exp(-U_i(q) / kT) J(q)`` with a Jacobian J that no solvent changes, so
+uniform and improper. What is left are 60 numbers q: 21 bonds, 20 angles, 19 torsions, all 22 atoms included. Their
+law is ``p_i(q) ~ exp(-U_i(q) / kT) J(q)`` with a Jacobian J that no solvent changes, so
 
     prod_i p_i(q)^w_i ~ exp(-sum_i w_i U_i(q) / kT) J(q):
 
@@ -36,8 +36,10 @@ _METHYLS = ((11, 12, 13), (0, 2, 3), (19, 20, 21))
 _DEGREE = np.pi / 180
 # Where torsions are centred; the cut is half a turn away. Rows in the order above.
 _CENTRES = _DEGREE * np.array(
-    [-90.0, 60.0, 180.0, -120.0, 120.0, 180.0, 180.0, 180.0, 180.0, 180.0]
-    + [60.0, 120.0, -120.0, 60.0, 120.0, -120.0, 0.0, 120.0, -120.0]
+    [
+        *(-90.0, 60.0, 180.0, -120.0, 120.0, 180.0, 180.0, 180.0, 180.0, 180.0),
+        *(60.0, 120.0, -120.0, 60.0, 120.0, -120.0, 0.0, 120.0, -120.0),
+    ]
 )
 PHI, PSI = 3, 6  # their places in q
 

@@ -132,7 +132,7 @@ def test_histograms_keep_to_the_region():
     masses = histogram(angles)
     assert masses.max() == 1.0
     assert variation(masses, histogram(-angles[2:])) == 0.0
-    assert variation(masses, histogram(angles[:1] + [0.0, 2.0])) == 1.0
+    assert variation(masses, histogram(angles[:1] + np.array([0.0, 2.0]))) == 1.0
 
 
 def exact_tables(shift=0.0):
