@@ -22,6 +22,7 @@ from ..common.study import Row, one_line_errors, run_cells, run_settings, time_l
 from .cells import AnnealedSpec, ReferenceSpec, WeightSpec, run_annealed, run_reference, run_weights
 from .claims import evaluate_claims
 from .compositions import TARGETS, CompositionSpec, run_composition
+from .data import OWN, REFERENCE
 from .networks import AUXILIARIES, DrawSpec, NetworkSpec, Setting, run_draw, train_network
 
 PARTS = ("exact", "networks", "compositions")
@@ -35,7 +36,7 @@ def exact_grid(quick: bool, seed: int) -> dict[str, tuple[object, list[object]]]
         "reference": (run_reference, [ReferenceSpec()]),
         "annealed": (
             run_annealed,
-            [AnnealedSpec(c, r, particles, levels, steps, seed) for c in range(5) for r in range(runs)],
+            [AnnealedSpec(c, r, particles, levels, steps, seed) for c in (*OWN, *REFERENCE) for r in range(runs)],
         ),
         "weights": (run_weights, [WeightSpec(n, d, seed) for n in sizes for d in range(draws)]),
     }
@@ -56,7 +57,7 @@ def draw_grid(quick: bool, chosen: Setting, networks: tuple[NetworkRef, ...]) ->
 
 def composition_grid(quick: bool, seed: int) -> list[CompositionSpec]:
     """Target samples of the compositions; molecules with fluorine end below 1,200."""
-    sizes, draws = ((32, 512), 2) if quick else ((32, 128, 512, 1024, 4096), 5)
+    sizes, draws = ((32, 512), 2) if quick else ((32, 128, 512, 1024, 4096), 4)
     return [
         CompositionSpec(target, n, d, seed)
         for target in TARGETS

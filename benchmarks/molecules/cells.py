@@ -61,7 +61,7 @@ class WeightSpec:
     seed: int
 
 
-@study_cells(version=1, factors=("half",), replicate="half", name="molecules/reference")
+@study_cells(version=2, factors=("half",), replicate="half", name="molecules/reference")
 def run_reference(spec: ReferenceSpec) -> Row:
     """Free energies with the jackknife over chains; torsion laws of the solvents; distances and their floor.
 
@@ -86,6 +86,8 @@ def run_reference(spec: ReferenceSpec) -> Row:
         "water_error": errors[1],
         "own_pool": own[0],
         "own_pool_error": own_errors[0],
+        "own_water": own[1],
+        "own_water_error": own_errors[1],
         "counts": {s: len(points(s, REFERENCE)) for s in SOLVENTS},
         "torsions": law_of_target.tolist(),
         "floor": variation(single["mixed"], law_of_target),

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy import stats
+from scipy.special import logsumexp
 
 from ..common.claims import Claim, within
 from ..common.study import Row
 from .compositions import TARGETS
-from .data import variation
+from .data import OWN, REFERENCE, variation
 
 CLOSE = 0.1  # kT
 
@@ -37,9 +38,35 @@ def mean_interval(values: Sequence[float], extra: float = 0.0) -> tuple[float, t
     return float(array.mean()), (float(array.mean()) - half, float(array.mean()) + half)
 
 
-def by_chain(rows: Sequence[Row], key: str) -> list[float]:
-    """Means of a column over the runs of each chain: runs from one chain share its start."""
-    return [float(np.mean([r[key] for r in rows if r["chain"] == c])) for c in sorted({r["chain"] for r in rows})]
+def crossed(exact: Row, rows: Sequence[Row], name: str, prefix: str = "") -> tuple[float, tuple[float, float]]:
+    """Annealed minus reference, each half of the chains against the other, with the interval of the jackknife.
+
+    Runs are averaged as ratios of partition functions, of which each is an unbiased estimate. ``prefix`` takes another
+    estimate of the runs.
+    """
+    chains = sorted({r["chain"] for r in rows})
+
+    def estimate(kept: Sequence[int]) -> float:
+        found = []
+        for half, other in ((OWN, ""), (REFERENCE, "own_")):
+            own = [r for r in rows if r["chain"] in half and r["chain"] in kept]
+            water = log_mean([r[f"{prefix}water"] for r in own])
+            halfway = log_mean([r[f"{prefix}pool"] + 0.5 * r[f"{prefix}water"] for r in own])
+            value = water if name == "water" else halfway - 0.5 * water
+            found.append(value - exact[f"{other}{name}"])
+        return float(np.mean(found))
+
+    m, left = len(chains), np.array([estimate([c for c in chains if c != out]) for out in chains])
+    spread = np.sqrt((m - 1) / m * ((left - left.mean()) ** 2).sum())
+    references = 0.5 * np.hypot(exact[f"{name}_error"], exact[f"own_{name}_error"])
+    half_width = float(stats.t.ppf(0.975, m - 2) * np.hypot(spread, references))
+    value = estimate(chains)
+    return value, (value - half_width, value + half_width)
+
+
+def log_mean(values: Sequence[float]) -> float:
+    """Logarithm of the mean of the exponentials."""
+    return float(logsumexp(values) - np.log(len(values)))
 
 
 def _free_energies(exact: Row, rows: Sequence[Row]) -> list[Claim]:
@@ -49,7 +76,7 @@ def _free_energies(exact: Row, rows: Sequence[Row]) -> list[Claim]:
         ("pool", "free energy of the pool at w = 1/2", 0.0),  # Jensen's gap is what the correction measures
         ("water", "free energy from vacuum to water", float(np.mean([r["uncorrected_water"] for r in rows]))),
     ):
-        value, interval = mean_interval([v - exact[name] for v in by_chain(rows, name)], exact[f"{name}_error"])
+        value, interval = crossed(exact, rows, name)
         claims.append(
             within(
                 f"{what}: annealed sampler with exact forces minus the acceptance ratio, kT",
@@ -62,8 +89,9 @@ def _free_energies(exact: Row, rows: Sequence[Row]) -> list[Claim]:
                 note=f"{about}{exact[f'{name}_error']:.3f}; its value {exact[name]:.3f}",
             )
         )
-    one, ends = mean_interval([v - exact["water"] for v in by_chain(rows, "one_step_water")], exact["water_error"])
-    claims.append(Claim("the same from vacuum to water in one step, without moves, kT", one, interval=ends))
+    for name, what in (("pool", "of the pool"), ("water", "from vacuum to water")):
+        one, ends = crossed(exact, rows, name, "one_step_")
+        claims.append(Claim(f"the same {what} in one step, without moves, kT", one, interval=ends))
     claims.append(
         Claim("two halves of the chains: their pools' free energies differ by, kT", exact["own_pool"] - exact["pool"])
     )

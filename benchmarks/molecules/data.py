@@ -1,7 +1,8 @@
 """Chains of alanine dipeptide conditioned on phi < 0, what they are used for, and how samples are judged.
 
-Half of the chains of every solvent make the reference (`REFERENCE`); the target samples, and where annealed runs start,
-are of the other half (`OWN`). Networks learn from all chains of vacuum and water and never see the mixed solvent.
+Half of the chains of every solvent make the reference (`REFERENCE`); target samples are of the other half (`OWN`).
+Annealed runs that start in one half are compared with the acceptance ratio of the other. Networks learn from all
+chains of vacuum and water and never see the mixed solvent.
 """
 
 from functools import lru_cache

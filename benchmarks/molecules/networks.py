@@ -2,7 +2,8 @@
 
 One base network learns vacuum and water together; the two auxiliaries are fine-tuned from it, so that their
 difference is larger than their errors, and merging their parameters has its best chance. All methods draw with the
-same sampler, steps and number of points, and are judged in the molecule: torsions on phi < 0, exact energies in the mixed solvent.
+same sampler, steps and number of points, and are judged in the molecule: torsions on phi < 0, exact energies in the
+mixed solvent.
 """
 
 import warnings

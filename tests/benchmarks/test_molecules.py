@@ -139,13 +139,20 @@ def exact_tables(shift=0.0):
     flat = np.full(162, 1 / 162).tolist()
     peak = [1.0, *np.zeros(161)]
     reference = {
-        "pool": -0.4, "pool_error": 0.01, "water": 27.0, "water_error": 0.02, "own_pool": -0.41, "torsions": flat,
+        "pool": -0.4, "pool_error": 0.01, "water": 27.0, "water_error": 0.02, "own_pool": -0.41, "own_pool_error": 0.01,
+        "own_water": 27.0, "own_water_error": 0.02, "torsions": flat,
         "floor": 0.06, "tv": {"pooled": 0.05, "mixture": 0.2}, "energies": list(range(200)),
     }  # fmt: skip
     annealed = [
-        {"chain": c, "run": 0, "particles": 10, "levels": 4, "pool": -0.4 + shift + 0.01 * c, "water": 27.0 + shift}
-        | {"one_step_water": 26.0, "uncorrected_water": 25.0, "torsions": flat, "unweighted": peak}
-        for c in range(5)
+        {"chain": c, "run": 0, "particles": 10, "levels": 4, "pool": -0.4 + shift + 0.002 * c, "water": 27.0 + shift}
+        | {
+            "one_step_pool": -0.3,
+            "one_step_water": 26.0,
+            "uncorrected_water": 25.0,
+            "torsions": flat,
+            "unweighted": peak,
+        }
+        for c in range(10)
     ]
     weights = [{"n": 512, "draw": d, "mixed": 0.48 + 0.01 * d, "water": 0.9} for d in range(4)]
     return {"reference": [reference], "annealed": annealed, "weights": weights}
