@@ -20,7 +20,7 @@ from ..common.frame import parse_study, rows_of, study_parser
 from ..common.networks import NetworkRef, add_device_argument, references, train_all, use_device
 from ..common.study import Row, one_line_errors, run_cells, run_settings, time_left, write_rows
 from .cells import AnnealedSpec, ReferenceSpec, WeightSpec, run_annealed, run_reference, run_weights
-from .claims import evaluate_claims
+from .claims import evaluate_claims, judged
 from .compositions import TARGETS, CompositionSpec, run_composition
 from .data import OWN, REFERENCE
 from .networks import AUXILIARIES, DrawSpec, NetworkSpec, Setting, run_draw, train_network
@@ -96,6 +96,7 @@ def _run(argv: list[str] | None = None) -> int:
                 run(name, cell, specs)
     if "networks" in args.parts:
         run("methods", run_draw, list(_networks_first(args, folder, started)))
+        write_rows(folder, "judged", judged(tables["reference"][0], tables["methods"]))
     if "compositions" in args.parts:
         run("compositions", run_composition, list(composition_grid(args.quick, args.seed)))
     claims: list[Claim] = evaluate_claims(tables)

@@ -142,47 +142,38 @@ def _weights(rows: Sequence[Row]) -> list[Claim]:
     ]
 
 
-def method_table(exact: Row, rows: Sequence[Row]) -> list[Row]:
-    """For every n and method: mean torsion distance, energy distance (Kolmogorov), median excess energy (kT)."""
+def judged(exact: Row, rows: Sequence[Row]) -> list[Row]:
+    """Every draw and method in numbers: torsion distance, energy distance (Kolmogorov), median excess energy (kT)."""
     truth, energies = np.array(exact["torsions"]), np.array(exact["energies"])
-    found = []
-    for n, method in sorted({(r["n"], r["method"]) for r in rows}):
-        own = [r for r in rows if (r["n"], r["method"]) == (n, method)]
-        tv = [variation(r["torsions"], truth) for r in own]
-        gap = [stats.ks_2samp(r["energies"], energies).statistic for r in own]
-        excess = [float(np.median(r["energies"]) - np.median(energies)) for r in own]
-        found.append(
-            {"n": n, "method": method, "tv": float(np.mean(tv)), "tv_spread": _spread(tv)}
-            | {
-                "energy_distance": float(np.mean(gap)),
-                "excess": float(np.mean(excess)),
-                "excess_spread": _spread(excess),
-            }
-        )
-    return found
-
-
-def _spread(values: Sequence[float]) -> float:
-    return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+    return [
+        {key: r.get(key) for key in ("n", "draw", "method", "weight", "outside", "pool", "pool_error", "least_ess")}
+        | {"tv": variation(r["torsions"], truth)}
+        | {"energy_distance": float(stats.ks_2samp(r["energies"], energies).statistic)}
+        | {"excess": float(np.median(r["energies"]) - np.median(energies))}
+        for r in rows
+    ]
 
 
 def _networks(exact: Row, rows: Sequence[Row]) -> list[Claim]:
-    claims = []
-    table = {(r["n"], r["method"]): r for r in method_table(exact, rows)}
-    for n in sorted({n for n, _ in table}):
-        weights = [r["weight"] for r in rows if r["n"] == n and r["method"] == "fused"]
-        text = ", ".join(f"{m} {r['tv']:.3f}" for (size, m), r in sorted(table.items()) if size == n)
-        claims.append(Claim(f"networks, n = {n}: torsion total variation", text, note=f"floor {exact['floor']:.3f}"))
-        text = ", ".join(f"{m} {r['excess']:.1f}" for (size, m), r in sorted(table.items()) if size == n)
-        claims.append(Claim(f"networks, n = {n}: median excess energy, kT", text))
-        value, interval = mean_interval(weights)
+    claims, found = [], judged(exact, rows)
+    for n in sorted({r["n"] for r in found}):
+        own = [r for r in found if r["n"] == n]
+        for column, what in (("tv", "torsion total variation"), ("excess", "median excess energy, kT")):
+            means = {
+                m: np.mean([r[column] for r in own if r["method"] == m])
+                for m in dict.fromkeys(r["method"] for r in own)
+            }
+            text = ", ".join(f"{method} {value:.3f}" for method, value in means.items())
+            note = f"floor {exact['floor']:.3f}" if column == "tv" else ""
+            claims.append(Claim(f"networks, n = {n}: {what}", text, note=note))
+        value, interval = mean_interval([r["weight"] for r in own if r["method"] == "fused"])
         claims.append(Claim(f"networks, n = {n}: fitted weight of water (true: 0.5)", value, interval=interval))
-    runs = [r for r in rows if r["method"] == "corrected, true weights"]
-    value, interval = mean_interval([r["pool"] - exact["pool"] for r in runs], exact["pool_error"])
-    least = min(r["least_ess"] for r in runs)
-    note = f"{len(runs)} runs; least effective share {least:.3f}; the acceptance ratio says {exact['pool']:.3f}"
-    name = "free energy of the pool by the corrected sampler with networks minus exact, kT"
-    claims.append(Claim(name, value, interval=interval, note=note))
+    for method in ("corrected, true weights", "corrected"):
+        runs = [r for r in found if r["method"] == method]
+        value, interval = mean_interval([r["pool"] - exact["pool"] for r in runs], exact["pool_error"])
+        note = f"{len(runs)} runs, one pair of networks; least effective share {min(r['least_ess'] for r in runs):.3f}"
+        name = f"free energy of the pool, {method}, with networks, minus exact, kT"
+        claims.append(Claim(name, value, interval=interval, note=note))
     return claims
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from benchmarks.molecules.claims import CLOSE, evaluate_claims, mean_interval
+from benchmarks.molecules.claims import CLOSE, evaluate_claims, judged, mean_interval
 from benchmarks.molecules.compositions import adapted, cross_validated, likelihood_weights, mixture_weights
 from benchmarks.molecules.data import histogram, variation
 from benchmarks.molecules.free_energy import anneal, bennett
@@ -171,14 +171,40 @@ def test_intervals_carry_the_error_of_what_is_subtracted():
     assert wide[0] < plain[0] < 1.0 < plain[1] < wide[1]
 
 
-def test_methods_table():
-    from benchmarks.molecules.claims import method_table
-
+def network_rows():
     tables = exact_tables()
-    row = {"n": 32, "method": "fused", "torsions": tables["reference"][0]["torsions"], "energies": list(range(5, 205))}
-    (found,) = method_table(tables["reference"][0], [row])
+    row = {"n": 32, "torsions": tables["reference"][0]["torsions"], "energies": list(range(5, 205)), "weight": 0.4}
+    corrected = {"pool": -0.5, "pool_error": 0.02, "least_ess": 0.9}
+    return tables, [
+        row | {"method": method, "draw": d} | (corrected if "corrected" in method else {})
+        for method in ("fused", "corrected", "corrected, true weights")
+        for d in range(2)
+    ]
+
+
+def test_networks_are_judged_in_the_molecule():
+    tables, rows = network_rows()
+    found = judged(tables["reference"][0], rows)[0]
     assert (found["tv"], found["excess"]) == (0.0, 5.0)
     assert found["energy_distance"] == pytest.approx(5 / 200)
+    claims = evaluate_claims(tables | {"methods": rows})
+    (free,) = (c for c in claims if "corrected, true weights" in c.name)
+    assert free.value == pytest.approx(-0.1)
+
+
+def test_compositions_claims_have_teeth():
+    def rows(gain):
+        return [
+            {"target": target, "n": n, "draw": d, "method": method, "nats": -6.0, "over_mixture": value}
+            | {"over_mixture_stderr": 0.01}
+            for target, value in (("as many N as O", gain), ("with F", -0.3))
+            for n in (32, 512)
+            for d in range(2)
+            for method in ("pool, likelihood", "pool, score matching")
+        ]
+
+    assert all(claim.stands for claim in evaluate_claims({"compositions": rows(0.1)}))
+    assert not any(claim.stands for claim in evaluate_claims({"compositions": rows(-0.1)}) if claim.required)
 
 
 @pytest.mark.slow  # imports torch
