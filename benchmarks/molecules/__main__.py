@@ -11,6 +11,9 @@ the cache.
 
 import argparse
 import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 from sfbench.data import load_items
 from sfbench.files import prepare_folder, provenance, write_json
@@ -28,7 +31,7 @@ from .networks import AUXILIARIES, DrawSpec, NetworkSpec, Setting, run_draw, tra
 PARTS = ("exact", "networks", "compositions")
 
 
-def exact_grid(quick: bool, seed: int) -> dict[str, tuple[object, list[object]]]:
+def exact_grid(quick: bool, seed: int) -> dict[str, tuple[Callable[[Any], Any], Sequence[Any]]]:
     """Cells with exact forces."""
     particles, levels, steps, runs = (64, 8, 20, 1) if quick else (256, 16, 50, 2)
     sizes, draws = ((32, 512), 3) if quick else ((32, 128, 512, 2048), 8)
@@ -52,17 +55,17 @@ def setting(quick: bool, seed: int) -> Setting:
 def draw_grid(quick: bool, chosen: Setting, networks: tuple[NetworkRef, ...]) -> list[DrawSpec]:
     """Target samples of the networks' part."""
     sizes, draws = ((32, 512), 1) if quick else ((32, 128, 512, 2048), 2)
-    return [DrawSpec(n, d, chosen, networks) for n in sizes for d in range(draws)]
+    return [DrawSpec(n, d, chosen, networks) for d in range(draws) for n in sizes]
 
 
 def composition_grid(quick: bool, seed: int) -> list[CompositionSpec]:
     """Target samples of the compositions; molecules with fluorine end below 1,200."""
-    sizes, draws = ((32, 512), 2) if quick else ((32, 128, 512, 1024, 4096), 4)
+    sizes, draws = ((32, 512), 2) if quick else ((32, 128, 512, 1024, 4096), 3)
     return [
         CompositionSpec(target, n, d, seed)
+        for d in range(draws)
         for target in TARGETS
         for n in sizes
-        for d in range(draws)
         if n <= 1024 or target == TARGETS[0]
     ]
 
@@ -82,10 +85,10 @@ def _run(argv: list[str] | None = None) -> int:
     started, folder = time.monotonic(), prepare_folder(args.out)
     tables: dict[str, list[Row]] = {}
 
-    def run(name: str, cell: object, specs: list[object]) -> None:
+    def run(name: str, cell: Callable[[Any], Any], specs: Sequence[Any]) -> None:
         title = f"{name}, seed {args.seed}{', quick' if args.quick else ''}"
         settings = time_left(run_settings(args), started)
-        found = run_cells(cell, specs, title=title, folder=folder, settings=settings)  # type: ignore[arg-type]
+        found = run_cells(cell, specs, title=title, folder=folder, settings=settings)
         tables[name] = rows_of(specs, found)
         write_rows(folder, name, tables[name])
 
@@ -95,10 +98,10 @@ def _run(argv: list[str] | None = None) -> int:
             if name == "reference" or "exact" in args.parts:
                 run(name, cell, specs)
     if "networks" in args.parts:
-        run("methods", run_draw, list(_networks_first(args, folder, started)))
+        run("methods", run_draw, _networks_first(args, folder, started))
         write_rows(folder, "judged", judged(tables["reference"][0], tables["methods"]))
     if "compositions" in args.parts:
-        run("compositions", run_composition, list(composition_grid(args.quick, args.seed)))
+        run("compositions", run_composition, composition_grid(args.quick, args.seed))
     claims: list[Claim] = evaluate_claims(tables)
     about = provenance(args.seed)
     write_claims(folder, claims, quick=args.quick, **about)
@@ -108,13 +111,13 @@ def _run(argv: list[str] | None = None) -> int:
     return exit_code(claims)
 
 
-def _networks_first(args: argparse.Namespace, folder: object, started: float) -> list[DrawSpec]:
+def _networks_first(args: argparse.Namespace, folder: Path, started: float) -> list[DrawSpec]:
     """Train the base, then the auxiliaries; the cells that use them."""
     chosen, settings = setting(args.quick, args.seed), time_left(run_settings(args), started)
-    records = train_all(train_network, [NetworkSpec("base", chosen)], title="base", folder=folder, settings=settings)  # type: ignore[arg-type]
+    records = train_all(train_network, [NetworkSpec("base", chosen)], title="base", folder=folder, settings=settings)
     (base,) = references(records)
     specs = [NetworkSpec(name, chosen, base) for name in AUXILIARIES]
-    networks = references(train_all(train_network, specs, title="auxiliaries", folder=folder, settings=settings))  # type: ignore[arg-type]
+    networks = references(train_all(train_network, specs, title="auxiliaries", folder=folder, settings=settings))
     return draw_grid(args.quick, chosen, networks)
 
 

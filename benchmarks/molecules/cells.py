@@ -27,7 +27,7 @@ from .data import (
 from .free_energy import anneal, bennett, normalised
 
 _PROCESS = sfbench.OrnsteinUhlenbeck()
-_WINDOW = {"t_min": 1e-9, "t_max": 4e-9, "n_nodes": 2}  # noise far below the vibrations, where scores are forces
+_T_MIN, _T_MAX = 1e-9, 4e-9  # noise far below the vibrations, where scores are forces
 
 
 @final
@@ -163,6 +163,6 @@ def run_weights(spec: WeightSpec) -> Row:
     for solvent in ("mixed", "water"):
         pool = points(solvent, OWN)
         x = pool[rng.choice(len(pool), spec.n, replace=False)]
-        fit = sfbench.fuse(models, x, process=_PROCESS, rng=rng, **_WINDOW)
+        fit = sfbench.fuse(models, x, process=_PROCESS, t_min=_T_MIN, t_max=_T_MAX, n_nodes=2, rng=rng)
         found[solvent] = float(fit.weights[1])
     return found

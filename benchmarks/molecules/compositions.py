@@ -172,13 +172,15 @@ def run_composition(spec: CompositionSpec) -> list[Row]:
     by_likelihood, mixing = likelihood_weights(laws, x, rng), mixture_weights(laws, x)
     mixed = arithmetic_mixture(laws, mixing)
     grid = [lambda v, r=r: adapted(mixed, v, r) for r in _PRIOR_COUNTS]
-    found = {
+    found: dict[str, tuple[GaussianMixture | LogLinearPool, Float64Array]] = {
         "pool, score matching": (LogLinearPool(laws, fit.weights), fit.weights),
         "pool, likelihood": (LogLinearPool(laws, by_likelihood), by_likelihood),
         "mixture": (mixed, mixing),
         "fine-tuned": (cross_validated(x, grid), mixing),
         "from scratch": (_scratch(x), np.zeros(0)),
-    } | {f"auxiliary: {name}": (law, np.zeros(0)) for name, law in zip(AUXILIARIES, laws, strict=True)}
+    }
+    for name, law in zip(AUXILIARIES, laws, strict=True):
+        found[f"auxiliary: {name}"] = (law, np.zeros(0))
     logs = {method: np.asarray(law.log_prob(held_out)) for method, (law, _) in found.items()}
     root = np.sqrt(len(held_out))
     return [

@@ -27,7 +27,7 @@ def chain(solvent: str, number: int) -> Float64Array:
     """Points (n, 66) of one chain with phi < 0."""
     data = load_items("alanine_chains")
     x = data.x[(data.y == SOLVENTS.index(solvent)) & (data.groups == number)]
-    return x[inside(x)]
+    return np.asarray(x[inside(x)])
 
 
 def points(solvent: str, chains: range) -> Float64Array:
@@ -65,7 +65,11 @@ def line(chains: list[int]) -> Line:
 def histogram(angles: Float64Array, weights: Float64Array | None = None) -> Float64Array:
     """Masses (162,) of cells of 20 degrees of phi < 0 and psi; angles (n, 2), those with phi >= 0 left out."""
     counts, *_ = np.histogram2d(
-        *angles.T, bins=(_PHI_CELLS, _PSI_CELLS), range=((-np.pi, 0.0), (-np.pi, np.pi)), weights=weights
+        angles[:, 0],
+        angles[:, 1],
+        bins=(_PHI_CELLS, _PSI_CELLS),
+        range=((-np.pi, 0.0), (-np.pi, np.pi)),
+        weights=weights,
     )
     return np.asarray(counts.ravel() / max(counts.sum(), 1e-300))
 

@@ -183,7 +183,7 @@ def _judge(source: Any, sampler: str, setting: Setting, rng: np.random.Generator
     diagnostics = results[0].diagnostics
     if diagnostics.log_partition is not None:
         found |= {"pool": diagnostics.log_partition.value, "pool_error": diagnostics.log_partition.stderr}
-        found |= {"least_ess": float(np.min(diagnostics.ess)), "founders": diagnostics.founders}
+        found |= {"least_ess": float(np.min(np.asarray(diagnostics.ess))), "founders": diagnostics.founders}
     return found
 
 
