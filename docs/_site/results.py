@@ -48,9 +48,18 @@ TITLES = {
     "wiring": "Are wrong wirings found?",
     "portraits": "Portraits",
     "judging": "Is the judge of samples right?",
+    "molecules": "Pools of molecules",
     "leaderboard": "Methods within one budget",
 }
 VIEWS = {
+    "molecules": [
+        View("judged.csv", "Networks: torsion total variation by method and n", "method", "n", "tv"),
+        View("judged.csv", "Networks: median excess energy (kT)", "method", "n", "excess"),
+        *(
+            View("compositions.csv", f"QM9, {target}: held-out nats", "method", "n", "nats", ("target", target))
+            for target in ("as many N as O", "with F")
+        ),
+    ],
     "judging": [View("judging.csv", "Power of a verdict by problem and law", "problem", "law", "power")],
     "leaderboard": [
         View("leaderboard.csv", f"TV to the target, {n} evaluations a point", "method", "problem", "tv", ("budget", n))
