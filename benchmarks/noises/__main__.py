@@ -16,9 +16,9 @@ from .plots import draw_figures
 def cells(args: argparse.Namespace) -> Cells:
     """The cells of all tables."""
     quick, first = args.quick, args.seed
-    problems = range(first, first + (2 if quick else 5))
-    fits = range(first, first + (12 if quick else 40))
-    n, steps = (4_000, 64) if quick else (20_000, 96)
+    problems = range(first, first + (2 if quick else 4))
+    fits = range(first, first + (16 if quick else 24))
+    n, steps = (4_000, 64) if quick else (10_000, 96)
     noises = (student.GAUSSIAN, 3.0) if quick else (student.GAUSSIAN, 2.0, 5.0)
     sizes, large = ((250, 1000, 4000), 1000) if quick else ((250, 1000, 4000, 16_000), 1000)
     wide = 16 if quick else 64

@@ -7,8 +7,8 @@ and (the target) docstrings of the standard library. They change with the versio
 import importlib
 import inspect
 import re
-import sys
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, final
@@ -19,7 +19,25 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz "
 WINDOW = 16
 SHARES = (0.1, 0.3, 0.7, 0.9)  # of the digits 5 to 9 in the auxiliaries' data
 TARGET_SHARE = 0.4
-_SCIENCE = ("numpy", "scipy.stats", "scipy.signal", "scipy.optimize", "scipy.linalg", "scipy.interpolate", "scipy.ndimage")
+_SCIENCE = (
+    "numpy",
+    "scipy.stats",
+    "scipy.signal",
+    "scipy.optimize",
+    "scipy.linalg",
+    "scipy.interpolate",
+    "scipy.ndimage",
+)
+# fmt: off
+_LIBRARY = (
+    "argparse", "ast", "asyncio", "calendar", "codecs", "collections", "configparser", "contextlib", "copy", "csv",
+    "datetime", "decimal", "difflib", "email.message", "enum", "functools", "gzip", "heapq", "http.client", "inspect",
+    "io", "itertools", "json", "logging", "mailbox", "math", "os", "pathlib", "pickle", "platform", "random", "re",
+    "selectors", "shutil", "socket", "sqlite3", "ssl", "statistics", "string", "subprocess", "tarfile", "tempfile",
+    "textwrap", "threading", "tokenize", "traceback", "types", "typing", "unittest", "urllib.request", "uuid",
+    "warnings", "weakref", "zipfile",
+)
+# fmt: on
 
 
 @final
@@ -48,7 +66,7 @@ class Tokens:
 
 @cache
 def digits() -> Tokens:
-    """Auxiliaries with 10, 30, 70, 90 % of digits 5 to 9; 40 % in the target. Halves of the images: networks, target."""
+    """Auxiliaries with 10, 30, 70, 90 % of digits 5 to 9, the target with 40 %; each side has half of the images."""
     from sklearn.datasets import load_digits
 
     found = load_digits()
@@ -76,10 +94,14 @@ def text() -> Tokens:
     rng = np.random.default_rng(2)
     reference = windows(" ".join(topics[name] for name in sorted(topics)), rng)
     science = windows(" ".join(docstrings(_SCIENCE)), rng)
-    own = windows(" ".join(docstrings(sorted(name for name in sys.stdlib_module_names if not name.startswith("_")))), rng)
+    own = windows(" ".join(docstrings(_LIBRARY)), rng)
     n = min(len(reference), len(science))
     return Tokens(
-        len(LETTERS), np.concatenate([reference[: n // 4], science[: n // 4]]), (reference, science), own[:4000], own[4000:6000]
+        len(LETTERS),
+        np.concatenate([reference[: n // 4], science[: n // 4]]),
+        (reference, science),
+        own[:4000],
+        own[4000:6000],
     )
 
 
@@ -90,26 +112,20 @@ def windows(words: str, rng: np.random.Generator) -> np.ndarray:
     return rng.permutation(tokens[: len(tokens) // WINDOW * WINDOW].reshape(-1, WINDOW))
 
 
-# Importing these would open a window, print, or start something.
-_LEFT_OUT = frozenset({"antigravity", "this", "idlelib", "turtledemo", "turtle", "tkinter", "lib2to3", "test", "nt", "msilib"})
-
-
-def docstrings(modules: Any) -> list[str]:
-    """Docstrings of public functions and classes, each once, of the modules that can be imported."""
+def docstrings(modules: Iterable[str]) -> list[str]:
+    """Docstrings of the modules' public functions, classes and methods, each once."""
     found: dict[str, None] = {}
     for name in modules:
-        if name in _LEFT_OUT:
-            continue
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                module = importlib.import_module(name)
-                members = [getattr(module, key) for key in sorted(dir(module)) if not key.startswith("_")]
-        except Exception:  # modules of other systems fail in many ways
-            continue
-        for member in [module, *members]:
-            if member is module or inspect.isroutine(member) or inspect.isclass(member):
-                text = inspect.getdoc(member)
+        module = importlib.import_module(name)
+        for member in [module, *_public(module)]:
+            for holder in [member, *(_public(member) if inspect.isclass(member) else [])]:
+                text = inspect.getdoc(holder) if holder is module or callable(holder) else None
                 if text and len(text) > 60:
                     found[text] = None
     return list(found)
+
+
+def _public(holder: object) -> list[Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of deprecated names
+        return [getattr(holder, name, None) for name in sorted(dir(holder)) if not name.startswith("_")]
