@@ -22,6 +22,7 @@ from ..common.study import Row, cell_rng, study_cells
 
 Array = NDArray[np.float64]
 GEOMETRIES = ("random", "nested", "near-duplicate", "disjoint", "covariances")
+DRAWN = ", drawn"
 PROCESS = OrnsteinUhlenbeck()
 SETTINGS = GramSettings(PROCESS, time_grid(1e-3, 5.0, 16), "antithetic")
 RANDOM_DIM, COVARIANCES_DIM, CLUSTERS = 64, 8, 4
@@ -33,7 +34,10 @@ _MOMENTS = 4096  # independent samples for the gradient's covariance where it ha
 @final
 @dataclass(frozen=True)
 class AuxiliariesSpec:
-    """One set of auxiliaries, a target and the samples of a seed; ``support`` of 0 means all of them."""
+    """One set of auxiliaries, a target and the samples of a seed; ``support`` of 0 means all of them.
+
+    Geometries are the same for all seeds; with ``", drawn"`` after their name, each seed has its own.
+    """
 
     geometry: str
     k: int
@@ -82,7 +86,9 @@ def _means(geometry: str, k: int, rng: np.random.Generator) -> Array:
 )
 def run_cell(spec: AuxiliariesSpec) -> list[Row]:
     """Excess objective of every method at every n, its bound, and how well it names the auxiliaries in use."""
-    problem = problem_of(spec.geometry, spec.k, weights_of(spec.k, spec.support), 1)
+    name = spec.geometry.removesuffix(DRAWN)
+    own = 1 if name == spec.geometry else 1000 + spec.seed
+    problem = problem_of(name, spec.k, weights_of(spec.k, spec.support), own)
     population = population_gram(problem, process=PROCESS, grid=SETTINGS.grid)
     optimum = _optimum(problem, population)
     covariance = gradient_covariance(problem, population, optimum)

@@ -28,16 +28,12 @@ _SCIENCE = (
     "scipy.interpolate",
     "scipy.ndimage",
 )
-# fmt: off
-_LIBRARY = (
-    "argparse", "ast", "asyncio", "calendar", "codecs", "collections", "configparser", "contextlib", "copy", "csv",
-    "datetime", "decimal", "difflib", "email.message", "enum", "functools", "gzip", "heapq", "http.client", "inspect",
-    "io", "itertools", "json", "logging", "mailbox", "math", "os", "pathlib", "pickle", "platform", "random", "re",
-    "selectors", "shutil", "socket", "sqlite3", "ssl", "statistics", "string", "subprocess", "tarfile", "tempfile",
-    "textwrap", "threading", "tokenize", "traceback", "types", "typing", "unittest", "urllib.request", "uuid",
-    "warnings", "weakref", "zipfile",
-)
-# fmt: on
+_LIBRARY = """
+argparse ast asyncio calendar codecs collections configparser contextlib copy csv datetime decimal difflib
+email.message enum functools gzip heapq http.client inspect io itertools json logging mailbox math os pathlib
+pickle platform random re selectors shutil socket sqlite3 ssl statistics string subprocess tarfile tempfile
+textwrap threading tokenize traceback types typing unittest urllib.request uuid warnings weakref zipfile
+"""
 
 
 @final
@@ -94,7 +90,7 @@ def text() -> Tokens:
     rng = np.random.default_rng(2)
     reference = windows(" ".join(topics[name] for name in sorted(topics)), rng)
     science = windows(" ".join(docstrings(_SCIENCE)), rng)
-    own = windows(" ".join(docstrings(_LIBRARY)), rng)
+    own = windows(" ".join(docstrings(_LIBRARY.split())), rng)
     n = min(len(reference), len(science))
     return Tokens(
         len(LETTERS),
