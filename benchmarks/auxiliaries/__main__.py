@@ -2,8 +2,9 @@
 
 Five geometries: ``random`` means in 64 dimensions, ``nested`` ones of which each further one differs less,
 ``near-duplicate`` (four groups), ``disjoint``, and ``covariances``, where the bound's assumption of a fixed Gram matrix
-fails; with ``drawn`` after the name each seed has a geometry of its own. The target needs one auxiliary, four, or all. Compared are the exact program, equal weights, the best one, two
-and four, a cross-validated number of them, and cross-validated entropy and ridge regularisation.
+fails; with ``drawn`` after the name each seed has a geometry of its own. The target needs one auxiliary, four, or all.
+Compared are the exact program, equal weights, the best one, two and four, a cross-validated number of them, and
+cross-validated entropy and ridge regularisation.
 """
 
 from ..common.frame import Study

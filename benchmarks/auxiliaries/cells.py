@@ -45,6 +45,12 @@ class AuxiliariesSpec:
     sizes: tuple[int, ...]
     seed: int
 
+    def problem(self) -> SyntheticProblem:
+        """The auxiliaries and their target."""
+        name = self.geometry.removesuffix(DRAWN)
+        own = 1 if name == self.geometry else 1000 + self.seed
+        return problem_of(name, self.k, weights_of(self.k, self.support), own)
+
 
 def weights_of(k: int, support: int) -> Array:
     """True weights: one vertex, (0.4, 0.3, 0.2, 0.1) of the first four, or equal ones."""
@@ -86,9 +92,7 @@ def _means(geometry: str, k: int, rng: np.random.Generator) -> Array:
 )
 def run_cell(spec: AuxiliariesSpec) -> list[Row]:
     """Excess objective of every method at every n, its bound, and how well it names the auxiliaries in use."""
-    name = spec.geometry.removesuffix(DRAWN)
-    own = 1 if name == spec.geometry else 1000 + spec.seed
-    problem = problem_of(name, spec.k, weights_of(spec.k, spec.support), own)
+    problem = spec.problem()
     population = population_gram(problem, process=PROCESS, grid=SETTINGS.grid)
     optimum = _optimum(problem, population)
     covariance = gradient_covariance(problem, population, optimum)
