@@ -73,8 +73,6 @@ def test_data() -> None:
     assert text.shape == (6, WINDOW)
     known = {("hello world " * 20)[i : i + WINDOW] for i in range(12)}
     assert {"".join(LETTERS[i] for i in row) for row in text} <= known
-        ("hello world " * 20)[i : i + WINDOW] for i in range(12)
-    }
 
 
 @pytest.mark.slow
