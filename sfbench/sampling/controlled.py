@@ -42,8 +42,9 @@ from .result import SampleResult
 _LEVELS = np.concatenate([[0.0], scipy.special.ndtr(np.linspace(-3.0, 3.0, 13)), [1.0]])  # of u
 _Z = np.concatenate([[-3.5], np.linspace(-3.0, 3.0, 13), [3.5]])  # where the kernel is looked at for them
 _STEPS = np.diff(_LEVELS)[:, None, None]
+_SHARES = 0.5 * (np.append(np.diff(_LEVELS), 0.0) + np.append(0.0, np.diff(_LEVELS)))  # of the trapezoidal rule
 MOST_ROWS, _FEWEST_ROWS = 4096, 128
-_PATH_NUMBERS, _GRID_NUMBERS = 1 << 28, 1 << 22
+_PATH_NUMBERS, _GRID_NUMBERS = 1 << 28, 1 << 17
 _DAMPING, _ITERATIONS = 0.1, 30
 
 
@@ -84,6 +85,21 @@ class AdditiveFunction:
         column = np.arange(len(self.low))
         return np.asarray(self.values[column, cell] * (1.0 - share) + self.values[column, cell + 1] * share)
 
+    def around(self, mean: FloatArray, spread: float) -> Float64Array:
+        """The terms (l, n, d) at ``mean + spread z`` for the levels z of a kernel: linear in the position per cell."""
+        knots = self.values.shape[1]
+        slopes = np.diff(self.values, axis=1)
+        starts = self.values[:, :-1] - slopes * np.arange(knots - 1)
+        scale = (knots - 1) / (self.high - self.low)
+        position = (mean - self.low) * scale + spread * scale * _Z[:, None, None]
+        np.clip(position, 0.0, knots - 1, out=position)
+        cell = position.astype(np.intp)
+        np.minimum(cell, knots - 2, out=cell)
+        cell += (knots - 1) * np.arange(len(self.low))
+        position *= slopes.ravel().take(cell, mode="clip")
+        position += starts.ravel().take(cell, mode="clip")
+        return np.asarray(position)
+
     def __call__(self, x: FloatArray) -> Float64Array:
         """The sum (n,) at points x (n, d)."""
         return np.asarray(self.terms(x).sum(axis=-1))
@@ -98,11 +114,13 @@ def _place(x: FloatArray, low: Float64Array, high: Float64Array, knots: int) -> 
 
 def tilted(log_psi: AdditiveFunction, mean: FloatArray, spread: float) -> tuple[Float64Array, Float64Array]:
     """``psi`` at the levels (l, n, d) around kernels with means (n, d), over its mean; and the mean's log (n,)."""
-    terms = np.stack([log_psi.terms(mean + spread * z) for z in _Z])
-    top = terms.max(axis=0)
-    values = np.exp(terms - top)
-    total = (0.5 * (values[1:] + values[:-1]) * _STEPS).sum(axis=0)
-    return values / total, (top + np.log(total)).sum(axis=1)
+    values = log_psi.around(mean, spread)
+    top = values.max(axis=0)
+    values -= top
+    np.exp(values, out=values)
+    total = np.einsum("l,lnd->nd", _SHARES, values)
+    values /= total
+    return values, (top + np.log(total)).sum(axis=1)
 
 
 def draw_tilted(density: Float64Array, uniform: Float64Array) -> tuple[Float64Array, Float64Array]:

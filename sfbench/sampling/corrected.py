@@ -134,7 +134,7 @@ def particle_result(
     fused, steps, n = request.fused, request.steps, request.n
     log_partition, masses = particles.log_partition(), particles.founder_masses()
     founders = float(1.0 / np.einsum("bn,bn->b", masses, masses).max())
-    prior = start_error(fused, to_host(particles.origin), masses, run.blocks, float(steps.times[0]))
+    prior = start_error(request, to_host(particles.origin), masses, run.blocks)
     if len(run.blocks) > 1:
         particles.unite(run.blocks, run.scheme, request.rng)
     lost = survivors.report(request.max_lost)
