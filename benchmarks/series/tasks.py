@@ -1,22 +1,23 @@
 r"""What is fused: series in groups with many rows, a target with few, and splits that leave out what is close in time.
 
-==================  =====================================================================  ==============================
-task                auxiliaries                                                            target
-==================  =====================================================================  ==============================
-returns_sp500       calm and turbulent 32-day windows of S&P 500 returns, 1999 to 2016,    S&P 500, 2017 and 2018
-                    and those of Nasdaq
-returns_nasdaq      the same                                                               Nasdaq, 2017 and 2018
-temperatures        days (24 hours) of 2010: Seattle's winter and summer half, San          San Francisco's summer half
-                    Francisco's winter half
-mnist1d             one-dimensional digits 3 and 8, with 10, 30, 70 and 90 % threes         60 % threes, of the test split
-toy                 calm and turbulent windows of 12 numbers, drawn here                    between the two
-==================  =====================================================================  ==============================
+==================  ==============================================================  ===========================
+task                auxiliaries                                                     target
+==================  ==============================================================  ===========================
+returns_sp500       calm and turbulent 32-day windows of S&P 500 returns, 1999 to   S&P 500, 2017 and 2018
+                    2016, and those of Nasdaq
+returns_nasdaq      the same                                                        Nasdaq, 2017 and 2018
+temperatures        days (24 hours) of 2010: Seattle's winter and summer half,      San Francisco's summer half
+                    San Francisco's winter half
+mnist1d             one-dimensional digits 3 and 8: 10, 30, 70 and 90 % threes      60 % threes, test split
+toy                 calm and turbulent windows of 12 numbers, drawn here            between the two
+==================  ==============================================================  ===========================
 
 Windows of returns start every four days and share days with their neighbours. A split holds out a quarter of a year (of
 temperatures a month); rows are fitted to only if they share no day with it. Rows of ``mnist1d`` and ``toy`` are
 independent.
 """
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -64,13 +65,13 @@ class SeriesTask:
     @property
     def dim(self) -> int:
         """Numbers in a row."""
-        return self.target.shape[1]
+        return int(self.target.shape[1])
 
     def rows(self, split: int, n: int, rng: np.random.Generator) -> np.ndarray:
         """At most n of a split's rows to fit to, in the order of time; n = 0 means all."""
         available = self.splits[split][0]
         count = len(available) if n == 0 else min(n, len(available))
-        return self.target[np.sort(rng.choice(available, count, replace=False))]
+        return np.asarray(self.target[np.sort(rng.choice(available, count, replace=False))])
 
 
 def known_tasks() -> tuple[str, ...]:
@@ -94,7 +95,7 @@ def windows_of_blocks(n: int, days: int, blocks: int) -> Iterator[tuple[np.ndarr
     """Of n windows in the order of time: those that share no day with a block of days, and those inside it."""
     starts = STEP * np.arange(n)
     edges = np.linspace(0, starts[-1] + days, blocks + 1).round().astype(int)
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in itertools.pairwise(edges.tolist()):
         outside = (starts + days <= low) | (starts >= high)
         inside = (starts >= low) & (starts + days <= high)
         yield np.flatnonzero(outside), np.flatnonzero(inside)
@@ -172,7 +173,7 @@ def _toy(name: str, seed: int) -> SeriesTask:
         noise = level * np.exp(0.4 * rng.normal(size=(n, 1))) * rng.normal(size=(n, 12))
         x = noise.copy()
         for j in range(1, 12):
-            x[:, j] += 0.5 * x[:, j - 1]
+            x[:, j] += 0.8 * x[:, j - 1]
         return x
 
     auxiliaries = {"calm": draw(300, 0.5), "turbulent": draw(300, 2.0)}
