@@ -25,6 +25,7 @@ from sfbench.files import prepare_folder, provenance
 from sfbench.sampling import TrustWarning
 
 from ..common.claims import Claim, exit_code, print_claims, within, write_claims
+from ..common.fits import quietly
 from ..common.study import OneLineParser, Row, write_rows
 from .data import BASE, CROSSED, GROUPS, fold, load_faces, unfold
 from .judge import Judge, features_of
@@ -171,7 +172,7 @@ def learned(copies: list[Any], x: np.ndarray, n: int, seed: int) -> Any:
     """Weights learned from faces of the crossed groups."""
     x = x[np.random.default_rng(seed).permutation(len(x))[:n]]
     pipe = make_pipeline(copies[0])
-    return fusion.learn_weights(pipe, [copies[0], copies[1]], fold(torch.from_numpy(x)), batch=16, rng=seed)
+    return quietly(fusion.learn_weights, pipe, [copies[0], copies[1]], fold(torch.from_numpy(x)), batch=16, rng=seed)
 
 
 def claims_of(rows: list[Row], judge: Judge, fit: Any, quick: bool) -> list[Claim]:
