@@ -36,17 +36,12 @@ def run(command: list[str], folder: Path, codes: tuple[int, ...] = (0,)) -> str:
 
 
 WITHOUT_EXTRAS = """
-import sys
+from importlib.machinery import PathFinder
 
-class Refuse:
-    extras = set("accelerate daqp dask diffusers distributed efficientnet_lite_pytorch mnist1d openmm".split())
-    extras |= set("ot peft plotly proxsuite pyarrow qpsolvers sklearn transformers zarr".split())
-
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in self.extras:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-sys.meta_path.insert(0, Refuse())
+extras = set("accelerate daqp dask diffusers distributed efficientnet_lite_pytorch mnist1d openmm ot peft".split())
+extras |= set("plotly proxsuite pyarrow qpsolvers sklearn transformers zarr".split())
+find = PathFinder.find_spec
+PathFinder.find_spec = lambda name, *rest: None if name.partition(".")[0] in extras else find(name, *rest)
 """
 
 
