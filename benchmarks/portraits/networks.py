@@ -40,7 +40,7 @@ def make_unet(widths: tuple[int, ...], seed: int) -> Any:
 def make_pipeline(unet: Any) -> Any:
     """A pipeline of a network."""
     pipe = DDPMPipeline(
-        unet, DDPMScheduler(beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction", clip_sample=False)
+        unet, DDPMScheduler(beta_schedule="squaredcos_cap_v2", prediction_type="sample", clip_sample=False)
     )
     pipe.set_progress_bar_config(disable=True)
     return pipe
@@ -63,7 +63,7 @@ def train(unet: Any, pictures: Tensor, steps: int, seed: int, rate: float = 1e-3
         noisy = scheduler.add_noise(pictures[rows], noise, times)
         with torch.autocast("cpu", torch.bfloat16):
             told = unet(noisy, times).sample
-        loss = (told.float() - scheduler.get_velocity(pictures[rows], noise, times)).square().mean()
+        loss = (told.float() - pictures[rows]).square().mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
