@@ -28,7 +28,7 @@ from sfbench.sampling import TrustWarning
 from ..common.claims import Claim, exit_code, print_claims, within, write_claims
 from ..common.study import OneLineParser, Row, write_rows
 from .data import BASE, CROSSED, GROUPS, Coordinates, load_faces
-from .judge import Judge
+from .judge import Judge, features_of
 from .networks import make_pipeline, train_all
 from .pipelines import CLIP, PIPELINE, PROMPT, open_clip, run_pipeline
 from .probe import train_probe
@@ -117,9 +117,9 @@ def main(argv: list[str] | None = None) -> int:
         judge = Judge.learn(train_probe(train, epochs, networks / "probe.pt", args.seed), train, held_out, encoded)
         coordinates = Coordinates.of(train.of(*BASE))
         rows, pictures = study(
-            adapted, copies, coordinates, judge, n, steps, args.seed, prepare_folder(folder / "pictures")
+            adapted, copies, coordinates, judge, n, encoded, steps, args.seed, prepare_folder(folder / "pictures")
         )
-        rows += real_rows(judge, held_out, n, args.seed)
+        rows += real_rows(judge, held_out, n, encoded, args.seed)
         fit = learned(copies, coordinates, held_out.of(*CROSSED), 16 if args.quick else 64, args.seed)
         write_rows(folder, "portraits", rows)
         fusion.tile(pictures, least=32).save(folder / "faces.png")
@@ -158,7 +158,15 @@ def with_pipeline(args: Any) -> int:
 
 
 def study(
-    adapted: Any, copies: list[Any], coordinates: Coordinates, judge: Judge, n: int, steps: int, seed: int, folder: Path
+    adapted: Any,
+    copies: list[Any],
+    coordinates: Coordinates,
+    judge: Judge,
+    n: int,
+    encoded: int,
+    steps: int,
+    seed: int,
+    folder: Path,
 ) -> tuple[list[Row], Row]:
     """One row and some pictures for every setting; all settings share their noise."""
     rows, pictures, seen = [], {}, {}
@@ -166,47 +174,35 @@ def study(
         file = folder / f"{name.replace(' ', '_')}.npz"
         if not file.exists():
             x, said = draw(adapted, copies, coordinates, kind, w, way, n, steps, seed)
-            np.savez_compressed(file, levels=np.round(255.0 * x).astype(np.uint8), said=json.dumps(said))
+            parts = {"levels": np.round(255.0 * x).astype(np.uint8), "features": features_of(x[:encoded])}
+            np.savez_compressed(file, **parts, said=json.dumps(said))
         with np.load(file) as kept:
-            x, said = (kept["levels"] / 255.0).astype(np.float32), json.loads(str(kept["said"]))
-        seen[name] = x
+            x, features = (kept["levels"] / 255.0).astype(np.float32), kept["features"]
+            said = json.loads(str(kept["said"]))
+        seen[name] = x, features
         about = {"setting": name, "kind": kind, "w": w} | said
-        rows.append(about | judge.describe(x, np.random.default_rng(seed)))
+        rows.append(about | judge.describe(x, features, np.random.default_rng(seed)))
         pictures[name] = [torch.from_numpy(image) for image in x[:12]]
-        print(
-            json.dumps({k: v for k, v in rows[-1].items() if k in ("setting", "crossed", "middle", "frechet")}),
-            flush=True,
-        )
-    mixture = np.where((np.arange(n) % 2 == 0)[:, None, None, None], seen["fused 0"], seen["fused 1"])
-    about = {
-        "setting": "mixture 0.5",
-        "kind": "networks",
-        "w": 0.5,
-        "law": "arithmetic mixture",
-        "reach": "",
-        "ess": n,
-        "cpu_seconds": 0.0,
-    }
-    rows.append(about | judge.describe(mixture, np.random.default_rng(seed)))
+        print(name, {k: round(rows[-1][k], 3) for k in ("first", "second", "crossed", "other", "middle")}, flush=True)
+    x, features = (
+        np.where((np.arange(len(a)) % 2 == 0).reshape(-1, *[1] * (a.ndim - 1)), a, b)
+        for a, b in zip(seen["fused 0"], seen["fused 1"], strict=True)
+    )
+    about = {"setting": "mixture 0.5", "kind": "networks", "w": 0.5, "law": "arithmetic mixture", "ess": float(n)}
+    about |= {"reach": "", "cpu_seconds": 0.0}
+    rows.append(about | judge.describe(x, features, np.random.default_rng(seed)))
     return rows, pictures
 
 
-def real_rows(judge: Judge, held_out: Any, n: int, seed: int) -> list[Row]:
+def real_rows(judge: Judge, held_out: Any, n: int, encoded: int, seed: int) -> list[Row]:
     """What the judge says of real faces that nothing was trained on: its own floor."""
     made = []
     for name, classes in (("real groups", GROUPS), ("real crossed", CROSSED)):
-        about = {
-            "setting": name,
-            "kind": "real",
-            "w": 0.5,
-            "law": "held-out faces",
-            "reach": "",
-            "ess": n,
-            "cpu_seconds": 0.0,
-        }
         x = held_out.of(*classes)
         x = x[np.random.default_rng(seed).permutation(len(x))[:n]]
-        made.append(about | judge.describe(x, np.random.default_rng(seed)))
+        about = {"setting": name, "kind": "real", "w": 0.5, "law": "held-out faces", "ess": float(len(x))}
+        about |= {"reach": "", "cpu_seconds": 0.0}
+        made.append(about | judge.describe(x, features_of(x[:encoded]), np.random.default_rng(seed)))
     return made
 
 

@@ -48,7 +48,6 @@ class Judge:
     components : of features of photographs
     held_out : classes of held-out faces, and what the probe says of them
     target : components of held-out faces of the target, half of them crossed
-    encoded : pictures of a setting that are compared with the target
     """
 
     probe: Any
@@ -56,7 +55,6 @@ class Judge:
     components: Any
     held_out: tuple[Numbers, Numbers]
     target: Numbers
-    encoded: int
 
     @classmethod
     def learn(cls, probe: Any, train: Faces, held_out: Faces, encoded: int) -> "Judge":
@@ -78,7 +76,7 @@ class Judge:
         flat = features_of(target)
         components = make_pipeline(StandardScaler(), PCA(min(_COMPONENTS, len(flat) - 1), random_state=0)).fit(flat)
         axis, truth = (discriminant, low, high), np.asarray(held_out.labels)
-        return cls(probe, axis, components, (said, truth), components.transform(flat), encoded)
+        return cls(probe, axis, components, (said, truth), components.transform(flat))
 
     @property
     def accuracy(self) -> float:
@@ -86,8 +84,8 @@ class Judge:
         said, truth = self.held_out
         return float((said == truth).mean())
 
-    def describe(self, x: Numbers, rng: np.random.Generator) -> dict[str, Any]:
-        """Everything above, of one set of pictures (n, 3, 32, 32); pairs are 90 % intervals."""
+    def describe(self, x: Numbers, encoded: Numbers, rng: np.random.Generator) -> dict[str, Any]:
+        """Everything above, of pictures (n, 3, 32, 32) and features of the first; pairs are 90 % intervals."""
         (said, features), n = look(self.probe, x), len(x)
         discriminant, low_end, high_end = self.axis
         place = (discriminant.decision_function(features) - low_end) / (high_end - low_end)
@@ -102,7 +100,7 @@ class Judge:
         told = _shares(said, *self.held_out) | {"middle": middle.mean(), "bimodality": _bimodality(place)}
         for i, (name, value) in enumerate(told.items()):
             found |= {name: float(value), f"{name}_low": float(low[i]), f"{name}_high": float(high[i])}
-        flat = self.components.transform(features_of(x[: self.encoded]))
+        flat = self.components.transform(encoded)
         precision, recall = (_covered(*pair) for pair in ((self.target, flat), (flat, self.target)))
         distance = _frechet(flat, self.target)
         return found | {"vendi": _vendi(flat), "frechet": distance, "precision": precision, "recall": recall, "n": n}
