@@ -17,7 +17,7 @@ def score_models(pipe: Any, experts: Sequence[Any] | Mapping[str, Any], **option
     """Experts as score models for :func:`sfbench.fuse`, :class:`sfbench.FusedScore`, :func:`sfbench.sample`, metrics.
 
     Points are pixels scaled to [-1, 1], flattened from (channels, height, width); time t is that of
-    ``process_of(pipe)``. The pipeline stays as it is.
+    ``process_of(pipe.scheduler)``. The pipeline stays as it is.
 
     Parameters
     ----------

@@ -26,7 +26,7 @@ def test_scores_are_those_of_the_networks() -> None:
             expected = -network(x, step).sample.flatten(1).numpy() / sigma
         found = models[name].score(x.flatten(1).numpy(), (step + 1) / 1000)
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
-    fused = sfbench.FusedScore([models["a"], models["other"]], [0.5, 0.5], process=fusion.process_of(pipe))
+    fused = sfbench.FusedScore([models["a"], models["other"]], [0.5, 0.5], process=models["a"].process)
     assert sfbench.sample(fused, 2, steps=2, rng=0).x.shape == (2, 192)
 
 
