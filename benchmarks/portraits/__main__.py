@@ -38,7 +38,7 @@ ADAPTERS = tuple(name.replace("/", "_") for name in GROUPS)
 SIZES = {
     # widths, steps of the base, the copies and the adapters, epochs of the probe, pictures of a setting and how many of
     # them are encoded, sampling steps
-    "full": ((64, 96), (700, 250, 150), 14, 256, 96, 16),
+    "full": ((64, 96), (1000, 500, 300), 14, 512, 128, 16),
     "quick": ((16, 32), (20, 10, 10), 2, 24, 24, 4),
 }
 

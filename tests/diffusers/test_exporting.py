@@ -26,8 +26,10 @@ def test_scores_are_those_of_the_networks() -> None:
             expected = -network(x, step).sample.flatten(1).numpy() / sigma
         found = models[name].score(x.flatten(1).numpy(), (step + 1) / 1000)
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
-    fused = sfbench.FusedScore([models["a"], models["other"]], [0.5, 0.5], process=models["a"].process)
-    assert sfbench.sample(fused, 2, steps=2, rng=0).x.shape == (2, 192)
+    points = x.flatten(1).numpy()
+    fused = sfbench.FusedScore([models["a"], models["other"]], [0.25, 0.75], process=models["a"].process)
+    mean = 0.25 * models["a"].score(points, 0.3) + 0.75 * models["other"].score(points, 0.3)
+    np.testing.assert_allclose(fused.score(points, 0.3), mean, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(
