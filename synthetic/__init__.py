@@ -23,6 +23,7 @@ from .log_linear_pool import LogLinearPool, arithmetic_mixture
 from .pool_sample import PoolSample
 from .problems import SyntheticProblem
 from .registry import family, known_problems, load_families, load_module, make_problem, problem_parameters
+from .student import student_mixture
 from .subspace import Subspace, common_subspace
 
 __all__ = [
@@ -55,5 +56,6 @@ __all__ = [
     "load_module",
     "make_problem",
     "problem_parameters",
+    "student_mixture",
 ]
 del _families

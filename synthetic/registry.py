@@ -16,11 +16,12 @@ import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.machinery import SourceFileLoader
 from importlib.metadata import EntryPoint, entry_points
 from inspect import Parameter, signature
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeGuard
+from typing import Any, NoReturn, TypeGuard
 
 import numpy as np
 
@@ -274,8 +275,15 @@ def _takes_rng(function: Any) -> TypeGuard[Family]:
         return False
 
 
+class _TextLoader(SourceFileLoader):
+    """Loads the text as it is now: bytecode is found by size and whole seconds, which an edit may leave as they are."""
+
+    def path_stats(self, path: str) -> NoReturn:
+        raise OSError(f"no bytecode of {path!r} is read or written")
+
+
 def _import_file(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec = importlib.util.spec_from_file_location(path.stem, path, loader=_TextLoader(path.stem, str(path)))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -6,22 +6,7 @@ fails. The target needs one auxiliary, four, or all. Compared are the exact prog
 and four, a cross-validated number of them, and cross-validated entropy and ridge regularisation.
 """
 
-import argparse
-import sys
-import time
-
-from sfbench.files import prepare_folder, provenance
-
-from ..common.claims import exit_code, print_claims, write_claims
-from ..common.study import (
-    OneLineParser,
-    Row,
-    add_engine_arguments,
-    one_line_errors,
-    run_cells,
-    run_settings,
-    write_rows,
-)
+from ..common.frame import Study
 from .cells import AuxiliariesSpec, run_cell
 from .claims import evaluate_claims
 from .plots import draw_figures
@@ -41,30 +26,18 @@ def grid(quick: bool, seed: int) -> list[AuxiliariesSpec]:
     return specs + [AuxiliariesSpec("covariances", k, s, sizes, i) for k in few for s in (4, 0) for i in seeds]
 
 
-@one_line_errors
-def main(argv: list[str] | None = None) -> int:
-    """Run all cells, write the table and the figure, check the claims."""
-    parser = OneLineParser(prog="python -m benchmarks.auxiliaries", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="fewer k, n and seeds: under a minute")
-    parser.add_argument("--seed", type=int, default=0, help="first seed")
-    parser.add_argument("--out", default="results/auxiliaries", help="folder for results, tables and the figure")
-    add_engine_arguments(parser)
-    args: argparse.Namespace = parser.parse_args(argv)
-    if args.seed < 0 or args.jobs < 1:
-        parser.error("--seed must be at least 0 and --jobs at least 1")
-    started = time.monotonic()
-    folder = prepare_folder(args.out)
-    title = f"auxiliaries, seed {args.seed}{', quick' if args.quick else ''}"
-    found = run_cells(run_cell, grid(args.quick, args.seed), title=title, folder=folder, settings=run_settings(args))
-    rows: list[Row] = [row for record in found for row in record]
-    write_rows(folder, "fits", rows)
-    claims = evaluate_claims(rows)
-    write_claims(folder, claims, quick=args.quick, **provenance(args.seed))
-    draw_figures(folder)
-    print_claims(claims)
-    print(f"{time.monotonic() - started:.0f} s; table and figure in {folder}")
-    return exit_code(claims)
+main = Study(
+    package=__package__,
+    doc=__doc__,
+    cells=lambda args: {"fits": (run_cell, grid(args.quick, args.seed))},
+    claims=lambda tables: evaluate_claims(tables["fits"]),
+    title="auxiliaries, seed {seed}{quick}",
+    quick="fewer k, n and seeds: under a minute",
+    seed="first seed",
+    out="folder for results, tables and the figure",
+    figures=draw_figures,
+)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -11,6 +11,7 @@ from sfbench import OrnsteinUhlenbeck
 from solvers import solve
 from synthetic import GaussianMixture, SyntheticProblem, make_problem
 
+from ..common.fits import quietly
 from ..common.study import Row, cell_rng, study_cells
 
 PROCESS = OrnsteinUhlenbeck()
@@ -39,7 +40,7 @@ def run_budget_cell(spec: BudgetSpec) -> Row:
     few = EVALUATIONS_A_MODEL // (2 * NODES)
     seed = int(rng.integers(1 << 31))
     fits = {
-        kind: sfbench.fuse(problem.auxiliaries, data, process=PROCESS, n_nodes=NODES, rng=seed, **options)
+        kind: quietly(sfbench.fuse, problem.auxiliaries, data, process=PROCESS, n_nodes=NODES, rng=seed, **options)
         for kind, data, options in (
             ("full", x[:few], {}),
             ("budget", x, {"evaluations": EVALUATIONS_A_MODEL * problem.k}),

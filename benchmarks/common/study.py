@@ -64,13 +64,13 @@ class OneLineParser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\n")
 
 
-def one_line_errors(main: Callable[Arguments, int]) -> Callable[Arguments, int]:
+def one_line_errors(main: Callable[Arguments, int], package: str = "") -> Callable[Arguments, int]:
     """Decorate a study's ``main``: what stops it is one line on standard error, and an exit status.
 
     Incomplete studies have a status of their own, Ctrl-C has 130, bad input and unwritable folders 2; anything else is
-    a bug and keeps its traceback.
+    a bug and keeps its traceback. The line begins with ``package``, by default that of ``main``'s folder.
     """
-    name = Path(inspect.getfile(main)).parent.name  # the study's folder
+    name = package or f"benchmarks.{Path(inspect.getfile(main)).parent.name}"
 
     @functools.wraps(main)
     def guarded(*args: Arguments.args, **kwargs: Arguments.kwargs) -> int:
@@ -82,7 +82,7 @@ def one_line_errors(main: Callable[Arguments, int]) -> Callable[Arguments, int]:
             reason, status = str(error), 2
         except KeyboardInterrupt:
             reason, status = "interrupted; results so far are kept and no file is half-written", 130
-        print(f"benchmarks.{name}: {reason}", file=sys.stderr)
+        print(f"{name}: {reason}", file=sys.stderr)
         return status
 
     return guarded

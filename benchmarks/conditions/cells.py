@@ -20,6 +20,7 @@ from sfbench.statistics.passes import GramSettings, simulated_grams
 from solvers import solve
 from synthetic import GaussianMixture, LogLinearPool, SyntheticProblem
 
+from ..common.fits import quietly
 from ..common.study import Row, cell_rng, study_cells
 
 PROCESS = OrnsteinUhlenbeck()
@@ -92,7 +93,9 @@ def run_cell(spec: ConditionsSpec) -> list[Row]:
     rows: list[Row] = []
     for draw in range(spec.fits):
         x = problem.target.sample(spec.n, rng=rng)
-        fit = sfbench.fuse(problem.auxiliaries, x, process=PROCESS, t_min=T_MIN, t_max=T_MAX, n_nodes=NODES, rng=rng)
+        fit = quietly(
+            sfbench.fuse, problem.auxiliaries, x, process=PROCESS, t_min=T_MIN, t_max=T_MAX, n_nodes=NODES, rng=rng
+        )
         row = shared | _said(fit)
         row |= {"draw": draw, "weights": fit.weights.round(6).tolist()}
         row["excess"] = max(population.excess(fit.weights, optimum), 0.0)

@@ -30,17 +30,9 @@ from sfbench.experiments import RunSettings
 from sfbench.files import prepare_folder, provenance, write_json
 
 from ..common.figures import draw
+from ..common.frame import Options, parse_study, study_parser
 from ..common.networks import add_device_argument, references, train_all, use_device
-from ..common.study import (
-    OneLineParser,
-    Row,
-    add_engine_arguments,
-    one_line_errors,
-    run_cells,
-    run_settings,
-    time_left,
-    write_rows,
-)
+from ..common.study import Row, one_line_errors, run_cells, run_settings, time_left, write_rows
 from .cells import FixedSpec, MethodsSpec, WindowSpec, fixed_cell, fixed_methods, judge_of, methods_cell, window_cell
 from .models import QUICK, STUDIES, Study, Training, TrainingSpec, load_pools, train_network, training_specs
 from .report import as_text, draw_figure, summarise
@@ -49,19 +41,16 @@ from .report import as_text, draw_figure, summarise
 @one_line_errors
 def main(argv: list[str] | None = None) -> int:
     """Train, run all cells, write tables and figures."""
-    parser = OneLineParser(prog="python -m benchmarks.digits", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="8 x 8 digits, small networks: a minute or two")
-    parser.add_argument("--data", choices=list(STUDIES), default="mnist", help="data set of the full study")
-    parser.add_argument("--draws", type=int, help="draws of the target data for every n")
-    parser.add_argument("--seed", type=int, default=0, help="root seed")
-    parser.add_argument("--out", default=None, help="folder for networks, results, tables and figures")
+    options: Options = {
+        "--data": {"choices": list(STUDIES), "default": "mnist", "help": "data set of the full study"},
+        "--draws": {"type": int, "help": "draws of the target data for every n"},
+    }
+    quick, out = "8 x 8 digits, small networks: a minute or two", "folder for networks, results, tables and figures"
+    parser = study_parser(__package__, __doc__, options, quick=quick, out=out, where=None, jobs=1)
     add_device_argument(parser)
-    add_engine_arguments(parser, jobs=1)
-    args = parser.parse_args(argv)
+    args = parse_study(parser, argv, {"draws": 1})
     study = QUICK if args.quick else STUDIES[args.data]
     study = study if args.draws is None else replace(study, draws=args.draws)
-    if args.seed < 0 or args.jobs < 1 or study.draws < 1:
-        parser.error("--seed must be at least 0, --jobs and --draws at least 1")
     use_device(args.device)
     load_pools(study.training.data, args.seed)  # data that are missing end the run before a folder is made
     folder = prepare_folder(args.out or f"results/digits_{'quick' if args.quick else args.data}")

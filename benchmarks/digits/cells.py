@@ -23,6 +23,7 @@ from sfbench.sampling import TrustWarning
 from sfbench.scores import ScoreModel
 from sfbench.times import time_steps
 
+from ..common.fits import quietly
 from ..common.networks import NetworkRef, device, load_network
 from ..common.study import Row, study_cells
 from .judge import Judge, train_judge
@@ -229,7 +230,8 @@ def _methods(spec: MethodsSpec) -> list[Row]:
     [(shown, _, _)] = make_populations(bench.pool_x, bench.pool_y, [_MIX], spec.n, rng=rng)
     x = dequantised(shown, spec.training, rng)
     began = process_time()
-    result = fuse(
+    result = quietly(
+        fuse,
         models,
         x,
         process=PROCESS,

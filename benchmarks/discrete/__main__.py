@@ -9,32 +9,14 @@
 Every experiment is a study of ``journal.sqlite`` in the output folder; claims with controls are ``claims.json``.
 """
 
-import argparse
-import sys
-import time
-from collections.abc import Callable, Sequence
-from typing import Any
-
-from sfbench.files import prepare_folder, provenance
-
-from ..common.claims import exit_code, print_claims, write_claims
-from ..common.study import (
-    OneLineParser,
-    Row,
-    add_engine_arguments,
-    one_line_errors,
-    run_cells,
-    run_settings,
-    time_left,
-    write_rows,
-)
+from ..common.frame import Cells, Study
 from . import cells
 from .claims import evaluate_claims
 
 _KINDS = (("uniform", "score_entropy"), ("masked", "score_entropy"), ("masked", "cross_entropy"))
 
 
-def grids(quick: bool, seed: int) -> dict[str, tuple[Callable[[Any], Row], Sequence[Any]]]:
+def grids(quick: bool, seed: int) -> Cells:
     """Cell function and specs of every experiment."""
     seeds = range(seed, seed + (1 if quick else 5))
     draws = range(seed, seed + (30 if quick else 60))
@@ -64,36 +46,15 @@ def grids(quick: bool, seed: int) -> dict[str, tuple[Callable[[Any], Row], Seque
     }
 
 
-def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    """Command line; every bad value ends in one line."""
-    parser = OneLineParser(prog="python -m benchmarks.discrete", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="fewer seeds and sizes: about a minute")
-    parser.add_argument("--seed", type=int, default=0, help="first seed")
-    parser.add_argument("--out", default="results/discrete", help="folder for results and tables")
-    add_engine_arguments(parser)
-    args = parser.parse_args(argv)
-    if args.seed < 0 or args.jobs < 1:
-        parser.error("--seed must be at least 0 and --jobs at least 1")
-    return args
-
-
-@one_line_errors
-def main(argv: list[str] | None = None) -> int:
-    """Run all experiments, write tables, check the claims."""
-    args = parse_arguments(argv)
-    started = time.monotonic()
-    folder, settings = prepare_folder(args.out), run_settings(args)
-    tables: dict[str, list[Row]] = {}
-    for name, (run_cell, specs) in grids(args.quick, args.seed).items():
-        title = f"{name}, seed {args.seed}{', quick' if args.quick else ''}"
-        tables[name] = run_cells(run_cell, specs, title=title, folder=folder, settings=time_left(settings, started))
-        write_rows(folder, name, tables[name])
-    claims = evaluate_claims(tables)
-    write_claims(folder, claims, quick=args.quick, **provenance(args.seed))
-    print_claims(claims)
-    print(f"{time.monotonic() - started:.0f} s; tables in {folder}")
-    return exit_code(claims)
+main = Study(
+    package=__package__,
+    doc=__doc__,
+    cells=lambda args: grids(args.quick, args.seed),
+    claims=evaluate_claims,
+    quick="fewer seeds and sizes: about a minute",
+    seed="first seed",
+)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -28,6 +28,7 @@ from synthetic.discrete import (
     make_discrete_problem,
 )
 
+from ..common.fits import quietly
 from ..common.study import Row, cell_rng, study_cells
 from .clamped import clamped_sample
 
@@ -120,7 +121,7 @@ def run_fit_cell(spec: FitSpec) -> Row:
         terms.score_entropy() if spec.objective == "score_entropy" else terms.cross_entropy(), "newton"
     ).weights
     x = problem.target.sample(spec.n, rng=cell_rng(spec))
-    fit = fuse(models, x, objective=spec.objective, rng=spec.seed)  # type: ignore[arg-type]
+    fit = quietly(fuse, models, x, objective=spec.objective, rng=spec.seed)
     low, high = fit.confidence_interval(0.9).T
     halved = 0.5 * (np.stack([low, high]) + fit.weights)  # the control: each end half as far from the fit
     tv = discrete_total_variation(problem.barycenter(fit.weights), problem.barycenter(best)).value

@@ -7,30 +7,13 @@
 4. ``samples``: density and coverage.
 """
 
-import sys
-import time
-from collections.abc import Callable, Sequence
-from typing import Any
-
-from sfbench.files import prepare_folder, provenance
-
-from ..common.claims import exit_code, print_claims, write_claims
-from ..common.study import (
-    OneLineParser,
-    Row,
-    add_engine_arguments,
-    one_line_errors,
-    run_cells,
-    run_settings,
-    time_left,
-    write_rows,
-)
+from ..common.frame import Cells, Study
 from . import cells
 from .claims import evaluate_claims
 from .plots import draw_figures
 
 
-def grids(quick: bool, seed: int) -> dict[str, tuple[Callable[[Any], Any], Sequence[Any]]]:
+def grids(quick: bool, seed: int) -> Cells:
     """Cell function and specs of every experiment."""
     dims = (2, 32, 512) if quick else (2, 8, 32, 128, 512, 1024)
     seeds = range(seed, seed + (3 if quick else 10))
@@ -54,32 +37,17 @@ def grids(quick: bool, seed: int) -> dict[str, tuple[Callable[[Any], Any], Seque
     }
 
 
-@one_line_errors
-def main(argv: list[str] | None = None) -> int:
-    """Run all experiments, write tables and the figure, check the claims."""
-    parser = OneLineParser(prog="python -m benchmarks.diversity", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="fewer dimensions and seeds: under a minute")
-    parser.add_argument("--seed", type=int, default=0, help="first seed")
-    parser.add_argument("--out", default="results/diversity", help="folder for results, tables and the figure")
-    add_engine_arguments(parser)
-    args = parser.parse_args(argv)
-    if args.seed < 0 or args.jobs < 1:
-        parser.error("--seed must be at least 0 and --jobs at least 1")
-    started = time.monotonic()
-    folder, settings = prepare_folder(args.out), run_settings(args)
-    tables: dict[str, list[Row]] = {}
-    for name, (run_cell, specs) in grids(args.quick, args.seed).items():
-        title = f"{name}, seed {args.seed}{', quick' if args.quick else ''}"
-        found = run_cells(run_cell, specs, title=title, folder=folder, settings=time_left(settings, started))
-        tables[name] = [row for record in found for row in (record if isinstance(record, list) else [record])]
-        write_rows(folder, name, tables[name])
-    claims = evaluate_claims(tables)
-    write_claims(folder, claims, quick=args.quick, **provenance(args.seed))
-    draw_figures(folder)
-    print_claims(claims)
-    print(f"{time.monotonic() - started:.0f} s; tables and figure in {folder}")
-    return exit_code(claims)
+main = Study(
+    package=__package__,
+    doc=__doc__,
+    cells=lambda args: grids(args.quick, args.seed),
+    claims=evaluate_claims,
+    quick="fewer dimensions and seeds: under a minute",
+    seed="first seed",
+    out="folder for results, tables and the figure",
+    figures=draw_figures,
+)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

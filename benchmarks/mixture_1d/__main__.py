@@ -20,17 +20,9 @@ from sfbench.experiments import RunSettings
 from sfbench.files import prepare_folder, provenance, write_json
 
 from ..common.figures import draw
+from ..common.frame import parse_study, study_parser
 from ..common.networks import add_device_argument, references, train_all, use_device
-from ..common.study import (
-    OneLineParser,
-    Row,
-    add_engine_arguments,
-    one_line_errors,
-    run_cells,
-    run_settings,
-    time_left,
-    write_rows,
-)
+from ..common.study import Row, one_line_errors, run_cells, run_settings, time_left, write_rows
 from .cells import (
     FULL,
     QUICK,
@@ -52,18 +44,13 @@ _PUBLISHED_SIZES, _PUBLISHED_DRAWS = (256, 1024), 3
 @one_line_errors
 def main(argv: list[str] | None = None) -> int:
     """Train, run all cells, write tables and figures."""
-    parser = OneLineParser(prog="python -m benchmarks.mixture_1d", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="small networks and few draws: about a minute")
-    parser.add_argument("--draws", type=int, help="draws of the target data for every n")
-    parser.add_argument("--seed", type=int, default=0, help="root seed")
-    parser.add_argument("--out", default=None, help="folder for networks, results, tables and figures")
+    options = {"--draws": {"type": int, "help": "draws of the target data for every n"}}
+    quick, out = "small networks and few draws: about a minute", "folder for networks, results, tables and figures"
+    parser = study_parser(__package__, __doc__, options, quick=quick, out=out, where=None, jobs=1)
     add_device_argument(parser)
-    add_engine_arguments(parser, jobs=1)
-    args = parser.parse_args(argv)
+    args = parse_study(parser, argv, {"draws": 1})
     scale = QUICK if args.quick else FULL
     scale = scale if args.draws is None else replace(scale, draws=args.draws)
-    if args.seed < 0 or args.jobs < 1 or scale.draws < 1:
-        parser.error("--seed must be at least 0, --jobs and --draws at least 1")
     use_device(args.device)
     folder = prepare_folder(args.out or f"results/mixture_1d{'_quick' if args.quick else ''}")
     return run_study_of_mixture(scale, folder, args.seed, run_settings(args))

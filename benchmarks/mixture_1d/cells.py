@@ -34,6 +34,7 @@ from sfbench.times import time_steps
 from solvers import solve
 from synthetic import GaussianMixture, SyntheticProblem, as_gaussian_mixture, make_problem
 
+from ..common.fits import quietly
 from ..common.networks import NetworkRef, device, load_network, reference
 from ..common.study import Row, study_cells
 
@@ -247,7 +248,7 @@ def _methods(spec: MethodsSpec) -> list[Row]:
         rows.append({"n": spec.n, "draw": spec.draw, "method": name} | distances | more)
 
     began = process_time()
-    result = fuse(models, x, process=PROCESS, t_min=spec.t_min, t_max=spec.t_max, n_nodes=N_NODES, rng=streams)
+    result = quietly(fuse, models, x, process=PROCESS, t_min=spec.t_min, t_max=spec.t_max, n_nodes=N_NODES, rng=streams)
     fit_s = process_time() - began
     low, high = result.confidence_interval(0.95)[0]
     fit: Row = {

@@ -5,13 +5,13 @@ the batch size that :attr:`NetworkScore.preferred_rows` names or at 4 times that
 all points where the network takes one. What the samplers ask beyond their steps, to check the answer, counts against
 them. Contenders run in turn; the ratio of minima is reported with the 10-90 % range of the paired ratios: CPU time on a
 CPU, which others may share, wall time on an accelerator. Weights are random: speed does not depend on them. Then
-:mod:`.trained` and, on a CPU, :mod:`.memory`.
+:mod:`.trained` and, on a CPU, :mod:`.memory` and :mod:`.stacked`.
 """
 
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from sfbench.statistics import GramSettings, score_statistics
 
 from ..common.study import OneLineParser, Row, one_line_errors, write_rows
 from ..common.timing import ratio
-from . import memory, trained
+from . import memory, stacked, trained
 from .networks import NETWORKS, ON_DEVICE, OU, K, networks
 
 NODES, STEPS = 4, 16
@@ -49,7 +49,7 @@ def floor(models: list[NetworkScore], evaluations: int, rows: int) -> Callable[[
     return run
 
 
-def interleaved(functions: list[Callable[[], object]], repeats: int, device: torch.device) -> np.ndarray:
+def interleaved(functions: Sequence[Callable[[], object]], repeats: int, device: torch.device) -> np.ndarray:
     """Seconds (repeats, functions) of functions called in turn, after one call of each."""
     clock = time.process_time if device.type == "cpu" else time.perf_counter
 
@@ -76,7 +76,7 @@ def measure(
     settings = GramSettings(OU, sfbench.time_grid(1e-2, 3.0, NODES))
     fused = sfbench.FusedScore(models, np.full(K, 1.0 / K), process=OU)
     quiet: dict[str, Any] = {"steps": STEPS, "check_steps": False, "rng": 0}
-    rows = []
+    rows: list[Row] = []
     for task, run, evaluations in (
         ("fuse", lambda: score_statistics(models, x, settings, rng=0), 2 * NODES * n),
         ("sample", lambda: sample(fused, n, device=device, **quiet), STEPS * n),
@@ -85,19 +85,31 @@ def measure(
         batch = models[0].preferred_rows
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what random networks draw is no law
-            seconds = interleaved(
-                [run, floor(models, evaluations, batch), floor(models, evaluations, 4 * batch)], repeats, device
-            )
+            asked: list[int] = []
+            contenders = [_counted(run, models[0], asked), *(floor(models, evaluations, b) for b in (batch, 4 * batch))]
+            seconds = interleaved(contenders, repeats, device)
         best = 1 + int(seconds[:, 2].min() < seconds[:, 1].min())
         value, low, high = ratio(seconds, 0, best)
         each = 1e6 * seconds.min(axis=0) / (K * evaluations)
         rows.append(
             {
                 "network": label, "task": task, "points": n, "batch": batch, "ratio": value, "low": low, "high": high,
+                "asked": sum(asked) / (repeats + 1) / evaluations,
                 "microseconds": float(each[0]), "floor_microseconds": float(each[best]),
             }
         )  # fmt: skip
     return rows
+
+
+def _counted(run: Callable[[], object], model: NetworkScore, asked: list[int]) -> Callable[[], None]:
+    """The run, which adds to ``asked`` the points at which it asks a network."""
+
+    def again() -> None:
+        handle = model.module.register_forward_hook(lambda module, given, output: asked.append(len(given[0])))
+        run()
+        handle.remove()
+
+    return again
 
 
 @one_line_errors
@@ -106,6 +118,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = OneLineParser(prog="python -m benchmarks.networks_speed", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--device", default="cpu", help="a torch device")
     parser.add_argument("--quick", action="store_true", help="a quarter of the points, 3 repeats")
+    parser.add_argument("--images", type=int, default=100_000, help="images on disk whose fit's memory is measured")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/networks_speed"))
     arguments = parser.parse_args(argv)
     device = sfbench.nets.wiring.as_device(arguments.device)
@@ -115,10 +128,12 @@ def main(argv: list[str] | None = None) -> int:
     print(f"{card}; k = {K}; ratio to bare forward passes, with the 10-90 % range of paired ratios")
     rows: list[Row] = []
     for label, case in cases.items():
-        found = measure(label, case, device, *((3, 4) if arguments.quick else (7, 1)))
+        repeats = 7 if case[0] == "mlp" and not arguments.quick else 3
+        found = measure(label, case, device, repeats, 4 if arguments.quick else 1)
         for row in found:
             print(
-                f"{row['network']:24} {row['task']:9} {row['ratio']:.3f} [{row['low']:.3f}, {row['high']:.3f}]  "
+                f"{row['network']:20} {row['task']:9} {row['ratio']:.3f} [{row['low']:.3f}, {row['high']:.3f}]  "
+                f"of {row['asked']:.3f} times the evaluations  "
                 f"{row['microseconds']:.4g} us an evaluation, bare {row['floor_microseconds']:.4g}",
                 flush=True,
             )
@@ -126,10 +141,12 @@ def main(argv: list[str] | None = None) -> int:
     write_rows(folder, "networks_speed", rows)
     contests = trained.cases(256 if arguments.quick else 1024, device)
     weights, learnt = trained.precision(contests), trained.published(contests, 1 if arguments.quick else 3)
-    held = memory.measure(2000 if arguments.quick else 100_000) if device.type == "cpu" else []
-    for line in (*trained.report(weights, learnt), *(memory.report(held) if held else ())):
+    held = memory.measure(2000 if arguments.quick else arguments.images) if device.type == "cpu" else []
+    small = stacked.measure(networks(*NETWORKS["MLP 31 k"][:3], device), 7) if device.type == "cpu" else []
+    for line in (*trained.report(weights, learnt), *memory.report(held), *stacked.report(small)):
         print(line)
-    for name, table in (("precision", weights), ("published_way", learnt), ("memory", held)):
+    tables = (("precision", weights), ("published_way", learnt), ("memory", held), ("stacked", small))
+    for name, table in tables:
         if table:
             write_rows(folder, name, table)
     write_json(folder / "provenance.json", {**provenance(), "device": card})

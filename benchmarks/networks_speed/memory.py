@@ -75,6 +75,8 @@ def measure(n: int) -> list[Row]:
 
 def report(rows: list[Row]) -> list[str]:
     """The peaks as lines of text, those of fits as ratios to the forward pass."""
+    if not rows:
+        return []
     lines = [f"peak memory beyond the networks, k = {K}; a forward pass of one batch by one network is 1"]
     floor = 1.0
     for row in rows:

@@ -26,6 +26,7 @@ from sfbench.statistics import GramSettings, score_gram
 from solvers import solve
 from synthetic import make_problem
 
+from ..common.fits import quietly
 from ..common.study import Row
 
 _RESULTS = Path(__file__).parents[1] / "results"
@@ -60,8 +61,8 @@ def precision(found: Sequence[Case]) -> list[Row]:
             own = [model.to(dtype=dtype) for model in models]
             points = x.astype(np.float64 if dtype == torch.float64 else np.float32)
             t_min, t_max = float(settings.grid.nodes[0]), float(settings.grid.nodes[-1])
-            fits[dtype] = sfbench.fuse(
-                own, points, process=settings.process, n_nodes=_NODES, t_min=t_min, t_max=t_max, rng=0
+            fits[dtype] = quietly(
+                sfbench.fuse, own, points, process=settings.process, n_nodes=_NODES, t_min=t_min, t_max=t_max, rng=0
             )
         exact = fits[torch.float64]
         half = 0.5 * np.ptp(exact.confidence_interval(), axis=1)

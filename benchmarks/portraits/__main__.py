@@ -26,6 +26,7 @@ from sfbench.files import prepare_folder, provenance
 from sfbench.sampling import TrustWarning
 
 from ..common.claims import Claim, exit_code, print_claims, within, write_claims
+from ..common.fits import quietly
 from ..common.study import OneLineParser, Row, write_rows
 from .data import BASE, CROSSED, GROUPS, Coordinates, load_faces
 from .judge import Judge, features_of
@@ -210,8 +211,8 @@ def learned(copies: list[Any], coordinates: Coordinates, x: np.ndarray, n: int, 
     """Weights learned from faces; the coordinates stand where other pipelines have a VAE."""
     x = x[np.random.default_rng(seed).permutation(len(x))[:n]]
     pipe = make_pipeline(copies[0])
-    pipe.vae = coordinates.as_vae()
-    return fusion.learn_weights(pipe, [copies[0], copies[1]], torch.from_numpy(x), batch=16, rng=seed)
+pipe.vae = coordinates.as_vae()
+    return quietly(fusion.learn_weights, pipe, [copies[0], copies[1]], torch.from_numpy(x), batch=16, rng=seed)
 
 
 def claims_of(rows: list[Row], judge: Judge, fit: Any, quick: bool) -> list[Claim]:

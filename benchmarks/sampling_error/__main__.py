@@ -24,53 +24,21 @@ from sfbench.errors import SfbenchError
 from sfbench.files import prepare_folder, provenance
 
 from ..common.claims import Claim, exit_code, print_claims, write_claims
-from ..common.study import (
-    OneLineParser,
-    Row,
-    RunSettings,
-    add_engine_arguments,
-    one_line_errors,
-    read_rows,
-    run_cells,
-    run_settings,
-    time_left,
-    write_rows,
-)
+from ..common.frame import parse_study, rows_of, study_parser
+from ..common.study import Row, RunSettings, one_line_errors, read_rows, run_cells, run_settings, time_left, write_rows
 from .claims import evaluate_claims, summary
 from .experiments import EXPERIMENTS, FULL, QUICK
 from .figures import draw_figures
-
-
-def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    """Command line; every bad value ends in one line."""
-    parser = OneLineParser(prog="python -m benchmarks.sampling_error", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument(
-        "--quick", action="store_true", help="fewer seeds and sizes: about six minutes on one busy core"
-    )
-    parser.add_argument("--seed", type=int, default=1, help="root seed")
-    parser.add_argument(
-        "--only", action="append", choices=[*EXPERIMENTS], help="run this alone, the rest is in --out; repeat"
-    )
-    parser.add_argument("--out", default="results/sampling_error", help="folder for results, tables and figures")
-    add_engine_arguments(parser)
-    args = parser.parse_args(argv)
-    if args.seed < 0 or args.jobs < 1:
-        parser.error("--seed must be at least 0 and --jobs at least 1")
-    return args
 
 
 def run_experiment(name: str, args: argparse.Namespace, folder: Path, settings: RunSettings) -> None:
     """Compute what is missing of an experiment and write its table."""
     experiment = EXPERIMENTS[name]
     scale = "quick" if args.quick else "full"
-    records = run_cells(
-        experiment.run_cell,
-        experiment.grid(QUICK if args.quick else FULL, args.seed),
-        title=f"{name}, seed {args.seed}{', quick' if args.quick else ''}",
-        folder=folder,
-        settings=settings,
-    )
-    rows = [row for record in records for row in (record if isinstance(record, list) else [record])]
+    specs = experiment.grid(QUICK if args.quick else FULL, args.seed)
+    title = f"{name}, seed {args.seed}{', quick' if args.quick else ''}"
+    records = run_cells(experiment.run_cell, specs, title=title, folder=folder, settings=settings)
+    rows = rows_of(specs, records)
     write_rows(folder, name, [row | {"scale": scale, "root_seed": args.seed} for row in rows])
 
 
@@ -93,7 +61,12 @@ def judge(folder: Path, args: argparse.Namespace, seconds: float) -> list[Claim]
 @one_line_errors
 def main(argv: list[str] | None = None) -> int:
     """Run all experiments, write tables and figures, check the claims."""
-    args = parse_arguments(argv)
+    words = "run this alone, the rest is in --out; repeat"
+    options = {"--only": {"action": "append", "choices": [*EXPERIMENTS], "help": words}}
+    quick = "fewer seeds and sizes: about six minutes on one busy core"
+    parser = study_parser(__package__, __doc__, options, quick=quick, out="folder for results, tables and figures")
+    parser.set_defaults(seed=1)
+    args = parse_study(parser, argv)
     started = time.monotonic()
     folder = prepare_folder(args.out)
     settings = run_settings(args)

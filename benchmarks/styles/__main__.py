@@ -26,18 +26,9 @@ from sfbench.experiments.report.tables import load_table
 from sfbench.files import prepare_folder, provenance, write_json
 
 from ..common.claims import exit_code, print_claims, write_claims
+from ..common.frame import Options, parse_study, study_parser
 from ..common.networks import add_device_argument, references, train_all, use_device
-from ..common.study import (
-    OneLineParser,
-    Row,
-    RunSettings,
-    add_engine_arguments,
-    one_line_errors,
-    run_cells,
-    run_settings,
-    time_left,
-    write_rows,
-)
+from ..common.study import Row, RunSettings, one_line_errors, run_cells, run_settings, time_left, write_rows
 from .cells import (
     WIDTH_LOG_SNR,
     DistanceSpec,
@@ -116,17 +107,14 @@ QUICK = Study(
 @one_line_errors
 def main(argv: list[str] | None = None) -> int:
     """Train, measure, run all cells, write tables and figures; exit status 1 if a control fails."""
-    parser = OneLineParser(prog="python -m benchmarks.styles", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="8 x 8 digits, small networks: under a minute")
-    parser.add_argument("--data", choices=list(STUDIES), default="digits", help="setting of the full study")
-    parser.add_argument("--seed", type=int, default=0, help="root seed")
-    parser.add_argument("--out", default=None, help="folder for networks, tables and figures")
-    parser.add_argument("--collect", action="store_true", help="tables and figures of the finished cells, no computing")
+    options: Options = {
+        "--data": {"choices": list(STUDIES), "default": "digits", "help": "setting of the full study"},
+        "--collect": {"action": "store_true", "help": "tables and figures of the finished cells, no computing"},
+    }
+    quick, out = "8 x 8 digits, small networks: under a minute", "folder for networks, tables and figures"
+    parser = study_parser(__package__, __doc__, options, quick=quick, out=out, where=None)
     add_device_argument(parser)
-    add_engine_arguments(parser)
-    args = parser.parse_args(argv)
-    if args.seed < 0 or args.jobs < 1:
-        parser.error("--seed must be at least 0 and --jobs at least 1")
+    args = parse_study(parser, argv)
     study = QUICK if args.quick else STUDIES[args.data]
     started = time.monotonic()
     use_device(args.device)

@@ -25,6 +25,7 @@ from sfbench.experiments import study_folder
 from sfbench.nets import NetworkScore, TrainingSettings, build_network, denoising_loss, train_score_network
 from sfbench.processes import VariancePreserving
 
+from ..common.fits import quietly
 from ..common.networks import NetworkRef, device, load_network, reference
 from ..common.study import Row, study_cells
 from .data import Images, Level, auxiliary_images, load_images, shown_images
@@ -214,7 +215,9 @@ def measure_distance(spec: DistanceSpec) -> Row:
 
 def fit(models: Sequence[NetworkScore], x: Float64Array, rng: np.random.Generator) -> FusionResult:
     """Weights on the window of the loss."""
-    return fuse(models, x, process=PROCESS, t_min=T_MIN, n_nodes=N_NODES, n_noise=max(1, 64 // len(x)), rng=rng)
+    return quietly(
+        fuse, models, x, process=PROCESS, t_min=T_MIN, n_nodes=N_NODES, n_noise=max(1, 64 // len(x)), rng=rng
+    )
 
 
 # ---------------------------------------------------------------------- one draw of the target

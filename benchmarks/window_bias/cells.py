@@ -10,6 +10,7 @@ import numpy as np
 import sfbench
 from synthetic import Law, make_problem
 
+from ..common.fits import quietly
 from ..common.study import Row, study_cells
 
 _PROCESS = sfbench.OrnsteinUhlenbeck()
@@ -90,7 +91,7 @@ def run_window_cell(spec: WindowSpec) -> Row:
     case = CASES[spec.case]
     target, models = target_and_models(spec.case)
     x = target.sample(spec.n, rng=np.random.default_rng([spec.draw, spec.n]))
-    result = sfbench.fuse(models, x, process=_PROCESS, rng=spec.draw, **case.options)
+    result = quietly(sfbench.fuse, models, x, process=_PROCESS, rng=spec.draw, **case.options)
     warned = any(text.startswith("window bias") for text in result.warnings)
     p_value = None if result.window_bias is None else result.window_bias.p_value
     return {

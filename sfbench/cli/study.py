@@ -224,7 +224,7 @@ def prune(folder: Store, study: Study = None, as_json: Json = False) -> None:
     with Journal(store_path(folder), "write") as journal:
         for known in journal.chosen(study):
             stale = stale_keys(journal, known.function)
-            journal.drop_results(stale)
+            journal.drop(stale)
             counts = Counter(stale.values())
             removed += [{"study": known.name, "version": v, "results": counts[v]} for v in sorted(counts)]
             for version in () if as_json else sorted(counts):

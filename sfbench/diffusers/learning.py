@@ -25,6 +25,7 @@ from .._typing import Float64Array, SeedLike
 from .._validation import as_count, as_flag, as_generator, as_items, as_positive, as_window
 from ..fusion import FusionOverTime, FusionResult
 from ..fusion.adequacy import adequacy
+from ..fusion.advice import announced
 from ..fusion.api import fit_constant
 from ..fusion.budget import LEVEL, Budget, Spent
 from ..fusion.intervals import confidence_interval
@@ -126,9 +127,14 @@ def learn_weights(
     Returns
     -------
     FusionResult, or FusionOverTime if ``bins`` is given
-        ``handle.weights = fit`` takes either. Ctrl-C ends the pass early, and the fit says so. Constant weights come
-        with ``fit.adequacy``: losses on the same noise, and a test of whether the pictures' law is a fused law
+        ``handle.weights = fit`` takes either. Ctrl-C ends the pass early, and the fit says so. Both come with
+        ``fit.adequacy``: losses on the same noise, and a test of whether the pictures' law is a fused law
         (:mod:`sfbench.fusion.adequacy`; two experts need a hundred pictures for it).
+
+    Warns
+    -----
+    FitWarning
+        For all that is kept in ``fit.warnings``.
 
     Raises
     ------
@@ -177,7 +183,10 @@ def learn_weights(
             raise DiffusersError(
                 f"images have several sizes (latents {shapes}); pass height= and width= to resize them"
             )
-        work = ScorePass(settings, edges, k, taken, torch.cat(parts), count, generator)
+        by_part = bins is not None and bool(
+            np.diff(edges).min() > 0
+        )  # a table of few timesteps may leave a bin without one
+        work = ScorePass(settings, edges, k, taken, torch.cat(parts), count, generator, by_part)
         seen: list[NetworkCall] = []
         with progress_bar(settings.evaluations(k, len(taken)) * count, "learning weights", progress) as bar:
 
@@ -207,15 +216,20 @@ def learn_weights(
     names, statistics = tuple(expert.name for expert in handle.experts), work.finish()
     models = tuple(ExpertScore(seen[0], i) for i in range(k))
     if bins is not None:
-        return fit_over_time(models, statistics, times, smoothing, tol, allow_inexact, names)
+        over_time = fit_over_time(models, statistics, times, smoothing, tol, allow_inexact, names)
+        judged = adequacy(work.residuals(), over_time.weights.weights) if by_part else None
+        texts = (*notes, *over_time.warnings, *(judged.doubts() if judged else ()))
+        return announced(replace(over_time, warnings=texts, judged=judged))
     spent = Spent(statistics, settings.evaluations(k, work.done) * count, length)
     fit = fit_constant(models, statistics, backend, tol, allow_inexact, names)
-    return replace(
+    judged = adequacy(work.residuals(), fit.weights)
+    fit = replace(
         fit,
-        warnings=(*notes, *spent.doubts(budget), *fit.warnings),
-        judged=adequacy(work.residuals(), fit.weights),
+        warnings=(*notes, *spent.doubts(budget), *judged.doubts(), *fit.warnings),
+        judged=judged,
         n_evaluations=spent.evaluations if budget != Budget() else None,
     )
+    return announced(fit)
 
 
 def _longest(work: ScorePass, solver: SimplexSolver) -> float:

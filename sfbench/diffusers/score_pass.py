@@ -15,7 +15,7 @@ from ..progress import Progress
 from ..statistics import GramSettings, NodeStatistics
 from ..statistics.gram import Contributions
 from ..statistics.nodes import rows_to_keep
-from ..statistics.residuals import Residuals
+from ..statistics.residuals import Residuals, ResidualsByPart
 from .latents import shaped
 from .template import NetworkCall
 
@@ -39,6 +39,8 @@ class ScorePass:
     n_noise : int
         Noise vectors for each picture.
     rng : Generator
+    by_part : bool
+        Judge weights that change from part to part.
 
     Attributes
     ----------
@@ -55,10 +57,12 @@ class ScorePass:
         latents: Tensor,
         n_noise: int,
         rng: np.random.Generator,
+        by_part: bool = False,
     ) -> None:
         self.settings, self.edges, self.n_noise, self.rng = settings, edges, n_noise, rng
         self.pictures, self.latents, self.done, self.k = pictures, latents, 0, k
-        self._residuals = Residuals(replace(settings, n_noise=n_noise))
+        whole = replace(settings, n_noise=n_noise)
+        self._residuals = ResidualsByPart(whole, edges) if by_part else Residuals(whole)
         self._part = np.searchsorted(edges, np.arange(len(settings.grid)), side="right") - 1
         self._sums = np.zeros((len(settings.grid), k, k - 1))  # b in the first row, G in the others
         self._terms = np.zeros((len(edges) - 1, len(pictures), k, k - 1))
@@ -72,7 +76,11 @@ class ScorePass:
             self._residuals.begin(SimpleNamespace(data=rows, models=[SimpleNamespace(dim=rows.shape[1])] * self.k))
         data = self.latents[start : start + len(like)].to(like.device)
         sums, terms = np.zeros_like(self._sums), np.zeros((len(self._terms), len(data), *self._terms.shape[2:]))
-        signs, omega, fields = self.settings.rule.signs, self.settings.omega, self._residuals.fields.copy()
+        signs, omega, fields = (
+            self.settings.rule.signs,
+            self.settings.omega,
+            [part.fields.copy() for part in self._residuals.parts],
+        )
         levels = list(enumerate(zip(self.settings.grid.nodes.tolist(), self.settings.coefficients, strict=True)))
         try:
             for _ in range(self.n_noise):
@@ -95,7 +103,8 @@ class ScorePass:
                     x, z, base, *others = torch.stack(seen, dim=1)
                     self._residuals.add(j, start, x, z, base, others)
         except KeyboardInterrupt:
-            self._residuals.fields = fields  # a batch counts as a whole or not at all
+            for part, before in zip(self._residuals.parts, fields, strict=True):
+                part.fields = before  # a batch counts as a whole or not at all
             raise
         self._sums += sums
         self._terms[:, start : start + len(data)] = terms
@@ -113,7 +122,7 @@ class ScorePass:
         parts = tuple(Contributions(*_split(part), counts) for part in rows)
         return NodeStatistics(self.settings, G, b, n, self.edges, parts)
 
-    def residuals(self) -> Residuals:
+    def residuals(self) -> Residuals | ResidualsByPart:
         """Residuals of the pictures so far; ends the pass."""
         self._residuals.keep_first(self.done)
         return self._residuals

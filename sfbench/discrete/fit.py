@@ -14,6 +14,7 @@ from synthetic.discrete.law import as_states
 from .._typing import Float64Array, SeedLike
 from .._validation import as_choice, as_count, as_generator
 from ..errors import GridError, ModelError
+from ..fusion.advice import announced
 from ..fusion.intervals import IntervalMethod, confidence_interval
 from ..statistics.gram import Contributions, ScoreGram, tangent_basis
 from .models import FusedRates, as_rate_models
@@ -167,7 +168,7 @@ def fuse(
     if not answer.is_unique:
         warnings.append(f"the weights are not unique: {answer.null_directions.shape[1]} directions change nothing")
     fused = FusedRates(found, answer.weights)
-    return DiscreteFit(answer.weights, fused, gram, answer, smooth, window, tuple(warnings))
+    return announced(DiscreteFit(answer.weights, fused, gram, answer, smooth, window, tuple(warnings)))
 
 
 def _window(noise: DiscreteNoise, t_min: float | None, t_max: float | None) -> tuple[float, float]:

@@ -55,31 +55,22 @@ class CellFunction(Generic[Spec, Record]):
     ----------
     function : callable
         ``spec -> record``; or, if ``group`` is given, ``sequence of specs -> list of records``.
-    version : str
-        Of the algorithm. Change it whenever results change: every cell is then computed anew.
-    dtype : str
-        Precision of the computation; part of the key.
-    schema : int
-        Of the record; change it when columns are renamed or added.
+    version, dtype, schema : str, str, int
+        Of the algorithm, its precision and its record: change them whenever results or columns change, and every cell
+        is computed anew.
     group : callable or None
-        ``spec -> hashable``: specs of one group share a pass and are computed in one call. A record must still depend
-        on its own spec alone.
-    volatile : tuple of str
-        Columns that differ from run to run (times): left out of digests and comparisons.
-    factors : tuple of str
-        Columns that say which experiment a row belongs to, in the order in which a report offers them.
+        ``spec -> hashable``: specs of one group share a pass; a record must still depend on its own spec alone.
+    volatile, factors : tuple of str
+        Columns that differ from run to run (times), left out of comparisons; columns that say which experiment a row
+        belongs to, in the order in which a report offers them.
     replicate : str
         The column that numbers independent repetitions.
     alone : bool
         Cells are timed: whatever the settings of a run, they are computed here, one after the other.
-    bounds : mapping
-        Columns that bound another, with the name of that: a report draws both on one axis. ``NAME_bound`` bounds
-        ``NAME`` in any case.
-    labels : mapping
-        Columns in words, with their units, for axes and tables.
+    bounds, labels : mapping
+        Columns that bound another, with its name (``NAME_bound`` bounds ``NAME`` in any case); columns in words.
     name : str
-        What keys hold; by default ``place``, so that a file that moves takes its results with it only if a name is
-        given. Two functions must not share one.
+        What keys hold, by default ``place``: a file that moves takes its results along only if a name is given.
     """
 
     function: Callable[..., Any]
@@ -96,12 +87,11 @@ class CellFunction(Generic[Spec, Record]):
     name: str = ""
 
     def __post_init__(self) -> None:
-        module, qualname = self.function.__module__, self.function.__qualname__
-        if "<" in qualname or module == "__main__":
-            where = "in a script" if module == "__main__" else "inside another function"
+        name, script = self.function.__qualname__, self.function.__module__ == "__main__"
+        if script or "<" in name:
             raise StudyError(
-                f"cell function {qualname!r} is defined {where}; move it to the top level of a module of its own, "
-                "so that worker processes and a later resume can import it"
+                f"cell function {name!r} is defined {'in a script' if script else 'inside another function'}; move it "
+                "to the top level of a module of its own, so that worker processes and a later resume can import it"
             )
         given = {"version": str(self.version), "name": self.name or self.place, "__doc__": self.function.__doc__}
         for attribute, value in given.items():
@@ -153,14 +143,8 @@ def load_cell_function(place: str) -> CellFunction[Any, Any]:
 class Study(Generic[Spec, Record]):
     """A name, a cell function and a grid of specs without repetitions; made by :func:`make_study`.
 
-    Attributes
-    ----------
-    texts, keys : tuple of str
-        Encoded specs, and their keys.
-    spec_class : str
-        Place of the class of the specs, which no key depends on.
-    class_places : dict
-        Places of the classes of specs inside specs, by their names.
+    ``texts`` and ``keys`` are those of the specs, ``spec_class`` is the place of their class, which no key depends on,
+    ``class_places`` are those of classes of specs inside specs, by name.
     """
 
     name: str

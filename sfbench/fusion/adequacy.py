@@ -20,10 +20,13 @@ With rows enough every real network is refused: the size of the misfit says whet
 **Size.** ``sum over bins of h'M^-1 h / d`` at the fit, M the Gram matrix of the fields, less what noise adds: what the
 best combination of the fields would take off the loss; at least that lies between the fit and the target's own score.
 
+**Weights by bin of time** are judged in each bin, on the same rows; the p-value is the least one times the number of
+bins, so its level holds however the bins depend on one another.
+
 **Guarantee**: level asymptotic in rows (measured: ``benchmarks.adequacy``). **Assumption**: i.i.d. rows.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, final
@@ -39,11 +42,12 @@ from ..scores import ScoreModel
 from ..statistics import GramSettings, as_data
 from ..statistics.gram import tangent_basis
 from ..statistics.passes import accumulate
-from ..statistics.residuals import MOST_ROWS, Residuals
+from ..statistics.residuals import MOST_ROWS, Residuals, ResidualsByPart
 from ..statistics.rows import LoaderSource, is_file, is_loader
 from ..statistics.samples import DataSource
 
 LEVEL = 1e-3  # of the warning: one false alarm in a thousand
+_NOTICEABLE = 0.01  # of the loss: networks never fit perfectly, and smaller misfits are not worth a warning
 _USABLE = 1e-7  # of the largest standard deviation of a moment
 _SMALLEST = 0.3  # eigenvalue of the moments' correlation matrix; rows along smaller ones are skewed (measured)
 _ZERO = 1e-9
@@ -104,6 +108,17 @@ class Adequacy:
             for name, value in values.items()
         }
 
+    def doubts(self) -> tuple[str, ...]:
+        """Warnings: worse than a linear predictor; or a misfit, where it is worth a word."""
+        if self.over_linear[2] < 0.0:
+            losses = f"loss {self.fused:.4f}, its {self.linear:.4f}"
+            text = f"the fit denoises these data worse than a linear predictor ({losses})"
+            return (f"{text}: the models were made for other data, or are called wrongly",)
+        if self.p_value < LEVEL and self.misfit > _NOTICEABLE * self.fused:
+            text = f"misfit: no weights of these models give the target's score (p = {self.p_value:.1g})"
+            return (f"{text}; a better model would take about {self.misfit / self.fused:.1%} or more off the loss",)
+        return ()
+
     def verdict(self, labels: tuple[str, ...]) -> str:
         """One line in words."""
         best = int(np.argmin(self.single))
@@ -121,19 +136,21 @@ class Adequacy:
         return f"adequate: {word}, loss {self.fused:.4f} ({ratio:.1%} of a linear predictor's{others}); {test}"
 
 
-def adequacy(residuals: Residuals, weights: Float64Array) -> Adequacy:
+def adequacy(residuals: Residuals | ResidualsByPart, weights: Float64Array) -> Adequacy:
     """Losses and misfit of fitted weights.
 
     Parameters
     ----------
-    residuals : Residuals
+    residuals : Residuals or ResidualsByPart
         Filled by the pass of the fit.
-    weights : array, shape (k,)
+    weights : array, shape (k,), or (bins, k) for residuals by part
 
     Returns
     -------
     Adequacy
     """
+    if isinstance(residuals, ResidualsByPart):
+        return _over_time(residuals, weights)
     k, n = len(weights), residuals.n_rows
     mean = np.tensordot(residuals.weight, residuals.losses, 1) / n
     equal, basis = np.full(k, 1.0 / k), tangent_basis(k)
@@ -163,6 +180,43 @@ def adequacy(residuals: Residuals, weights: Float64Array) -> Adequacy:
     )
 
 
+def _over_time(residuals: ResidualsByPart, weights: Float64Array) -> Adequacy:
+    """Losses averaged over bins as over nodes; the least p-value of the bins, times their number."""
+    parts, shares = residuals.parts, np.diff(residuals.edges) / residuals.edges[-1]
+    found = [adequacy(part, w) for part, w in zip(parts, weights, strict=True)]
+
+    def mean(name: str) -> Any:
+        return np.tensordot(shares, np.array([getattr(one, name) for one in found]), 1)
+
+    single, k = np.asarray(mean("single")), weights.shape[1]
+    best = np.tile(np.eye(k)[single.argmin()], (len(parts), 1))
+    rows = [
+        sum(
+            share * np.einsum("i,nij,j->n", u, part.losses, u)
+            for share, part, u in zip(shares, parts, map(_combination, each), strict=True)
+        )
+        for each in (weights, best)
+    ]
+    linear = np.tensordot(shares, np.stack([part.linear for part in parts]), 1)
+    p_values = np.array([one.p_value for one in found])
+    known = p_values[np.isfinite(p_values)]
+    return Adequacy(
+        fused=float(mean("fused")),
+        equal=float(mean("equal")),
+        unconstrained=float(mean("unconstrained")),
+        linear=float(mean("linear")),
+        single=single,
+        over_linear=_interval(linear - rows[0], parts[0].weight),
+        over_single=_interval(rows[1] - rows[0], parts[0].weight),
+        p_value=min(1.0, float(known.min()) * len(known)) if known.size else np.nan,
+        misfit=float(mean("misfit")),
+        statistic=sum(one.statistic for one in found),
+        n_moments=sum(one.n_moments for one in found),
+        dimension=sum(one.dimension for one in found),
+        n=residuals.n_rows,
+    )
+
+
 def _interval(rows: Float64Array, weight: Float64Array) -> Float64Array:
     rows = weighted_rows(rows, weight)
     half = _Z * float(rows.std(ddof=1)) / np.sqrt(len(rows)) if len(rows) > 1 else np.nan
@@ -183,6 +237,7 @@ def judged_later(
     settings: GramSettings,
     weights: Float64Array,
     sample_weight: Float64Array | None = None,
+    edges: Sequence[int] | None = None,
 ) -> Callable[[], Adequacy]:
     """The adequacy of exact scores, whose pass sees few coordinates only: asked in all of them, on few rows, if wanted.
 
@@ -199,7 +254,7 @@ def judged_later(
         places = places[:: -(-len(places) // most)]
         rows = to_host(take(whole, places))
     weight = None if sample_weight is None else sample_weight[places]
-    return partial(_judged, models, np.array(rows, np.float64), settings, weights, weight)
+    return partial(_judged, models, np.array(rows, np.float64), settings, weights, weight, edges)
 
 
 def _judged(
@@ -208,8 +263,9 @@ def _judged(
     settings: GramSettings,
     weights: Float64Array,
     sample_weight: Float64Array | None,
+    edges: Sequence[int] | None,
 ) -> Adequacy:
-    residuals = Residuals(settings)
+    residuals = Residuals(settings) if edges is None else ResidualsByPart(settings, edges)
     source = DataSource(models, rows, None, settings, np.random.default_rng(0))
     source.sample_weight = sample_weight
     accumulate(source, settings, [len(rows)], residuals=residuals)

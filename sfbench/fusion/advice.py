@@ -1,13 +1,20 @@
-"""What a careful reader of a fit should know, in plain words."""
+"""What a careful reader of a fit should know, in plain words.
 
-from collections.abc import Sequence
+Texts are kept in ``result.warnings`` and given once as :class:`sfbench.FitWarning`: those known before the pass over
+the data at once, others with the fit.
+"""
+
+import warnings
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers import SolverResult, tangent_spectrum
+from solvers import SolverResult, TimeWeights, tangent_spectrum
 
 from .._typing import Float64Array
+from ..errors import FitWarning
 from ..statistics.gram import Contributions, ScoreGram
 from ..times import TimeGrid
 from .names import labels_of
@@ -21,6 +28,21 @@ _FEW = 32
 _INVOLVED = 0.1  # share of a direction's largest entry from which an auxiliary is named
 _LEVEL = 1e-3  # of the test for window bias: one false alarm in a thousand
 _NOTICEABLE = 0.01  # a difference of weights below this is not worth a warning, however certain
+
+Fit = TypeVar("Fit", bound=Any)
+
+
+def announce(texts: Iterable[str], stacklevel: int = 3) -> None:
+    """Give texts as warnings, of whoever called the caller."""
+    for text in texts:
+        warnings.warn(text, FitWarning, stacklevel=stacklevel)
+
+
+def announced(result: Fit, said: Iterable[str] = ()) -> Fit:
+    """The fit, after its warnings were given but for those that were said before."""
+    known = set(said)
+    announce((text for text in result.warnings if text not in known), stacklevel=4)
+    return result
 
 
 def fit_warnings(
@@ -43,6 +65,23 @@ def fit_warnings(
         notes += _unclear_zeros(gram, gram.contributions, answer.weights, at_zero)
     if gram.contributions is not None:
         notes += _heavy_rows(gram.contributions)
+    return tuple(notes)
+
+
+def warnings_over_time(grams: Sequence[ScoreGram], answer: TimeWeights, smoothing: float) -> tuple[str, ...]:
+    """The same for weights by bin of time: certificate, few samples, and bins whose weights are not unique."""
+    k = grams[0].k
+    notes = (
+        [] if answer.converged else [f"the weights are not certified: duality gap {answer.gap:.3g} ({answer.status})"]
+    )
+    notes += few_samples(grams[0].n) if k > 1 else ()
+    if smoothing or k < 2:  # smoothing ties what a bin leaves open to its neighbours
+        return tuple(notes)
+    open_bins = [i for i, gram in enumerate(grams) if tangent_spectrum(gram.to_qp()).rank < k - 1]
+    if open_bins:
+        numbers = ", ".join(map(str, open_bins))
+        text = f"the weights of bins {numbers} are not unique: auxiliaries coincide or are collinear there"
+        notes.append(f"{text}; the fused score is the same for all of them")
     return tuple(notes)
 
 

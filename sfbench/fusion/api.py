@@ -3,8 +3,7 @@ r"""Fitting fusion weights: one pass over the data, one quadratic program, one c
 w_hat = argmin over the simplex of  w'G_n w - 2 b_n'w,       s_w = sum_i w_i s_i.
 """
 
-import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from inspect import signature
 from typing import Any, Literal, Required, TypedDict, Unpack, overload
@@ -16,15 +15,15 @@ from synthetic import DiffusableLaw
 
 from .._typing import SeedLike
 from .._validation import as_choice, as_count, as_flag, as_sample_weight, as_window
-from ..errors import FitWarning, GramError, GridError, InexactError, ModelError
+from ..errors import GramError, GridError, InexactError, ModelError
 from ..processes import ForwardProcess
 from ..scores import FusedScore, ScoreModel, as_score_models
 from ..statistics import Estimator, GramSettings, NodeStatistics, ScoreGram, as_data, score_statistics
-from ..statistics.nodes import rows_to_keep
-from ..statistics.residuals import Residuals
+from ..statistics.nodes import part_edges, rows_to_keep
+from ..statistics.residuals import Residuals, ResidualsByPart
 from ..times import Weighting, binned_grid, time_bins, time_grid
-from .adequacy import adequacy, judged_later
-from .advice import few_samples, fit_warnings
+from .adequacy import Adequacy, adequacy, judged_later
+from .advice import announce, announced, few_samples, fit_warnings
 from .budget import Budget, budgeted_statistics
 from .from_densities import likelihood_fit
 from .identity import DataIdentity
@@ -165,7 +164,9 @@ def fuse(
     Warns
     -----
     FitWarning
-        For models that look wired wrongly, with the likely cause, and for a window beyond their ``t_range``.
+        For all that is kept in ``result.warnings``: models that look wired wrongly, with the likely cause; a window
+        beyond their ``t_range``; weights at the boundary, not unique or not certified; few samples, outliers, window
+        bias, a misfit. The adequacy of exact laws is computed when asked for, and said by ``summary`` alone.
 
     Raises
     ------
@@ -193,8 +194,7 @@ def fuse(
     if objective != "likelihood":
         t_min, last, beyond = _trained_window(models, t_min, t_max, last)
         doubts = (*doubts, *beyond)
-    for text in doubts:
-        warnings.warn(text, FitWarning, stacklevel=2)
+    announce(doubts)
     if objective == "likelihood":
         _refuse_ignored(t_min, t_max, n_nodes, estimator, weighting, n_noise, bins, smoothing, evaluations, weight_tol)
         _refuse_given("objective 'likelihood'", sample_weight, condition)
@@ -202,7 +202,7 @@ def fuse(
         answer, gram = likelihood_fit(given, data, solver=backend, tol=tol, keep=keep)
         settings = GramSettings(process, time_grid(t_min, last))
         result = _result(models, gram, answer, backend, settings, None, tol, allow_inexact, labels)
-        return replace(result, data=DataIdentity.of(data))
+        return announced(replace(result, data=DataIdentity.of(data)))
     if bins is not None:
         if solver != "auto":
             raise GramError(f"weights over time have a solver of their own, got solver={solver!r}; leave it out")
@@ -210,26 +210,29 @@ def fuse(
             raise GramError("budgets are for constant weights; leave evaluations and weight_tol, or bins, out")
         edges, n_nodes = time_bins(process, t_min, last, bins), as_count("n_nodes", n_nodes, error=GridError)
         settings = GramSettings(process, binned_grid(edges, max(2, -(-n_nodes // bins))), estimator, weighting, n_noise)
-        keep = rows_to_keep(k, bins)
+        keep, by_part = rows_to_keep(k, bins), ResidualsByPart(settings, part_edges(len(settings.grid), bins))
         statistics = score_statistics(
             given,
             x,
             settings,
             keep=keep,
             parts=bins,
+            residuals=by_part,
             sample_weight=sample_weight,
             condition=condition,
             show_progress=progress,
             rng=rng,
         )
         fit = fit_over_time(models, statistics, edges, smoothing, tol, allow_inexact, labels)
-        return replace(fit, data=DataIdentity.of(x))
+        fit = replace(fit, data=DataIdentity.of(x), warnings=(*doubts, *fit.warnings))
+        return announced(_judged_over_time(fit, by_part, models, x, sample_weight), doubts)
     if smoothing:
         raise GramError(f"smoothing holds bins of time together; pass bins=8 with smoothing={smoothing!r}")
     settings = GramSettings(process, time_grid(t_min, last, n_nodes), estimator, weighting, n_noise)
     parts = 2 if len(settings.grid) > 1 and rows_to_keep(k, 2) >= _ROWS_FOR_HALVES else 1
     keep = rows_to_keep(k, parts)
     residuals, spent, rows = Residuals(settings), None, x
+    short: tuple[str, ...] = ()
     if evaluations is None and weight_tol is None:
         statistics = score_statistics(
             given,
@@ -247,7 +250,7 @@ def fuse(
         _refuse_given("a fit on a budget", sample_weight, condition)
         budget = Budget(evaluations, weight_tol)
         spent = budgeted_statistics(given, x, settings, backend, budget, keep, parts, show_progress=progress, rng=rng)
-        statistics, doubts = spent.statistics, (*doubts, *spent.doubts(budget))
+        statistics, short = spent.statistics, spent.doubts(budget)
         rows = spent.some(as_data(x), k)
     result = fit_constant(models, statistics, backend, tol, allow_inexact, labels)
     if sample_weight is not None:
@@ -255,19 +258,33 @@ def fuse(
         effective = statistics.n**2 / float(sample_weight @ sample_weight)
         few = few_samples(effective, "as good as n =") if effective < statistics.n else ()
         result = replace(result, effective_n=effective, warnings=(*result.warnings, *few))
-    seen = residuals.n_rows > 0
-    judged = (
-        adequacy(residuals, result.weights)
-        if seen
-        else judged_later(models, rows, settings, result.weights, sample_weight)
-    )
-    return replace(
+    judged: Adequacy | Callable[[], Adequacy]
+    if residuals.n_rows:
+        judged = adequacy(residuals, result.weights)
+        short = (*short, *judged.doubts())
+    else:
+        judged = judged_later(models, rows, settings, result.weights, sample_weight)
+    result = replace(
         result,
         data=DataIdentity.of(x),
-        warnings=(*doubts, *result.warnings),
+        warnings=(*doubts, *short, *result.warnings),
         judged=judged,
         n_evaluations=None if spent is None else spent.evaluations,
     )
+    return announced(result, doubts)
+
+
+def _judged_over_time(
+    fit: FusionOverTime, residuals: ResidualsByPart, models: tuple[ScoreModel, ...], x: Any, sample_weight: Any
+) -> FusionOverTime:
+    """The fit with its adequacy, found now if the pass has seen what it takes."""
+    weights = fit.weights.weights
+    if not residuals.n_rows:
+        weight = None if sample_weight is None else as_sample_weight(sample_weight, fit.statistics.n)
+        settings, edges = fit.statistics.settings, fit.statistics.edges
+        return replace(fit, judged=judged_later(models, x, settings, weights, weight, edges))
+    judged = adequacy(residuals, weights)
+    return replace(fit, judged=judged, warnings=(*fit.warnings, *judged.doubts()))
 
 
 def _trained_window(

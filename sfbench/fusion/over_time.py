@@ -11,8 +11,9 @@ ones; what the corrected sampler does with them is said in :mod:`sfbench.samplin
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, final
 
@@ -28,6 +29,8 @@ from ..errors import GramError, InexactError
 from ..processes import ForwardProcess
 from ..scores import FusedScore, ScoreModel, WeightsOverTime
 from ..statistics import NodeStatistics, ScoreGram
+from .adequacy import Adequacy
+from .advice import warnings_over_time
 from .identity import DataIdentity
 from .intervals import confidence_interval
 from .names import attached, labels_of
@@ -61,6 +64,10 @@ class FusionOverTime:
         Names of the models; empty if they were given none.
     data : DataIdentity or None
         Shape and sha256 of the data.
+    warnings : tuple of str
+        What a careful reader should know, in plain words.
+    judged : Adequacy, function that finds it, or None
+        Behind :attr:`adequacy`.
     """
 
     weights: WeightsOverTime
@@ -73,6 +80,16 @@ class FusionOverTime:
     constant: Float64Array
     names: tuple[str, ...] = ()
     data: DataIdentity | None = None
+    warnings: tuple[str, ...] = ()
+    judged: Adequacy | Callable[[], Adequacy] | None = None
+
+    @cached_property
+    def adequacy(self) -> Adequacy | None:
+        """Losses, and whether each bin's weights can fit the target there (:mod:`sfbench.fusion.adequacy`).
+
+        Of exact laws found when it is first asked for, on some rows.
+        """
+        return self.judged() if callable(self.judged) else self.judged
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -114,7 +131,12 @@ class FusionOverTime:
             f"  certified gap {self.solver.gap:.2e} ({self.solver.status})",
             f"  objective below that of the best constant weights [{constant}] by {total:.4g}",
         ]
+        lines += [f"  {line}" for line in self._notes()]
         return "\n".join(lines)
+
+    def _notes(self) -> list[str]:
+        judged = [] if self.adequacy is None else [self.adequacy.verdict(self.labels)]
+        return judged + [f"warning: {text}" for text in self.warnings]
 
     def _rows(self) -> list[tuple[str, ...]]:
         edges = self.weights.edges
@@ -148,6 +170,8 @@ class FusionOverTime:
             "value": float(self.solver.value),
             "gap": float(self.solver.gap),
             "status": str(self.solver.status),
+            "adequacy": None if self.adequacy is None else self.adequacy.to_dict(),
+            "warnings": list(self.warnings),
             "data": None if self.data is None else {"sha256": self.data.sha256, "shape": list(self.data.shape)},
         }
 
@@ -155,7 +179,7 @@ class FusionOverTime:
         """Keep the fit in a folder, without its models; :func:`sfbench.load_result` reads it."""
         from .saving import save_result
 
-        return save_result(self, folder)
+        return save_result(replace(self, judged=self.adequacy), folder)
 
     def attach(
         self, models: Iterable[ScoreModel | DiffusableLaw] | Mapping[str, ScoreModel | DiffusableLaw]
@@ -171,7 +195,7 @@ class FusionOverTime:
 
     def _repr_html_(self) -> str:
         title = f"Fused {self.weights.k} models on n = {self.grams[0].n} samples, {len(self.weights)} bins of time"
-        return html_table(title, ("window", *self.labels, "gain over constant"), self._rows())
+        return html_table(title, ("window", *self.labels, "gain over constant"), self._rows(), self._notes())
 
     def __repr__(self) -> str:
         return f"FusionOverTime({len(self.weights)} bins, k={self.weights.k}, n={self.grams[0].n})"
@@ -200,4 +224,5 @@ def fit_over_time(
     weights = WeightsOverTime(edges, answer.weights)
     score = FusedScore(models, weights, process=process)
     constant = np.asarray(solve(statistics.at().to_qp()).weights)
-    return FusionOverTime(weights, grams, answer, score, process, statistics, strength, constant, names)
+    doubts = warnings_over_time(grams, answer, strength)
+    return FusionOverTime(weights, grams, answer, score, process, statistics, strength, constant, names, None, doubts)

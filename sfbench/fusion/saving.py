@@ -234,7 +234,7 @@ def _encoded_fields(value: Any, arrays: dict[str, np.ndarray], **changed: Any) -
 
 
 def _encoded_settings(settings: GramSettings, arrays: dict[str, np.ndarray]) -> Any:
-    changed: dict[str, Any] = {"dtype": np.dtype(settings.dtype).name}
+    changed: dict[str, Any] = {"dtype": None if settings.dtype is None else np.dtype(settings.dtype).name}
     if callable(settings.weighting):
         nodes = settings.grid.nodes
         values = np.asarray(settings.weighting(nodes), np.float64)
@@ -286,7 +286,7 @@ def _decoded(tree: Any, arrays: Mapping[str, np.ndarray]) -> Any:
         parts = tuple(_detached(entry, process) for entry in models)
         values["score"] = FusedScore(parts, values["weights"], process=process)
     if cls is GramSettings:
-        values["dtype"] = np.dtype(values["dtype"])
+        values["dtype"] = None if values["dtype"] is None else np.dtype(values["dtype"])
     return cls(**values)
 
 

@@ -59,6 +59,8 @@ def verdicts(result: "FusionResult", intervals: Sequence[Sequence[float]] | None
     )
     if result.adequacy is not None:
         found.append(result.adequacy.verdict(result.labels))
+    elif result.statistics is None:
+        found.append("adequate: not judged for a likelihood; result.losses(rows) compares with single models")
     return found
 
 

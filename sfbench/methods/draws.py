@@ -8,21 +8,27 @@ feynman_kac        the same on an even grid of times, Euler-Maruyama steps, resa
 mixture            a share of the points from each auxiliary
 parameter_average  the law whose parameters are averages
 or_, and_          compositions by densities estimated on the fly
+controlled         the corrected chain with particles that look ahead
+predicted          reverse SDE steps, each corrected by a Langevin step on the averaged score
+annealed           reverse SDE steps, each followed by Hamiltonian moves on the averaged score
 =================  ========================================================================================
 """
 
-from dataclasses import replace
-from typing import Any
+import math
+from dataclasses import dataclass, replace
+from typing import Any, final
 
 import numpy as np
 
 from synthetic import as_gaussian_mixture
 
 from .. import sampling
-from .._typing import Float64Array
-from ..baselines import SuperposedSampler, parameter_average
+from .._typing import Array, Float64Array
+from ..baselines import AnnealedHamiltonian, SuperposedSampler, parameter_average
 from ..errors import ModelError
-from ..sampling import CorrectedSampler, EulerMaruyama
+from ..processes import ForwardProcess
+from ..sampling import ControlledSampler, CorrectedSampler, EulerMaruyama, FusedSampler, Integrator, PredictorCorrector
+from ..sampling.controlled import MOST_ROWS as CONTROLLED_ROWS
 from ..scores import FusedScore, ScoreModel
 from ..times import TimeSteps, time_steps
 from .base import BudgetError, NotApplicableError, Outcome, Task
@@ -34,33 +40,71 @@ _PROPORTION = 0.02  # of the budget, for the same
 
 def fused(task: Task, weights: Float64Array) -> Outcome:
     """Points of the fused law."""
-    return _sampled(task, task.models, weights, "fused")
+    return sampled(task, task.models, weights, "fused")
 
 
 def switched(task: Task, weights: Float64Array) -> Outcome:
     """Points of the fused law, one model for each particle and step."""
-    return _sampled(task, task.models, weights, "switched", evaluations=1)
+    return sampled(task, task.models, weights, "switched", evaluations=1)
 
 
 def corrected(task: Task, weights: Float64Array) -> Outcome:
     """Weighted points of the barycenter."""
-    return _sampled(task, task.models, weights, CorrectedSampler(check_steps=False))
+    return sampled(task, task.models, weights, CorrectedSampler(check_steps=False))
 
 
 def feynman_kac(task: Task, weights: Float64Array) -> Outcome:
     """Weighted points of the barycenter, by even steps, resampled at each."""
     sampler = CorrectedSampler(EulerMaruyama(), threshold=1.0, noise="independent", check_steps=False)
-    return _sampled(task, task.models, weights, sampler, spacing="uniform")
+    return sampled(task, task.models, weights, sampler, spacing="uniform")
+
+
+def controlled(task: Task, weights: Float64Array) -> Outcome:
+    """Weighted points of the barycenter, by particles that look ahead."""
+    sampler, active = ControlledSampler(), int(np.count_nonzero(weights))
+    passes = 1.0 + sampler.sweeps * min(1.0, CONTROLLED_ROWS / task.n)
+    return sampled(task, task.models, weights, sampler, evaluations=math.ceil(active * passes))
+
+
+def predicted(task: Task, weights: Float64Array) -> Outcome:
+    """Points between the fused law and the barycenter, by a Langevin step after every step."""
+    return _integrated(task, weights, PredictorCorrector())
+
+
+def annealed(task: Task, weights: Float64Array) -> Outcome:
+    """Points between the fused law and the barycenter, by Hamiltonian moves, accepted by densities if there are any."""
+    pool = None if task.laws is None else _PoolDensity(task.laws, weights, task.process)
+    return _integrated(task, weights, AnnealedHamiltonian(log_density=pool))
+
+
+def _integrated(task: Task, weights: Float64Array, integrator: Integrator) -> Outcome:
+    each = integrator.evaluations * int(np.count_nonzero(weights))
+    return sampled(task, task.models, weights, FusedSampler(integrator), evaluations=each)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _PoolDensity:
+    """Log density, up to a constant, of the pool of the noised laws."""
+
+    laws: tuple[Any, ...]
+    weights: Float64Array
+    process: ForwardProcess
+
+    def __call__(self, x: Array, t: float) -> Array:
+        alpha, sigma = float(self.process.alpha(t)), float(self.process.sigma(t))
+        active = [(w, law) for w, law in zip(self.weights, self.laws, strict=True) if w > 0]
+        return np.sum([w * law.diffuse(alpha, sigma).log_prob(x) for w, law in active], axis=0)
 
 
 def or_(task: Task, weights: Float64Array) -> Outcome:
     """Composition whose law is the arithmetic mixture."""
-    return _sampled(task, task.models, weights, SuperposedSampler("or"))
+    return sampled(task, task.models, weights, SuperposedSampler("or"))
 
 
 def and_(task: Task, weights: Float64Array) -> Outcome:
     """Composition at which all densities change alike."""
-    return _sampled(task, task.models, weights, SuperposedSampler("and"))
+    return sampled(task, task.models, weights, SuperposedSampler("and"))
 
 
 def mixture(task: Task, weights: Float64Array) -> Outcome:
@@ -80,7 +124,7 @@ def mixture(task: Task, weights: Float64Array) -> Outcome:
 def average(task: Task, weights: Float64Array) -> Outcome:
     """Points of the law with averaged parameters."""
     merged = task.metered(_averaged(task.densities(), weights))
-    return replace(_sampled(task, (merged,), np.ones(1), "fused"), law="law of averaged parameters", weights=weights)
+    return replace(sampled(task, (merged,), np.ones(1), "fused"), law="law of averaged parameters", weights=weights)
 
 
 def _averaged(laws: tuple[Any, ...], weights: Float64Array) -> Any:
@@ -108,7 +152,7 @@ def _steps(task: Task, evaluations: int, models: int, spacing: Any = "log_snr") 
     return time_steps(task.process, count, spacing)
 
 
-def _sampled(
+def sampled(
     task: Task,
     models: tuple[ScoreModel, ...],
     weights: Float64Array,
@@ -117,6 +161,7 @@ def _sampled(
     evaluations: int | None = None,
     spacing: str = "log_snr",
 ) -> Outcome:
+    """Points by a sampler of :func:`sfbench.sample`, in as many steps as are paid for."""
     fused_score = FusedScore(models, weights, process=task.process)
     active = len(fused_score.support)
     steps = _steps(task, active if evaluations is None else evaluations, active, spacing)

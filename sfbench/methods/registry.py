@@ -12,6 +12,7 @@ from .._lazy import Registry
 from ..errors import ModelError
 from . import draws, weights
 from .base import Draw, Method, Outcome, Task, WeightRule
+from .retrained import Retrained
 
 
 @final
@@ -57,10 +58,16 @@ average = Fusion(weights.one_pass, draws.average, True)
 superposed_or = Fusion(weights.one_pass, draws.or_)
 superposed_and = Fusion(weights.uniform, draws.and_)
 feynman_kac = Fusion(weights.little_noise, draws.feynman_kac)
+controlled = Fusion(weights.little_noise, draws.controlled)
+predictor_corrector = Fusion(weights.little_noise, draws.predicted)
+annealed_mcmc = Fusion(weights.little_noise, draws.annealed)
+fine_tuned = Retrained("nearest")
+from_scratch = Retrained("nothing")
 
 _NAMES = (
     "published fused switched corrected likelihood uniform uniform_corrected minimax nearest mixture mixture_em "
-    "average superposed_or superposed_and feynman_kac"
+    "average superposed_or superposed_and feynman_kac controlled predictor_corrector annealed_mcmc fine_tuned "
+    "from_scratch"
 )
 _METHODS: Registry[Any] = Registry(
     "method", "sfbench.methods", {name: f"sfbench.methods.registry:{name}" for name in _NAMES.split()}

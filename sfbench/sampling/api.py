@@ -24,7 +24,6 @@ from .base import Observer, Sampler, SampleRequest
 from .conditional import sample_under
 from .errors import TrustWarning
 from .fused import FlowSampler, FusedSampler
-from .guard import check_models
 from .integrators import FLOW_LAW, as_integrator, known_integrators
 from .memory import remembered
 from .result import SampleResult
@@ -161,14 +160,13 @@ def sample(
             warnings.warn(message, TrustWarning, stacklevel=2)
         return result
     fused = remembered(fused)
-    if isinstance(steps, TimeSteps):
-        check_models(fused)
-    else:
+    if not isinstance(steps, TimeSteps):
         steps = steps_for(fused, chosen.n_steps if steps is None else steps, stretch=steps is None)
     keep_freed_memory()
     order = tracked(range(len(steps)), len(steps), "sampling", progress)
     looks = callback is not None or not is_accelerator(place)
     request = SampleRequest(fused, count, kind, steps, max_lost, callback, generator, order, device=place, looks=looks)
+    _ = request.at_prior  # what is no score is refused before the run
     result = chosen.draw(request)
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is not trusted
         result, doubts = audit(chosen, request, result, check_steps=bool(check_steps))

@@ -7,15 +7,19 @@ built-in ones, and a name for it comes from :func:`register_sampler` or the entr
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, ClassVar, final
 
 import numpy as np
 
 from .._arrays import Normals
-from .._typing import Array, Float64Array
+from .._typing import Array, Float64Array, FloatArray
 from ..scores import FusedScore
 from ..times import TimeSteps
+from .guard import prior_scores
 from .result import SampleResult
+
+_PRIOR_POINTS, _PRIOR_NUMBERS = (4, 16, 256), 1024  # fewest, fewest on a line, most; and numbers that say enough
 
 Observer = Callable[[int, float, Array, Float64Array], None]
 
@@ -75,6 +79,15 @@ class SampleRequest:
         repeated = replace(self, order=iter(range(len(self.steps))), looks=True)
         object.__setattr__(repeated, "normals", self.normals)
         return repeated
+
+    @cached_property
+    def at_prior(self) -> tuple[Float64Array, list[FloatArray]]:
+        """Some points of the prior at the first time, and scores of the active models there, checked: asked once for
+        all that is said of the start. Of few points, fewer in many dimensions, whose means are over coordinates, too.
+        """
+        fewest, few, most = _PRIOR_POINTS
+        enough = min(few, max(fewest, _PRIOR_NUMBERS // self.fused.dim))
+        return prior_scores(self.fused, float(self.steps.times[0]), min(most, max(enough, self.n // 16)))
 
     def start(self) -> Array:
         """Points (n, d) drawn from the prior at the first time."""

@@ -21,7 +21,6 @@ density ``psi(x') / E psi``. q has that density's linear interpolation between 1
 ratio of the two is in the weight.
 """
 
-import warnings
 from dataclasses import dataclass, field
 from typing import ClassVar, final
 
@@ -29,24 +28,23 @@ import numpy as np
 import scipy
 
 from .._typing import Float64Array, FloatArray
-from .._validation import as_count, as_number
+from .._validation import as_count
 from ..errors import SfbenchError
 from .base import Sampler, SampleRequest
-from .corrected import distrust, fewest_founders
-from .errors import TrustWarning
+from .corrected import check_chain, particle_result
 from .guard import Survivors
-from .integrators import CORRECTED_LAW, FLOW_LAW, AffineIntegrator, Exponential
+from .integrators import CORRECTED_LAW, AffineIntegrator, Exponential
 from .particle_run import ParticleRun
 from .particles import Blocks, Particles
 from .resampling import scheme
-from .result import Diagnostics, SampleResult
-from .trust import start_error
+from .result import SampleResult
 
 _LEVELS = np.concatenate([[0.0], scipy.special.ndtr(np.linspace(-3.0, 3.0, 13)), [1.0]])  # of u
 _Z = np.concatenate([[-3.5], np.linspace(-3.0, 3.0, 13), [3.5]])  # where the kernel is looked at for them
 _STEPS = np.diff(_LEVELS)[:, None, None]
-_MOST_ROWS, _FEWEST_ROWS = 4096, 128
-_PATH_NUMBERS, _GRID_NUMBERS = 1 << 28, 1 << 22
+_SHARES = 0.5 * (np.append(np.diff(_LEVELS), 0.0) + np.append(0.0, np.diff(_LEVELS)))  # of the trapezoidal rule
+MOST_ROWS, _FEWEST_ROWS = 4096, 128
+_PATH_NUMBERS, _GRID_NUMBERS = 1 << 28, 1 << 17
 _DAMPING, _ITERATIONS = 0.1, 30
 
 
@@ -87,6 +85,21 @@ class AdditiveFunction:
         column = np.arange(len(self.low))
         return np.asarray(self.values[column, cell] * (1.0 - share) + self.values[column, cell + 1] * share)
 
+    def around(self, mean: FloatArray, spread: float) -> Float64Array:
+        """The terms (l, n, d) at ``mean + spread z`` for the levels z of a kernel: linear in the position per cell."""
+        knots = self.values.shape[1]
+        slopes = np.diff(self.values, axis=1)
+        starts = self.values[:, :-1] - slopes * np.arange(knots - 1)
+        scale = (knots - 1) / (self.high - self.low)
+        position = (mean - self.low) * scale + spread * scale * _Z[:, None, None]
+        np.clip(position, 0.0, knots - 1, out=position)
+        cell = position.astype(np.intp)
+        np.minimum(cell, knots - 2, out=cell)
+        cell += (knots - 1) * np.arange(len(self.low))
+        position *= slopes.ravel().take(cell, mode="clip")
+        position += starts.ravel().take(cell, mode="clip")
+        return np.asarray(position)
+
     def __call__(self, x: FloatArray) -> Float64Array:
         """The sum (n,) at points x (n, d)."""
         return np.asarray(self.terms(x).sum(axis=-1))
@@ -101,11 +114,13 @@ def _place(x: FloatArray, low: Float64Array, high: Float64Array, knots: int) -> 
 
 def tilted(log_psi: AdditiveFunction, mean: FloatArray, spread: float) -> tuple[Float64Array, Float64Array]:
     """``psi`` at the levels (l, n, d) around kernels with means (n, d), over its mean; and the mean's log (n,)."""
-    terms = np.stack([log_psi.terms(mean + spread * z) for z in _Z])
-    top = terms.max(axis=0)
-    values = np.exp(terms - top)
-    total = (0.5 * (values[1:] + values[:-1]) * _STEPS).sum(axis=0)
-    return values / total, (top + np.log(total)).sum(axis=1)
+    values = log_psi.around(mean, spread)
+    top = values.max(axis=0)
+    values -= top
+    np.exp(values, out=values)
+    total = np.einsum("l,lnd->nd", _SHARES, values)
+    values /= total
+    return values, (top + np.log(total)).sum(axis=1)
 
 
 def draw_tilted(density: Float64Array, uniform: Float64Array) -> tuple[Float64Array, Float64Array]:
@@ -153,13 +168,7 @@ class ControlledSampler(Sampler):
     def __post_init__(self) -> None:
         as_count("sweeps", self.sweeps)
         as_count("knots", self.knots, at_least=2)
-        if not 0.0 <= as_number("threshold", self.threshold) <= 1.0:
-            raise SfbenchError(f"threshold must be a number that lies in [0, 1], got {self.threshold!r}")
-        if not isinstance(self.integrator, AffineIntegrator) or self.integrator.law == FLOW_LAW:
-            raise SfbenchError(
-                f"the controlled sampler needs a stochastic one-evaluation integrator, got {self.integrator!r}; "
-                "use Exponential(1), Exponential(2) or EulerMaruyama()"
-            )
+        check_chain("controlled", self.integrator, self.threshold)
 
     @property
     def law(self) -> str:
@@ -171,7 +180,7 @@ class ControlledSampler(Sampler):
         fused, n = request.fused, request.n
         if not fused.is_constant:
             raise SfbenchError("the controlled sampler needs weights that are the same at all times; use score.at(t)")
-        rows = min(n, _MOST_ROWS, _PATH_NUMBERS // (2 * len(request.steps) * fused.dim))
+        rows = min(n, MOST_ROWS, _PATH_NUMBERS // (2 * len(request.steps) * fused.dim))
         if rows < min(n, _FEWEST_ROWS):
             raise SfbenchError(
                 f"paths of {len(request.steps)} steps in dimension {fused.dim} are too many numbers to fit functions "
@@ -184,28 +193,7 @@ class ControlledSampler(Sampler):
                 run.move(rows, ahead, iter(range(len(request.steps))), pilot=True)
                 ahead = run.looked_back(self.knots)
         particles, survivors = run.move(n, ahead, request.order)
-        log_partition, masses = particles.log_partition(), particles.founder_masses()
-        founders = float(1.0 / np.einsum("bn,bn->b", masses, masses).max())
-        prior = start_error(fused, particles.origin, masses, Blocks(None), float(request.steps.times[0]))
-        lost = survivors.report(request.max_lost)
-        doubts = distrust(particles.ess, founders, fewest_founders(fused.dim, False), n)
-        for message in doubts:
-            warnings.warn(message, TrustWarning, stacklevel=3)
-        diagnostics = Diagnostics(
-            repr(self),
-            len(request.steps),
-            run.run.evaluations,
-            survivors.lost_share,
-            np.asarray(particles.ess),
-            int(particles.resamplings.max()),
-            founders,
-            log_partition,
-            {"sampling": log_partition.stderr, "prior": prior},
-            messages=(*lost, *doubts),
-        )
-        log_weights = survivors.log_weights(particles.log_weights[0])
-        end = float(request.steps.times[-1])
-        return SampleResult(survivors.restore(particles.x), log_weights, self.law, end, diagnostics)
+        return particle_result(self, request, run.run, particles, survivors, self.law)
 
 
 @final

@@ -17,7 +17,7 @@ from .integrators import CORRECTED_LAW, FLOW_LAW, AffineIntegrator, Exponential
 from .lattice import FEWEST_PER_ISLAND, N_ISLANDS, LatticeNoise
 from .moves import LangevinMoves
 from .particle_run import ParticleRun, run_corrected
-from .particles import Blocks, check_blocks
+from .particles import Blocks, Particles, check_blocks
 from .resampling import scheme
 from .result import Diagnostics, SampleResult
 from .trust import start_error
@@ -78,13 +78,7 @@ class CorrectedSampler(Sampler):
         as_flag("check_steps", self.check_steps)
         if self.moves is not None and not isinstance(self.moves, LangevinMoves):
             raise SfbenchError(f"moves must be LangevinMoves(...) or None, got {self.moves!r}")
-        if not 0.0 <= as_number("threshold", self.threshold) <= 1.0:
-            raise SfbenchError(f"threshold must be a number that lies in [0, 1], got {self.threshold!r}")
-        if not isinstance(self.integrator, AffineIntegrator) or self.integrator.law == FLOW_LAW:
-            raise SfbenchError(
-                f"the corrected sampler needs a stochastic one-evaluation integrator, got {self.integrator!r}; "
-                "use Exponential(1), Exponential(2) or EulerMaruyama()"
-            )
+        check_chain("corrected", self.integrator, self.threshold)
 
     @property
     def law(self) -> str:
@@ -102,32 +96,8 @@ class CorrectedSampler(Sampler):
         particles = run_corrected(run, start, steps, survivors, request.callback, request.order)
         if survivors.missed:
             return self.draw(request.again())
-        log_partition, masses = particles.log_partition(), particles.founder_masses()
-        founders = float(1.0 / np.einsum("bn,bn->b", masses, masses).max())
-        prior = start_error(fused, to_host(particles.origin), masses, blocks, float(steps.times[0]))
-        if len(blocks) > 1:
-            particles.unite(blocks, run.scheme, request.rng)
-        lost, doubts = (
-            survivors.report(request.max_lost),
-            distrust(particles.ess, founders, fewest_founders(fused.dim, run.lattice is not None), n),
-        )
-        for message in doubts:
-            warnings.warn(message, TrustWarning, stacklevel=3)
-        diagnostics = Diagnostics(
-            repr(self),
-            len(steps),
-            run.evaluations,
-            survivors.lost_share,
-            np.asarray(particles.ess),
-            int(particles.resamplings.max()),
-            founders,
-            log_partition,
-            {"sampling": log_partition.stderr, "prior": prior},
-            messages=(*lost, *doubts),
-        )
-        log_weights = survivors.log_weights(particles.log_weights.sum(axis=0))
         law = self.law if fused.is_constant else f"{self.law}, of the weights at the end"
-        return SampleResult(survivors.restore(particles.x), log_weights, law, float(steps.times[-1]), diagnostics)
+        return particle_result(self, request, run, particles, survivors, law)
 
     def _run(self, request: SampleRequest, blocks: Blocks) -> ParticleRun:
         fused, fewest = request.fused, N_ISLANDS * FEWEST_PER_ISLAND
@@ -144,6 +114,47 @@ class CorrectedSampler(Sampler):
         return ParticleRun(
             fused, self.integrator, blocks, self.threshold, pick, self.moves, request.normals, lattice, looks
         )
+
+
+def check_chain(name: str, integrator: object, threshold: object) -> None:
+    """Refuse what particles cannot follow, or a threshold that is not a share."""
+    if not 0.0 <= as_number("threshold", threshold) <= 1.0:
+        raise SfbenchError(f"threshold must be a number that lies in [0, 1], got {threshold!r}")
+    if not isinstance(integrator, AffineIntegrator) or integrator.law == FLOW_LAW:
+        raise SfbenchError(
+            f"the {name} sampler needs a stochastic one-evaluation integrator, got {integrator!r}; "
+            "use Exponential(1), Exponential(2) or EulerMaruyama()"
+        )
+
+
+def particle_result(
+    sampler: Sampler, request: SampleRequest, run: ParticleRun, particles: Particles, survivors: Survivors, law: str
+) -> SampleResult:
+    """The weighted particles at the end of a run, with warnings where they are not to be trusted."""
+    fused, steps, n = request.fused, request.steps, request.n
+    log_partition, masses = particles.log_partition(), particles.founder_masses()
+    founders = float(1.0 / np.einsum("bn,bn->b", masses, masses).max())
+    prior = start_error(request, to_host(particles.origin), masses, run.blocks)
+    if len(run.blocks) > 1:
+        particles.unite(run.blocks, run.scheme, request.rng)
+    lost = survivors.report(request.max_lost)
+    doubts = distrust(particles.ess, founders, fewest_founders(fused.dim, run.lattice is not None), n)
+    for message in doubts:
+        warnings.warn(message, TrustWarning, stacklevel=4)
+    diagnostics = Diagnostics(
+        repr(sampler),
+        len(steps),
+        run.evaluations,
+        survivors.lost_share,
+        np.asarray(particles.ess),
+        int(particles.resamplings.max()),
+        founders,
+        log_partition,
+        {"sampling": log_partition.stderr, "prior": prior},
+        messages=(*lost, *doubts),
+    )
+    log_weights = survivors.log_weights(particles.log_weights.sum(axis=0))
+    return SampleResult(survivors.restore(particles.x), log_weights, law, float(steps.times[-1]), diagnostics)
 
 
 def fewest_founders(dim: int, lattice: bool) -> float:

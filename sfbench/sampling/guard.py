@@ -80,15 +80,21 @@ def _not_finite(s: FloatArray, x: FloatArray, t: float, name: str) -> NotFiniteE
 
 
 def check_models(fused: FusedScore) -> None:
-    """Ask every active model once, on three points of the prior.
+    """Ask every active model once, on three points of the prior; raises as :func:`prior_scores`."""
+    horizon = fused.process.horizon
+    prior_scores(fused, horizon if fused.t_range is None else min(horizon, fused.t_range[1]), 3)
+
+
+def prior_scores(fused: FusedScore, t: float, n: int) -> tuple[Float64Array, list[FloatArray]]:
+    """Points of the prior at time t (n, d), and the score there of every active model, in the order of the support.
 
     Raises
     ------
     ModelError, NotFiniteError
         If an answer is no real array of the points' shape, or the model writes into its points; names the model.
     """
-    t = fused.process.horizon if fused.t_range is None else min(fused.process.horizon, fused.t_range[1])
-    points = fused.process.prior_std(t) * np.random.default_rng(0).standard_normal((3, fused.dim))
+    points = fused.process.prior_std(t) * np.random.default_rng(0).standard_normal((n, fused.dim))
+    found = []
     for i in fused.support:
         x, name = points.copy(), f"models[{i}] ({type(fused.models[i]).__name__})"
         s = fused.models[i].score(x, t)
@@ -102,6 +108,8 @@ def check_models(fused: FusedScore) -> None:
             raise _not_finite(s, points, t, name)
         if not np.array_equal(x, points):
             raise ModelError(f"{name} writes into the points it is given; let it work on a copy")
+        found.append(s)
+    return points, found
 
 
 @final

@@ -26,6 +26,7 @@ Modes that no particle visits leave no trace in any of these.
 import copy
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -42,7 +43,7 @@ from .particles import Blocks
 from .resampling import systematic
 from .result import SampleResult
 
-_PROBES = 256  # points at which scores are probed
+_FEWEST_PROBES, _FEW_PROBES, _PROBES = 8, 16, 256  # points at which scores are probed
 _PROBE_STEP = 0.2  # of a difference, in units of sigma: curvatures are at most 1 / sigma^2
 _DIRECTIONS = 16
 _LEVELS = np.linspace(0.05, 0.95, 19)
@@ -57,16 +58,18 @@ def audit(
     sampler: Sampler, request: SampleRequest, result: SampleResult, *, check_steps: bool
 ) -> tuple[SampleResult, tuple[str, ...]]:
     """The result with what the checks found in its diagnostics, and what they object to."""
-    fused, found, probes = request.fused, result.diagnostics, min(_PROBES, max(16, request.n // 16))
+    fused, found, n = request.fused, result.diagnostics, request.n
     doubts, errors = [], dict(found.log_partition_errors)
     start, end = float(request.steps.times[0]), result.t_min
-    prior = min(1.0, 0.5 * math.sqrt(prior_divergence(fused, start, probes)[0]))
+    prior = min(1.0, 0.5 * math.sqrt(_prior_divergence(fused, start, *request.at_prior)[0]))
     if not prior <= _LARGEST_PRIOR:
         doubts.append(
             f"at t = {start:.4g}, where the run starts, the law is still about {prior:.2g} in total variation from the "
             "prior (start later: a larger t_max, or divide the data by their spread)"
         )
-    rows = systematic(result.weights, np.random.default_rng(0), probes)
+    # Of short runs of few points, which the checks should not make much dearer, fewer are probed.
+    probes = max(_FEWEST_PROBES, min(_FEW_PROBES, n * len(request.steps) // 64), n // 16)
+    rows = systematic(result.weights, np.random.default_rng(0), min(_PROBES, probes))
     pooled = found.log_partition is not None
     noise, missing = noise_left(fused, to_host(take(result.x, rows)), end, pooled=pooled)
     if not noise <= _LARGEST_NOISE and not (fused.t_range or (0.0,))[0] >= 0.999 * end:
@@ -130,13 +133,14 @@ def _inside(known: tuple[float, float] | None, start: float, end: float) -> bool
     return known is None or (end >= 0.999 * known[0] and start <= 1.001 * known[1])
 
 
-def start_error(fused: FusedScore, x: FloatArray, masses: Float64Array, blocks: Blocks, t: float) -> float:
-    """What the prior's misfit at time t does to log Z, from the founders x (n, d) and the final weight that descends
-    from each, (b, n) for b blocks of coordinates. Where the misfit is too large for Gaussians to describe, its
+def start_error(request: SampleRequest, x: FloatArray, masses: Float64Array, blocks: Blocks) -> float:
+    """What the prior's misfit at the first time does to log Z, from the founders x (n, d) and the final weight that
+    descends from each, (b, n) for b blocks of coordinates. Where the misfit is too large for Gaussians to describe, its
     first-order bound.
     """
-    rho, probes = fused.process.prior_std(t), _prior_points(fused, t, min(_PROBES, max(16, len(x) // 16)))
-    scores = [(w, model.score(probes, t)) for w, model in _active(fused, t)]
+    fused, t = request.fused, float(request.steps.times[0])
+    rho, (probes, answers) = fused.process.prior_std(t), request.at_prior
+    scores = list(zip(fused.weights_at(t)[fused.support].tolist(), answers, strict=True))
     total = 0.0
     for mass, columns in zip(masses, blocks.columns or [np.arange(fused.dim)], strict=True):
         points, here, d = x[:, columns].astype(np.float64), probes[:, columns], len(columns)
@@ -161,17 +165,19 @@ def start_error(fused: FusedScore, x: FloatArray, masses: Float64Array, blocks: 
 
 def prior_divergence(fused: FusedScore, t: float, n: int = _PROBES) -> tuple[float, float]:
     """``K`` of the fused score and the weighted mean of the models' at time t, from n points of the prior."""
-    rho, x = fused.process.prior_std(t), _prior_points(fused, t, n)
-    mean, each = np.zeros_like(x), 0.0
-    for w, model in _active(fused, t):
-        gap = model.score(x, t) + x / rho**2
+    x = fused.process.prior_std(t) * np.random.default_rng(0).standard_normal((n, fused.dim))
+    return _prior_divergence(fused, t, x, [fused.models[i].score(x, t) for i in fused.support])
+
+
+def _prior_divergence(
+    fused: FusedScore, t: float, x: Float64Array, scores: Sequence[FloatArray]
+) -> tuple[float, float]:
+    rho, mean, each = fused.process.prior_std(t), np.zeros_like(x), 0.0
+    for w, s in zip(fused.weights_at(t)[fused.support].tolist(), scores, strict=True):
+        gap = s + x / rho**2
         mean += w * gap
         each += w * 0.5 * rho**2 * float(np.einsum("nd,nd->n", gap, gap).mean())
     return 0.5 * rho**2 * float(np.einsum("nd,nd->n", mean, mean).mean()), each
-
-
-def _prior_points(fused: FusedScore, t: float, n: int) -> Float64Array:
-    return fused.process.prior_std(t) * np.random.default_rng(0).standard_normal((n, fused.dim))
 
 
 def noise_left(fused: FusedScore, x: FloatArray, t: float, *, pooled: bool) -> tuple[float, float]:
@@ -182,10 +188,11 @@ def noise_left(fused: FusedScore, x: FloatArray, t: float, *, pooled: bool) -> t
     alpha, sigma = float(fused.process.alpha(t)), float(fused.process.sigma(t))
     signs = np.random.default_rng(0).choice([-1.0, 1.0], points.shape)
     h = _PROBE_STEP * sigma
-    three = [points, points + h * signs, points - h * signs]
+    two = np.concatenate([points + h * signs, points - h * signs])  # one call, not two
     mean, squares, divergence = np.zeros_like(points), np.zeros(len(points)), np.zeros(len(points))
     for w, model in _active(fused, t):
-        s, after, before = model.score(np.concatenate(three), t).reshape(3, *points.shape)  # one call, not three
+        after, before = model.score(two, t).reshape(2, *points.shape)
+        s = 0.5 * (after + before)  # the score to order h^2
         mean += w * s
         squares += w * np.einsum("nd,nd->n", s, s)
         divergence += w * np.einsum("nd,nd->n", signs, after - before) / (2.0 * h)

@@ -52,18 +52,19 @@ def steps_for(fused: FusedScore, n_steps: int, *, stretch: bool = False) -> Time
 
     Notes
     -----
-    Costs a few evaluations of every model on 256 points, and about 12 on 128 where models are valid below the default
-    window. Uses no randomness of the caller's.
+    Costs nothing where no model is valid beyond the default window; else a few evaluations of every model on 256
+    points, and about 12 on 128 where models are valid below it. Uses no randomness of the caller's.
     """
     process = fused.process
     as_count("n_steps", n_steps, error=GridError)
-    check_models(fused)
     known = fused.t_range
     low, high = _SMALLEST_SHARE * process.horizon, process.horizon
     if known is not None:
         low, high = max(low, known[0]), min(high, known[1])
         if not low < high:
             raise GridError(f"the models are valid for t in {known}, which leaves nothing of [0, {process.horizon:g}]")
+        if known[0] < low or high < known[1]:  # models will be asked there
+            check_models(fused)
         top = _moved_out(fused, high, known[1])
         bottom = _lowered(fused, time_steps(process, max(n_steps, _PILOT_STEPS), t_min=low, t_max=top), known[0])
         if (bottom, top) != (low, high) and stretch:

@@ -26,7 +26,7 @@ from .affine import MomentStatistics, are_gaussian
 from .estimators import ESTIMATORS, Estimator
 from .gram import ScoreGram
 from .nodes import NodeStatistics, part_edges
-from .residuals import Residuals
+from .residuals import Residuals, ResidualsByPart
 from .rows import is_loader
 from .samples import DataSource, LawSource, as_data, data_source
 from .settings import GramSettings
@@ -55,7 +55,7 @@ def score_statistics(
     *,
     keep: int = 0,
     parts: int = 1,
-    residuals: Residuals | None = None,
+    residuals: Residuals | ResidualsByPart | None = None,
     sample_weight: Any = None,
     condition: Any = None,
     show_progress: bool = False,
@@ -74,7 +74,7 @@ def score_statistics(
         Keep per-sample terms, averaged over equal batches into at most this many rows; 0 keeps none.
     parts : int
         Equal parts of the window that get terms of their own.
-    residuals : Residuals, optional
+    residuals : Residuals or ResidualsByPart, optional
         Filled from the same scores, unless the models are reduced to the coordinates in which they differ.
     sample_weight : array_like, shape (n,), optional
         How much each row counts; only ratios matter. Terms are multiplied by it, so their spread is that of a weighted
@@ -219,7 +219,7 @@ def accumulate(
     keep: int = 0,
     parts: int = 1,
     show_progress: bool = False,
-    residuals: Residuals | None = None,
+    residuals: Residuals | ResidualsByPart | None = None,
 ) -> list[NodeStatistics]:
     """Statistics of the first ``sizes`` samples of a source, the last with per-sample terms of ``parts`` parts."""
     keep_freed_memory()
@@ -246,6 +246,8 @@ def accumulate(
     else:
         evaluator = TensorEvaluator(source.models, settings, residuals)
     block, edges, omega = block_rows(dim), part_edges(n_nodes, parts), settings.omega
+    if isinstance(evaluator, TensorEvaluator):  # whole calls of a network are whole blocks
+        block = source.rows_per_chunk // -(-source.rows_per_chunk // block)
     batches: BatchMeans | None = None
     if keep:  # a batch is a number of blocks, or a block is a batch
         per_batch = -(-n // keep)

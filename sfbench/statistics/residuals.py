@@ -16,12 +16,16 @@ centre and directions, and the others are tested, because a direction in which r
 the target is.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any, final
 
 import numpy as np
 
 from .._arrays import float64_on_host, library, to_host, to_kind
 from .._typing import Array, Float64Array
+from ..times import TimeGrid
 from .settings import GramSettings
 
 MOST_ROWS = 4096
@@ -57,11 +61,16 @@ class Residuals:
         Loss of an isotropic Gaussian with the rows' centre and variance, on the same noise, averaged over nodes.
     """
 
-    def __init__(self, settings: GramSettings) -> None:
-        self.settings, self.n_rows, self.dim = settings, 0, 0
+    def __init__(self, settings: GramSettings, most_bins: int = 3) -> None:
+        self.settings, self.most_bins, self.n_rows, self.dim = settings, most_bins, 0, 0
         self.moments: Float64Array | None = None
         self.losses = self.fields = self.shares = self.linear = self.weight = np.zeros(0)
         self.tested = np.zeros(0, np.bool_)
+
+    @property
+    def parts(self) -> "list[Residuals]":
+        """Itself: one part."""
+        return [self]
 
     def begin(self, source: Any) -> None:
         """Choose rows, fields and bins for a source of data."""
@@ -70,7 +79,8 @@ class Residuals:
         most = min(MOST_ROWS, max(_FEWEST_ROWS, _POINTS // d), max(1, _NUMBERS // (3 * k * (k + 17))))
         self.stride = max(1, -(-n // most))
         self.n_rows = -(-n // self.stride)
-        plans = [(b, min(q, d)) for b, q in _PLANS if b * (k + 2 + 5 * min(q, d)) * _EACH <= 0.75 * self.n_rows]
+        offered = [(min(b, self.most_bins), min(q, d)) for b, q in _PLANS]
+        plans = [(b, q) for b, q in offered if b * (k + 2 + 5 * q) * _EACH <= 0.75 * self.n_rows]
         bins, directions = plans[0] if plans else (0, 0)
         bins = min(bins, len(self.settings.grid))
         self.losses, self.linear = np.zeros((self.n_rows, k, k)), np.zeros(self.n_rows)
@@ -155,6 +165,44 @@ class Residuals:
         some = stack[:: min(_EVERY, len(stack))]
         columns = some.swapaxes(0, 1).reshape(stack.shape[1], -1)
         self.fields[b] += share * len(stack) / (len(some) * self.n_rows) * float64_on_host(columns @ columns.T)
+
+
+@final
+class ResidualsByPart:
+    """Residuals of each part of a window, from the same rows: what weights that change from part to part are judged by.
+
+    Parameters
+    ----------
+    settings : GramSettings
+    edges : sequence of int
+        Nodes at which the parts start, and the number of nodes.
+    """
+
+    def __init__(self, settings: GramSettings, edges: Sequence[int]) -> None:
+        grid, self.edges = settings.grid, np.asarray(edges)
+        ranges = [slice(a, b) for a, b in pairwise(edges)]
+        grids = [TimeGrid(grid.nodes[part], grid.weights[part]) for part in ranges]
+        self.parts = [Residuals(replace(settings, grid=one), most_bins=1) for one in grids]
+
+    @property
+    def n_rows(self) -> int:
+        """Rows that are kept; 0 before a pass."""
+        return self.parts[0].n_rows
+
+    def begin(self, source: Any) -> None:
+        """Choose rows, fields and bins of every part."""
+        for part in self.parts:
+            part.begin(source)
+
+    def add(self, node: int, *chunk: Any) -> None:
+        """Add a chunk at a node of the whole window; see :meth:`Residuals.add`."""
+        place = int(np.searchsorted(self.edges, node, side="right")) - 1
+        self.parts[place].add(node - int(self.edges[place]), *chunk)
+
+    def keep_first(self, n: int) -> None:
+        """Keep what belongs to the first n rows."""
+        for part in self.parts:
+            part.keep_first(n)
 
 
 def _bounded(field: Array) -> Array:

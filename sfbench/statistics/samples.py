@@ -16,6 +16,7 @@ from synthetic.reduction import AbstractReduction, reduce_laws
 from .._arrays import (
     Normals,
     as_tensor_points,
+    astype,
     common_device,
     dtype_name,
     is_accelerator,
@@ -37,6 +38,7 @@ from .tensor_terms import takes_tensors
 _CHUNK_NUMBERS = 1 << 17  # numbers in one (rows, d) array of points
 _TERM_NUMBERS = 1 << 24  # numbers in the (k, rows, d) array of all models' scores
 _TENSOR_ROWS = 4096  # in one call of a model that does not say
+_HELD_NUMBERS, _HELD_BESIDE = 1 << 20, 6  # numbers of a call's answers by all models, and arrays held beside them
 _LARGEST = 1e150  # beyond, squares overflow
 
 
@@ -68,8 +70,11 @@ class DataSource:
         # Two streams, each consumed row by row: results do not depend on where chunks end.
         self.normal, self.chi = rng.spawn(2)
         self.dtype, self.n_noise, self.device = np.dtype(settings.dtype), settings.n_noise, device
+        self._drawn = self.dtype  # in which noise is drawn
         if is_tensor(data):
-            self.dtype = np.dtype(dtype_name(data))
+            self.dtype = self._drawn = np.dtype(dtype_name(data))
+        elif settings.dtype is None and device is not None and all(map(_is_single, models)):
+            self.dtype = np.dtype(np.float32)
         self._normals = Normals(self.normal, device)
         self.sample_weight: Float64Array | None = None  # of mean 1
         self.conditions: ConditionRows | None = None
@@ -79,6 +84,9 @@ class DataSource:
         """Samples evaluated at a time."""
         if self.device is not None:
             rows = min(getattr(model, "preferred_rows", _TENSOR_ROWS) for model in self.models)
+            if not is_accelerator(self.device):  # whose batches are large because its memory is
+                held = (len(self.models) + _HELD_BESIDE) * int(self.data.shape[1])
+                rows = min(rows, max(16, _HELD_NUMBERS // held))
             return max(1, rows // (2 * self.n_noise))
         numbers = _CHUNK_NUMBERS if self.reduction is None else 8 * _CHUNK_NUMBERS
         return rows_per_chunk(len(self.models), int(self.data.shape[1]), self.n_noise, numbers)
@@ -91,7 +99,8 @@ class DataSource:
         rows, d = x0.shape
         if self.device is not None:
             own = x0 if is_tensor(x0) else x0.astype(self.dtype, copy=False)
-            y, noise = on_device(own, self.device), self._normals((rows * self.n_noise, d), self.dtype.name)
+            y, noise = on_device(own, self.device), self._normals((rows * self.n_noise, d), self._drawn.name)
+            noise = astype(noise, self.dtype.name)
             for i in range(self.n_noise):
                 yield y, noise[i :: self.n_noise]
             return
@@ -129,6 +138,11 @@ class LawSource:
         """Data and noise (rows, r) of rows start to stop."""
         part = slice(start, stop)
         yield self.data[part].astype(self.dtype, copy=False), self.noise[part].astype(self.dtype, copy=False)
+
+
+def _is_single(model: ScoreModel) -> bool:
+    """Whether a model says that it computes in single precision or less."""
+    return str(getattr(model, "dtype", None)) in ("torch.float32", "torch.bfloat16", "torch.float16")
 
 
 def _analytic(reduction: AbstractReduction, process: ForwardProcess) -> tuple[ScoreModel, ...]:

@@ -39,8 +39,10 @@ class GramSettings:
         The factor ``omega(t)``; see :func:`sfbench.times.objective_weights`.
     n_noise : int
         Noise vectors drawn per sample.
-    dtype : float64 or float32
-        Precision of scores; sums are float64 always.
+    dtype : float64 or float32, optional
+        Precision of points and scores; sums are float64 always. By default float64, or float32 where all models are
+        networks that compute in that or less, which would round points and noise of float64 to the same numbers.
+        Tensors keep their own.
 
     Raises
     ------
@@ -53,7 +55,7 @@ class GramSettings:
     estimator: Estimator = "antithetic"
     weighting: Weighting = "girsanov"
     n_noise: int = 1
-    dtype: DTypeLike = np.float64
+    dtype: DTypeLike | None = None
 
     def __post_init__(self) -> None:
         check_process(self.process)

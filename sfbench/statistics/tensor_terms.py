@@ -11,11 +11,11 @@ from typing import final
 
 import numpy as np
 
-from .._arrays import all_finite, astype, dtype_name, float64_on_host, is_accelerator, on_device, zeros
+from .._arrays import all_finite, astype, dtype_name, float64_on_host, is_accelerator, library, on_device, zeros
 from .._typing import Array, Float64Array
 from ..errors import ModelError, NotFiniteError
 from ..scores import AnalyticScore, ScoreModel, score_and_divergence
-from .residuals import Residuals
+from .residuals import Residuals, ResidualsByPart
 from .settings import GramSettings
 
 _DEFAULT_ROWS = 4096
@@ -27,7 +27,10 @@ class TensorEvaluator:
     """Contributions of one chunk of data and noise, node by node; as :class:`.terms.ChunkEvaluator`."""
 
     def __init__(
-        self, models: tuple[ScoreModel, ...], settings: GramSettings, residuals: Residuals | None = None
+        self,
+        models: tuple[ScoreModel, ...],
+        settings: GramSettings,
+        residuals: Residuals | ResidualsByPart | None = None,
     ) -> None:
         self.models, self.k, rule, self.residuals = models, len(models), settings.rule, residuals
         self.signs, self.times = rule.signs, settings.grid.nodes.tolist()
@@ -55,13 +58,11 @@ class TensorEvaluator:
 
     def _points(self, y: Array, zeta: Array, nodes: range) -> Array:
         """Noised points (nodes, signs, rows, d)."""
-        x = y.new_empty((len(nodes), len(self.signs), *y.shape))
+        x, torch = y.new_empty((len(nodes), len(self.signs), *y.shape)), library(y)
         for place, node in enumerate(nodes):
             alpha, sigma = self.coefficients[node]
             for side, sign in enumerate(self.signs):
-                part = x[place, side]
-                part.copy_(y)
-                part.mul_(alpha).add_(zeta, alpha=sigma * sign)
+                torch.mul(y, alpha, out=x[place, side]).add_(zeta, alpha=sigma * sign)
         return x
 
     def _ask(self, i: int, x: Array, nodes: range) -> tuple[Array, Array | None]:
@@ -87,15 +88,16 @@ class TensorEvaluator:
         signs, k, (rows, d) = len(self.signs), self.k, y.shape
         x = self._points(y, zeta, nodes)
         base, base_divergence = self._ask(0, x, nodes)
-        differences = []
+        others, torch = [], library(x)
         curvature = zeros((k - 1, signs * rows), x)
         for i in range(1, k):
             value, divergence = self._ask(i, x, nodes)
-            differences.append(value - base)
+            others.append(value)
             if divergence is not None and base_divergence is not None:
                 curvature[i - 1] = base_divergence - divergence
         n_blocks = -(-rows // block)
         group = rows if is_accelerator(x.device) else max(1, _GROUP_NUMBERS // (block * d)) * block
+        buffer = zeros((k, min(group, rows), d), x, "float64")
         found = []
         for place, node in enumerate(nodes):
             share, sigma = self.shares[node], self.coefficients[node][1]
@@ -103,10 +105,10 @@ class TensorEvaluator:
             for side, sign in enumerate(self.signs):
                 for first in range(0, rows, group):
                     part = slice(first, min(first + group, rows))
-                    terms = zeros((k, part.stop - first, d), x, "float64")
-                    terms[0].add_(zeta[part], alpha=-share * sign / sigma).sub_(base[place, side, part])
-                    for i in range(1, k):
-                        terms[i] = differences[i - 1][place, side, part]
+                    terms, own = buffer[:, : part.stop - first], base[place, side, part]
+                    torch.mul(zeta[part], -share * sign / sigma, out=terms[0]).sub_(own)
+                    for value, term in zip(others, terms[1:], strict=True):
+                        torch.sub(value[place, side, part], own, out=term)
                     if weight is not None:
                         terms *= weight[part].sqrt()[:, None]
                     _add_products(total[first // block :], terms, block)
@@ -119,7 +121,7 @@ class TensorEvaluator:
             found.append(total / signs)
             if self.residuals is not None:
                 noise = zeta * astype(on_device(np.array(self.signs), zeta.device), dtype_name(zeta))[:, None, None]
-                scores = base[place], [difference[place] for difference in differences]
+                scores = base[place], [value[place] - base[place] for value in others]
                 self.residuals.add(node, first_row, x[place], noise, *scores)
         return found
 

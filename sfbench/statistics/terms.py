@@ -18,7 +18,7 @@ from .._typing import Float64Array, FloatArray
 from ..errors import ModelError, NotFiniteError
 from ..scores import AnalyticScore, DivergenceScoreModel, ScoreModel
 from .gram import Contributions
-from .residuals import Residuals
+from .residuals import Residuals, ResidualsByPart
 from .settings import GramSettings
 
 _BLOCK = 1 << 12  # numbers per model in one product
@@ -57,7 +57,10 @@ class ChunkEvaluator:
     """Contributions of one chunk of data and noise, node by node."""
 
     def __init__(
-        self, models: tuple[ScoreModel, ...], settings: GramSettings, residuals: Residuals | None = None
+        self,
+        models: tuple[ScoreModel, ...],
+        settings: GramSettings,
+        residuals: Residuals | ResidualsByPart | None = None,
     ) -> None:
         self.k, rule, self.residuals = len(models), settings.rule, residuals
         self.signs = rule.signs

@@ -1,7 +1,7 @@
 """The study of fits on a budget: a cell repeats, and claims fail where they should."""
 
-from benchmarks.budget.__main__ import evaluate_claims
 from benchmarks.budget.cells import FAMILIES, BudgetSpec, run_budget_cell
+from benchmarks.budget.claims import evaluate_claims
 
 
 def test_a_cell_repeats() -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from benchmarks.certificates.__main__ import evaluate_claims
 from benchmarks.certificates.cells import FAMILIES, CertificateSpec, run_certificate_cell
+from benchmarks.certificates.claims import evaluate_claims
 
 
 @pytest.mark.slow

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.coverage.__main__ import Coverage, claims, main, summarise
+from benchmarks.coverage.__main__ import main
 from benchmarks.coverage.cells import PROBLEMS, CoverageSpec, run_coverage_cell
+from benchmarks.coverage.claims import Coverage, evaluate_claims, summarise
 from benchmarks.coverage.problems import NODES, PROCESS, WINDOW, Gaussians, Location
 from sfbench import GramSettings, score_gram, time_grid
 from solvers import solve
@@ -64,9 +65,11 @@ def test_verdicts_have_teeth() -> None:
     missing = Coverage("p", 100, "auto", 400, (0.9, 0.9), 0.1, 0.01, 1.0)
     control = Coverage("p", 100, "sandwich", 400, (0.9, 0.3), 0.1, 0.2, 0.0)
     assert [cell.holds for cell in (good, bad, flagged, missing, control)] == [True, False, True, False, False]
-    assert all(claim.stands for claim in claims([good, control]))
-    assert not all(claim.stands for claim in claims([bad, control]))
-    assert not all(claim.stands for claim in claims([good, Coverage("p", 100, "sandwich", 400, (0.9,), 0.1, 0.0, 0.0)]))
+    assert all(claim.stands for claim in evaluate_claims([good, control]))
+    assert not all(claim.stands for claim in evaluate_claims([bad, control]))
+    assert not all(
+        claim.stands for claim in evaluate_claims([good, Coverage("p", 100, "sandwich", 400, (0.9,), 0.1, 0.0, 0.0)])
+    )
 
 
 def test_a_cell_counts_hits_and_repeats() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.judging.__main__ import evaluate_claims
 from benchmarks.judging.cells import JudgeSpec, run_judge_cell
+from benchmarks.judging.claims import evaluate_claims
 from benchmarks.leaderboard.__main__ import main
 from benchmarks.leaderboard.cells import LeaderSpec, run_leader_cell, score_submission
 from benchmarks.leaderboard.table import by_problem, ranking, shifted_mean, write_pages

@@ -11,7 +11,7 @@ CASES = speed.trained.cases
 
 
 def test_floor_and_tasks_evaluate_the_same_points(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(speed, "NETWORKS", {"tiny": ("mlp", {"dim": 2, "width": 8, "depth": 1}, 2, 256)})
+    monkeypatch.setattr(speed, "NETWORKS", {"MLP 31 k": ("mlp", {"dim": 2, "width": 8, "depth": 1}, 2, 256)})
     monkeypatch.setattr(speed.trained, "cases", lambda n, device: CASES(24, device))
     monkeypatch.setattr(speed.trained, "_EPOCHS", (1,))
     monkeypatch.setattr(speed.memory, "measure", lambda n: [])

@@ -128,7 +128,7 @@ def test_the_report_command_reads_the_store(finished, capsys):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--jobs", "0"], "--jobs at least 1"),
+        (["--jobs", "0"], "--jobs must be at least 1"),
         (["--seed", "-1"], "--seed"),
         (["--data", "cats"], "invalid choice"),
         (["--device", "nowhere"], "nowhere"),

@@ -1,11 +1,10 @@
 """The study of switched sampling: cells repeat, gains are computed right, and claims fail where they should."""
 
-import argparse
-
 import pytest
 
-from benchmarks.switched.__main__ import evaluate_claims, evaluations_at, gain, make_specs, order_claims
+from benchmarks.switched.__main__ import make_specs
 from benchmarks.switched.cells import OrderSpec, SwitchedSpec, run_switched_cell
+from benchmarks.switched.claims import evaluate_claims, evaluations_at, gain, order_claims
 
 
 @pytest.mark.parametrize("family", ["line", "embedded"])
@@ -27,7 +26,7 @@ def test_evaluations_are_interpolated_in_logarithms() -> None:
 
 
 def test_claims_have_teeth() -> None:
-    specs = make_specs(argparse.Namespace(models=[2, 4], problems=1, points=1000, seed=0))
+    specs = make_specs([2, 4], problems=1, points=1000, seed=0)
 
     def rows(spent_by_all: float) -> list[dict[str, object]]:
         found = []

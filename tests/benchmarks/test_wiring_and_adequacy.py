@@ -2,10 +2,10 @@
 
 import pytest
 
-from benchmarks.adequacy.__main__ import evaluate_claims as adequacy_claims
 from benchmarks.adequacy.cells import CASES, AdequacySpec, run_adequacy_cell
-from benchmarks.wiring.__main__ import evaluate_claims as wiring_claims
+from benchmarks.adequacy.claims import evaluate_claims as adequacy_claims
 from benchmarks.wiring.cells import WiringSpec, run_wiring_cell
+from benchmarks.wiring.claims import evaluate_claims as wiring_claims
 
 
 @pytest.mark.slow

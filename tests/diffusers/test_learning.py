@@ -13,7 +13,7 @@ import sfbench
 import sfbench.diffusers as fusion
 from sfbench.diffusers.latents import as_pictures, encode
 from sfbench.diffusers.template import NetworkCall, visit
-from sfbench.errors import SfbenchError
+from sfbench.errors import FitWarning, SfbenchError
 from sfbench.fusion import FusionOverTime
 from sfbench.fusion.adequacy import adequacy
 from sfbench.statistics.residuals import Residuals
@@ -222,7 +222,8 @@ def test_a_pass_that_is_interrupted_still_answers() -> None:
 
     spy = pipe.unet.register_forward_pre_hook(interrupt)
     layer = pipe.unet.conv_in.register_forward_pre_hook(interrupt)
-    fit = fusion.learn_weights(pipe, ADAPTERS, images, n_nodes=2, batch=2, rng=0)
+    with pytest.warns(FitWarning, match="stopped after 4 of 6 pictures"):
+        fit = fusion.learn_weights(pipe, ADAPTERS, images, n_nodes=2, batch=2, rng=0)
     assert fit.gram.n == 4
     assert fit.warnings[0] == "stopped after 4 of 6 pictures"
     assert len(fit.gram.contributions.counts) == 4
@@ -287,6 +288,7 @@ def test_the_residuals_are_those_of_the_core_on_the_same_noise() -> None:
         assert getattr(fit.adequacy, name) == pytest.approx(getattr(expected, name), rel=2e-3, abs=1e-6), name
 
 
+@pytest.mark.filterwarnings("ignore:stopped after 200 of 300 pictures")
 def test_a_pass_that_is_cut_judges_what_it_has_seen() -> None:
     laws = [GaussianMixture([1.0], [[mean]], 0.04) for mean in (-0.3, 0.3)]
     pipe, networks = dots(laws, "vp", "epsilon")
@@ -308,6 +310,7 @@ def test_a_pass_that_is_cut_judges_what_it_has_seen() -> None:
     assert 1e-4 < cut.adequacy.p_value <= 1.0
 
 
+@pytest.mark.filterwarnings("ignore:the longest 90 % interval")
 def test_a_pass_stops_when_intervals_are_short() -> None:
     laws = [GaussianMixture([1.0], [[mean]], 0.04) for mean in (-0.3, 0.3)]
     pipe, networks = dots(laws, "vp", "epsilon")

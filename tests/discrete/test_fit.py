@@ -7,7 +7,7 @@ import pytest
 
 from sfbench.discrete import DiscreteNoise, ExactRates, MaskedNoise, UniformNoise, fuse
 from sfbench.discrete.terms import data_terms, population_terms
-from sfbench.errors import GridError, ModelError
+from sfbench.errors import FitWarning, GridError, ModelError
 from solvers import ExponentialSumObjective, LogPartitionSumObjective, solve
 from solvers.errors import InvalidArgumentError, NonFiniteError, ShapeError
 from synthetic.discrete import MarkovChain, make_discrete_problem
@@ -118,7 +118,8 @@ def test_fit_says_what_it_rests_on() -> None:
     assert 0.0 < fit.explained() <= 1.0
     np.testing.assert_array_equal(fit.weights, fuse(PROBLEM.auxiliaries, x, noise=MaskedNoise(2), rng=3).weights)
     np.testing.assert_array_equal(fit.rates.weights, fit.weights)
-    twins = fuse([PROBLEM.auxiliaries[0]] * 2, x, noise=MaskedNoise(2))
+    with pytest.warns(FitWarning, match="not unique"):
+        twins = fuse([PROBLEM.auxiliaries[0]] * 2, x, noise=MaskedNoise(2))
     assert "not unique" in twins.warnings[0]
     assert fuse(PROBLEM.auxiliaries[:1], x, noise=MaskedNoise(2)).weights.tolist() == [1.0]
 

@@ -34,7 +34,7 @@ from sfbench.experiments.canonical import encode_record, imported, printable
 from sfbench.experiments.report.tables import file_stems, load_table, write_tables
 from sfbench.experiments.running import pools
 from sfbench.experiments.store.compare import digest
-from sfbench.experiments.store.leftover import belongs_to_another, rollback_journal
+from sfbench.experiments.store.opening import belongs_to_another, rollback_journal
 
 from .example_cells import Spec, misbehave, run_cell, small_study
 

@@ -197,9 +197,9 @@ def test_a_bound_is_drawn_on_the_axis_of_what_it_bounds(folder: Path, tmp_path: 
     assert dotted[0]["y"] == medians
     from sfbench.experiments.report import figures
 
-    [plan] = figures._plans(summary, "rates", (), False)
-    assert plan.metrics == ["kl"]
-    figure = figures._figure(plan, (3.0, 2.0))
+    [(_, axis, part, metrics)] = figures._plans(summary, "rates", (), False)
+    assert metrics == ["kl"]
+    figure = figures._figure(summary, axis, part, metrics, (3.0, 2.0), slopes=False)
     panel = figure.axes[0]
     assert panel.get_ylabel() == "KL divergence (nats)"
     assert any(list(line.get_ydata()) == medians for line in panel.lines)

@@ -64,10 +64,12 @@ def test_labels_of_rows_find_the_weights(make: Any) -> None:
     np.testing.assert_allclose(found.weights, TRUE, atol=0.07)
     assert found.adequacy is not None
     assert found.adequacy.p_value > 1e-3
-    blind = sfbench.fuse(make(), X, process=OU, rng=0)
+    with pytest.warns(sfbench.FitWarning, match="the fit denoises these data worse than a linear predictor"):
+        blind = sfbench.fuse(make(), X, process=OU, rng=0)
     assert blind.adequacy is not None
     assert blind.adequacy.p_value < 1e-6
-    wrong = sfbench.fuse(make(), X, process=OU, condition=1 - LABELS, rng=0)
+    with pytest.warns(sfbench.FitWarning, match="the fit denoises these data worse"):
+        wrong = sfbench.fuse(make(), X, process=OU, condition=1 - LABELS, rng=0)
     assert wrong.adequacy is not None
     assert wrong.adequacy.fused > 1.1 * found.adequacy.fused
 
@@ -155,6 +157,7 @@ def test_messages_of_samples_name_the_condition() -> None:
     assert drawn.diagnostics.messages
 
 
+@pytest.mark.filterwarnings("ignore:the fit denoises these data worse")
 def test_a_wrong_wiring_is_found_under_a_condition() -> None:
     law = GaussianMixture([0.5, 0.5], [[-0.8, -0.8], [0.8, 0.8]], 0.01)
 
@@ -195,6 +198,7 @@ def test_bad_conditions() -> None:
     assert not takes_condition(object())
 
 
+@pytest.mark.filterwarnings("ignore:misfit")
 def test_models_that_take_none_are_asked_without() -> None:
     models = [Conditional(OFFSETS[0]), Foreign(GaussianMixture([1.0], [MEANS[1] + OFFSETS[1]], 1.0), OU)]
     found = sfbench.fuse(models, X, process=OU, condition=LABELS, rng=0)

@@ -70,3 +70,9 @@ def test_laws_of_high_rank_and_score_models_are_refused() -> None:
         sfbench.fuse(models, np.zeros((3, 2)), process=PROCESS, objective="likelihood")
     with pytest.raises(sfbench.GramError, match="unknown objective 'map'"):
         sfbench.fuse(shifted.auxiliaries, np.zeros((3, 2)), process=PROCESS, objective="map")
+
+
+def test_the_summary_says_that_adequacy_is_not_judged(reference):
+    fit = _fit(reference, reference.target.sample(100, rng=0))
+    assert fit.adequacy is None
+    assert "adequate: not judged for a likelihood" in fit.summary()

@@ -20,10 +20,11 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 import sfbench
-from sfbench import bounds, laws, methods, metrics, processes, scores, statistics, truths
+from sfbench import bounds, laws, methods, metrics, processes, scores, statistics, student, torus, truths
 from sfbench.fusion import inspect_windows, path_ratios
 from solvers import SolversError
-from synthetic import Estimate, GaussianMixture, SyntheticError, make_problem
+from synthetic import Estimate, GaussianMixture, SyntheticError, make_problem, student_mixture
+from synthetic.torus import WrappedMixture, WrappedPool, torus_total_variation, wrap
 
 from .test_sampling import ODDITIES, said, seeds
 
@@ -43,6 +44,9 @@ POPULATION = sfbench.population_gram(PROBLEM, process=OU, grid=GRID)
 MISMATCH = bounds.prior_mismatch(PLANE[0], OU, 4.0)
 EXACT = scores.AnalyticScore(PLANE[1], OU)
 FUSED = sfbench.FusedScore(PLANE, [0.5, 0.5], process=OU)
+ANGLES = [WrappedMixture([1.0], [[m]], 0.5) for m in (-1.0, 1.0)]
+TURNING = sfbench.FusedScore(ANGLES, [0.5, 0.5], process=torus.torus_motion())
+SCALED = sfbench.FusedScore(student.scaled_scores(PLANE, OU), [0.5, 0.5], process=OU)
 PROCESS = [OU, processes.VariancePreserving(), processes.Karras()]
 WEIGHTS = [[0.5, 0.5], np.array([1.0, 0.0]), (0.25, 0.75)]
 WINDOW = {"t_min": [1e-2, 0.1], "t_max": [2.0, 4]}
@@ -125,6 +129,47 @@ VERBS: dict[str, tuple[Any, Row]] = {
         },
     ),
     "path_ratios": (path_ratios, {"fused": [FUSED], "n": [20], "steps": [4], "rng": [0]}),
+    "wrap": (wrap, {"x": [X, 0.5]}),
+    "wrapped mixture": (WrappedMixture, {"weights": [[1.0]], "means": [[[0.5]]], "variances": [1.0, [0.2], [[0.2]]]}),
+    "wrapped pool": (WrappedPool, {"components": [ANGLES], "weights": WEIGHTS}),
+    "torus_total_variation": (torus_total_variation, {"p": ANGLES, "q": ANGLES}),
+    "torus_motion": (torus.torus_motion, {"t_max": [7.0, 6]}),
+    "uniform_mismatch": (torus.uniform_mismatch, {"process": [torus.torus_motion()], "dim": [1, 3]}),
+    "circle_law": (torus.circle_law, {"fused": [TURNING], "n_cells": [32], "n_steps": [4], "t_min": [None, 0.1]}),
+    "torus gram": (
+        torus.population_gram,
+        {
+            "target": ANGLES,
+            "auxiliaries": [ANGLES],
+            "process": [torus.torus_motion()],
+            "grid": [GRID],
+            "weighting": ["girsanov", "sigma2"],
+        },
+    ),
+    "torus sample": (
+        torus.sample,
+        {
+            "fused": [TURNING],
+            "n": [20],
+            "sampler": ["fused", "corrected"],
+            "n_steps": [4],
+            "t_min": [None, 0.1],
+            "rng": [0],
+        },
+    ),
+    "student_mixture": (
+        student_mixture,
+        {"df": [3.0], "location": [0.0, [0.5, 1.0]], "scale": [1.0], "n_components": [8], "tail": [1e-3]},
+    ),
+    "noise_scales": (student.noise_scales, {"df": [1.5, 3], "n": [1, 20], "strata": [4], "rng": [0]}),
+    "student fuse": (
+        lambda **arguments: student.fuse(**arguments).weights,  # 30 rows judge nothing
+        {"laws": [PLANE], "x": [X], "df": [3.0], "process": [OU], "strata": [2], "rng": [0]},
+    ),
+    "student sample": (
+        student.sample,
+        {"fused": [SCALED], "n": [20], "sampler": ["fused", "corrected"], "df": [3.0], "strata": [2], "rng": [0]},
+    ),
     "time_grid": (sfbench.time_grid, {**WINDOW, "n_nodes": [1, 7]}),
     "time_steps": (
         sfbench.time_steps,

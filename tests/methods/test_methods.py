@@ -18,6 +18,7 @@ from sfbench.methods import (
     register_method,
     run_method,
 )
+from sfbench.methods.retrained import tuned
 from sfbench.methods.weights import em, minimax
 from sfbench.truths import get_truth
 from synthetic import GaussianMixture
@@ -28,7 +29,11 @@ OU = sfbench.OrnsteinUhlenbeck()
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "published" else name for name in known_methods()]
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name in ("published", "from_scratch", "controlled") else name
+        for name in known_methods()
+    ],
 )
 def test_methods_do_what_is_required_of_all(name: str) -> None:
     check_method(name)
@@ -105,9 +110,22 @@ def test_models_without_densities() -> None:
     truth = get_truth("line_paper")
     x, models = truth.target.sample(256, rng=0), [Foreign(law, OU) for law in truth.auxiliaries]
     assert run_method("fused", models, x, process=OU, n=200, budget=40_000, rng=0).outcome.x.shape == (200, 1)
-    for name in ("likelihood", "minimax", "mixture_em", "average"):
+    for name in ("annealed_mcmc", "predictor_corrector"):  # by scores alone
+        run_method(name, models, x, process=OU, n=200, budget=40_000, rng=0)
+    for name in ("likelihood", "minimax", "mixture_em", "average", "fine_tuned"):
         with pytest.raises(NotApplicableError, match="densities"):
             run_method(name, models, x, process=OU, n=200, budget=40_000, rng=0)
+
+
+@pytest.mark.parametrize("name", ["embedded_r1_d16", "product_paper_4"])
+def test_fine_tuning_goes_into_what_laws_are_made_of(name: str) -> None:
+    truth = get_truth(name)
+    law, x = truth.auxiliaries[0], truth.target.sample(300, rng=0)
+    trained, fresh = tuned(law, x, np.random.default_rng(0)), truth.target.sample(4000, rng=1)
+    assert type(trained) is type(law)
+    assert np.mean(trained.log_prob(fresh)) > np.mean(law.log_prob(fresh)) + 0.05
+    with pytest.raises(NotApplicableError, match="no parameters"):
+        tuned(object(), x, np.random.default_rng(0))
 
 
 def test_weights_by_other_rules() -> None:

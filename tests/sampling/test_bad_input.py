@@ -50,7 +50,7 @@ def test_a_score_that_is_not_finite_names_model_time_and_point(sampler, bad):
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_wrong_shape_names_the_shapes(sampler):
     fused = FusedScore([Stub(lambda x, t: -x[:, :1], dim=2)], [1.0], process=OU)
-    with pytest.raises(ModelError, match=r"models\[0\] \(Stub\).*\(3, 1\).*\(3, 2\)"):
+    with pytest.raises(ModelError, match=r"models\[0\] \(Stub\).*\(16, 1\).*\(16, 2\)"):
         sample(fused, 10, sampler, steps=5, rng=0)
 
 
@@ -142,7 +142,7 @@ class Writer(Stub):
 
 
 MANNERS = {
-    "numbers": (Stub(lambda x, t: np.array([3.0, 3.0])), r"returned shape \(2,\) for points of shape \(3, 1\)"),
+    "numbers": (Stub(lambda x, t: np.array([3.0, 3.0])), r"returned shape \(2,\) for points of shape \(16, 1\)"),
     "a row": (Stub(lambda x, t: -x[0]), r"returned shape \(1,\)"),
     "nothing": (Stub(lambda x, t: None), "returned a builtins.NoneType"),
     "a list": (Stub(lambda x, t: (-x).tolist()), "returned a builtins.list"),

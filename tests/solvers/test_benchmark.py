@@ -122,8 +122,7 @@ def test_window_bias_study_tells_the_cases_apart(
     assert len(rows) == 2 * len(few)
     assert all(row["verdict_holds"] for row in rows)
     assert {row["warned"] for row in rows} == {True, False}
-    monkeypatch.setattr(
-        window_bias, "CASES", {name: replace(case, biased=not case.biased) for name, case in few.items()}
-    )
+    turned = {name: replace(case, biased=not case.biased) for name, case in few.items()}
+    monkeypatch.setattr("benchmarks.window_bias.claims.CASES", turned)
     monkeypatch.setattr("benchmarks.window_bias.cells.target_and_models", None)  # finished cells are not computed again
     assert window_bias.main(options) == 1

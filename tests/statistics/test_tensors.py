@@ -145,3 +145,21 @@ def test_scores_that_are_not_finite_name_the_model_and_the_row() -> None:
     models = [*networks(1), NetworkScore(Bad(1), 3, OU, "score")]
     with pytest.raises(NotFiniteError, match="model 1 returned a score that is not finite at t="):
         score_statistics(models, torch.from_numpy(X), settings(), rng=0)
+
+
+def test_networks_in_single_precision_get_points_and_noise_of_double_precision_rounded_once() -> None:
+    """Arrays of float64 and networks of float32: the numbers of an explicit float64, to the rounding of float32."""
+    models = [NetworkScore(Net(i).float(), 3, OU, "score") for i in range(3)]
+    grid = sfbench.time_grid(1e-2, 2.0, 5)
+    kinds: list[torch.dtype] = []
+    for model in models:
+        model.module.register_forward_pre_hook(lambda module, given: kinds.append(given[0].dtype))
+    found = score_statistics(models, X, GramSettings(OU, grid), rng=5)
+    want = score_statistics(models, X, GramSettings(OU, grid, dtype=np.float64), rng=5)
+    assert set(kinds) == {torch.float32}
+    assert found.G.dtype == np.float64
+    assert 0.0 < np.abs(found.G - want.G).max() < 1e-5 * np.abs(want.G).max()
+    np.testing.assert_allclose(found.b, want.b, rtol=1e-5, atol=1e-5 * np.abs(want.b).max())
+    mixed = [*models, NetworkScore(Net(3), 3, OU, "score")]  # one network in double precision: all in double precision
+    found, want = (score_statistics(mixed, X, GramSettings(OU, grid, dtype=d), rng=5) for d in (None, np.float64))
+    np.testing.assert_array_equal(found.G, want.G)

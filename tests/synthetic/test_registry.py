@@ -25,6 +25,7 @@ from synthetic import (
     family,
     known_problems,
     load_families,
+    load_module,
     make_problem,
     problem_parameters,
     registry,
@@ -379,3 +380,13 @@ def test_problems_of_ones_own_are_checked() -> None:
     for arguments, error, message in bad:
         with pytest.raises(error, match=message):
             SyntheticProblem("mine", *arguments)
+
+
+def test_an_edited_file_is_read_again_whatever_its_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)  # its bytecode would be that of the same size and second
+    path = tmp_path / "edited_parts.py"
+    for value in "12":
+        path.write_text(f"value = {value}\n", encoding="utf-8")
+        os.utime(path, (0, 0))
+        assert load_module(path).value == int(value)
+        del sys.modules["edited_parts"]

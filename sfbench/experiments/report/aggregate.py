@@ -5,15 +5,14 @@ What a column is follows from its name and its study: the declared factors say w
 ``NAME_s`` a time in seconds; other numbers are results.
 """
 
-import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
 
-from .tables import VERSION_COLUMN, Row, StudyTable, require_one_version
+from .tables import VERSION_COLUMN, Row, StudyTable, flat, require_one_version
 from .words import factor_text
 
 _MOST_VALUES = 64  # of a factor that was not declared
@@ -30,14 +29,10 @@ class Summary:
 
     Attributes
     ----------
-    factors : dict
-        Values of each factor, sorted.
-    axes : list of str
-        Factors that are numbers with several values, those with most values first.
-    metrics : list of str
-        Results; bounds are not among them.
-    bounds : dict
-        Columns that bound a result, by result.
+    factors, axes : dict, list of str
+        Sorted values of each factor; factors that are numbers with several values, those with most values first.
+    metrics, bounds : list of str, dict
+        Results; columns that bound a result, by result.
     points : list of dict
         ``factors``, ``seeds`` (repetitions with a result), ``missing`` cells, and ``metrics``: of each result and bound
         its median, 10 % and 90 % quantiles, and number of values.
@@ -84,23 +79,18 @@ class Slice:
 
 
 def summarise(table: StudyTable) -> Summary:
-    """Summarise the rows of one study.
-
-    Raises
-    ------
-    MixedVersionsError
-        If rows of several algorithm versions meet.
-    """
+    """Summarise the rows of one study; raises MixedVersionsError if rows of several algorithm versions meet."""
     require_one_version(table.rows, f"the rows of study {table.study.name!r}")
     columns = list(dict.fromkeys(key for row in table.rows for key in row))
     replicate = table.study.replicate
     hidden = {"cell", "study", VERSION_COLUMN, replicate, "root_seed"}
     factors = _factors(table, columns, hidden)
-    rows = [row | {f: _scalar(row[f]) for f in (*factors, replicate) if f in row} for row in table.rows]
-    rest = [c for c in columns if c not in factors and c not in hidden]
-    checks = [c for c in rest if c.endswith("_holds") and _all(rows, c, lambda v: isinstance(v, bool))]
-    times = [c for c in rest if c.endswith("_s") and _all(rows, c, _is_number)]
-    numbers = [c for c in rest if c not in (*checks, *times, *table.spec_fields) and _all(rows, c, _is_number)]
+    rows = [row | {f: flat(row[f]) for f in (*factors, replicate) if f in row} for row in table.rows]
+    rest = {c: _values(rows, c) for c in columns if c not in factors and c not in hidden}
+    checks = [c for c, values in rest.items() if c.endswith("_holds") and all(isinstance(v, bool) for v in values)]
+    numbers = [c for c, values in rest.items() if c not in checks and all(map(_is_number, values))]
+    times = [c for c in numbers if c.endswith("_s")]
+    numbers = [c for c in numbers if c not in (*times, *table.spec_fields)]
     bounds: dict[str, list[str]] = {}
     for column in numbers:
         bounded = table.bounds.get(column, column.removesuffix("_bound"))
@@ -235,17 +225,9 @@ def _slopes(rows: list[Row], factors: Sequence[str], axis: str, metric: str, rep
     return found
 
 
-def _all(rows: Iterable[Row], column: str, test: Callable[[Any], bool]) -> bool:
-    return all(test(value) for value in _values(rows, column))
-
-
 def _is_number(value: Any) -> bool:
     """Whether float64 can hold it."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1.7e308
-
-
-def _scalar(value: Any) -> Any:
-    return json.dumps(value) if isinstance(value, list | dict) else value
 
 
 def _sortable(value: Any) -> tuple[int, float, str]:

@@ -44,23 +44,9 @@ def write_page(
     title: str,
     claims: Sequence[Mapping[str, Any]] = (),
 ) -> None:
-    """Write the page, and plotly beside it.
+    """Write the page, and plotly beside it; raises ImportError, which says what to install, if plotly is missing.
 
-    Parameters
-    ----------
-    path : path
-        The HTML file.
-    summaries : sequence of Summary
-    provenance : mapping
-        Shown as it is: runs, environments, digests.
-    title : str
-    claims : sequence of mapping
-        ``name``, ``verdict``, ``value``, ``interval``, ``required``, ``control``, ``note`` of each (``claims.json``).
-
-    Raises
-    ------
-    ImportError
-        If plotly is missing; says what to install.
+    ``provenance`` is shown as it is: runs, environments, digests. Claims are those of ``claims.json``.
     """
     try:
         from plotly.offline import get_plotlyjs
@@ -79,10 +65,7 @@ def write_page(
         _claims(claims),
         *(_study(summary, i) for i, summary in enumerate(summaries)),
         "<h2>Provenance</h2>",
-        *(
-            _details(name, f'<pre tabindex="0">{_text(json.dumps(v, indent=1))}</pre>')
-            for name, v in provenance.items()
-        ),
+        *(_details(n, f'<pre tabindex="0">{_text(json.dumps(v, indent=1))}</pre>') for n, v in provenance.items()),
         "</main></body></html>\n",
     ]
     write_atomically(path.with_name("plotly.min.js"), lambda f: f.write(get_plotlyjs()))
@@ -93,20 +76,16 @@ def _text(value: object) -> str:
     return html.escape(str(value))
 
 
-def _table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], empty: str = "") -> str:
+def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """The first cell of a row names it; a cell is text, or a pair of text and class."""
-    pairs = [[cell if isinstance(cell, tuple) else (cell, "") for cell in row] for row in rows]
-    if not pairs:
-        return f"<p>{_text(empty)}</p>" if empty else ""
+    body = ""
+    for first, *rest in rows:
+        pairs = [cell if isinstance(cell, tuple) else (cell, "") for cell in rest]
+        cells = "".join(f'<td class="{kind}">{_text(text)}</td>' for text, kind in pairs)
+        body += f'<tr><th scope="row">{_text(first)}</th>{cells}</tr>'
     head = "".join(f'<th scope="col">{_text(c)}</th>' for c in columns)
-    body = "".join(
-        f'<tr><th scope="row">{_text(first)}</th>'
-        + "".join(f'<td class="{kind}">{_text(text)}</td>' for text, kind in rest)
-        + "</tr>"
-        for (first, _), *rest in pairs
-    )
-    top = f"<caption>{_text(caption)}</caption>" if caption else ""
-    return f'<div class="scroll"><table>{top}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    table = f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    return table if body else ""
 
 
 def _details(title: str, content: str) -> str:
@@ -118,6 +97,11 @@ def _range(middle: Any, ends: Sequence[Any] | None, digits: int = 3) -> str:
     return shown if not ends else f"{shown} [{number(ends[0], digits)}, {number(ends[1], digits)}]"
 
 
+def _flag(count: int) -> tuple[str, str]:
+    """A number that ought to be 0."""
+    return str(count), "bad" if count else ""
+
+
 def _claims(claims: Sequence[Mapping[str, Any]]) -> str:
     rows = []
     for claim in claims:
@@ -127,19 +111,18 @@ def _claims(claims: Sequence[Mapping[str, Any]]) -> str:
         rest = [claim.get(name) or "" for name in ("required", "control", "note")]
         rows.append([claim.get("name", ""), (verdict, kind), value, *rest])
     columns = ["claim", "verdict", "measured", "required", "negative control, which must fail", "note"]
-    return "<h2>Claims</h2>" + _table("", columns, rows) if rows else ""
+    return "<h2>Claims</h2>" + _table(columns, rows) if rows else ""
 
 
 def _study(summary: Summary, i: int) -> str:
     names = list(summary.factors)
     results = [*summary.metrics, *(b for bounds in summary.bounds.values() for b in bounds)]
-    bad = ("", "bad")
     numbers = [
         [
             *(number(p["factors"][f]) for f in names),
             *(_range(p["metrics"][m][0], p["metrics"][m][1:3]) if m in p["metrics"] else "-" for m in results),
             str(p["seeds"]),
-            (str(p["missing"]), bad[p["missing"] > 0]),
+            _flag(p["missing"]),
         ]
         for p in summary.points
     ]
@@ -149,11 +132,11 @@ def _study(summary: Summary, i: int) -> str:
             factor_text(s["factors"], [f for f in names if f != s["axis"] and len(summary.factors[f]) > 1]) or "all",
             f"{decimals(s['slope'])} [{decimals(s['low'])}, {decimals(s['high'])}]",
             str(s["seeds"]),
-            (str(s["left_out"]), bad[s["left_out"] > 0]),
+            _flag(s["left_out"]),
         ]
         for s in summary.slopes
     ]
-    checks = [[c["of"], c["name"], str(c["n"]), (str(c["violated"]), bad[c["violated"] > 0])] for c in summary.checks]
+    checks = [[c["of"], c["name"], str(c["n"]), _flag(c["violated"])] for c in summary.checks]
     costs = [
         [c["of"], c["name"], str(c["n"]), *map(number, (c["sum"] / c["n"], c["largest"], c["sum"]))]
         for c in summary.costs
@@ -175,7 +158,7 @@ def _study(summary: Summary, i: int) -> str:
             f'<h2 id="study{i}">{_text(summary.name)}</h2>',
             f"<p>{_text(summary.caption)}, algorithm version {_text(summary.version)}</p>",
             *(_figure(summary, axis, f"figure{i}_{j}") for j, axis in enumerate(summary.axes) if summary.metrics),
-            *(_details(title, _table("", columns, rows)) for title, (columns, rows) in tables.items()),
+            *(_details(title, _table(columns, rows)) for title, (columns, rows) in tables.items()),
         ]
     )
 

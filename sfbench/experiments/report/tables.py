@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,16 +32,12 @@ class StudyTable:
     rows : list of dict
         Columns ``study``, ``cell``, ``algorithm_version``, the spec's fields, the record's columns. Of the last two,
         those called ``cell`` or ``algorithm_version`` are shown as ``record_cell`` and ``record_algorithm_version``.
-    total : int
-        Cells of the grid.
-    missing : list of dict
-        Specs of cells without a result.
+    total, missing : int, list of dict
+        Cells of the grid; specs of those without a result.
     seconds : dict
         What each cell took, by the value of its column ``cell``; a shared pass counts in equal parts.
-    spec_fields : tuple of str
-        Columns that repeat the specs.
-    bounds, labels : mapping
-        As the study declares them (:class:`~sfbench.experiments.CellFunction`).
+    spec_fields, bounds, labels : tuple, mapping, mapping
+        Columns that repeat the specs; what the study declares (:class:`~sfbench.experiments.CellFunction`).
     others : str
         Versions of which the store holds results too, which are not here.
     """
@@ -63,17 +60,10 @@ class StudyTable:
 
 
 def require_one_version(rows: Iterable[Mapping[str, Any]], what: str = "these rows") -> None:
-    """Refuse rows that different versions of an algorithm computed.
-
-    Raises
-    ------
-    MixedVersionsError
-        Names the versions, with the number of rows of each.
-    """
-    counts: dict[Any, dict[str, int]] = {}
+    """Refuse rows of different versions of an algorithm: MixedVersionsError names them, with numbers of rows."""
+    counts: dict[Any, Counter[str]] = defaultdict(Counter)
     for row in rows:
-        versions, version = counts.setdefault(row.get("study"), {}), str(row.get(VERSION_COLUMN))
-        versions[version] = versions.get(version, 0) + 1
+        counts[row.get("study")][str(row.get(VERSION_COLUMN))] += 1
     for versions in counts.values():
         if len(versions) > 1:
             listed = ", ".join(f"{version} ({n} rows)" for version, n in sorted(versions.items()))
@@ -92,27 +82,33 @@ def load_table(journal: Journal, name: str, version: str | None = None) -> Study
     StudyError
         For an unknown study, or a version of which there are no results.
     """
-    study, grid, known = journal.study(name), journal.grid(name), journal.versions(journal.study(name).function)
-    chosen = version or study.version
+    study = journal.study(name)
+    grid, known, chosen = journal.grid(name), journal.versions(study.function), version or study.version
     if chosen != study.version:
         grid = {text: cell_key(study.function, chosen, study.schema, study.dtype, text) for text in grid}
     cells = journal.cells(grid.values())
-    if not cells and version is not None and version != study.version:
+    if not cells and chosen != study.version:
         listed = ", ".join(known) or "none"
         raise StudyError(f"study {name!r} holds no results of algorithm version {version!r}; it holds {listed}")
     rows: list[Row] = []
+    missing: list[Row] = []
     for text, key in grid.items():
-        if key in cells:
-            origin = {"study": name, "cell": key[:16], VERSION_COLUMN: chosen, **_renamed(json.loads(text))}
-            records = _as_rows(decode_record(cells[key].record))
-            rows += [{**origin, "study": name, **_renamed(record)} for record in records]
+        spec = _renamed(json.loads(text))
+        if key not in cells:
+            missing.append(spec)
+            continue
+        record = decode_record(cells[key].record)
+        if not (isinstance(record, list) and all(isinstance(row, dict) for row in record)):
+            record = [record if isinstance(record, dict) else {"value": record}]
+        origin = {"study": "", "cell": key[:16], VERSION_COLUMN: chosen, **spec} | {"study": name}
+        rows += [origin | _renamed(row) for row in record]
     words = journal.about().get(("report", name), name)
     declared = json.loads(words) if words != name else {}
     return StudyTable(
         study=study,
         rows=rows,
         total=len(grid),
-        missing=[_renamed(json.loads(text)) for text, key in grid.items() if key not in cells],
+        missing=missing,
         seconds={key[:16]: cell.seconds for key, cell in cells.items()},
         spec_fields=tuple(_renamed(json.loads(next(iter(grid), "{}")))),
         bounds=declared.get("bounds", {}),
@@ -124,14 +120,6 @@ def load_table(journal: Journal, name: str, version: str | None = None) -> Study
 def _renamed(columns: Row) -> Row:
     """Columns whose names the engine needs under other names."""
     return {f"record_{name}" if name in ("cell", VERSION_COLUMN) else name: value for name, value in columns.items()}
-
-
-def _as_rows(record: Any) -> list[Row]:
-    if isinstance(record, dict):
-        return [record]
-    if isinstance(record, list) and all(isinstance(row, dict) for row in record):
-        return record
-    return [{"value": record}]
 
 
 def stale_keys(journal: Journal, function: str) -> dict[str, str]:
@@ -155,14 +143,7 @@ def write_tables(
 ) -> Iterator[tuple[Path, StudyTable]]:
     """Write tables as files named after their studies; yields each path when it is written.
 
-    Raises
-    ------
-    StudyError
-        For an unknown format.
-    ImportError
-        If Parquet is wanted and pyarrow is missing; says what to install.
-    OutputError
-        If a file cannot be written; nothing half-written is left.
+    Raises StudyError for an unknown format, ImportError if pyarrow is missing, OutputError if a file cannot be written.
     """
     if unknown := [kind for kind in kinds if kind not in FORMATS]:
         raise StudyError(f"unknown format {unknown[0]!r}; use {', '.join(FORMATS)}")
@@ -195,13 +176,14 @@ def write_rows(rows: Iterable[Row], path: Path) -> None:
     elif path.suffix == ".csv":
         import csv
 
-        lines = [columns, *([_flat(row.get(column)) for column in columns] for row in rows)]
+        lines = [columns, *([flat(row.get(column)) for column in columns] for row in rows)]
         write_atomically(path, lambda f: csv.writer(f).writerows(lines))
     else:
         _write_parquet(rows, columns, path)
 
 
-def _flat(value: Any) -> Any:
+def flat(value: Any) -> Any:
+    """A cell of a table: lists and dictionaries as JSON."""
     return json.dumps(value) if isinstance(value, list | dict) else value
 
 
@@ -217,5 +199,5 @@ def _write_parquet(rows: Sequence[Row], columns: Sequence[str], path: Path) -> N
         try:
             arrays[column] = pa.array(values)
         except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):  # of several kinds or beyond int64: text, as in CSV
-            arrays[column] = pa.array([None if value is None else str(_flat(value)) for value in values])
+            arrays[column] = pa.array([None if value is None else str(flat(value)) for value in values])
     write_atomically(path, lambda f: pq.write_table(pa.table(arrays), f, compression="zstd"), binary=True)

@@ -32,10 +32,7 @@ class Pool:
 
 
 def open_pool(n_jobs: int, scheduler: str | None, folder: str) -> AbstractContextManager[Pool]:
-    """The pool for a number of jobs and a scheduler; cells find the files of their study in ``folder``.
-
-    Raises SchedulerError if the scheduler cannot be reached or has no workers, ImportError if Dask is missing.
-    """
+    """The pool for a number of jobs and a scheduler; cells find the files of their study in ``folder``."""
     return _here(n_jobs, folder) if scheduler is None else _cluster(n_jobs, scheduler, folder)
 
 
@@ -51,25 +48,27 @@ def _pickled(function: _Function, groups: Groups) -> bytes:
 def _here(n_jobs: int, folder: str) -> Iterator[Pool]:
     """This process for one job, else worker processes, which the next run of this process finds again."""
 
+    def here(function: _Function, groups: Groups) -> Future[BatchOutcome]:
+        future: Future[BatchOutcome] = Future()
+        future.set_result(run_batch(function, groups, folder))
+        return future
+
     def executor() -> Any:  # the running one, or another if a worker died
         from joblib.externals.loky import get_reusable_executor
 
         threads = dict.fromkeys(THREAD_VARIABLES, "1")
         return get_reusable_executor(n_jobs, timeout=_IDLE_S, initializer=settle_in, initargs=(True,), env=threads)
 
-    def compute(function: _Function, groups: Groups) -> Future[BatchOutcome]:
-        future: Future[BatchOutcome] = Future()
+    def elsewhere(function: _Function, groups: Groups) -> Future[BatchOutcome]:
         try:
-            if n_jobs > 1:
-                task = _pickled(function, groups)
-                return executor().submit(run_elsewhere, task, folder, is_child=True)  # type: ignore[no-any-return]
-            future.set_result(run_batch(function, groups, folder))
+            return executor().submit(run_elsewhere, _pickled(function, groups), folder, is_child=True)  # type: ignore[no-any-return]
         except BrokenExecutor as error:  # a worker died just now
+            future: Future[BatchOutcome] = Future()
             future.set_exception(error)
-        return future
+            return future
 
     try:
-        yield Pool(n_jobs, compute)
+        yield Pool(n_jobs, elsewhere if n_jobs > 1 else here)
     except KeyboardInterrupt:
         if n_jobs > 1:
             executor().shutdown(wait=False, kill_workers=True)
@@ -160,15 +159,12 @@ def _ask(address: str) -> None:
         raise _unreachable(address, "it is not an address such as tcp://host:8786")
 
     async def identity() -> Any:
-        async with rpc(address) as scheduler:
+        async with asyncio.timeout(CONNECT_S), rpc(address) as scheduler:
             return await scheduler.identity()
-
-    async def in_time() -> Any:
-        return await asyncio.wait_for(identity(), CONNECT_S)
 
     try:
         with ThreadPoolExecutor(1) as thread:  # this one may run a loop of its own, as notebooks do
-            answer = thread.submit(lambda: asyncio.run(in_time())).result()
+            answer = thread.submit(lambda: asyncio.run(identity())).result()
     except Exception as error:  # of many kinds: whatever listens there may say anything
         raise _unreachable(address, error) from None
     if not isinstance(answer, dict) or answer.get("type") != "Scheduler":

@@ -14,8 +14,7 @@ from ..cells import StoredSpecs, Study, load_cell_function
 from ..errors import DamagedStoreError, StoreError, StudyError
 from ..store.journal import Journal
 from ..store.rows import StoredStudy
-from .manifest import is_alive
-from .runner import finish_study, open_for_writing
+from .runner import finish_study, is_alive, open_for_writing
 from .settings import Outcome, RunSettings
 
 

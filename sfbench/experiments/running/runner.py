@@ -8,13 +8,16 @@ alone.
 
 import os
 import signal
+import socket
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -30,11 +33,10 @@ from ..store.journal import Journal
 from ..store.opening import store_path
 from ..store.repair import repair
 from ..store.rows import StoredCell
-from .manifest import new_run, now
 from .plan import Batch, Plan, group_cells
 from .pools import Pool, lost_scheduler, open_pool
 from .settings import Outcome, RunSettings
-from .worker import BatchOutcome, environment, one_thread
+from .worker import BatchOutcome, environment, one_thread, process_provenance
 
 _LOOK_S = 1.0  # between looks for workers while nothing comes back
 
@@ -121,16 +123,18 @@ class _Run:
         settings, study, journal = self.settings, self.study, self.journal
         note = journal.register(study, settings.on_conflict)
         if not settings.resume:
-            journal.drop_results(study.keys)
+            journal.drop(study.keys)
         if settings.retry_failed:
-            journal.forget_failures(study.keys)
+            journal.drop(study.keys, "failure")
         self.done = {self.position[key] for key in journal.done(study.keys)}
         failures, cached = journal.failures(), len(self.done)
         self.attempts = {self.position[key]: len(failures[key]) for key in failures if key in self.position}
         self.first_error = next((_last_line(failures[key][-1]) for key in study.keys if key in failures), "")
         described = {key: value for key, value in asdict(settings).items() if key != "progress"}
-        run = new_run(described | {"study": study.name, "note": note})
-        beside, self.id = any(not other.get("finished") for other in journal.runs()), run["id"]
+        beside, self.id = any(not other.get("finished") for other in journal.runs()), uuid.uuid4().hex
+        run = {"id": self.id, "started": _now(), "finished": None, "outcome": "running"} | process_provenance()
+        run |= {"host": socket.gethostname(), "pid": os.getpid()}
+        run["settings"] = described | {"study": study.name, "note": note}
         journal.write_run(run)
         try:
             with progress(len(study.keys), study.name, settings.progress, done=cached) as self.bar:
@@ -139,7 +143,7 @@ class _Run:
                 self._compute(pool, shuffled=beside)
         except BaseException as error:
             with suppress(OutputError):
-                journal.write_run(run | {"finished": now(), "outcome": f"error: {type(error).__name__}: {error}"})
+                journal.write_run(run | {"finished": _now(), "outcome": f"error: {type(error).__name__}: {error}"})
             raise
         exhausted = sum(i not in self.done and n > settings.max_retries for i, n in self.attempts.items())
         counts = {"total": len(study.keys), "done": len(self.done), "cached": cached, "failed": exhausted}
@@ -148,7 +152,7 @@ class _Run:
             study=study.name, store=self.path, seconds=seconds, stopped=self.stopped, first_error=first, **counts
         )
         ended = self.stopped or ("complete" if self.outcome.complete else "failures")
-        journal.write_run(run | {"finished": now(), "outcome": ended})
+        journal.write_run(run | {"finished": _now(), "outcome": ended})
 
     # -------------------------------------------------------------- passes
     def _compute(self, pool: Pool, *, shuffled: bool) -> None:
@@ -209,14 +213,14 @@ class _Run:
                 f"a worker cannot load the cells: {outcome.unusable}; give every worker the modules and packages of "
                 "this environment, then run the same command"
             )
-        study, function, finished = self.study, self.study.function, now()
+        study, function, finished = self.study, self.study.function, _now()
         known = (outcome.environment[0], self.id, finished)
         results = [
             StoredCell(study.keys[i], function.name, function.version, study.texts[i], text, seconds, *known)
             for i, (text, seconds) in outcome.records.items()
         ]
-        failures = [(study.keys[i], text) for i, text in outcome.errors.items()]
-        self.journal.add_results(results, failures, self.id, finished, outcome.environment)
+        failures = [(study.keys[i], self.id, finished, text) for i, text in outcome.errors.items()]
+        self.journal.add_results(results, failures, outcome.environment)
         if self.keep:
             self.computed |= {i: text for i, (text, _) in outcome.records.items()}
         new = len(outcome.records.keys() - self.done)
@@ -259,6 +263,21 @@ class _Run:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def is_alive(run: dict[str, Any]) -> bool:
+    """Whether a recorded run still goes on: another living process of this host that has not finished."""
+    if run.get("finished") or run.get("host") != socket.gethostname() or run.get("pid") == os.getpid():
+        return False
+    try:
+        os.kill(int(run["pid"]), 0)
+    except (OSError, ValueError, KeyError):
+        return False
+    return True
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _last_line(text: str) -> str:

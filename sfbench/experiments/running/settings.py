@@ -16,16 +16,12 @@ class RunSettings:
 
     Parameters
     ----------
-    n_jobs : int
-        Worker processes.
-    scheduler : str or None
-        Dask scheduler: an address, ``"local"``, or None for processes of this machine.
+    n_jobs, scheduler : int, str or None
+        Worker processes; or a Dask scheduler, as an address or ``"local"``.
     time_limit : float or None
         Seconds after which no further cell is started.
-    max_retries : int
-        How often a failed cell is tried again, over all runs.
-    retry_failed : bool
-        Forget earlier failures first.
+    max_retries, retry_failed : int, bool
+        How often a failed cell is tried again, over all runs; whether earlier failures are forgotten first.
     resume : bool
         Use the results that the store holds; if False, the study's results are computed anew.
     on_conflict : {"refuse", "extend", "replace"}
@@ -47,28 +43,22 @@ class RunSettings:
     progress: bool = True
 
     def __post_init__(self) -> None:
-        right = {
-            f"the number of jobs must be at least 1, got {self.n_jobs}": self.n_jobs >= 1,
-            f"the time limit must be positive, got {self.time_limit}": self.time_limit is None or self.time_limit > 0,
-            f"the number of retries must be at least 0, got {self.max_retries}": self.max_retries >= 0,
-            f"a grid conflict is met by refuse, extend or replace, not {self.on_conflict!r}": self.on_conflict
-            in ("refuse", "extend", "replace"),
-        }
-        if wrong := [message for message, fine in right.items() if not fine]:
-            raise StudyError(wrong[0])
+        ways = ("refuse", "extend", "replace")
+        for right, message in (
+            (self.n_jobs >= 1, f"the number of jobs must be at least 1, got {self.n_jobs}"),
+            (self.time_limit is None or self.time_limit > 0, f"the time limit must be positive, got {self.time_limit}"),
+            (self.max_retries >= 0, f"the number of retries must be at least 0, got {self.max_retries}"),
+            (self.on_conflict in ways, f"a grid conflict is met by {', '.join(ways)}, not {self.on_conflict!r}"),
+        ):
+            if not right:
+                raise StudyError(message)
 
 
 @final
 @dataclass(frozen=True)
 class Outcome:
-    """What a run left behind.
-
-    Attributes
-    ----------
-    done, cached, failed, missing : int
-        Cells with a result; those of them that the store held before; cells out of retries; cells not computed yet.
-    stopped : str
-        Why the run ended early: ``""``, ``"interrupted"``, ``"terminated"`` or ``"time limit"``.
+    """What a run left behind: cells ``done``, of which ``cached`` were in the store before, ``failed`` (out of retries)
+    and ``missing``; ``stopped`` is ``""``, ``"interrupted"``, ``"terminated"`` or ``"time limit"``.
     """
 
     study: str
@@ -110,13 +100,7 @@ class Outcome:
 
 
 def complete_records(records: Sequence[Any], outcome: Outcome) -> list[Any]:
-    """The records, if none is missing.
-
-    Raises
-    ------
-    IncompleteStudyError
-        Says how many are missing and how to go on.
-    """
+    """The records; raises IncompleteStudyError, which says how many are missing and how to go on, if some are."""
     if not outcome.complete:
         raise IncompleteStudyError(outcome.summary(), outcome.exit_code)
     return list(records)

@@ -36,10 +36,8 @@ def digest(journal: Journal) -> str:
 @final
 @dataclass
 class Difference:
-    """Two stores' results of one study, compared: numbers of cells, and the algorithm versions of both.
-
-    ``worst`` is the largest relative difference of each column that differs by more than the tolerance, ``example`` the
-    spec of the first cell that does.
+    """Two stores' results of one study: numbers of cells, algorithm versions, the ``worst`` relative differences of
+    columns that differ by more than the tolerance, and the spec of the first such cell as an ``example``.
     """
 
     study: str
@@ -76,18 +74,15 @@ def compare(
         x, y = sides
         difference.only_a, difference.only_b = len(x.keys() - y.keys()), len(y.keys() - x.keys())
         for spec in (text for text in x if text in y):
-            gaps: dict[str, float] = {}
-            if x[spec] != y[spec]:
-                one, other = (dict(_leaves(decode_record(side[spec]), hidden)) for side in sides)
-                for place in one.keys() | other.keys():
-                    gap = _apart(one.get(place, ...), other.get(place, ...), rtol, atol)
-                    column = next((name for name in reversed(place) if isinstance(name, str)), "(the record)")
-                    if gap:
-                        gaps[column] = max(gap, gaps.get(column, 0.0))
+            one, other = (dict(_leaves(decode_record(s[spec]), hidden)) if x[spec] != y[spec] else {} for s in sides)
+            apart = {p: _apart(one.get(p, ...), other.get(p, ...), rtol, atol) for p in one.keys() | other.keys()}
+            gaps = {place: gap for place, gap in apart.items() if gap}
             difference.equal += not gaps
             difference.differing += bool(gaps)
             difference.example = difference.example or (spec if gaps else "")
-            difference.worst |= {c: max(gap, difference.worst.get(c, 0.0)) for c, gap in gaps.items()}
+            for place, gap in gaps.items():
+                column = next((name for name in reversed(place) if isinstance(name, str)), "(the record)")
+                difference.worst[column] = max(gap, difference.worst.get(column, 0.0))
         found.append(difference)
     return found
 

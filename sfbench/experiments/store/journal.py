@@ -41,12 +41,8 @@ class Journal:
 
     Raises
     ------
-    StoreError
-        If there is no store, or the file is not one of ours.
-    DamagedStoreError
-        If its bytes are not those that were written.
-    OutputError
-        If it cannot be written; names the path.
+    StoreError, DamagedStoreError, OutputError
+        If the file is not one of ours; its bytes are not those that were written; it cannot be written.
     """
 
     def __init__(self, path: str | os.PathLike[str], mode: str = "read") -> None:
@@ -127,35 +123,25 @@ class Journal:
         self._connection.executemany(kind.insert(f"INSERT OR {verb}"), map(kind.signed, rows))
 
     def add_results(
-        self,
-        results: Sequence[StoredCell],
-        failures: Sequence[tuple[str, str]],
-        run: str,
-        finished: str,
-        environment: tuple[str, str],
+        self, results: Sequence[StoredCell], failures: Sequence[Sequence[str]], environment: tuple[str, str]
     ) -> None:
-        """Commit one batch. Results that another process stored first are kept."""
+        """Commit one batch; results that another process stored first are kept. A failure is (key, run, time, text)."""
         with self._transaction() as connection:
             self._put("environment", [environment], "IGNORE")
             self._put("cell", results, "IGNORE")
-            for key, text in failures:
+            for key, *rest in failures:
                 [before] = connection.execute("SELECT COUNT(*) FROM failure WHERE key = ?", (key,)).fetchone()
-                self._put("failure", [(key, before + 1, run, finished, text)])
+                self._put("failure", [(key, before + 1, *rest)])
 
     def write_run(self, run: dict[str, Any]) -> None:
         """Record or update a run, plain data with an ``id``."""
         with self._transaction():
             self._put("run", [(run["id"], json.dumps(run, sort_keys=True, default=str))])
 
-    def forget_failures(self, keys: Iterable[str]) -> None:
-        """Let failed cells be tried again."""
+    def drop(self, keys: Iterable[str], *tables: str) -> None:
+        """Remove results (``"cell"``) or failed attempts (``"failure"``) of cells; by default both."""
         with self._transaction() as connection:
-            connection.executemany("DELETE FROM failure WHERE key = ?", [(key,) for key in keys])
-
-    def drop_results(self, keys: Iterable[str]) -> None:
-        """Remove results and failures of cells."""
-        with self._transaction() as connection:
-            for table in ("cell", "failure"):
+            for table in tables or ("cell", "failure"):
                 connection.executemany(f"DELETE FROM {table} WHERE key = ?", [(key,) for key in keys])
 
     def insert_signed(self, table: str, rows: Iterable[tuple[Any, ...]]) -> int:
@@ -173,16 +159,14 @@ class Journal:
                 return
             for row in self._connection.execute(TABLES[table].select(where), values):
                 if not TABLES[table].is_intact(row):
-                    what = f"a row of table {table} does not match its hash ({str(row[0])[:16]!r})"
-                    raise damaged(self.path, what)
+                    raise damaged(self.path, f"a row of table {table} does not match its hash ({str(row[0])[:16]!r})")
                 yield row[:-1]
 
     def _parsed(self, text: str) -> Any:
         try:
             return json.loads(text)
         except (TypeError, ValueError):
-            what = f"a row that matches its hash does not hold JSON ({str(text)[:40]!r})"
-            raise damaged(self.path, what) from None
+            raise damaged(self.path, f"a row that matches its hash holds no JSON ({str(text)[:40]!r})") from None
 
     def about(self) -> dict[tuple[str, str], str]:
         """What is known of names that is no part of a key; see :func:`~.rows.about_study`."""

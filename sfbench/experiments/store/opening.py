@@ -1,6 +1,14 @@
-"""Making and opening the file of a store: what is not ours is refused before SQLite touches it."""
+"""Making and opening the file of a store: what is not ours is refused before SQLite touches it.
+
+A rollback journal beside a store is left by a writer that died in mid-commit, or is something else: beside a file that
+was restored from a backup, SQLite would roll pages of another time, or another database, into intact results. A
+transaction leaves traces: the first page, which every commit changes, is saved in the journal with the file's change
+counter ``c``, and in mid-commit the file itself has ``c`` or ``c + 1``; moreover that page names the store
+(https://www.sqlite.org/fileformat.html#the_rollback_journal).
+"""
 
 import os
+import re
 import sqlite3
 import uuid
 from collections.abc import Iterator
@@ -9,12 +17,13 @@ from pathlib import Path
 
 from ...errors import OutputError
 from ..errors import DamagedStoreError, StoreError
-from .leftover import belongs_to_another, rollback_journal, set_aside_if_of_another
 from .rows import APPLICATION_ID, STORE_SCHEMA, TABLES
 
 JOURNAL = "journal.sqlite"
 LOCK_TIMEOUT_S = 120.0
 _DAMAGE = ("malformed", "not a database", "corrupt", "decode", "unsupported", "no such")
+_ROLLBACK, _DATABASE = bytes.fromhex("d9d505f920a163d7"), b"SQLite format 3\0"  # first bytes of a journal, of a file
+_STORE_ID = re.compile(rb"/\* store [0-9a-f]{32} \*/")
 
 
 def store_path(folder: str | os.PathLike[str]) -> Path:
@@ -116,3 +125,38 @@ def check_identity(path: Path, connection: sqlite3.Connection) -> set[str]:
     if problem != "ok":
         raise damaged(path, problem)
     return {name for kind, name in found if kind == "table"}
+
+
+# ---------------------------------------------------------------------- rollback journals
+def rollback_journal(store: Path) -> Path:
+    """Where SQLite keeps the journal of a store."""
+    return store.with_name(store.name + "-journal")
+
+
+def belongs_to_another(store: Path) -> bool:
+    """Whether a journal lies beside the store that no transaction on these bytes can have left; False if in doubt.
+
+    No connection of this process may be in a transaction: closing a file drops its locks.
+    """
+    try:
+        journal = rollback_journal(store).read_bytes()
+        with store.open("rb") as f:
+            page = f.read(65536)
+        if rollback_journal(store).read_bytes() != journal:  # a writer is at work
+            return False
+    except OSError:
+        return False
+    at = journal.find(_DATABASE)  # no row holds these bytes: JSON has no zeros
+    if at < 0 or not journal.startswith(_ROLLBACK):
+        return False
+    size = int.from_bytes(journal[at + 16 : at + 18], "big")
+    saved = journal[at : at + (65536 if size == 1 else size)]
+    old, new = (int.from_bytes(data[24:28], "big") for data in (saved, page))
+    return (new - old) % 2**32 > 1 or _STORE_ID.findall(saved) != _STORE_ID.findall(page[: len(saved)])
+
+
+def set_aside_if_of_another(store: Path) -> None:
+    """Give a journal that is not the store's another name."""
+    journal = rollback_journal(store)
+    if journal.exists() and belongs_to_another(store):
+        os.replace(journal, journal.with_name(f"{journal.name}.of-another-{uuid.uuid4().hex[:8]}"))

@@ -13,8 +13,7 @@ from ...files import file_lock
 from ..canonical import decode_record
 from ..errors import DamagedStoreError, StoreError
 from .journal import Journal
-from .leftover import rollback_journal, set_aside_if_of_another
-from .opening import LOCK_TIMEOUT_S
+from .opening import LOCK_TIMEOUT_S, rollback_journal, set_aside_if_of_another
 from .rows import TABLES, Table
 
 
@@ -59,7 +58,12 @@ def _replace(path: Path) -> Repaired:
     with closing(sqlite3.connect(path, isolation_level=None, timeout=LOCK_TIMEOUT_S)) as connection:
         with suppress(sqlite3.DatabaseError):  # bytes that are no database have no writers to wait for
             connection.execute("BEGIN IMMEDIATE")
-        kept, seen = _copy_intact_rows(path, fresh)
+        kept = seen = 0
+        with Journal(fresh, "write") as journal:
+            for table in TABLES.values():
+                rows = list(_readable_rows(path, table))
+                seen += len(rows)
+                kept += journal.insert_signed(table.name, filter(table.is_intact, rows))
         stamp = f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:8]}"
         aside = path.with_name(f"{path.stem}.damaged-{stamp}{path.suffix}")
         try:
@@ -78,17 +82,6 @@ def _is_intact(path: Path) -> bool:
     except DamagedStoreError:
         return False
     return True
-
-
-def _copy_intact_rows(damaged: Path, fresh: Path) -> tuple[int, int]:
-    """Make a store of the intact rows of another; numbers of rows kept and seen."""
-    kept = seen = 0
-    with Journal(fresh, "write") as journal:
-        for name, table in TABLES.items():
-            rows = list(_readable_rows(damaged, table))
-            kept += journal.insert_signed(name, filter(table.is_intact, rows))
-            seen += len(rows)
-    return kept, seen
 
 
 def _readable_rows(path: Path, table: Table) -> Iterator[tuple[Any, ...]]:

@@ -1,0 +1,1 @@
+"""Tests of noises other than Gaussian on R^d: angles, and Student's t."""
