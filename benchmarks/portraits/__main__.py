@@ -211,7 +211,7 @@ def learned(copies: list[Any], coordinates: Coordinates, x: np.ndarray, n: int, 
     """Weights learned from faces; the coordinates stand where other pipelines have a VAE."""
     x = x[np.random.default_rng(seed).permutation(len(x))[:n]]
     pipe = make_pipeline(copies[0])
-pipe.vae = coordinates.as_vae()
+    pipe.vae = coordinates.as_vae()
     return quietly(fusion.learn_weights, pipe, [copies[0], copies[1]], torch.from_numpy(x), batch=16, rng=seed)
 
 
