@@ -46,7 +46,8 @@ def score_models(pipe: Any, experts: Sequence[Any] | Mapping[str, Any], **option
         for name, argument in inspect.signature(type(module).forward).parameters.items()
         if argument.default is argument.empty and name not in ("self", "sample", "timestep")
     ]
-    config, size = module.config, getattr(module.config, "sample_size", None)
+    config: Any = module.config
+    size = getattr(config, "sample_size", None)
     shape = (config.in_channels, *(size if isinstance(size, list | tuple) else (size, size)))
     if needed or getattr(pipe, "vae", None) is not None or None in shape:
         why = f"its network needs {', '.join(needed)}" if needed else "it has a VAE, or a network of no fixed size"
