@@ -10,7 +10,6 @@ and pictures are kept in the output folder; a run that was stopped goes on with 
 """
 
 import json
-import sys
 import time
 import warnings
 from pathlib import Path
@@ -21,13 +20,12 @@ import torch
 
 import sfbench.diffusers as fusion
 from sfbench.diffusers.errors import DiffusersError
-from sfbench.errors import SfbenchError
 from sfbench.files import prepare_folder, provenance
 from sfbench.sampling import TrustWarning
 
 from ..common.claims import Claim, exit_code, print_claims, within, write_claims
 from ..common.fits import quietly
-from ..common.study import OneLineParser, Row, write_rows
+from ..common.study import OneLineParser, Row, one_line_errors, write_rows
 from .data import BASE, CROSSED, GROUPS, Coordinates, load_faces
 from .judge import Judge, features_of
 from .networks import make_pipeline, train_all
@@ -90,6 +88,7 @@ def draw(
     }
 
 
+@one_line_errors
 def main(argv: list[str] | None = None) -> int:
     """Train, draw, judge and report."""
     parser = OneLineParser(prog="python -m benchmarks.portraits", description=(__doc__ or "").split("\n")[0])
@@ -109,28 +108,22 @@ def main(argv: list[str] | None = None) -> int:
     widths, training, epochs, n, encoded, steps = SIZES["quick" if args.quick else "full"]
     torch.set_num_threads(1)
     start = time.process_time()
-    try:
-        folder = prepare_folder(Path(args.out))
-        train, held_out = load_faces()
-        networks = prepare_folder(folder / "networks")
-        groups = {name: train.of(name) for name in GROUPS}
-        adapted, copies, trained = train_all(train.of(*BASE), groups, networks, widths, training, args.seed)
-        judge = Judge.learn(train_probe(train, epochs, networks / "probe.pt", args.seed), train, held_out, encoded)
-        coordinates = Coordinates.of(train.of(*BASE))
-        rows, pictures = study(
-            adapted, copies, coordinates, judge, n, encoded, steps, args.seed, prepare_folder(folder / "pictures")
-        )
-        rows += real_rows(judge, held_out, n, encoded, args.seed)
-        fit = learned(copies, coordinates, held_out.of(*CROSSED), 16 if args.quick else 64, args.seed)
-        write_rows(folder, "portraits", rows)
-        fusion.tile(pictures, least=32).save(folder / "faces.png")
-        claims = claims_of(rows, judge, fit, args.quick)
-        seconds = time.process_time() - start
-        about = {"seed": args.seed, "cpu_seconds": seconds, "training": trained, "provenance": provenance(args.seed)}
-        write_claims(folder, claims, **about)
-    except (SfbenchError, OSError, ImportError) as error:
-        print(f"benchmarks.portraits: {error}", file=sys.stderr)
-        return 2
+    folder = prepare_folder(Path(args.out))
+    train, held_out = load_faces()
+    networks = prepare_folder(folder / "networks")
+    groups = {name: train.of(name) for name in GROUPS}
+    adapted, copies, trained = train_all(train.of(*BASE), groups, networks, widths, training, args.seed)
+    judge = Judge.learn(train_probe(train, epochs, networks / "probe.pt", args.seed), train, held_out, encoded)
+    coordinates, kept = Coordinates.of(train.of(*BASE)), prepare_folder(folder / "pictures")
+    rows, pictures = study(adapted, copies, coordinates, judge, n, encoded, steps, args.seed, kept)
+    rows += real_rows(judge, held_out, n, encoded, args.seed)
+    fit = learned(copies, coordinates, held_out.of(*CROSSED), 16 if args.quick else 64, args.seed)
+    write_rows(folder, "portraits", rows)
+    fusion.tile(pictures, least=32).save(folder / "faces.png")
+    claims = claims_of(rows, judge, fit, args.quick)
+    seconds = time.process_time() - start
+    about = {"seed": args.seed, "cpu_seconds": seconds, "training": trained, "provenance": provenance(args.seed)}
+    write_claims(folder, claims, **about)
     print_rows(rows)
     print_claims(claims)
     return exit_code(claims)
@@ -138,21 +131,17 @@ def main(argv: list[str] | None = None) -> int:
 
 def with_pipeline(args: Any) -> int:
     """The settings with a pipeline and two adapters."""
-    try:
-        if len(args.adapter) != 2:
-            raise DiffusersError(f"two adapters are needed, got {len(args.adapter)}: give --adapter twice")
-        folder = prepare_folder(Path(args.out))
-        pipe = fusion.open_on(args.pipeline)
-        for name, where in zip(("first", "second"), args.adapter, strict=True):
-            fusion.load_adapter(pipe, name, where)
-        options: Any = {"num_inference_steps": args.steps}
-        clip = open_clip(args.clip)
-        rows = run_pipeline(
-            pipe, ["first", "second"], SETTINGS, folder, clip, prompt=args.prompt, n=args.n, seed=args.seed, **options
-        )
-    except (SfbenchError, OSError, ValueError) as error:
-        print(f"benchmarks.portraits: {error}", file=sys.stderr)
-        return 2
+    if len(args.adapter) != 2:
+        raise DiffusersError(f"two adapters are needed, got {len(args.adapter)}: give --adapter twice")
+    folder = prepare_folder(Path(args.out))
+    pipe = fusion.open_on(args.pipeline)
+    for name, where in zip(("first", "second"), args.adapter, strict=True):
+        fusion.load_adapter(pipe, name, where)
+    options: Any = {"num_inference_steps": args.steps}
+    clip = open_clip(args.clip)
+    rows = run_pipeline(
+        pipe, ["first", "second"], SETTINGS, folder, clip, prompt=args.prompt, n=args.n, seed=args.seed, **options
+    )
     for row in rows:
         print("  ".join(f"{key} {value:.3g}" if isinstance(value, float) else str(value) for key, value in row.items()))
     return 0
