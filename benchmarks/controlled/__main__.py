@@ -56,8 +56,8 @@ def evaluate_claims(products: Sequence[Row], partition: Sequence[Row]) -> list[C
             few, many = (f"{end(row['founders'] for row in runs):,.0f}" for end in (min, max))
             note = (
                 f"{len(runs)} runs, n = {runs[0]['n']:,}; independent points {floor:.3f}; founders {few} to {many}; "
-                f"trusted {sum(row['trustworthy'] for row in runs)}; log Z off by {min(gaps):+.2f} to {max(gaps):+.2f}, "
-                f"stated {np.mean([row['log_z_error'] for row in runs]):.2f}; plain particles: TV "
+                f"trusted {sum(row['trustworthy'] for row in runs)}; log Z off by {min(gaps):+.2f} to "
+                f"{max(gaps):+.2f}, stated {np.mean([row['log_z_error'] for row in runs]):.2f}; plain particles: TV "
                 f"{plain[0]['tv_worst']:.3f}, founders {plain[0]['founders']:,.0f}"
             )
             name = f"{family}, r = {r}: worst coordinate's TV, median and range over runs"
