@@ -91,6 +91,33 @@ def test_samples_have_the_temperature_of_their_law(mixed):
     np.testing.assert_allclose(mixed.reshape(-1, 22, 3).mean(axis=1), 0, atol=1e-12)
 
 
+@pytest.mark.data
+def test_moves_keep_the_law_and_only_it(mixed):
+    law = AlanineScore(mixed_dielectric(0.5))
+    moved = law.move(mixed, 50, rng=0)
+    np.testing.assert_array_equal(law.move(mixed, 50, rng=0), moved)
+    change = law.energy(moved) - law.energy(mixed)
+    assert abs(change.mean()) < 5 * change.std() / np.sqrt(len(mixed))
+    cold = np.repeat(mixed[law.energy(mixed).argmin()][None], 100, axis=0)  # the control: a point that is too cold
+    warmed = law.energy(law.move(cold, 50, rng=0)) - law.energy(cold)
+    assert warmed.mean() > 5 * warmed.std() / np.sqrt(len(warmed))
+    with pytest.raises(DataError, match="n_steps must be at least 1, got 0"):
+        law.move(mixed, 0)
+
+
+@pytest.mark.data
+def test_chains_come_solvent_by_solvent(molecule, monkeypatch):
+    monkeypatch.setattr("sfbench.data.alanine._CHAINS", 2)
+    monkeypatch.setattr("sfbench.data.alanine._PER_CHAIN", 3)
+    entry = data_entry("alanine_chains")
+    x, solvent, chain = entry.decode({}, "all")
+    assert x.shape == (18, DIM)
+    assert sorted(zip(solvent[::3].tolist(), chain[::3].tolist(), strict=True)) == [
+        (s, c) for s in range(3) for c in range(2)
+    ]
+    assert len(entry.groups) == 10
+
+
 def test_torsions_by_hand():
     """Four atoms whose last bond is turned by a known angle about the middle one."""
     x = np.zeros((3, 22, 3))

@@ -167,4 +167,4 @@ def test_a_distance_between_pools_is_quick() -> None:
         started = time.process_time()
         total_variation(problem.target, other)
         best = min(best, time.process_time() - started)
-    assert best < 1.0  # about 0.15 s; it took 4 s
+    assert best < 2.0  # about 0.15 s; it took 4 s

@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 import sfbench
+from sfbench.files import provenance
+
+from .test_statements import resolve
 
 ROOT = Path(__file__).parents[2]
 
@@ -84,6 +87,29 @@ def test_the_wheel_works_in_an_empty_environment(python: Path, tmp_path: Path) -
 def test_the_citation_names_this_version() -> None:
     text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert re.search(rf"^version: {re.escape(sfbench.__version__)}$", text, re.MULTILINE)
+
+
+def test_instructions_for_assistants_know_the_public_names() -> None:
+    text = "".join((ROOT / "sfbench" / name).read_text(encoding="utf-8") for name in ("SKILL.md", "llms.txt"))
+    named = set(re.findall(r"\b(?:sfbench|solvers|synthetic)(?:\.[A-Za-z]\w*)+", text))
+    for place in sorted(named):
+        assert resolve(place) is not None
+    verbs = {name for name in sfbench.__all__ if not name[0].isupper()}
+    assert sorted(f"sfbench.{name}" for name in verbs if f"sfbench.{name}" not in text) == []
+
+
+def test_the_readme_is_a_screen_and_a_half() -> None:
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 82  # of 55 a screen
+    assert sum(line.startswith("|---") for line in lines) == 1
+    assert sum(line.startswith("![") for line in lines) == 1
+
+
+def test_results_are_stamped_with_this_version_however_old_the_installation_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sfbench.files.version", lambda name: "0.0.1")  # metadata of an editable installation
+    versions = provenance()["versions"]
+    assert versions["sfbench"] == sfbench.__version__
+    assert versions["numpy"] == "0.0.1"
 
 
 @pytest.mark.package

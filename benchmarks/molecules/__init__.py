@@ -1,0 +1,1 @@
+"""Alanine dipeptide in solvents, and the compositions of QM9."""
