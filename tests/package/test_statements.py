@@ -8,7 +8,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-FILES = [DOCS / "theory.md", *(DOCS / "theory" / f"{name}.md" for name in ("auxiliaries", "diversity", "conditions"))]
+FILES = [
+    DOCS / "theory.md",
+    *(DOCS / "theory" / f"{name}.md" for name in ("auxiliaries", "diversity", "conditions", "noises")),
+]
 
 
 def statements() -> dict[int, str]:
@@ -63,6 +66,6 @@ def test_a_name_that_is_gone_is_noticed() -> None:
 
 
 def test_pages_refer_to_statements_that_exist() -> None:
-    for path in [*FILES, *(DOCS / f"{name}.md" for name in ("auxiliaries", "decide", "diversity"))]:
+    for path in [*FILES, *(DOCS / f"{name}.md" for name in ("auxiliaries", "decide", "diversity", "noises"))]:
         named = {int(number) for number in re.findall(r"\bT(\d+)\b", path.read_text(encoding="utf-8"))}
         assert named <= {*STATEMENTS}, path.name
