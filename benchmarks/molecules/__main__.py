@@ -60,7 +60,7 @@ def draw_grid(quick: bool, chosen: Setting, networks: tuple[NetworkRef, ...]) ->
 
 def composition_grid(quick: bool, seed: int) -> list[CompositionSpec]:
     """Target samples of the compositions; molecules with fluorine end below 1,200."""
-    sizes, draws = ((32, 512), 2) if quick else ((32, 128, 512, 1024, 4096), 2)
+    sizes, draws = ((32, 512), 2) if quick else ((32, 128, 512, 1024, 4096), 1)
     return [
         CompositionSpec(target, n, d, seed)
         for d in range(draws)
