@@ -1,4 +1,4 @@
-.PHONY: help check lint types layers test fast data-tests fuzz package docs spelling links browse pages
+.PHONY: help check lint types layers test fast data-tests fuzz package test-pythons docs spelling anchors links browse pages
 CASES ?= 200000
 SEED ?= random
 DATA = alanine efficientnet_lite0 faces font_digits mnist mnist_cnn qm9 series temperatures
@@ -32,6 +32,9 @@ data-tests:  ## fetch the data sets and judges that tests need, then test them
 package:  ## build the distributions, install the wheel into an empty environment, run a study from the source
 	python -m pytest -n 0 -m package
 
+test-pythons:  ## the wheel in an environment of each Python 3.11 to 3.13 that is here; needs a registry
+	python -m pytest -n 0 -m pythons
+
 fuzz:  ## hostile arguments for every public function; an hour by default
 	SFBENCH_FUZZ_CASES=$(CASES) python -m pytest tests/fuzz --hypothesis-seed=$(SEED)
 
@@ -43,8 +46,12 @@ docs: $(MATHJAX)  ## the site, docs/_build/html/index.html; needs the extra docs
 spelling:  ## of pages, docstrings and comments
 	codespell README.md CHANGELOG.md CONTRIBUTING.md docs sfbench solvers synthetic benchmarks examples
 
-links:  ## whether links of the pages lead somewhere; needs the network, and what `make docs` needs
-	SFBENCH_GALLERY=none python -m sphinx -q -b linkcheck docs docs/_build/links
+anchors:  ## of the built site: links inside it, and what readers look for within three clicks
+	cd docs && python -m _site.links _build/html
+
+links: anchors  ## those, and links to other sites where the network is there
+	@cd docs && python -m _site.links --online || exit 0; \
+	cd .. && SFBENCH_GALLERY=none python -m sphinx -q -b linkcheck docs docs/_build/links
 
 browse:  ## the built site in Chromium: nothing fetched, formulas set, 360 px, light and dark, axe-core finds nothing serious
 	npm install --silent --no-save --prefix docs/_build/npm puppeteer-core@24 axe-core@4

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from .fusion import FusionOverTime, FusionResult, check_wiring, compare, fuse, load_result
     from .fusion.estimator import FusionEstimator as FusionEstimator
     from .plots import plot_images, plot_samples
-    from .processes import ForwardProcess, OrnsteinUhlenbeck, VarianceExploding, VariancePreserving
+    from .processes import ForwardProcess, OrnsteinUhlenbeck, VarianceExploding, VariancePreserving, check_process
     from .sampling import CorrectedSampler, FlowSampler, FusedSampler, SampleResult, sample
     from .scores import AlignedScore, AnalyticScore, FusedScore, ProductScore, ScoreModel, WeightsOverTime
     from .statistics import (
@@ -102,6 +102,7 @@ __all__ = [
     "WeightsOverTime",
     "baselines",
     "bounds",
+    "check_process",
     "check_wiring",
     "compare",
     "data",
@@ -140,7 +141,7 @@ _PLACES = {
     "SfbenchError",
     ".fusion": "FusionOverTime FusionResult check_wiring compare fuse load_result",
     ".plots": "plot_images plot_samples",
-    ".processes": "ForwardProcess OrnsteinUhlenbeck VarianceExploding VariancePreserving",
+    ".processes": "ForwardProcess OrnsteinUhlenbeck VarianceExploding VariancePreserving check_process",
     ".sampling": "CorrectedSampler FlowSampler FusedSampler SampleResult sample",
     ".scores": "AlignedScore AnalyticScore FusedScore ProductScore ScoreModel WeightsOverTime",
     ".statistics": "GramSettings ScoreGram population_gram population_weights prefix_grams score_gram simulated_grams",

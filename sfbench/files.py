@@ -182,8 +182,10 @@ def provenance(seed: int | None = None) -> dict[str, Any]:
     """Versions, BLAS kernel, command and source revision behind a set of results."""
     from threadpoolctl import threadpool_info
 
-    versions = {}
-    for name in ("sfbench", *_REPORTED):
+    from . import __version__
+
+    versions = {"sfbench": __version__}  # metadata of an editable installation are as old as the installation
+    for name in _REPORTED:
         try:
             versions[name] = version(name)
         except PackageNotFoundError:

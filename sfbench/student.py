@@ -13,8 +13,9 @@ of the augmented laws at time 0 is ``p_w(x) rho(s)``: the KL barycenter is kept,
 Derivations, other ways to augment and what they lose: ``docs/theory/noises.md``.
 """
 
+import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
@@ -30,12 +31,14 @@ from .fusion import FusionResult
 from .fusion import fuse as fuse_conditional
 from .processes import ForwardProcess
 from .processes.base import as_process
-from .sampling import SampleResult
+from .sampling import SampleResult, TrustWarning
 from .sampling import sample as sample_conditional
+from .sampling.corrected import FEWEST_FOUNDERS
 from .scores import FusedScore, ScoreModel
 
 __all__ = ["ScaledScore", "fuse", "noise_scales", "sample", "scaled_scores"]
 
+_FOUNDERS = "all weight descends from"
 _STRATA = 64
 _MOST_STRATA = 1024
 _MOST = 10**9  # points
@@ -188,9 +191,17 @@ def sample(
         raise SfbenchError(_CONDITION)
     generator = as_generator(rng)
     scales = noise_scales(df, n, strata=strata, rng=generator)
-    result = sample_conditional(fused, n, sampler, condition=scales, rng=generator, **options)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=f".*{_FOUNDERS}", category=TrustWarning)  # of one scale each
+        result = sample_conditional(fused, n, sampler, condition=scales, rng=generator, **options)
     result.x[...] *= np.sqrt(scales)[:, None]
-    return result
+    about = result.diagnostics
+    founders = None if about.founders is None else about.founders * len(np.unique(scales))
+    messages = [text for text in about.messages if _FOUNDERS not in text]
+    if founders is not None and founders < FEWEST_FOUNDERS:
+        messages.append(f"{_FOUNDERS} about {founders:.0f} initial particles of {n}: take more particles")
+        warnings.warn(messages[-1], TrustWarning, stacklevel=2)
+    return replace(result, diagnostics=replace(about, founders=founders, messages=tuple(messages)))
 
 
 def scaled_scores(laws: Iterable[DiffusableLaw | ScoreModel], process: ForwardProcess) -> tuple[ScoreModel, ...]:

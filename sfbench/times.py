@@ -136,6 +136,7 @@ def objective_weights(grid: TimeGrid, process: ForwardProcess, weighting: Weight
 
 Spacing = Literal["log_snr", "edm", "uniform"]
 _SMALLEST_SHARE = 1e-5  # default t_min as a share of the horizon
+_NO_SIGNAL, _LAST = -46.0, -16.0  # log signal-to-noise ratio of an end without signal, and where steps start instead
 _MOST_STEPS = 1 << 20
 
 
@@ -192,7 +193,8 @@ def time_steps(
         What is spaced evenly: the log signal-to-noise ratio, ``(sigma/alpha)^(1/rho)`` (rho = 7 is Karras et al.'s
         choice), or t.
     t_min, t_max : float, optional
-        Window; the default is ``[1e-5 horizon, horizon]``. What is sampled is the law *at t_min*.
+        Window; the default is ``[1e-5 horizon, horizon]``. What is sampled is the law *at t_min*. Where a process ends
+        without signal (alpha / sigma below 1e-10, f and g singular), steps start where alpha / sigma is 3e-4.
     rho : float
         Exponent of the ``"edm"`` spacing.
 
@@ -207,16 +209,19 @@ def time_steps(
         process.horizon if t_max is None else t_max,
         strict=True,
     )
+    ends = np.array(process.log_snr(np.array([top, low])), np.float64)
+    if ends[0] < _NO_SIGNAL < _LAST < ends[1]:
+        top = float(process.time_at(_LAST))
+        ends[0] = float(process.log_snr(top))
     share = np.linspace(0.0, 1.0, as_count("n_steps", n_steps, at_most=_MOST_STEPS, error=GridError) + 1)
     as_choice("spacing", spacing, get_args(Spacing), GridError)
     if spacing == "uniform":
         times = top + share * (low - top)
     elif spacing in ("log_snr", "edm"):
-        ends = np.asarray(process.log_snr(np.array([top, low])))
         if not np.all(np.isfinite(ends)):
             raise GridError(
-                f"the log signal-to-noise ratio of {process!r} is {ends} at t = {top:g} and {low:g}; it must be finite "
-                "(a process that ends without signal needs an earlier horizon: 0.999 of it)"
+                f"the log signal-to-noise ratio of {process!r} is {ends} at t = {top:g} and {low:g}; it must be finite"
+                ": move t_max, or the horizon of the process, to where alpha and sigma are positive"
             )
         if spacing == "log_snr":
             wanted = ends[0] + share * (ends[1] - ends[0])

@@ -78,8 +78,9 @@ def _as_array(name: str, value: ArrayLike) -> NDArray[Any]:
             f"{name} is a masked array, and what is masked would count as numbers; drop that first "
             f"({name}.compressed(), or whole rows) or fill it ({name}.filled(value))"
         )
+    convert = None if hasattr(value, "__array__") else getattr(value, "to_numpy", None)  # of some data frames
     try:
-        return np.asarray(value)
+        return np.asarray(value if convert is None else convert())
     except ValueError as error:
         raise ShapeError(f"{name} is ragged: {error}") from None
     except MemoryError:

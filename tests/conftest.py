@@ -1,4 +1,4 @@
-"""Laws, data and problems shared by the tests; tests marked `data`, `chromium` or `package` run when asked for only."""
+"""Laws and problems for all tests; those marked `data`, `chromium`, `package`, `pythons` run when asked for only."""
 
 import os
 
@@ -57,7 +57,7 @@ def fused(problem) -> FusedScore:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    for marker in ("data", "chromium", "package"):  # what a stranger's machine may lack is asked for by name
+    for marker in ("data", "chromium", "package", "pythons"):  # what a stranger's machine may lack is asked for by name
         if marker in config.option.markexpr.replace(f"not {marker}", ""):
             continue
         left_out = [item for item in items if item.get_closest_marker(marker)]

@@ -2,15 +2,17 @@
 
 Five geometries: ``random`` means in 64 dimensions, ``nested`` ones of which each further one differs less,
 ``near-duplicate`` (four groups), ``disjoint``, and ``covariances``, where the bound's assumption of a fixed Gram matrix
-fails. The target needs one auxiliary, four, or all. Compared are the exact program, equal weights, the best one, two
-and four, a cross-validated number of them, and cross-validated entropy and ridge regularisation.
+fails; with ``drawn`` after the name each seed has a geometry of its own. The target needs one auxiliary, four, or all.
+Compared are the exact program, equal weights, the best one, two and four, a cross-validated number of them, and
+cross-validated entropy and ridge regularisation.
 """
 
 from ..common.frame import Study
-from .cells import AuxiliariesSpec, run_cell
+from .cells import DRAWN, AuxiliariesSpec, run_cell
 from .claims import evaluate_claims
 from .plots import draw_figures
 
+# Nested and disjoint means have nothing to draw.
 _LOCATION = ("random", "nested", "near-duplicate", "disjoint")
 
 
@@ -23,7 +25,9 @@ def grid(quick: bool, seed: int) -> list[AuxiliariesSpec]:
     specs = [AuxiliariesSpec(g, k, s, sizes, i) for g in _LOCATION for k in numbers for s in (1, 4, 0) for i in seeds]
     seeds = range(seed, seed + 3 * count)  # these are cheap: variances are free in eight coordinates
     few = (4, 16) if quick else (2, 4, 8, 16)
-    return specs + [AuxiliariesSpec("covariances", k, s, sizes, i) for k in few for s in (4, 0) for i in seeds]
+    specs += [AuxiliariesSpec("covariances", k, s, sizes, i) for k in few for s in (4, 0) for i in seeds]
+    drawn = [f"{name}{DRAWN}" for name in ("random", "near-duplicate", "covariances")]
+    return specs + [AuxiliariesSpec(g, 16, s, sizes, i) for g in drawn for s in (4, 0) for i in seeds]
 
 
 main = Study(

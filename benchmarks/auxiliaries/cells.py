@@ -22,6 +22,7 @@ from ..common.study import Row, cell_rng, study_cells
 
 Array = NDArray[np.float64]
 GEOMETRIES = ("random", "nested", "near-duplicate", "disjoint", "covariances")
+DRAWN = ", drawn"
 PROCESS = OrnsteinUhlenbeck()
 SETTINGS = GramSettings(PROCESS, time_grid(1e-3, 5.0, 16), "antithetic")
 RANDOM_DIM, COVARIANCES_DIM, CLUSTERS = 64, 8, 4
@@ -33,13 +34,22 @@ _MOMENTS = 4096  # independent samples for the gradient's covariance where it ha
 @final
 @dataclass(frozen=True)
 class AuxiliariesSpec:
-    """One set of auxiliaries, a target and the samples of a seed; ``support`` of 0 means all of them."""
+    """One set of auxiliaries, a target and the samples of a seed; ``support`` of 0 means all of them.
+
+    Geometries are the same for all seeds; with ``", drawn"`` after their name, each seed has its own.
+    """
 
     geometry: str
     k: int
     support: int
     sizes: tuple[int, ...]
     seed: int
+
+    def problem(self) -> SyntheticProblem:
+        """The auxiliaries and their target."""
+        name = self.geometry.removesuffix(DRAWN)
+        own = 1 if name == self.geometry else 1000 + self.seed
+        return problem_of(name, self.k, weights_of(self.k, self.support), own)
 
 
 def weights_of(k: int, support: int) -> Array:
@@ -82,7 +92,7 @@ def _means(geometry: str, k: int, rng: np.random.Generator) -> Array:
 )
 def run_cell(spec: AuxiliariesSpec) -> list[Row]:
     """Excess objective of every method at every n, its bound, and how well it names the auxiliaries in use."""
-    problem = problem_of(spec.geometry, spec.k, weights_of(spec.k, spec.support), 1)
+    problem = spec.problem()
     population = population_gram(problem, process=PROCESS, grid=SETTINGS.grid)
     optimum = _optimum(problem, population)
     covariance = gradient_covariance(problem, population, optimum)

@@ -23,11 +23,10 @@ import numpy as np
 import torch
 
 import sfbench.diffusers as fusion
-from sfbench.errors import SfbenchError
 from sfbench.files import prepare_folder, provenance
 
 from ..common.claims import Claim, exit_code, print_claims, within, write_claims
-from ..common.study import OneLineParser, Row, write_rows
+from ..common.study import OneLineParser, Row, one_line_errors, write_rows
 from ..common.timing import interleaved, ratio
 
 WIDTHS = {"full": (192, 384, 768), "quick": (32, 64, 64)}
@@ -253,6 +252,7 @@ def claims_of(rows: list[Row]) -> list[Claim]:
     ]
 
 
+@one_line_errors
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark and print its tables."""
     parser = OneLineParser(prog="python -m benchmarks.diffusers_speed", description=(__doc__ or "").split("\n")[0])
@@ -268,23 +268,15 @@ def main(argv: list[str] | None = None) -> int:
         print(peak_of(args.peak, args.k, size, args.seed))
         return 0
     repeats = 3 if args.quick else 7
-    try:
-        folder = prepare_folder(args.out)
-        unet, inputs = make_unet(size, args.seed), make_inputs(args.seed)
-        millions = weight_bytes(unet) / 4e6
-        names = add_adapters(unet, max(COUNTS))
-        rows = [
-            *memory_rows(size, args.seed),
-            *switching_rows(unet, names, repeats),
-            *time_rows(unet, names, inputs, repeats),
-        ]
-        rows = [{"weights_in_millions": millions, **row} for row in rows]
-        write_rows(folder, "diffusers_speed", rows)
-        claims = claims_of(rows)
-        write_claims(folder, claims, seed=args.seed, provenance=provenance(args.seed))
-    except (SfbenchError, OSError) as error:
-        print(f"benchmarks.diffusers_speed: {error}", file=sys.stderr)
-        return 2
+    folder = prepare_folder(args.out)
+    unet, inputs = make_unet(size, args.seed), make_inputs(args.seed)
+    millions = weight_bytes(unet) / 4e6
+    names = add_adapters(unet, max(COUNTS))
+    rows = memory_rows(size, args.seed) + switching_rows(unet, names, repeats) + time_rows(unet, names, inputs, repeats)
+    rows = [{"weights_in_millions": millions, **row} for row in rows]
+    write_rows(folder, "diffusers_speed", rows)
+    claims = claims_of(rows)
+    write_claims(folder, claims, seed=args.seed, provenance=provenance(args.seed))
     _print(rows, millions)
     print_claims(claims)
     return exit_code(claims)

@@ -27,7 +27,7 @@ from sfbench.experiments import RunSettings, Study, make_study, run_study
 from sfbench.experiments.running.plan import group_cells
 from sfbench.files import prepare_folder, provenance, write_json
 
-from ..common.study import OneLineParser, Row, write_rows
+from ..common.study import OneLineParser, Row, one_line_errors, write_rows
 from .cells import INSIDE, BusySpec, TinySpec, run_busy, run_sweep, run_sweep_timed, run_tiny, sweep_specs
 
 QUIET = RunSettings(progress=False)
@@ -170,7 +170,7 @@ def _child(how: str, folder: Path, rows: int) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.engine.stream", how, str(folder), str(rows)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed: {done.stderr.strip().splitlines()[-1]}")
+        raise SfbenchError(f"{' '.join(command)} failed: {done.stderr.strip().splitlines()[-1]}")
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
 
@@ -193,6 +193,7 @@ PARTS: dict[str, Callable[[Scale], list[Row]]] = {
 }
 
 
+@one_line_errors
 def main(argv: list[str] | None = None) -> int:
     """Measure and print the table; exit code 1 if a limit is missed."""
     parser = OneLineParser(prog="python -m benchmarks.engine", description=(__doc__ or "").split("\n")[0])
@@ -201,15 +202,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", default="results/engine", help="folder for the table")
     args = parser.parse_args(argv)
     rows: list[Row] = []
-    try:
-        folder = prepare_folder(args.out)
-        for name in args.part:
-            rows += PARTS[name](QUICK if args.quick else FULL)
-        write_rows(folder, "engine", rows)
-        write_json(folder / "manifest.json", provenance())
-    except (SfbenchError, OSError, ImportError, RuntimeError) as error:
-        print(f"benchmarks.engine: {error}", file=sys.stderr)
-        return 2
+    folder = prepare_folder(args.out)
+    for name in args.part:
+        rows += PARTS[name](QUICK if args.quick else FULL)
+    write_rows(folder, "engine", rows)
+    write_json(folder / "manifest.json", provenance())
     _print(rows)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"peak memory of this process {peak:.0f} MB; table in {folder}")

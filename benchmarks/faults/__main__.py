@@ -14,7 +14,6 @@ could not be tested here is said to be so, and is neither right nor wrong.
 """
 
 import signal
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,11 +24,10 @@ from typing import final
 
 import numpy as np
 
-from sfbench.errors import SfbenchError
 from sfbench.experiments import CellFunction, RunSettings, make_study, run_study, store_path, verify
 from sfbench.files import prepare_folder, provenance, write_json
 
-from ..common.study import OneLineParser, Row, write_rows
+from ..common.study import OneLineParser, Row, one_line_errors, write_rows
 from .cells import fault_study, run_fault_cell
 from .injection import (
     count_cells,
@@ -208,6 +206,7 @@ PARTS: dict[str, Callable[[Bench], list[Row]]] = {
 }
 
 
+@one_line_errors
 def main(argv: list[str] | None = None) -> int:
     """Inject every fault; exit code 1 if one did harm."""
     parser = OneLineParser(prog="python -m benchmarks.faults", description=(__doc__ or "").split("\n")[0])
@@ -219,23 +218,19 @@ def main(argv: list[str] | None = None) -> int:
     if args.seed < 0:
         parser.error("--seed must be at least 0")
     scale, started, rows = QUICK if args.quick else FULL, time.perf_counter(), list[Row]()
-    try:
-        folder = prepare_folder(args.out)
-        with tempfile.TemporaryDirectory() as place:
-            wanted = {"kills", "kills_two"} & set(args.part)
-            cells = scale.cells if wanted else 2
-            reference = uninterrupted(Path(place) / "reference", cells, scale.least_ms, n_jobs=2)
-            bench = Bench(scale, Path(place), reference, np.random.default_rng(args.seed))
-            for name in args.part:
-                found = PARTS[name](bench)
-                for r in found:
-                    print(f"{VERDICTS[r['right']]}  {r['fault']}: {r['seen']}", flush=True)
-                rows += found
-        write_rows(folder, "faults", rows)
-        write_json(folder / "manifest.json", provenance(args.seed))
-    except (SfbenchError, OSError, ImportError, RuntimeError) as error:
-        print(f"benchmarks.faults: {error}", file=sys.stderr)
-        return 2
+    folder = prepare_folder(args.out)
+    with tempfile.TemporaryDirectory() as place:
+        wanted = {"kills", "kills_two"} & set(args.part)
+        cells = scale.cells if wanted else 2
+        reference = uninterrupted(Path(place) / "reference", cells, scale.least_ms, n_jobs=2)
+        bench = Bench(scale, Path(place), reference, np.random.default_rng(args.seed))
+        for name in args.part:
+            found = PARTS[name](bench)
+            for r in found:
+                print(f"{VERDICTS[r['right']]}  {r['fault']}: {r['seen']}", flush=True)
+            rows += found
+    write_rows(folder, "faults", rows)
+    write_json(folder / "manifest.json", provenance(args.seed))
     right, untested = (sum(r["right"] is verdict for r in rows) for verdict in (True, None))
     print(f"{right} of {len(rows)} right, {untested} not tested")
     print(f"{time.perf_counter() - started:.0f} s; table in {folder}")

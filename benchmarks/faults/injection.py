@@ -20,6 +20,7 @@ from typing import Any, final
 
 import numpy as np
 
+from sfbench.errors import SfbenchError
 from sfbench.experiments import DamagedStoreError, Journal, RunSettings, StoreError, run_study, store_path, verify
 from sfbench.experiments.store.compare import digest
 
@@ -131,7 +132,7 @@ def kill_at_random(
         progress.append(count_cells(folder) - before)
     code, out, err = finish(start(folder, *options))
     if code != 0:
-        raise RuntimeError(f"the study did not finish after {kills} kills: exit code {code}, {out} {err}")
+        raise SfbenchError(f"the study did not finish after {kills} kills: exit code {code}, {out} {err}")
     return Kills(kills, in_mid_run, progress, store_digest(folder))
 
 

@@ -10,7 +10,6 @@ Read ratios, never seconds. Ratios must be taken in one process and nothing but 
 does not run on the study engine.
 """
 
-import sys
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -19,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from sfbench import AnalyticScore, OrnsteinUhlenbeck
-from sfbench.errors import SfbenchError
 from sfbench.files import prepare_folder, provenance, write_json
 from sfbench.statistics.passes import GramSettings, accumulate, score_gram, simulated_grams
 from sfbench.statistics.samples import data_source
@@ -27,7 +25,7 @@ from sfbench.times import time_grid
 from solvers import solve_many
 from synthetic import GaussianMixture, make_problem
 
-from ..common.study import OneLineParser, Row, write_rows
+from ..common.study import OneLineParser, Row, one_line_errors, write_rows
 from ..common.timing import interleaved, ratio
 
 SHAPES = ((100_000, 2, 4), (100_000, 64, 16), (10_000, 784, 32))
@@ -249,6 +247,7 @@ def sweep_rows(seeds: int) -> list[Row]:
     return rows
 
 
+@one_line_errors
 def main(argv: list[str] | None = None) -> int:
     """Run the kernels benchmark and print its table."""
     parser = OneLineParser(prog="python -m benchmarks.kernels", description=(__doc__ or "").split("\n")[0])
@@ -256,17 +255,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", default="results/kernels", help="folder for the table")
     args = parser.parse_args(argv)
     repeats, seeds = (3, 5) if args.quick else (9, 50)
-    try:
-        from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits
 
-        folder = prepare_folder(args.out)
-        with threadpool_limits(1):
-            rows = score_rows(repeats) + peer_rows(max(2, repeats // 3)) + gram_rows(repeats) + sweep_rows(seeds)
-        write_rows(folder, "kernels", rows)
-        write_json(folder / "manifest.json", provenance(0))
-    except (SfbenchError, OSError) as error:
-        print(f"benchmarks.kernels: {error}", file=sys.stderr)
-        return 2
+    folder = prepare_folder(args.out)
+    with threadpool_limits(1):
+        rows = score_rows(repeats) + peer_rows(max(2, repeats // 3)) + gram_rows(repeats) + sweep_rows(seeds)
+    write_rows(folder, "kernels", rows)
+    write_json(folder / "manifest.json", provenance(0))
     _print(rows)
     return 0
 

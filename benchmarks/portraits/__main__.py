@@ -9,7 +9,6 @@ run that was stopped goes on with those that are there. Needs ``sfbench data fet
 """
 
 import json
-import sys
 import time
 import warnings
 from pathlib import Path
@@ -20,13 +19,12 @@ import torch
 
 import sfbench.diffusers as fusion
 from sfbench.diffusers.errors import DiffusersError
-from sfbench.errors import SfbenchError
 from sfbench.files import prepare_folder, provenance
 from sfbench.sampling import TrustWarning
 
 from ..common.claims import Claim, exit_code, print_claims, within, write_claims
 from ..common.fits import quietly
-from ..common.study import OneLineParser, Row, write_rows
+from ..common.study import OneLineParser, Row, one_line_errors, write_rows
 from .data import BASE, CROSSED, GROUPS, fold, load_faces, unfold
 from .judge import Judge, features_of
 from .networks import make_pipeline, train_all
@@ -71,6 +69,7 @@ def draw(adapted: Any, copies: list[Any], kind: str, w: float, way: str, n: int,
     return np.clip(x, 0.0, 1.0), result
 
 
+@one_line_errors
 def main(argv: list[str] | None = None) -> int:
     """Train, draw, judge and report."""
     parser = OneLineParser(prog="python -m benchmarks.portraits", description=(__doc__ or "").split("\n")[0])
@@ -90,25 +89,21 @@ def main(argv: list[str] | None = None) -> int:
     widths, training, n, steps, per_class = SIZES["quick" if args.quick else "full"]
     torch.set_num_threads(1)
     start = time.process_time()
-    try:
-        folder = prepare_folder(Path(args.out))
-        train, held_out = load_faces()
-        networks = prepare_folder(folder / "networks")
-        groups = {name: train.of(name) for name in GROUPS}
-        adapted, copies, trained = train_all(train.of(*BASE), groups, networks, widths, training, args.seed)
-        judge = Judge.learn(train, held_out, per_class)
-        rows, pictures = study(adapted, copies, judge, n, steps, args.seed)
-        rows += real_rows(judge, held_out, n, args.seed)
-        fit = learned(copies, held_out.of(*CROSSED), 16 if args.quick else 64, args.seed)
-        write_rows(folder, "portraits", rows)
-        fusion.tile(pictures, least=32).save(folder / "faces.png")
-        claims = claims_of(rows, judge, fit, args.quick)
-        seconds = time.process_time() - start
-        about = {"seed": args.seed, "cpu_seconds": seconds, "training": trained, "provenance": provenance(args.seed)}
-        write_claims(folder, claims, **about)
-    except (SfbenchError, OSError, ImportError) as error:
-        print(f"benchmarks.portraits: {error}", file=sys.stderr)
-        return 2
+    folder = prepare_folder(Path(args.out))
+    train, held_out = load_faces()
+    networks = prepare_folder(folder / "networks")
+    groups = {name: train.of(name) for name in GROUPS}
+    adapted, copies, trained = train_all(train.of(*BASE), groups, networks, widths, training, args.seed)
+    judge = Judge.learn(train, held_out, per_class)
+    rows, pictures = study(adapted, copies, judge, n, steps, args.seed)
+    rows += real_rows(judge, held_out, n, args.seed)
+    fit = learned(copies, held_out.of(*CROSSED), 16 if args.quick else 64, args.seed)
+    write_rows(folder, "portraits", rows)
+    fusion.tile(pictures, least=32).save(folder / "faces.png")
+    claims = claims_of(rows, judge, fit, args.quick)
+    seconds = time.process_time() - start
+    about = {"seed": args.seed, "cpu_seconds": seconds, "training": trained, "provenance": provenance(args.seed)}
+    write_claims(folder, claims, **about)
     print_rows(rows)
     print_claims(claims)
     return exit_code(claims)
@@ -116,21 +111,17 @@ def main(argv: list[str] | None = None) -> int:
 
 def with_pipeline(args: Any) -> int:
     """The settings with a pipeline and two adapters."""
-    try:
-        if len(args.adapter) != 2:
-            raise DiffusersError(f"two adapters are needed, got {len(args.adapter)}: give --adapter twice")
-        folder = prepare_folder(Path(args.out))
-        pipe = fusion.open_on(args.pipeline)
-        for name, where in zip(("first", "second"), args.adapter, strict=True):
-            fusion.load_adapter(pipe, name, where)
-        options: Any = {"num_inference_steps": args.steps}
-        clip = open_clip(args.clip)
-        rows = run_pipeline(
-            pipe, ["first", "second"], SETTINGS, folder, clip, prompt=args.prompt, n=args.n, seed=args.seed, **options
-        )
-    except (SfbenchError, OSError, ValueError) as error:
-        print(f"benchmarks.portraits: {error}", file=sys.stderr)
-        return 2
+    if len(args.adapter) != 2:
+        raise DiffusersError(f"two adapters are needed, got {len(args.adapter)}: give --adapter twice")
+    folder = prepare_folder(Path(args.out))
+    pipe = fusion.open_on(args.pipeline)
+    for name, where in zip(("first", "second"), args.adapter, strict=True):
+        fusion.load_adapter(pipe, name, where)
+    options: Any = {"num_inference_steps": args.steps}
+    clip = open_clip(args.clip)
+    rows = run_pipeline(
+        pipe, ["first", "second"], SETTINGS, folder, clip, prompt=args.prompt, n=args.n, seed=args.seed, **options
+    )
     for row in rows:
         print("  ".join(f"{key} {value:.3g}" if isinstance(value, float) else str(value) for key, value in row.items()))
     return 0

@@ -18,20 +18,19 @@ Writes ``solver_speed.jsonl`` and ``solver_speed.png`` / ``.pdf``.
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import json
-import os
-import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from sfbench.errors import SfbenchError
+from sfbench.experiments.report.tables import write_rows as write_table
+from sfbench.files import prepare_folder, provenance
 
-from ..common.study import IncompleteStudyError
+from ..common.figures import draw
+from ..common.study import OneLineParser, one_line_errors
 from . import published_way
 from .cells import (
     CONTENDERS,
@@ -53,9 +52,10 @@ _TITLES = {
 }
 
 
+@one_line_errors
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.solver_speed", description=__doc__.split("\n")[0])
+    parser = OneLineParser(prog="python -m benchmarks.solver_speed", description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="k up to 100 and few repeats: about a minute")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("results/solver_speed"))
@@ -65,32 +65,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.seed < 0:
         parser.error(f"--seed must be at least 0, got {args.seed}")
-    try:
-        args.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        print(f"solver_speed: cannot write to --out {args.out}: {error.strerror}", file=sys.stderr)
-        return 2
     from threadpoolctl import threadpool_limits
 
-    try:
-        with threadpool_limits(1):
-            records = run(
-                quick=args.quick,
-                seed=args.seed,
-                only=args.solver,
-                parts=args.part or PARTS,
-                dims=args.k or DIMS,
-                folder=args.out,
-            )
-    except IncompleteStudyError as error:
-        print(f"solver_speed: {error}", file=sys.stderr)
-        return error.exit_code
-    except SfbenchError as error:
-        print(f"solver_speed: {error}", file=sys.stderr)
-        return 2
-    header = {"kind": "header", "seed": args.seed, "quick": args.quick, **_versions()}
-    lines = "".join(json.dumps(record) + "\n" for record in [header, *records])
-    _write(args.out / "solver_speed.jsonl", lines.encode())
+    prepare_folder(args.out)
+    parts, dims = args.part or PARTS, args.k or DIMS
+    with threadpool_limits(1):
+        records = run(quick=args.quick, seed=args.seed, only=args.solver, parts=parts, dims=dims, folder=args.out)
+    header = {"kind": "header", "quick": args.quick, **provenance(args.seed)}
+    write_table([header, *records], args.out / "solver_speed.jsonl")
     print(report(records))
     plot(records, args.out)
     print(f"wrote {args.out / 'solver_speed.jsonl'} and solver_speed.png, .pdf beside it")
@@ -212,14 +194,14 @@ def auto_over_fastest(cells: Sequence[Record], family: str, k: int, rank: str) -
 
 def plot(records: Sequence[Record], out: Path) -> None:
     """Draw ratio against k, one panel a rank; hollow marks are gaps above the tolerance."""
-    import matplotlib
+    cells = [r for r in records if r["kind"] == "cell" and r["family"] == "general"]
+    if cells:
+        draw(out, lambda: {"solver_speed": _figure(cells)})
 
-    matplotlib.use("Agg")
+
+def _figure(cells: Sequence[Record]) -> Any:
     import matplotlib.pyplot as plt
 
-    cells = [r for r in records if r["kind"] == "cell" and r["family"] == "general"]
-    if not cells:
-        return
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.5), sharey=True, layout="constrained")
     names = list(dict.fromkeys(r["solver"] for r in cells))
     colours = plt.get_cmap("tab20")
@@ -236,30 +218,7 @@ def plot(records: Sequence[Record], out: Path) -> None:
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("time / fresh cvxpy call")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
-    for suffix in ("png", "pdf"):
-        temporary = out / f".solver_speed.{suffix}.part"
-        figure.savefig(temporary, format=suffix, dpi=150)
-        os.replace(temporary, out / f"solver_speed.{suffix}")
-    plt.close(figure)
-
-
-def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
-
-
-def _versions() -> Record:
-    from importlib.metadata import version
-
-    from threadpoolctl import threadpool_info
-
-    return {
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "blas": sorted({f"{p['internal_api']} {p['version']} {p.get('architecture')}" for p in threadpool_info()}),
-        **{name: version(name) for name in ("numpy", "scipy", "cvxpy", "clarabel", "piqp")},
-    }
+    return figure
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ import puppeteer from "puppeteer-core";
 const [root, shots] = process.argv.slice(2).map((name) => path.resolve(name));
 const PAGES = [
   "index.html", "guides.html", "theory.html", "decide.html", "diffusers.html", "extending.html", "results/index.html",
-  "results/mixture_1d.html", "auto_gallery/index.html", "auto_gallery/plot_02_two_laws.html", "reference/index.html",
+  "results/mixture_1d.html", "auto_tutorials/index.html", "auto_tutorials/plot_2_own_networks.html", "auto_tutorials/plot_3_pipeline.html",
+  "auto_gallery/index.html", "auto_gallery/plot_02_two_laws.html", "reference/index.html",
   "reference/generated/sfbench.fuse.html",
 ];
 const axe = fs.readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");

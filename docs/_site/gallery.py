@@ -7,8 +7,9 @@ from typing import Any
 def settings(docs: Path, pages: list[str], *, only: str = "") -> dict[str, Any]:
     """What ``conf.py`` gives to sphinx-gallery; ``only`` is a pattern of the scripts to run (empty: all)."""
     return {
-        "examples_dirs": [str(docs / "gallery")],
-        "gallery_dirs": ["auto_gallery"],
+        "examples_dirs": [str(docs / "tutorials"), str(docs / "gallery")],
+        "gallery_dirs": ["auto_tutorials", "auto_gallery"],
+        "ignore_pattern": r"_cells\.py$",  # a module that a script imports
         "backreferences_dir": "reference/generated/backreferences",
         "doc_module": ("sfbench", "solvers", "synthetic"),
         "prefer_full_module": {page.replace(".", r"\.") for page in pages},

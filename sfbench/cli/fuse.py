@@ -18,7 +18,6 @@ from .common import (
     Param,
     Seed,
     Solver,
-    Start,
     attempt,
     build_problem,
     named,
@@ -48,7 +47,9 @@ def fuse_command(
     process: Annotated[
         str | None, named("processes", f"forward process (default: the models' own, else {PROCESS})")
     ] = None,
-    t_min: Start = 1e-3,
+    t_min: Annotated[
+        float | None, typer.Option(help="start of the time window (default: 1e-3, or where models were trained)")
+    ] = None,
     t_max: End = None,
     bins: Annotated[int | None, typer.Option(help="weights that change with time: so many bins")] = None,
     smoothing: Annotated[float, typer.Option(help="how strongly bins are held together")] = 0.0,
@@ -95,7 +96,7 @@ def fuse_command(
     with warnings.catch_warnings(record=True) as said:  # the record holds them, and they are printed with it
         warnings.simplefilter("always")
         result = fuse(source.models, x, process=source.process, rng=noise_rng, **settings)
-    record = source.origin | _record(source, result, metrics, t_min, t_max) | {"data": origin, "seed": seed}
+    record = source.origin | _record(source, result, metrics) | {"data": origin, "seed": seed}
     record["warnings"] = list(dict.fromkeys([*record["warnings"], *(str(one.message) for one in said)]))
     if folder is not None:
         (folder / FIT).unlink(missing_ok=True)  # that of an older fit must not describe this one
@@ -114,8 +115,6 @@ def _record(
     source: "Source",
     result: "FusionResult | FusionOverTime",
     metrics: dict[str, Any],
-    t_min: float,
-    t_max: float | None,
 ) -> dict[str, Any]:
     """Weights and, for a named problem, their distance from the truth and the certificate of the run."""
     from synthetic import EffectiveSampleSizeError, IntractableError
@@ -124,9 +123,10 @@ def _record(
     from ..errors import GramError, ModelError
     from ..fusion import FusionOverTime
 
-    truth, final, answer = source.problem, source.process.horizon if t_max is None else t_max, result.solver
+    truth, answer = source.problem, result.solver
     over_time, schedule = isinstance(result, FusionOverTime), result.score.schedule
     used = cast("NodeStatistics", result.statistics)  # which score matching always has
+    first, final = used.settings.grid.ends
     unknown = IntractableError("the target is known by samples only")
 
     def distance(metric: Any) -> Any:
@@ -139,7 +139,7 @@ def _record(
     def bounds() -> Any:
         if truth is None:
             raise unknown
-        kl = certificate(truth, result.weights, process=source.process, t_min=t_min, t_max=final)
+        kl = certificate(truth, result.weights, process=source.process, t_min=first, t_max=final)
         return kl, total_variation_certificate(kl)
 
     distances = {}

@@ -35,6 +35,7 @@ from .wiring import wiring_warnings
 
 Models = Iterable[ScoreModel | DiffusableLaw] | Mapping[str, ScoreModel | DiffusableLaw]
 Objective = Literal["score_matching", "likelihood"]
+T_MIN = 1e-3
 _ROWS_FOR_HALVES = 64  # fewer say nothing about halves of the window
 _OF_SCORE_MATCHING = (
     *("t_min", "t_max", "n_nodes", "estimator", "weighting", "n_noise", "bins", "smoothing"),
@@ -46,7 +47,7 @@ class _Options(TypedDict, total=False):
     """Arguments of :func:`fuse` that do not decide what it returns."""
 
     process: Required[ForwardProcess]
-    t_min: float
+    t_min: float | None
     t_max: float | None
     n_nodes: int
     objective: Objective
@@ -76,7 +77,7 @@ def fuse(
     x: Any,
     *,
     process: ForwardProcess,
-    t_min: float = 1e-3,
+    t_min: float | None = None,
     t_max: float | None = None,
     n_nodes: int = 16,
     objective: Objective = "score_matching",
@@ -109,9 +110,9 @@ def fuse(
     process : ForwardProcess
         The noising process that all models share.
     t_min, t_max : float
-        Time window of the objective; ``t_max`` defaults to the process's horizon. Short windows near 0 fit the weights
-        of the KL barycenter; long ones those of the best fused law, which differ unless pooling and noise commute. The
-        default ends move to where all models were trained (their ``t_range``).
+        Time window of the objective, by default from 1e-3 to the process's horizon, or as far as all models were
+        trained (their ``t_range``). Short windows near 0 fit the weights of the KL barycenter; long ones those of the
+        best fused law, which differ unless pooling and noise commute.
     n_nodes : int
         Gauss-Legendre nodes in log t; with bins, at least two in each.
     objective : {"score_matching", "likelihood"}
@@ -189,10 +190,11 @@ def fuse(
     models = as_score_models(given, process)
     as_choice("objective", objective, ("score_matching", "likelihood"), GramError)
     backend = resolve_solver(solver)  # an unknown name is refused before the pass over the data
-    last, k = process.horizon if t_max is None else t_max, len(models)
+    k = len(models)
     doubts = wiring_warnings(models, x, process, labels, condition) if as_flag("check_models", check_models) else ()
+    first, last = T_MIN if t_min is None else t_min, process.horizon if t_max is None else t_max
     if objective != "likelihood":
-        t_min, last, beyond = _trained_window(models, t_min, t_max, last)
+        first, last, beyond = _trained_window(models, t_min, t_max, process.horizon)
         doubts = (*doubts, *beyond)
     announce(doubts)
     if objective == "likelihood":
@@ -200,7 +202,7 @@ def fuse(
         _refuse_given("objective 'likelihood'", sample_weight, condition)
         data, keep = as_data(x, models[0].dim), rows_to_keep(k, 1)
         answer, gram = likelihood_fit(given, data, solver=backend, tol=tol, keep=keep)
-        settings = GramSettings(process, time_grid(t_min, last))
+        settings = GramSettings(process, time_grid(first, last))
         result = _result(models, gram, answer, backend, settings, None, tol, allow_inexact, labels)
         return announced(replace(result, data=DataIdentity.of(data)))
     if bins is not None:
@@ -208,7 +210,7 @@ def fuse(
             raise GramError(f"weights over time have a solver of their own, got solver={solver!r}; leave it out")
         if evaluations is not None or weight_tol is not None:
             raise GramError("budgets are for constant weights; leave evaluations and weight_tol, or bins, out")
-        edges, n_nodes = time_bins(process, t_min, last, bins), as_count("n_nodes", n_nodes, error=GridError)
+        edges, n_nodes = time_bins(process, first, last, bins), as_count("n_nodes", n_nodes, error=GridError)
         settings = GramSettings(process, binned_grid(edges, max(2, -(-n_nodes // bins))), estimator, weighting, n_noise)
         keep, by_part = rows_to_keep(k, bins), ResidualsByPart(settings, part_edges(len(settings.grid), bins))
         statistics = score_statistics(
@@ -228,7 +230,7 @@ def fuse(
         return announced(_judged_over_time(fit, by_part, models, x, sample_weight), doubts)
     if smoothing:
         raise GramError(f"smoothing holds bins of time together; pass bins=8 with smoothing={smoothing!r}")
-    settings = GramSettings(process, time_grid(t_min, last, n_nodes), estimator, weighting, n_noise)
+    settings = GramSettings(process, time_grid(first, last, n_nodes), estimator, weighting, n_noise)
     parts = 2 if len(settings.grid) > 1 and rows_to_keep(k, 2) >= _ROWS_FOR_HALVES else 1
     keep = rows_to_keep(k, parts)
     residuals, spent, rows = Residuals(settings), None, x
@@ -288,30 +290,31 @@ def _judged_over_time(
 
 
 def _trained_window(
-    models: tuple[ScoreModel, ...], t_min: float, t_max: float | None, last: float
+    models: tuple[ScoreModel, ...], t_min: float | None, t_max: float | None, horizon: float
 ) -> tuple[float, float, tuple[str, ...]]:
     """The window with its default ends moved to where all models were trained, and a doubt if given ends leave that."""
+    first, last = T_MIN if t_min is None else t_min, horizon if t_max is None else t_max
     ranges = [known for model in models if (known := getattr(model, "t_range", None)) is not None]
     if not ranges:
-        return t_min, last, ()
+        return first, last, ()
     try:
         low, high = max(float(known[0]) for known in ranges), min(float(known[1]) for known in ranges)
     except (TypeError, ValueError, LookupError):
         raise ModelError(f"t_range of a model must be (first time, last time), got {ranges!r:.200}") from None
     if not low < high:
         raise GridError(f"no time is one that all models were trained for: their t_range are {ranges}")
-    if isinstance(t_min, float) and t_min == signature(fuse).parameters["t_min"].default:
-        t_min = max(t_min, low)
+    if t_min is None:
+        first = max(first, low)
     if t_max is None:
         last = min(last, high)
-    _, last = as_window(t_min, last)
-    if low <= t_min and last <= high:
-        return t_min, last, ()
+    first, last = as_window(first, last)
+    if low <= first and last <= high:
+        return first, last, ()
     text = (
-        f"the window [{t_min:.4g}, {last:.4g}] leaves [{low:.4g}, {high:.4g}], the times that all models were trained "
+        f"the window [{first:.4g}, {last:.4g}] leaves [{low:.4g}, {high:.4g}], the times that all models were trained "
         "for (t_range): scores beyond are extrapolated"
     )
-    return t_min, last, (text,)
+    return first, last, (text,)
 
 
 def fit_constant(

@@ -42,7 +42,7 @@ class FusionEstimator(BaseEstimator):  # type: ignore[misc]  # it comes without 
         The models; a function gets the number of features and returns them.
     process : ForwardProcess
     t_min, t_max : float
-        Time window; ``t_max`` defaults to the process's horizon.
+        Time window; as in :func:`sfbench.fuse` by default.
     n_nodes : int
     estimator : str or AbstractEstimator
         How the target's score enters.
@@ -80,7 +80,7 @@ class FusionEstimator(BaseEstimator):  # type: ignore[misc]  # it comes without 
         models: Models | Callable[[int], Models],
         process: ForwardProcess,
         *,
-        t_min: float = 1e-3,
+        t_min: float | None = None,
         t_max: float | None = None,
         n_nodes: int = 16,
         estimator: Any = "antithetic",

@@ -17,6 +17,7 @@ from .._validation import as_real
 from ..errors import GramError, ModelError
 from ..processes import ForwardProcess
 from ..scores import ScoreModel
+from ..statistics.rows import is_frame
 
 _DEEPEST = 12
 _NOT_CONTENT = {"batch"}
@@ -41,11 +42,11 @@ class DataIdentity:
 
     @classmethod
     def of(cls, x: Any) -> "DataIdentity | None":
-        """Of an array or tensor (n, ...), all of which is read once; None for files, loaders and what is no array."""
+        """Of an array, tensor or data frame (n, ...), read once; None for files, loaders and what is no array."""
         if hasattr(x, "detach"):
             x = x.detach().cpu()
             x = x.float().numpy() if str(x.dtype) == "torch.bfloat16" else x.numpy()
-        elif not isinstance(x, np.ndarray | list | tuple):
+        elif not (isinstance(x, np.ndarray | list | tuple) or is_frame(x)):
             return None
         array = as_real("data", x, GramError)
         hashed = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())

@@ -284,6 +284,7 @@ def _data_scales(data: Float64Array) -> Iterator[tuple[tuple[str, ...], Float64A
 
 def _askings(model: Any, process: ForwardProcess) -> Iterator[Asking]:
     """What may be asked of a model, with the ways to read it; with no change in words as it is wired now."""
+    trained = getattr(model, "t_range", None) or (0.0, process.horizon)
     is_network = hasattr(model, "wiring") and hasattr(model, "parameterisation")
     own = model.score
     readings: list[tuple[tuple[str, ...], Reading]] = [((), _read_score)]
@@ -308,12 +309,17 @@ def _askings(model: Any, process: ForwardProcess) -> Iterator[Asking]:
     readings += [((*changes, "the sign turned"), _turned(reading)) for changes, reading in readings]
     for changes, ask in scales:
         yield changes, ask, readings
-        yield (*changes, "times reversed (t as horizon - t)"), _at_reversed_times(ask, process.horizon), readings
+        yield (
+            (*changes, "times reversed (t as horizon - t)"),
+            _at_reversed_times(ask, process.horizon, *trained),
+            readings,
+        )
 
 
 def _reading_of(coefficients: Any, name: str) -> Reading:
     return lambda alpha, sigma: coefficients(alpha, sigma, name)
 
 
-def _at_reversed_times(ask: Ask, horizon: float) -> Ask:
-    return lambda x, t: ask(x, horizon - t)
+def _at_reversed_times(ask: Ask, horizon: float, low: float, high: float) -> Ask:
+    """Asked at the opposite end, but never beyond the times that the model knows."""
+    return lambda x, t: ask(x, min(max(horizon - t, low), high))

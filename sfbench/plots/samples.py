@@ -58,6 +58,7 @@ def plot_samples(sample: Any, law: Any = None, *, coordinates: Sequence[int] = (
         data = _drawn(law)
     if d == 1:
         ax = as_axes(ax, 5.4, 3.2)
+        before = ax.get_xlim() if ax.has_data() else (np.inf, -np.inf)
         low, high = (float(end) for end in np.quantile(x, [0.001, 0.999]))
         margin = 0.1 * max(high - low, 1e-9)
         span = (low - margin, high + margin)
@@ -68,7 +69,8 @@ def plot_samples(sample: Any, law: Any = None, *, coordinates: Sequence[int] = (
         elif data:
             options: dict[str, Any] = {"density": True, "histtype": "step", "color": COLOURS[1], "label": name}
             ax.hist(data[0][:, 0], _BINS, range=span, weights=data[1], **options)
-        ax.set(xlabel="x", ylabel="density", xlim=span)
+        wide = (min(span[0], before[0]), max(span[1], before[1]))  # of used axes, nothing is cut
+        ax.set(xlabel="x", ylabel="density", xlim=wide)
     else:
         i, j = _pair(coordinates, d)
         ax = as_axes(ax, 5.0, 4.0)
@@ -79,7 +81,8 @@ def plot_samples(sample: Any, law: Any = None, *, coordinates: Sequence[int] = (
         if curve:
             _contours(ax, law)
         ax.set(xlabel=f"x[{i}]", ylabel=f"x[{j}]", aspect="equal")
-        ax.set_adjustable("datalim")
+        shared = any(len(group.get_siblings(ax)) > 1 for group in (ax.get_shared_x_axes(), ax.get_shared_y_axes()))
+        ax.set_adjustable("box" if shared else "datalim")  # the limits of shared axes are not this figure's alone
     tidy(ax)
     legend(ax)
     return ax

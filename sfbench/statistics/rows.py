@@ -86,11 +86,16 @@ def as_rows(x: Any, check: Callable[[Any], Array]) -> Rows | None:
     return None
 
 
+def is_frame(x: Any) -> bool:
+    """Whether x is an array of another library, such as a data frame, whose columns may be named like anything."""
+    return hasattr(x, "to_numpy") or hasattr(x, "__array__")
+
+
 def is_file(x: Any) -> bool:
     """Whether rows are read from x by number; data frames may have a method ``rows``, too."""
-    return all(hasattr(x, name) for name in ("n", "d", "rows"))
+    return not is_frame(x) and all(hasattr(x, name) for name in ("n", "d", "rows"))
 
 
 def is_loader(x: Any) -> bool:
     """Whether x gives batches of rows in an order of its own."""
-    return all(hasattr(x, name) for name in ("dataset", "batch_size", "__iter__"))
+    return not is_frame(x) and all(hasattr(x, name) for name in ("dataset", "batch_size", "__iter__"))

@@ -39,6 +39,15 @@ def test_the_excess_is_the_kl_divergence_of_means() -> None:
     assert np.abs(candidates * (np.exp(-2e-3) - np.exp(-10.0)) / row["excess"] - 1.0).min() < 2e-3
 
 
+def test_drawn_geometries_differ_between_seeds() -> None:
+    def mean(geometry: str, seed: int) -> np.ndarray:
+        return AuxiliariesSpec(geometry, 4, 4, (64,), seed).problem().auxiliaries[0].means[0]
+
+    for geometry in ("random", "near-duplicate", "covariances"):
+        np.testing.assert_array_equal(mean(geometry, 0), mean(geometry, 1))
+        assert not np.allclose(mean(f"{geometry}, drawn", 0), mean(f"{geometry}, drawn", 1))
+
+
 def test_means_above_their_bound_are_found() -> None:
     cell: Any = ("disjoint", 4, 4, "exact", 64)
     values = 1.0 + 0.01 * np.random.default_rng(0).normal(size=8)

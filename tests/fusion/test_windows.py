@@ -98,14 +98,18 @@ def test_a_default_window_keeps_to_the_times_that_all_models_were_trained_for() 
     laws = [GaussianMixture([1.0], [[m]], 1.0) for m in (-1.0, 1.0)]
     models = [Trained(laws[0], (0.01, 9.0)), Trained(laws[1], (1e-5, 2.0))]
     x = np.random.default_rng(0).standard_normal((50, 1))
-    fit = sfbench.fuse(models, x, process=OU, check_models=False, rng=0)  # which asks at reversed times, too
+    fit = sfbench.fuse(models, x, process=OU, rng=0)  # the look at reversed times, too
     assert fit.grid.ends == (0.01, 2.0)
-    assert all(min(model.asked) >= 0.01 and max(model.asked) <= 2.0 for model in models)
+    assert all(low <= min(m.asked) and max(m.asked) <= high for m in models for low, high in [m.t_range])
     assert not any("t_range" in text for text in fit.warnings)
     with pytest.warns(sfbench.FitWarning, match=r"window \[0\.01, 5\] leaves \[0\.01, 2\]"):
         beyond = sfbench.fuse(models, x, process=OU, t_max=5.0, rng=0)
     assert beyond.grid.ends == (0.01, 5.0)
     assert any("t_range" in text for text in beyond.warnings)
     assert sfbench.fuse(laws, x, process=OU, rng=0).grid.ends == (1e-3, 5.0)
+    with pytest.warns(
+        sfbench.FitWarning, match=r"window \[0\.001, 2\] leaves"
+    ):  # what is given is kept, even the default
+        assert sfbench.fuse(models, x, process=OU, t_min=1e-3, rng=0).grid.ends == (1e-3, 2.0)
     with pytest.raises(sfbench.GridError, match="no time is one that all"):
         sfbench.fuse([Trained(laws[0], (0.01, 0.1)), Trained(laws[1], (0.2, 1.0))], x, process=OU)

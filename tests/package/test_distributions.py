@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 import sfbench
+from sfbench.files import provenance
+
+from .test_statements import resolve
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,9 +35,19 @@ def run(command: list[str], folder: Path, codes: tuple[int, ...] = (0,)) -> str:
     return done.stdout
 
 
+WITHOUT_EXTRAS = """
+from importlib.machinery import PathFinder
+
+extras = set("accelerate daqp dask diffusers distributed efficientnet_lite_pytorch mnist1d openmm ot peft".split())
+extras |= set("plotly proxsuite pyarrow qpsolvers sklearn transformers zarr".split())
+find = PathFinder.find_spec
+PathFinder.find_spec = lambda name, *rest: None if name.partition(".")[0] in extras else find(name, *rest)
+"""
+
+
 @pytest.fixture(scope="module")
 def python(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of an environment with the wheel in it; a path file lends it the libraries of this one."""
+    """The interpreter of an environment with the wheel in it and the libraries of this one but the extras."""
     folder = tmp_path_factory.mktemp("environment")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     interpreter = folder / "bin" / "python"
@@ -42,6 +55,7 @@ def python(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = ["--no-deps", "--no-index", "--quiet"]
     subprocess.run([sys.executable, "-m", "pip", "--python", str(interpreter), "install", *options, wheel], check=True)
     site = run([str(interpreter), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], folder).strip()
+    (Path(site) / "sitecustomize.py").write_text(WITHOUT_EXTRAS, encoding="utf-8")
     (Path(site) / "lent.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
     return interpreter
 
@@ -73,8 +87,10 @@ def test_the_wheel_has_instructions_and_nothing_of_the_tests(built: Path) -> Non
 
 
 @pytest.mark.slow
-def test_the_wheel_works_in_an_empty_environment(python: Path, tmp_path: Path) -> None:
+def test_the_wheel_works_in_an_empty_environment_without_extras(python: Path, tmp_path: Path) -> None:
     assert str(python.parents[1]) in run([str(python), "-c", "import sfbench; print(sfbench.__file__)"], tmp_path)
+    refused = "try:\n    import sklearn\nexcept ModuleNotFoundError as error:\n    print(error)"
+    assert "No module named 'sklearn'" in run([str(python), "-c", refused], tmp_path)
     assert sfbench.__version__ in run([str(python), "-m", "sfbench", "--version"], tmp_path)
     fit = ["fuse", "--problem", "paper_mixture_1d", "--param", "scale=6", "-n", "200", "--out", "fit"]
     run([str(python), "-m", "sfbench", *fit], tmp_path)
@@ -84,6 +100,29 @@ def test_the_wheel_works_in_an_empty_environment(python: Path, tmp_path: Path) -
 def test_the_citation_names_this_version() -> None:
     text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert re.search(rf"^version: {re.escape(sfbench.__version__)}$", text, re.MULTILINE)
+
+
+def test_instructions_for_assistants_know_the_public_names() -> None:
+    text = "".join((ROOT / "sfbench" / name).read_text(encoding="utf-8") for name in ("SKILL.md", "llms.txt"))
+    named = set(re.findall(r"\b(?:sfbench|solvers|synthetic)(?:\.[A-Za-z]\w*)+", text))
+    for place in sorted(named):
+        assert resolve(place) is not None
+    verbs = {name for name in sfbench.__all__ if not name[0].isupper()}
+    assert sorted(f"sfbench.{name}" for name in verbs if f"sfbench.{name}" not in text) == []
+
+
+def test_the_readme_is_a_screen_and_a_half() -> None:
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 82  # of 55 a screen
+    assert sum(line.startswith("|---") for line in lines) == 1
+    assert sum(line.startswith("![") for line in lines) == 1
+
+
+def test_results_are_stamped_with_this_version_however_old_the_installation_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sfbench.files.version", lambda name: "0.0.1")  # metadata of an editable installation
+    versions = provenance()["versions"]
+    assert versions["sfbench"] == sfbench.__version__
+    assert versions["numpy"] == "0.0.1"
 
 
 @pytest.mark.package

@@ -1,6 +1,7 @@
 """Every block of Python of every page runs: here, or in the test of the page's own area, and none is forgotten."""
 
 import re
+import runpy
 from pathlib import Path
 
 import matplotlib as mpl
@@ -21,7 +22,6 @@ ELSEWHERE = {
 }
 MARKS = {
     "docs/data.md": pytest.mark.data,  # a molecule is simulated
-    "docs/own_networks.md": pytest.mark.slow,
     "docs/samplers.md": pytest.mark.slow,
 }
 
@@ -35,21 +35,24 @@ HERE = [pytest.param(p, marks=MARKS.get(p, ())) for p in PAGES if p not in ELSEW
 
 
 @pytest.mark.parametrize("page", HERE)
-def test_the_blocks_of_a_page_run_one_after_another(
-    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_blocks_of_a_page_run_one_after_another(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     mpl.use("Agg")
     names: dict[str, object] = {"__name__": "page"}
     for number, block in enumerate(blocks(page)):
         exec(compile(block, f"{page}, block {number}", "exec"), names)
     pyplot.close("all")
-    if page == "docs/own_networks.md":
-        table, printed = names["table"], capsys.readouterr().out
-        assert (table.differences()[1:, 1] > 0).all()  # type: ignore[attr-defined]  # as the page says
-        assert "optimal: yes" in printed
-        assert "WARNING" not in printed
-        assert {path.name for path in tmp_path.iterdir()} == {"fit", "fit.png"}
+
+
+@pytest.mark.slow
+def test_the_walk_from_own_networks_to_a_kept_fit(capsys: pytest.CaptureFixture[str]) -> None:
+    mpl.use("Agg")
+    names = runpy.run_path(str(ROOT / "docs" / "tutorials" / "plot_2_own_networks.py"))
+    pyplot.close("all")
+    printed = capsys.readouterr().out
+    assert (names["table"].differences()[1:, 1] > 0).all()  # as the page says
+    assert "optimal: yes" in printed
+    assert "WARNING" not in printed
 
 
 @pytest.mark.parametrize("page", ELSEWHERE)

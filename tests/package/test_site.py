@@ -65,7 +65,6 @@ def linked_pages(path: Path) -> set[Path]:
             if "*" in line
             for page in path.parent.glob(line)
         ]
-    named += [f"{line}.md" for line in re.findall(r":link: (\S+)", text)]
     return {(path.parent / name).resolve() for name in named if (path.parent / name).is_file()}
 
 
@@ -86,17 +85,61 @@ def test_every_package_of_sfbench_has_a_page_in_the_reference() -> None:
     assert {"sfbench", "solvers", "synthetic"} <= listed
 
 
-@pytest.mark.parametrize(
-    ("page", "words"),
-    [
-        ("theory.md", "**fused law**: what the reverse SDE driven by"),
-        ("theory.md", "**Assumptions**: J holds the target's true score"),
-        ("extending.md", "`solvers.SimplexSolver`"),
-        ("diffusers.md", "LoRA"),
-        ("decide.md", "## Why uniform weights are often as good"),
-    ],
-)
-def test_what_readers_ask_is_answered_where_links_lead(page: str, words: str) -> None:
-    assert words in (DOCS / page).read_text(encoding="utf-8")
-    home = linked_pages(DOCS / "index.md")
-    assert (DOCS / page).resolve() in home | {found for path in home for found in linked_pages(path)}
+# ---------------------------------------------------------------------- the check of the built site's links
+@pytest.fixture
+def links(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("site_links", DOCS / "_site" / "links.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "site_links", module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def small_site(root: Path, **articles: str) -> Path:
+    """Pages in a row, each linked from the text of the one before; the menu of the first page links to all of them."""
+    names = [f"{name}.html" for name in articles]
+    for i, (name, text) in enumerate(articles.items()):
+        following = f'<a href="{names[i + 1]}">on</a>' if i + 1 < len(names) else ""
+        menu = "".join(f'<a href="{other}">{other}</a>' for other in names)
+        page = f'<nav>{menu}</nav><article><h1 id="top">{name}</h1>{text} {following}</article>'
+        (root / f"{name}.html").write_text(page, encoding="utf-8")
+    return root.resolve()
+
+
+def test_links_to_nowhere_are_found(links: ModuleType, tmp_path: Path) -> None:
+    text = '<a href="a.html#top">x</a> <a href="#top">x</a> <a href="https://example.org/#x">x</a>'
+    root = small_site(tmp_path, index=text, a="")
+    assert [*links.broken(links.read_site(root), root)] == []
+    wrong = '<a href="a.html#end">x</a> <a href="b.html">x</a> <a href="#bottom">x</a>'
+    small_site(tmp_path, index=wrong, a="")
+    found = [*links.broken(links.read_site(root), root)]
+    assert [text.partition(": ")[2] for text in found] == [
+        "a.html#end: the page has no such anchor",
+        "b.html: there is no such file",
+        "#bottom: the page has no such anchor",
+    ]
+
+
+def test_answers_must_be_there_and_near(links: ModuleType, tmp_path: Path) -> None:
+    root = small_site(tmp_path, index="", a="", b="", c="the answer", d="another")
+    site = links.read_site(root)
+    assert [*links.distances(site, root / "index.html").values()] == [0, 1, 2, 3, 4]  # menus do not count
+    near = {"near": ("c.html", "top", "the answer")}
+    assert [*links.unanswered(site, root, near)] == []
+    others = {
+        "far": ("d.html", "top", "another"),
+        "gone": ("c.html", "top", "no"),
+        "moved": ("c.html", "end", "answer"),
+    }
+    assert [text.partition(":")[0] for text in links.unanswered(site, root, near | others)] == ["far", "gone", "moved"]
+
+
+def test_what_readers_look_for_is_named_in_the_sources(links: ModuleType) -> None:
+    for name, _, words in links.READERS.values():
+        assert words in (DOCS / name).with_suffix(".md").read_text(encoding="utf-8").replace("`", "")
+
+
+def test_a_site_that_is_not_built_is_said(links: ModuleType, tmp_path: Path) -> None:
+    assert links.main([str(tmp_path)]).endswith("holds no built site: make docs")

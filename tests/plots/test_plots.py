@@ -181,3 +181,20 @@ def test_notebooks_show_tables(shifted: SyntheticProblem, fit: sfbench.FusionRes
     assert repr(score) == (
         "FusedScore(3 models in dimension 5, weights [0.5  0.25 0.25], OrnsteinUhlenbeck())"  # not the whole networks
     )
+
+
+def test_samples_on_shared_and_used_axes(reference: SyntheticProblem) -> None:
+    plane = GaussianMixture([1.0], [[0.0, 0.0]], 1.0)
+    figure, (left, right) = pyplot.subplots(1, 2, sharex=True, sharey=True)
+    plot_samples(plane.sample(50, rng=0), plane, ax=left)
+    plot_samples(plane.sample(50, rng=1) + 5.0, ax=right)
+    figure.canvas.draw()
+    assert right.get_xlim()[1] > 5.0
+    assert left.get_xlim() == right.get_xlim()
+    figure, ax = pyplot.subplots()
+    ax.plot([20.0, 21.0], [0.0, 0.1])
+    plot_samples(reference.target.sample(50, rng=0), ax=ax)
+    low, high = ax.get_xlim()
+    assert low < 0.0
+    assert high >= 21.0
+    pyplot.close("all")

@@ -77,7 +77,7 @@ def test_unwritable_output_is_one_line(tmp_path: Path, capsys: pytest.CaptureFix
     blocker.write_text("")
     assert solver_speed.main(["--out", str(blocker / "inside")]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("solver_speed: cannot write to --out")
+    assert error.startswith("benchmarks.solver_speed: cannot write to output folder")
     assert error.count("\n") == 1
 
 

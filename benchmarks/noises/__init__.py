@@ -1,0 +1,1 @@
+"""Noises other than Gaussian on R^d: what survives of fusion on the torus and under Student noise."""

@@ -1,0 +1,272 @@
+"""The claims of ``python -m benchmarks.noises``, each beside a control that must fail it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..common.claims import Claim, within
+from ..common.study import Row
+from .student_cells import GAUSSIAN
+
+Tables = dict[str, list[Row]]
+
+
+def evaluate_claims(tables: Tables) -> list[Claim]:
+    """All claims on the tables."""
+    return [
+        *_torus_laws(tables["torus_laws"]),
+        *_torus_fits(tables["torus_fits"]),
+        _certificate("torus", tables["torus_bounds"]),
+        *_student_laws(tables["student_laws"]),
+        *_student_fits(tables["student_fits"]),
+        _certificate("Student", tables["student_bounds"]),
+        *_tails(tables["tails"]),
+        *_shared(tables["shared"]),
+    ]
+
+
+def pick(rows: Sequence[Row], **wanted: Any) -> list[Row]:
+    """Rows with the given values."""
+    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+
+
+def mean(rows: Sequence[Row], key: str, less: str = "") -> float:
+    """Mean of a column, or of its difference from another."""
+    return float(np.mean([row[key] - (row[less] if less else 0.0) for row in rows]))
+
+
+def rms(rows: Sequence[Row], key: str) -> float:
+    """Root mean square of a column."""
+    return float(np.sqrt(np.mean([row[key] ** 2 for row in rows])))
+
+
+def slope(rows: Sequence[Row], key: str) -> float:
+    """Slope of the root mean square (of the mean, for an excess) against n, both logarithmic."""
+    sizes = sorted({row["n"] for row in rows})
+    values = [mean(pick(rows, n=n), key) if key == "excess" else rms(pick(rows, n=n), key) for n in sizes]
+    return float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
+
+
+def shuffled(rows: Sequence[Row]) -> list[Row]:
+    """The rows with sizes permuted within seeds: rows that hold no rate."""
+    rng = np.random.default_rng(0)
+    out = []
+    for seed in sorted({row["seed"] for row in rows}):
+        own = pick(rows, seed=seed)
+        out += [row | {"n": n} for row, n in zip(own, rng.permutation([row["n"] for row in own]).tolist(), strict=True)]
+    return out
+
+
+def _torus_laws(rows: Sequence[Row]) -> list[Claim]:
+    claims = []
+    for d in sorted({row["d"] for row in rows}):
+        own = pick(rows, d=d)
+        claims.append(
+            within(
+                f"torus, d = {d}: corrected, mean TV to the barycenter above that of direct draws",
+                mean(own, "tv_corrected", "floor"),
+                high=0.01,
+                control=mean(own, "tv_fused", "floor"),
+                control_name="fused",
+                note=f"{len(own)} problems, n = {own[0]['n']:,}; direct draws {mean(own, 'floor'):.4f}",
+            )
+        )
+    line = pick(rows, d=1)
+    claims.append(
+        within(
+            "torus, d = 1: fused, mean TV to the exact fused law above that of direct draws",
+            mean(line, "tv_fused_to_fused", "fused_floor"),
+            high=0.01,
+            control=mean(line, "tv_corrected_to_fused", "fused_floor"),
+            control_name="corrected",
+            note=f"fused law and barycenter are {min(r['exact_fused'] for r in line):.3f} to "
+            f"{max(r['exact_fused'] for r in line):.3f} apart",
+        )
+    )
+    scores = [abs(r["log_z"] - r["truth"]) / r["log_z_error"] for r in rows]
+    other = min(abs(r["truth"]) / r["log_z_error"] for r in rows)
+    name = "torus: log Z, largest error in standard errors"
+    return [*claims, within(name, max(scores), high=4.0, control=other, control_name="log Z = 0")]
+
+
+def _torus_fits(rows: Sequence[Row]) -> list[Claim]:
+    line = pick(rows, d=1)
+    mixed = shuffled(line)
+    claims = [
+        within(
+            "torus: slope of TV against n",
+            slope(line, "tv"),
+            -0.6,
+            -0.4,
+            control=slope(mixed, "tv"),
+            control_name="sizes permuted",
+        ),
+        within(
+            "torus: slope of the mean excess against n",
+            slope(line, "excess"),
+            -1.2,
+            -0.8,
+            control=slope(mixed, "excess"),
+            control_name="sizes permuted",
+        ),
+        within(
+            "torus: mean excess over its fast rate, averaged over n",
+            float(
+                np.mean(
+                    [mean(pick(line, n=n), "excess") / mean(pick(line, n=n), "fast") for n in {r["n"] for r in line}]
+                )
+            ),
+            0.7,
+            1.4,
+            control=float(np.mean([r["excess"] / r["slow"] for r in line])),
+            control_name="the slow bound in its place",
+            note=f"{len(line)} fits",
+        ),
+        within(
+            "torus: excess above the slow bound, share of fits",
+            float(np.mean([r["excess"] > r["slow"] for r in line])),
+            high=0.05,
+            control=float(np.mean([r["excess"] > r["fast"] for r in line])),
+            control_name="above the mean fast rate",
+        ),
+    ]
+    largest = max(r["d"] for r in rows)
+    n = max(r["n"] for r in pick(rows, d=largest))
+    far, near = (pick(rows, d=d, n=n, growing=False) for d in (largest, 1))
+    growing = pick(rows, d=largest, n=n, growing=True)
+    few = min(r["n"] for r in line)
+    claims.append(
+        within(
+            f"torus: TV of fits at d = {largest} over d = 1, laws that differ in one angle",
+            rms(far, "tv") / rms(near, "tv"),
+            0.65,
+            1.5,
+            control=rms(pick(line, n=few), "tv") / rms(near, "tv"),
+            control_name=f"n = {few:,} over n = {n:,}",
+            note=f"n = {n:,}, {len(far)} fits each",
+        )
+    )
+    ratio = mean(growing, "slow") / mean(far, "slow")
+    name = f"torus: slow constant at d = {largest}, laws that differ in all angles over laws that differ in one"
+    claims.append(Claim(name, ratio, note="E |s|^2 hides in it"))
+    return claims
+
+
+def _certificate(name: str, rows: Sequence[Row]) -> Claim:
+    loose = [r for r in rows if r["bound"] > 1e-3]
+    ratios = [r["kl_fused"] / r["bound"] for r in loose]
+    return within(
+        f"{name}: largest KL over its certificate",
+        max(ratios),
+        high=1.0,
+        control=max(r["kl_other"] / r["bound"] for r in loose),
+        control_name="the law of other weights",
+        note=f"{len(loose)} cells, smallest {min(ratios):.3f}",
+    )
+
+
+def _student_laws(rows: Sequence[Row]) -> list[Claim]:
+    heavy = [r for r in rows if r["df"] != GAUSSIAN]
+    return [
+        within(
+            "Student: corrected, mean TV to the barycenter above that of direct draws",
+            mean(heavy, "tv_corrected", "floor_pool"),
+            high=0.01,
+            control=mean(heavy, "tv_fused", "floor_pool"),
+            control_name="fused",
+            note=f"{len(heavy)} runs, n = {heavy[0]['n']:,}; direct draws {mean(heavy, 'floor_pool'):.4f}",
+        ),
+        within(
+            "Student: fused, mean TV to the exact fused law above that of direct draws",
+            mean(heavy, "tv_fused_to_fused", "floor_fused"),
+            high=0.01,
+            control=mean(heavy, "tv_corrected_to_fused", "floor_fused"),
+            control_name="corrected",
+        ),
+        within(
+            "Student: exact fused law, largest change of its TV to the barycenter when noise is Gaussian instead",
+            max(abs(r["exact_fused"] - _gaussian(rows, r)["exact_fused"]) for r in heavy),
+            high=5e-3,
+            control=min(r["exact_fused"] for r in heavy),
+            control_name="its least TV to the barycenter",
+        ),
+    ]
+
+
+def _gaussian(rows: Sequence[Row], row: Row) -> Row:
+    return pick(rows, df=GAUSSIAN, data=row["data"], seed=row["seed"])[0]
+
+
+def _student_fits(rows: Sequence[Row]) -> list[Claim]:
+    heavy = [r for r in rows if r["df"] != GAUSSIAN]
+    line = pick(heavy, d=1)
+    n = max(r["n"] for r in heavy if r["d"] > 1)
+    far, near = [r for r in heavy if r["d"] > 1 and r["n"] == n], pick(line, n=n)
+    gaussian = pick(rows, df=GAUSSIAN, d=1, n=n)
+    few = min(r["n"] for r in line)
+    return [
+        within(
+            "Student: slope of TV against n",
+            slope(line, "tv"),
+            -0.6,
+            -0.4,
+            control=slope(shuffled(line), "tv"),
+            control_name="sizes permuted",
+        ),
+        within(
+            f"Student: TV of fits embedded in d = {far[0]['d']} over d = 1",
+            rms(far, "tv") / rms(near, "tv"),
+            0.65,
+            1.5,
+            control=rms(pick(line, n=few), "tv") / rms(near, "tv"),
+            control_name=f"n = {few:,} over n = {n:,}",
+        ),
+        within(
+            "Student: share of 90 % intervals that cover",
+            mean(heavy, "covered"),
+            low=0.84,
+            control=mean(heavy, "covered_halved"),
+            control_name="intervals of half the length",
+            note=f"{len(heavy)} fits",
+        ),
+        Claim(
+            "Student: TV of fits over that with Gaussian noise",
+            rms(near, "tv") / rms(gaussian, "tv"),
+            note=f"n = {n:,}, d = 1",
+        ),
+    ]
+
+
+def _tails(rows: Sequence[Row]) -> list[Claim]:
+    def growth(key: str, data: float) -> float:
+        own = sorted(pick(rows, data=data), key=lambda r: r["radius"])
+        return float(own[-1][key] / own[0][key])
+
+    least = min(r["data"] for r in rows)
+    ends = [f"{f(r['radius'] for r in rows):.0e}" for f in (min, max)]
+    return [
+        within(
+            f"tails: growth of the prior mismatch, data of {least} degrees cut at {ends[0]} and {ends[1]}",
+            growth("coupled", least),
+            high=1.1,
+            control=growth("own", least),
+            control_name="scale independent of the data, or Gaussian noise",
+            note="scale coupled to the data",
+        )
+    ]
+
+
+def _shared(rows: Sequence[Row]) -> list[Claim]:
+    apart = [r for r in rows if r["gap"] >= 4.0]
+    same = [r for r in rows if r["gap"] == 0.0]
+    return [
+        within(
+            "shared scale: least TV of its barycenter to that of the laws of x, laws four and more apart",
+            min(r["tv"] for r in apart),
+            low=0.05,
+            control=max(r["tv"] for r in same),
+            control_name="equal laws",
+            note="a counterexample: augmenting each law by its own scale pools another law",
+        )
+    ]

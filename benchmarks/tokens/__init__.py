@@ -1,0 +1,1 @@
+"""Masked networks of real tokens, fused: the study ``python -m benchmarks.tokens``."""
