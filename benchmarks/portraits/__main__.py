@@ -4,8 +4,9 @@ One auxiliary knows women with white skin, the other men with black skin; both w
 seen neither, and likewise two adapters (LoRA). Weights go from one to the other in seven settings. Asked is: does the
 fused law reach what lies between the groups? Is merging bimodal? What do one expert a step and the corrected sampler
 give? How does diversity move? Pictures are judged as :mod:`benchmarks.portraits.judge` says. The arithmetic mixture,
-half of each auxiliary's pictures, is the control: it has nothing in between. Networks are kept in the output folder; a
-run that was stopped goes on with those that are there. Needs ``sfbench data fetch faces efficientnet_lite0``.
+half of each auxiliary's pictures, is the control: it has nothing in between. Networks (their sha256 in ``claims.json``)
+and pictures are kept in the output folder; a run that was stopped goes on with those that are there. Needs
+``sfbench data fetch faces efficientnet_lite0``.
 """
 
 import json
@@ -25,48 +26,66 @@ from sfbench.sampling import TrustWarning
 from ..common.claims import Claim, exit_code, print_claims, within, write_claims
 from ..common.fits import quietly
 from ..common.study import OneLineParser, Row, one_line_errors, write_rows
-from .data import BASE, CROSSED, GROUPS, fold, load_faces, unfold
+from .data import BASE, CROSSED, GROUPS, Coordinates, load_faces
 from .judge import Judge, features_of
 from .networks import make_pipeline, train_all
 from .pipelines import CLIP, PIPELINE, PROMPT, open_clip, run_pipeline
+from .probe import train_probe
 
 SETTINGS = (0.0, 0.2, 0.4, 0.5, 0.6, 0.8, 1.0)
 ADAPTERS = tuple(name.replace("/", "_") for name in GROUPS)
-SIZES = {  # widths, training steps of the base, pictures of a setting, sampling steps, faces of a class for the probe
-    "full": ((48, 64, 96), 1200, 64, 20, 50),
-    "quick": ((16, 16, 32), 20, 24, 4, 12),
+SIZES = {
+    # widths, steps of the base, the copies and the adapters, epochs of the probe, pictures of a setting and how many of
+    # them are encoded, sampling steps
+    "full": ((64, 96), (1000, 500, 300), 14, 512, 128, 16),
+    "quick": ((16, 32), (20, 10, 10), 2, 24, 24, 4),
 }
 
 
 def settings() -> list[tuple[str, str, float, str]]:
     """Name, kind of networks, weight of the second group, and way of drawing."""
     made = [(f"fused {w:g}", "networks", w, "fused") for w in SETTINGS]
-    made += [(f"adapters fused {w:g}", "adapters", w, "fused") for w in (0.0, 0.5, 1.0)]
+    made += [(f"adapters fused {w:g}", "adapters", w, "fused") for w in SETTINGS]
     made += [("one a step 0.5", "networks", 0.5, "switched"), ("corrected 0.5", "networks", 0.5, "corrected")]
     made += [("merged 0.5", "networks", 0.5, "linear"), ("adapters merged 0.5", "adapters", 0.5, "linear")]
     return made
 
 
-def draw(adapted: Any, copies: list[Any], kind: str, w: float, way: str, n: int, steps: int, seed: int) -> Any:
+def draw(
+    adapted: Any,
+    copies: list[Any],
+    coordinates: Coordinates,
+    kind: str,
+    w: float,
+    way: str,
+    n: int,
+    steps: int,
+    seed: int,
+) -> Any:
     """Pictures (n, 3, 32, 32) in [0, 1], equally weighted, and the sample that they come from."""
+    start = time.process_time()
     network = copies[0] if kind == "networks" else adapted
     pipe = make_pipeline(network)
     experts = [network, copies[1]] if kind == "networks" else list(ADAPTERS)
     weights = np.array([1.0 - w, w])
     if way == "linear":
         experts, weights = [fusion.merge(pipe, experts, weights)], np.ones(1)
-    scheduler = fusion.sde_scheduler(pipe, lambda_min_clipped=-2.5)  # where the signal is 0.08 of the noise
+    scheduler = fusion.sde_scheduler(pipe, lambda_min_clipped=-4.0)  # where the signal is 0.02 of the noise
     with fusion.fused(pipe, experts, weights), warnings.catch_warnings():
         warnings.simplefilter("ignore", TrustWarning)  # the verdict is reported
         sampler: Any = "fused" if way == "linear" else way
         result = fusion.sample(
             pipe, None, n, sampler, steps=steps, scheduler=scheduler, rng=seed, output_type="np", verbose=False
         )
-    x = unfold(result.latents.float()).numpy() / 2 + 0.5
+    x = coordinates.unfold(result.latents)
     if way == "corrected":
         order = np.random.default_rng(seed).choice(n, n, p=result.weights / result.weights.sum())
         x = x[order]
-    return np.clip(x, 0.0, 1.0), result
+    said = {"law": result.law if way != "linear" else "merged parameters", "ess": float(result.ess)}
+    return x, said | {
+        "reach": result.pilot.verdict(n) if result.pilot else "",
+        "cpu_seconds": time.process_time() - start,
+    }
 
 
 @one_line_errors
@@ -86,7 +105,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.adapter:
         return with_pipeline(args)
-    widths, training, n, steps, per_class = SIZES["quick" if args.quick else "full"]
+    widths, training, epochs, n, encoded, steps = SIZES["quick" if args.quick else "full"]
     torch.set_num_threads(1)
     start = time.process_time()
     folder = prepare_folder(Path(args.out))
@@ -94,10 +113,11 @@ def main(argv: list[str] | None = None) -> int:
     networks = prepare_folder(folder / "networks")
     groups = {name: train.of(name) for name in GROUPS}
     adapted, copies, trained = train_all(train.of(*BASE), groups, networks, widths, training, args.seed)
-    judge = Judge.learn(train, held_out, per_class)
-    rows, pictures = study(adapted, copies, judge, n, steps, args.seed)
-    rows += real_rows(judge, held_out, n, args.seed)
-    fit = learned(copies, held_out.of(*CROSSED), 16 if args.quick else 64, args.seed)
+    judge = Judge.learn(train_probe(train, epochs, networks / "probe.pt", args.seed), train, held_out, encoded)
+    coordinates, kept = Coordinates.of(train.of(*BASE)), prepare_folder(folder / "pictures")
+    rows, pictures = study(adapted, copies, coordinates, judge, n, encoded, steps, args.seed, kept)
+    rows += real_rows(judge, held_out, n, encoded, args.seed)
+    fit = learned(copies, coordinates, held_out.of(*CROSSED), 16 if args.quick else 64, args.seed)
     write_rows(folder, "portraits", rows)
     fusion.tile(pictures, least=32).save(folder / "faces.png")
     claims = claims_of(rows, judge, fit, args.quick)
@@ -127,60 +147,86 @@ def with_pipeline(args: Any) -> int:
     return 0
 
 
-def study(adapted: Any, copies: list[Any], judge: Judge, n: int, steps: int, seed: int) -> tuple[list[Row], Row]:
+def study(
+    adapted: Any,
+    copies: list[Any],
+    coordinates: Coordinates,
+    judge: Judge,
+    n: int,
+    encoded: int,
+    steps: int,
+    seed: int,
+    folder: Path,
+) -> tuple[list[Row], Row]:
     """One row and some pictures for every setting; all settings share their noise."""
     rows, pictures, seen = [], {}, {}
     for name, kind, w, way in settings():
-        x, result = draw(adapted, copies, kind, w, way, n, steps, seed)
-        seen[name] = features_of(x)
-        about = {"setting": name, "kind": kind, "w": w, "law": result.law if way != "linear" else "merged parameters"}
-        about |= {"reach": result.pilot.verdict(n) if result.pilot else "", "ess": result.ess}
-        rows.append(about | judge.describe(seen[name], np.random.default_rng(seed)))
+        file = folder / f"{name.replace(' ', '_')}.npz"
+        if not file.exists():
+            x, said = draw(adapted, copies, coordinates, kind, w, way, n, steps, seed)
+            parts = {"levels": np.round(255.0 * x).astype(np.uint8), "features": features_of(x[:encoded])}
+            np.savez_compressed(file, **parts, said=json.dumps(said))
+        with np.load(file) as kept:
+            x, features = (kept["levels"] / 255.0).astype(np.float32), kept["features"]
+            said = json.loads(str(kept["said"]))
+        seen[name] = x, features
+        about = {"setting": name, "kind": kind, "w": w} | said
+        rows.append(about | judge.describe(x, features, np.random.default_rng(seed)))
         pictures[name] = [torch.from_numpy(image) for image in x[:12]]
-        print(
-            json.dumps({k: v for k, v in rows[-1].items() if k in ("setting", "crossed", "middle", "frechet")}),
-            flush=True,
-        )
-    half = n // 2
-    mixture = np.concatenate([seen["fused 0"][:half], seen["fused 1"][half:]])
-    about = {"setting": "mixture 0.5", "kind": "networks", "w": 0.5, "law": "arithmetic mixture", "reach": "", "ess": n}
-    rows.append(about | judge.describe(mixture, np.random.default_rng(seed)))
+        print(name, {k: round(rows[-1][k], 3) for k in ("first", "second", "crossed", "other", "middle")}, flush=True)
+    x, features = (
+        np.where((np.arange(len(a)) % 2 == 0).reshape(-1, *[1] * (a.ndim - 1)), a, b)
+        for a, b in zip(seen["fused 0"], seen["fused 1"], strict=True)
+    )
+    about = {"setting": "mixture 0.5", "kind": "networks", "w": 0.5, "law": "arithmetic mixture", "ess": float(n)}
+    about |= {"reach": "", "cpu_seconds": 0.0}
+    rows.append(about | judge.describe(x, features, np.random.default_rng(seed)))
     return rows, pictures
 
 
-def real_rows(judge: Judge, held_out: Any, n: int, seed: int) -> list[Row]:
+def real_rows(judge: Judge, held_out: Any, n: int, encoded: int, seed: int) -> list[Row]:
     """What the judge says of real faces that nothing was trained on: its own floor."""
     made = []
     for name, classes in (("real groups", GROUPS), ("real crossed", CROSSED)):
-        about = {"setting": name, "kind": "real", "w": 0.5, "law": "held-out faces", "reach": "", "ess": n}
         x = held_out.of(*classes)
         x = x[np.random.default_rng(seed).permutation(len(x))[:n]]
-        made.append(about | judge.describe(features_of(x), np.random.default_rng(seed)))
+        about = {"setting": name, "kind": "real", "w": 0.5, "law": "held-out faces", "ess": float(len(x))}
+        about |= {"reach": "", "cpu_seconds": 0.0}
+        made.append(about | judge.describe(x, features_of(x[:encoded]), np.random.default_rng(seed)))
     return made
 
 
-def learned(copies: list[Any], x: np.ndarray, n: int, seed: int) -> Any:
-    """Weights learned from faces of the crossed groups."""
+def learned(copies: list[Any], coordinates: Coordinates, x: np.ndarray, n: int, seed: int) -> Any:
+    """Weights learned from faces; the coordinates stand where other pipelines have a VAE."""
     x = x[np.random.default_rng(seed).permutation(len(x))[:n]]
     pipe = make_pipeline(copies[0])
-    return quietly(fusion.learn_weights, pipe, [copies[0], copies[1]], fold(torch.from_numpy(x)), batch=16, rng=seed)
+    pipe.vae = coordinates.as_vae()
+    return quietly(fusion.learn_weights, pipe, [copies[0], copies[1]], torch.from_numpy(x), batch=16, rng=seed)
 
 
 def claims_of(rows: list[Row], judge: Judge, fit: Any, quick: bool) -> list[Claim]:
     """The answers, with intervals; required is only what makes the others mean something."""
     by_name = {row["setting"]: row for row in rows}
 
-    def told(text: str, setting: str, what: str, low: float | None = None) -> Claim:
+    def told(text: str, setting: str, what: str, low: float | None = None, control: str = "") -> Claim:
         row = by_name[setting]
-        ends = (row[f"{what}_low"], row[f"{what}_high"]) if f"{what}_low" in row else None
-        return within(text, float(row[what]), None if quick else low, interval=ends)
+        ends = (row[f"{what}_low"], row[f"{what}_high"])
+        least, other = None if quick else low, float(by_name[control][what]) if control else None
+        return within(text, float(row[what]), least, interval=ends, control=other, control_name=control)
 
-    found = [within("probe: accuracy on held-out faces", judge.accuracy, None if quick else 0.8)]
-    found += [
-        told("weight 0: share of the first group", "fused 0", "first", low=0.7),
-        told("weight 1: share of the second group", "fused 1", "second", low=0.7),
-    ]
-    for setting in ("fused 0.5", "adapters fused 0.5", "one a step 0.5", "corrected 0.5", "merged 0.5", "mixture 0.5"):
+    found = [within("probe: accuracy on held-out faces", judge.accuracy, None if quick else 0.97)]
+    for kind in ("", "adapters "):
+        ends = [f"{kind}fused {w}" for w in (0, 1)]
+        found += [
+            told(f"{kind}weight {i}: share of its own group", name, group, low=0.7, control=ends[1 - i])
+            for i, (name, group) in enumerate(zip(ends, ("first", "second"), strict=True))
+        ]
+        text = f"{kind}fused 0.5: share in the middle, of which the mixture has nothing"
+        found.append(told(text, f"{kind}fused 0.5", "middle", low=0.25, control="mixture 0.5"))
+    for setting in (
+        *("fused 0.5", "adapters fused 0.5", "one a step 0.5", "corrected 0.5"),
+        *("merged 0.5", "adapters merged 0.5", "mixture 0.5"),
+    ):
         found += [told(f"{setting}: {what}", setting, what) for what in ("crossed", "other", "middle", "bimodality")]
     found.append(Claim("corrected 0.5: is the barycenter in reach?", by_name["corrected 0.5"]["reach"]))
     interval = tuple(fit.confidence_interval()[1].tolist())

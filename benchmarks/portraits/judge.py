@@ -1,15 +1,17 @@
 r"""What pictures show: attributes by a probe with its confusion undone, the way between groups, diversity, distance.
 
-*Shares.* A classifier of the eight classes, on features of a network that was trained on photographs, is wrong now and
-then: observed frequencies are ``q = C's``, with C its confusion on held-out faces. The shares s on the simplex minimise
+*Shares.* A classifier of the eight classes (:mod:`benchmarks.portraits.probe`) is wrong now and then: observed
+frequencies are ``q = C's``, with C its confusion on held-out faces. The shares s on the simplex minimise
 ``|C's - q|^2``; intervals are bootstrapped over pictures and over the held-out faces.
 
-*Way.* Position on the discriminant axis of the two groups, 0 and 1 at their means: ``middle`` is the share between 1/3
-and 2/3; ``bimodality`` is Sarle's ``(skewness^2 + 1) / kurtosis``, 5/9 for a uniform law, 1 for two points.
+*Way.* Position on the discriminant axis of the two groups in the features of the probe, 0 and 1 at their means:
+``middle`` is the share between 1/4 and 3/4; ``bimodality`` is Sarle's ``(skewness^2 + 1) / kurtosis``, 5/9 for a
+uniform law, 1 for two points.
 
-*Vendi score.* ``exp`` of the entropy of the eigenvalues of ``K / n``, K the cosines of features: an effective number of
-different pictures. *Frechet distance* in the first 32 principal components, *precision and recall* by third neighbours
-(Kynkaanniemi et al. 2019), all against held-out faces of the target.
+On the first pictures only, in features of a network that was trained on photographs: *Vendi score*, ``exp`` of the
+entropy of the eigenvalues of ``K / n``, K the cosines of features: an effective number of different pictures; *Frechet
+distance* in the first 32 principal components, *precision and recall* by third neighbours (Kynkaanniemi et al. 2019),
+against held-out faces of the target.
 """
 
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from sfbench.data.judges import image_features
 from solvers import SimplexQP, solve
 
 from .data import CLASSES, CROSSED, GROUPS, Faces
+from .probe import look
 
 _COMPONENTS, _NEIGHBOURS, _RESAMPLINGS = 32, 3, 200
 Numbers = np.ndarray
@@ -41,40 +44,39 @@ class Judge:
     Attributes
     ----------
     probe : classifier of the eight classes
-    axis : discriminant of the two groups
-    held_out : features of held-out faces, their classes, and what the probe says of them
-    target : features of held-out faces of the target
+    axis : discriminant of the two groups, and the means of the groups on it
+    components : of features of photographs
+    held_out : classes of held-out faces, and what the probe says of them
+    target : components of held-out faces of the target, half of them crossed
     """
 
     probe: Any
-    axis: Any
-    ends: tuple[float, float]
+    axis: tuple[Any, float, float]
     components: Any
     held_out: tuple[Numbers, Numbers]
     target: Numbers
 
     @classmethod
-    def learn(cls, train: Faces, held_out: Faces, per_class: int) -> "Judge":
-        """From the first faces of every class."""
+    def learn(cls, probe: Any, train: Faces, held_out: Faces, encoded: int) -> "Judge":
+        """From faces to train on, and held-out ones."""
         from sklearn.decomposition import PCA
         from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-        from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 
-        def some(faces: Faces, n: int) -> tuple[Numbers, Numbers]:
-            rows = np.concatenate([np.flatnonzero(faces.labels == c)[:n] for c in range(len(CLASSES))])
-            return features_of(faces.x[rows]), faces.labels[rows]
-
-        (a, labels), (b, truth) = some(train, per_class), some(held_out, max(8, per_class // 2))
-        probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.05, max_iter=300)).fit(a, labels)
         first, second = (CLASSES.index(name) for name in GROUPS)
-        both = np.isin(labels, [first, second])
-        axis = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(a[both], labels[both] == second)
-        ends = tuple(float(axis.decision_function(b[truth == c]).mean()) for c in (first, second))
-        components = make_pipeline(StandardScaler(), PCA(min(_COMPONENTS, len(a) - 1), random_state=0)).fit(a)
-        target = np.isin(truth, [CLASSES.index(name) for name in GROUPS + CROSSED])
-        return cls(probe, axis, ends, components, (probe.predict(b), truth), b[target])  # type: ignore[arg-type]
+        features, both = look(probe, train.x)[1], np.isin(train.labels, [first, second])
+        discriminant = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
+        discriminant.fit(features[both], train.labels[both] == second)
+        said, features = look(probe, held_out.x)
+        low, high = (
+            float(discriminant.decision_function(features[held_out.labels == c]).mean()) for c in (first, second)
+        )
+        target = np.concatenate([held_out.of(name)[: encoded // 4] for name in GROUPS + CROSSED])
+        flat = features_of(target)
+        components = make_pipeline(StandardScaler(), PCA(min(_COMPONENTS, len(flat) - 1), random_state=0)).fit(flat)
+        axis, truth = (discriminant, low, high), np.asarray(held_out.labels)
+        return cls(probe, axis, components, (said, truth), components.transform(flat))
 
     @property
     def accuracy(self) -> float:
@@ -82,26 +84,25 @@ class Judge:
         said, truth = self.held_out
         return float((said == truth).mean())
 
-    def describe(self, features: Numbers, rng: np.random.Generator) -> dict[str, Any]:
-        """Everything above, of one set of pictures; pairs are 90 % intervals."""
-        said, n = self.probe.predict(features), len(features)
-        shares = _shares(said, *self.held_out)
-        drawn, place = [], self.axis.decision_function(features)
-        place = (place - self.ends[0]) / (self.ends[1] - self.ends[0])
-        middle = (place > 1 / 3) & (place < 2 / 3)
+    def describe(self, x: Numbers, encoded: Numbers, rng: np.random.Generator) -> dict[str, Any]:
+        """Everything above, of pictures (n, 3, 32, 32) and features of the first; pairs are 90 % intervals."""
+        (said, features), n = look(self.probe, x), len(x)
+        discriminant, low_end, high_end = self.axis
+        place = (discriminant.decision_function(features) - low_end) / (high_end - low_end)
+        middle = (place > 1 / 4) & (place < 3 / 4)
+        drawn = []
         for _ in range(_RESAMPLINGS):
             rows, own = rng.integers(n, size=n), rng.integers(len(self.held_out[0]), size=len(self.held_out[0]))
             values = _shares(said[rows], *(part[own] for part in self.held_out))
             drawn.append([*values.values(), middle[rows].mean(), _bimodality(place[rows])])
         low, high = np.quantile(drawn, [0.05, 0.95], axis=0)
         found: dict[str, Any] = {}
-        for i, (name, value) in enumerate(
-            (shares | {"middle": middle.mean(), "bimodality": _bimodality(place)}).items()
-        ):
+        told = _shares(said, *self.held_out) | {"middle": middle.mean(), "bimodality": _bimodality(place)}
+        for i, (name, value) in enumerate(told.items()):
             found |= {name: float(value), f"{name}_low": float(low[i]), f"{name}_high": float(high[i])}
-        flat, target = self.components.transform(features), self.components.transform(self.target)
-        precision, recall = (_covered(*pair) for pair in ((target, flat), (flat, target)))
-        distance = _frechet(flat, target)
+        flat = self.components.transform(encoded)
+        precision, recall = (_covered(*pair) for pair in ((self.target, flat), (flat, self.target)))
+        distance = _frechet(flat, self.target)
         return found | {"vendi": _vendi(flat), "frechet": distance, "precision": precision, "recall": recall, "n": n}
 
 

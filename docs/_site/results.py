@@ -52,7 +52,9 @@ TITLES = {
     "judging": "Is the judge of samples right?",
     "molecules": "Pools of molecules",
     "leaderboard": "Methods within one budget",
+    "series": "Series: returns, temperatures, one-dimensional digits",
 }
+SERIES = ("returns_sp500", "returns_nasdaq", "temperatures", "mnist1d")
 VIEWS = {
     "molecules": [
         View("judged.csv", "Networks: torsion total variation by method and n", "method", "n", "tv"),
@@ -66,6 +68,30 @@ VIEWS = {
     "leaderboard": [
         View("leaderboard.csv", f"TV to the target, {n} evaluations a point", "method", "problem", "tv", ("budget", n))
         for n in ("256", "64")
+    ],
+    "series": [
+        *(
+            View(
+                "splits.csv",
+                f"{task}: nats a held-out row by law and n (0: all rows)",
+                "method",
+                "n",
+                "log_prob",
+                ("task", task),
+            )
+            for task in SERIES
+        ),
+        *(
+            View(
+                "splits.csv",
+                f"{task}: energy score of forecasts (smaller is better)",
+                "method",
+                "n",
+                "energy",
+                ("task", task),
+            )
+            for task in SERIES
+        ),
     ],
     "digits_mnist": [
         View("methods.csv", "Share of sevens by method and n", "method", "n", "share"),

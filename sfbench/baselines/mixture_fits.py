@@ -30,7 +30,7 @@ from ..errors import ModelError
 STRENGTHS = (1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, np.inf)
 COMPONENTS = (1, 2, 3, 5)
 _SHAPES = ("spherical", "diagonal", "full")
-_ITERATIONS, _TOL = 50, 1e-4  # of the mean log density
+_ITERATIONS, _TOL = 50, 1e-4  # of the mean log density of one coordinate
 _FOLDS, _ENOUGH = 4, 256  # from so many rows on, one part is left out in place of each in turn
 _FLOOR = 1e-6  # of the variance of the data
 _FEWEST = 4
@@ -134,7 +134,7 @@ def held_back(mixture: GaussianMixture, x: Float64Array, strength: float) -> Gau
             logs = _component_logs(means, covariances, x) + np.log(weights)
         total = scipy.special.logsumexp(logs, axis=1, keepdims=True)
         value, shares = float(total.mean()), np.exp(logs - total)
-        if value - before < _TOL:
+        if value - before < _TOL * x.shape[1]:
             break
         before, counts = value, shares.sum(axis=0)
         amounts = counts + prior + 1e-300

@@ -19,6 +19,7 @@ except ImportError as _error:
 from .comparing import Comparison, Way, compare
 from .drawing import sample, sde_scheduler
 from .errors import DiffusersError, IncompatibleExpertsError, NotFusedError, RecipeError, SchedulerError
+from .exporting import score_models
 from .grids import draw_grid, tile, weight_steps
 from .handle import Handle, fuse, fused, handle_of
 from .learning import learn_weights
@@ -59,6 +60,7 @@ __all__ = [
     "read_recipe",
     "sample",
     "save_images",
+    "score_models",
     "sde_scheduler",
     "tile",
     "weight_steps",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .._validation import did_you_mean
+from .._validation import as_choice, did_you_mean
 from ..errors import SfbenchError
 from .errors import DiffusersError
 
@@ -16,6 +16,7 @@ _OURS = {
     "generator": "rng= says which noise is drawn",
     "class_labels": "the prompt is the class",
 }
+_OUTPUTS = ("pil", "np", "pt", "latent")
 
 
 def accepted(pipe: Any) -> set[str]:
@@ -68,6 +69,8 @@ def _check_options(pipe: Any, options: dict[str, Any], known: set[str]) -> None:
     name = next((name for name in options if name in _OURS), None)
     if name is not None:
         raise DiffusersError(f"{name}={options[name]!r} is not an option here: {_OURS[name]}")
+    if "output_type" in options:
+        as_choice("output_type", options["output_type"], _OUTPUTS, DiffusersError)
     for name in sorted(options.keys() - known):
         hint = did_you_mean(name, [other for other in known if other])
         if hint or not known & {"kwargs", None}:  # those that take anything swallow misspelled names

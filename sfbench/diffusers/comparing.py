@@ -6,7 +6,8 @@ way               what is drawn                                                 
 ``fused``         the average of the predictions                                      k
 ``composite``     the same with equal weights (LoRA Composite)                        k
 ``switched``      one expert a step, in proportion to the weights (LoRA Switch)       1
-``superdiff``     shares of the score by densities along the path (:mod:`.superposing`)       k
+``superdiff``     shares of the score by densities along the path (:mod:`.superposing`)  k
+``superdiff_and`` the same with its rule AND, which ignores the weights                  k
 ``mixture``       every picture by one expert, in proportion to the weights           1
 ``adapters``      ``pipe.set_adapters(names, weights)``                               1
 ``linear``        merged parameters (:mod:`.merging`)                                 1
@@ -34,10 +35,10 @@ from .experts import AdapterExpert, as_experts, find_denoiser
 from .handle import fused
 from .learning import learn_weights
 from .merging import MERGES, merge
-from .superposing import Superposition, check_steps
+from .superposing import RULES, Superposition, check_steps
 from .switching import BASE, AdapterSwitch
 
-WAYS = ("fused", "composite", "switched", "superdiff", "mixture", "adapters", *MERGES)
+WAYS = ("fused", "composite", "switched", *RULES, "mixture", "adapters", *MERGES)
 
 
 @final
@@ -152,7 +153,7 @@ def compare(
     loaded = [model.adapter for model in models if isinstance(model, AdapterExpert) and model.adapter != BASE]
     if "adapters" in names and len(loaded) != k:
         raise DiffusersError("way 'adapters' needs adapters only; leave it out, or take 'linear'")
-    if "superdiff" in names:
+    if RULES.keys() & set(names):
         check_steps(pipe.scheduler)
     generator = as_generator(rng)
     seed, learn_seed = (int(v) for v in generator.integers(2**62, size=2))
@@ -169,7 +170,7 @@ def compare(
         start = time.perf_counter()
         pictures = _draw(pipe, given, loaded, w, name, merged.get(name), prompt, count, seed, options)
         seconds = (time.perf_counter() - start) / count
-        runs = {"fused": int((w > 0).sum()), "superdiff": int((w > 0).sum()), "composite": k}.get(name, 1)
+        runs = k if name == "composite" else int((w > 0).sum()) if name == "fused" or name in RULES else 1
         drawn.append(Way(name, tuple(pictures), runs, seconds, *losses.get(name, (None, None))))
     return Comparison(tuple(drawn), w, fitted)
 
@@ -204,12 +205,12 @@ def _draw(
             return [draw(j) for j in range(n)]
     rule = np.full(k, 1.0 / k) if name == "composite" else w
     with fused(pipe, given, rule, method="switched" if name == "switched" else "sequential") as handle:
-        if name not in ("mixture", "superdiff"):
+        if name != "mixture" and name not in RULES:
             return [draw(j) for j in range(n)]
         images = []
-        if name == "superdiff":
+        if name in RULES:
             for j in range(n):
-                handle.hook.intercept = Superposition(handle, w, 1)
+                handle.hook.intercept = Superposition(handle, w, 1, RULES[name])
                 images.append(draw(j))
             return images
         for j, i in enumerate(np.searchsorted(np.cumsum(w), (np.arange(n) + 0.5) / n).tolist()):

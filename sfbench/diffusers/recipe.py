@@ -14,7 +14,7 @@ import torch
 from diffusers.loaders import PeftAdapterMixin
 from torch import Tensor, nn
 
-from .._validation import as_items, as_kind
+from .._validation import as_flag, as_items, as_kind
 from ..errors import OutputError
 from ..files import prepare_folder, read_regular, write_atomically, write_json
 from .errors import DiffusersError, RecipeError, SchedulerError
@@ -56,10 +56,13 @@ def save_recipe(handle: Handle, folder: str | PathLike[str], *, adapters: bool =
     Raises
     ------
     RecipeError
-        For weights that are a function.
+        For weights that are a function, and after :meth:`Handle.remove`.
     OutputError
         If the folder cannot be written.
     """
+    as_flag("adapters", adapters, RecipeError)
+    if not as_kind("handle", handle, Handle, RecipeError).active:
+        raise RecipeError("this fusion was removed from its pipeline: save it before handle.remove(), or fuse again")
     recipe = make_recipe(handle)  # everything that can be refused is refused before anything is written
     names = [e.adapter for e in handle.experts if isinstance(e, AdapterExpert) and e.adapter != BASE]
     path = prepare_folder(as_path("folder", folder, RecipeError))

@@ -106,7 +106,7 @@ class TensorEvaluator:
                 for first in range(0, rows, group):
                     part = slice(first, min(first + group, rows))
                     terms, own = buffer[:, : part.stop - first], base[place, side, part]
-                    torch.mul(zeta[part], -share * sign / sigma, out=terms[0]).sub_(own)
+                    torch.mul(zeta[part].double(), -share * sign / sigma, out=terms[0]).sub_(own)
                     for value, term in zip(others, terms[1:], strict=True):
                         torch.sub(value[place, side, part], own, out=term)
                     if weight is not None:

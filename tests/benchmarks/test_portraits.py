@@ -8,15 +8,32 @@ import torch
 
 from benchmarks.portraits import __main__ as study
 from benchmarks.portraits import judge
-from benchmarks.portraits.data import CLASSES, GROUPS, fold, unfold
+from benchmarks.portraits.data import CLASSES, GROUPS, Coordinates, Faces
 from benchmarks.portraits.networks import train_all
+from benchmarks.portraits.probe import look, train_probe
 
 
-def test_folding_keeps_every_number_and_is_undone() -> None:
-    x = torch.randn(2, 3, 8, 8)
-    assert fold(x).shape == (2, 12, 4, 4)
-    assert torch.equal(unfold(fold(x)), x)
-    assert float(fold(x).square().sum()) == pytest.approx(float(x.square().sum()))
+def test_what_networks_see_is_a_shift_a_scaling_and_a_rotation() -> None:
+    x = np.random.default_rng(0).random((5, 3, 32, 32), dtype=np.float32)
+    coordinates = Coordinates.of(x)
+    z = coordinates.fold(x)
+    assert z.shape == (5, 48, 8, 8)
+    assert float(z.mean(dim=0).abs().max()) < 1e-6
+    np.testing.assert_allclose(coordinates.unfold(z), x, atol=1e-6)
+    assert float((z[0] - z[1]).square().sum()) == pytest.approx(4.0 * np.square(x[0] - x[1]).sum(), rel=1e-5)
+
+
+def test_the_probe_tells_drawn_classes_apart_and_is_kept(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.tile(np.arange(8), 32)
+    colours = rng.random((8, 3, 1, 1))[labels]
+    faces = Faces((colours + 0.01 * rng.random((len(labels), 3, 8, 8))).astype(np.float32), labels)
+    probe = train_probe(faces, 12, tmp_path / "probe.pt", 0)
+    said, features = look(probe, faces.x)
+    assert features.shape == (len(labels), 64)
+    assert (said == labels).mean() > 0.8
+    again = train_probe(faces, 12, tmp_path / "probe.pt", 1)
+    assert np.array_equal(look(again, faces.x)[1], features)
 
 
 def test_the_confusion_of_the_probe_is_undone() -> None:
@@ -56,22 +73,24 @@ def test_every_way_draws_and_networks_are_kept(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     x = rng.random((8, 3, 32, 32), dtype=np.float32)
     groups = {name: x[i::2] for i, name in enumerate(GROUPS)}
-    adapted, copies, trained = train_all(x, groups, tmp_path, (16, 16), 4, 0)
+    adapted, copies, trained = train_all(x, groups, tmp_path, (16, 16), (4, 3, 2), 0)
     assert [row["network"] for row in trained] == ["base", "tuned_0", "tuned_1", "adapter_0", "adapter_1"]
-    again, same, nothing = train_all(x, groups, tmp_path, (16, 16), 4, 0)
-    assert nothing == []
+    again, same, kept = train_all(x, groups, tmp_path, (16, 16), (4, 3, 2), 0)
+    assert kept == trained
+    assert len({row["sha256"] for row in trained}) == 5
     for a, b in ((adapted, again), (copies[1], same[1])):
         assert all(torch.equal(u, v) for u, v in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+    coordinates = Coordinates.of(x)
     drawn = {
-        name: study.draw(adapted, copies, kind, w, way, 4, 2, 0)
+        name: study.draw(adapted, copies, coordinates, kind, w, way, 4, 2, 0)
         for name, kind, w, way in study.settings()
         if w in (0.0, 0.5)
     }
     assert all(x.shape == (4, 3, 32, 32) and x.min() >= 0 and x.max() <= 1 for x, _ in drawn.values())
-    latents = {name: result.latents for name, (_, result) in drawn.items()}
-    assert not torch.equal(latents["fused 0"], latents["fused 0.5"])
-    assert not torch.equal(latents["merged 0.5"], latents["fused 0.5"])
-    fit = study.learned(copies, x, 4, 0)
+    assert not np.array_equal(drawn["fused 0"][0], drawn["fused 0.5"][0])
+    assert not np.array_equal(drawn["merged 0.5"][0], drawn["fused 0.5"][0])
+    assert "KL barycenter" in drawn["corrected 0.5"][1]["law"]
+    fit = study.learned(copies, coordinates, x, 4, 0)
     assert fit.gram.n == 4
 
 

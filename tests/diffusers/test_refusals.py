@@ -31,6 +31,8 @@ def pipe() -> Any:
         ({"steps": 10**9}, "refuses to draw"),
         ({"linearise": "yes"}, "linearise must be True or False"),
         ({"verbose": 2}, "verbose must be"),
+        ({"output_type": "zz"}, "unknown output_type 'zz'"),
+        ({"output_type": ["np"]}, "unknown output_type"),
     ],
 )
 def test_options_of_samples(pipe: Any, options: dict[str, Any], words: str) -> None:
@@ -124,9 +126,13 @@ def test_files_grids_and_merges(pipe: Any, tmp_path: Path) -> None:
         handle.save(tmp_path / "recipe")
         for call, words in (
             (lambda: handle.save(None), "folder must be"),
+            (lambda: handle.save(tmp_path / "other", adapters="x"), "adapters must be True or False"),
             (lambda: fusion.draw_grid(handle, "a"), "weights must"),
         ):
             with pytest.raises(SfbenchError, match=words):
                 call()
+    with pytest.raises(fusion.RecipeError, match="was removed"):
+        handle.save(tmp_path / "other")
+    assert not (tmp_path / "other").exists()
     with pytest.raises(SfbenchError, match="experts must be"):
         fusion.load(build("ddpm"), tmp_path / "recipe", experts=3)

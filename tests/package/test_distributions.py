@@ -35,9 +35,19 @@ def run(command: list[str], folder: Path, codes: tuple[int, ...] = (0,)) -> str:
     return done.stdout
 
 
+WITHOUT_EXTRAS = """
+from importlib.machinery import PathFinder
+
+extras = set("accelerate daqp dask diffusers distributed efficientnet_lite_pytorch mnist1d openmm ot peft".split())
+extras |= set("plotly proxsuite pyarrow qpsolvers sklearn transformers zarr".split())
+find = PathFinder.find_spec
+PathFinder.find_spec = lambda name, *rest: None if name.partition(".")[0] in extras else find(name, *rest)
+"""
+
+
 @pytest.fixture(scope="module")
 def python(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of an environment with the wheel in it; a path file lends it the libraries of this one."""
+    """The interpreter of an environment with the wheel in it and the libraries of this one but the extras."""
     folder = tmp_path_factory.mktemp("environment")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     interpreter = folder / "bin" / "python"
@@ -45,6 +55,7 @@ def python(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = ["--no-deps", "--no-index", "--quiet"]
     subprocess.run([sys.executable, "-m", "pip", "--python", str(interpreter), "install", *options, wheel], check=True)
     site = run([str(interpreter), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], folder).strip()
+    (Path(site) / "sitecustomize.py").write_text(WITHOUT_EXTRAS, encoding="utf-8")
     (Path(site) / "lent.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
     return interpreter
 
@@ -76,8 +87,10 @@ def test_the_wheel_has_instructions_and_nothing_of_the_tests(built: Path) -> Non
 
 
 @pytest.mark.slow
-def test_the_wheel_works_in_an_empty_environment(python: Path, tmp_path: Path) -> None:
+def test_the_wheel_works_in_an_empty_environment_without_extras(python: Path, tmp_path: Path) -> None:
     assert str(python.parents[1]) in run([str(python), "-c", "import sfbench; print(sfbench.__file__)"], tmp_path)
+    refused = "try:\n    import sklearn\nexcept ModuleNotFoundError as error:\n    print(error)"
+    assert "No module named 'sklearn'" in run([str(python), "-c", refused], tmp_path)
     assert sfbench.__version__ in run([str(python), "-m", "sfbench", "--version"], tmp_path)
     fit = ["fuse", "--problem", "paper_mixture_1d", "--param", "scale=6", "-n", "200", "--out", "fit"]
     run([str(python), "-m", "sfbench", *fit], tmp_path)

@@ -1,0 +1,1 @@
+"""The study ``python -m benchmarks.series``."""
