@@ -52,9 +52,9 @@ TITLES = {
     "judging": "Is the judge of samples right?",
     "molecules": "Pools of molecules",
     "leaderboard": "Methods within one budget",
-    "series": "Series: returns, temperatures, one-dimensional digits",
+    "series": "Series: windows of returns",
 }
-SERIES = ("returns_sp500", "returns_nasdaq", "temperatures", "mnist1d")
+SERIES = ("returns_sp500", "returns_nasdaq")
 VIEWS = {
     "molecules": [
         View("judged.csv", "Networks: torsion total variation by method and n", "method", "n", "tv"),
