@@ -173,7 +173,7 @@ def _toy(name: str, seed: int) -> SeriesTask:
         noise = level * np.exp(0.4 * rng.normal(size=(n, 1))) * rng.normal(size=(n, 12))
         x = noise.copy()
         for j in range(1, 12):
-            x[:, j] += 0.8 * x[:, j - 1]
+            x[:, j] += 0.5 * x[:, j - 1]
         return x
 
     auxiliaries = {"calm": draw(300, 0.5), "turbulent": draw(300, 2.0)}

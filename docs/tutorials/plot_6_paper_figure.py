@@ -46,7 +46,8 @@ with mpl.rc_context(STYLE):
     for ax, (name, drawn), letter in zip(axes, samples.items(), "ab", strict=True):
         law, colour, label = LAWS[name]
         importance = np.exp(drawn.log_weights)
-        ax.hist(drawn.x[:, 0], 80, (-2.5, 2.5), weights=importance, density=True, color="0.8", label="samples")
+        bins = np.linspace(-2.5, 2.5, 81)
+        ax.hist(drawn.x[:, 0], bins, weights=importance, density=True, color="0.8", label="samples")
         ax.plot(grid, np.exp(law.log_prob(grid)), color=colour, label=label)
         ax.set_title(f"({letter}) {name} sampler", loc="left")
         ax.set_xlabel("$x$")

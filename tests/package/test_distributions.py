@@ -113,7 +113,7 @@ def test_instructions_for_assistants_know_the_public_names() -> None:
 
 def test_the_readme_is_a_screen_and_a_half() -> None:
     lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
-    assert len(lines) <= 82  # of 55 a screen
+    assert len(lines) <= 90  # of 60 a screen
     assert sum(line.startswith("|---") for line in lines) == 1
     assert sum(line.startswith("![") for line in lines) == 1
 
