@@ -28,11 +28,11 @@ def evaluate_claims(tables: dict[str, list[Row]]) -> list[Claim]:
     return claims
 
 
-def mean_interval(values: Sequence[float], extra: float = 0.0) -> tuple[float, tuple[float, float]]:
-    """Mean and its 95 % interval by Student's t; ``extra`` is a standard error of something subtracted."""
+def mean_interval(values: Sequence[float], extra: float = 0.0) -> tuple[float, tuple[float, float] | None]:
+    """Mean and its 95 % interval by Student's t, None for one value; ``extra`` a standard error of a subtrahend."""
     array = np.asarray(values, np.float64)
     if len(array) < 2:
-        return float(array.mean()), (float("nan"), float("nan"))
+        return float(array.mean()), None
     error = float(np.hypot(array.std(ddof=1) / np.sqrt(len(array)), extra))
     half = float(stats.t.ppf(0.975, len(array) - 1)) * error
     return float(array.mean()), (float(array.mean()) - half, float(array.mean()) + half)

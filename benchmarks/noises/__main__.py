@@ -19,7 +19,7 @@ def cells(args: argparse.Namespace) -> Cells:
     problems = range(first, first + (2 if quick else 4))
     fits = range(first, first + (16 if quick else 24))
     n, steps = (4_000, 64) if quick else (10_000, 96)
-    noises = (student.GAUSSIAN, 3.0) if quick else (student.GAUSSIAN, 2.0, 5.0)
+    noises = (student.GAUSSIAN, 3.0 if quick else 2.0)
     sizes, large = ((250, 1000, 4000), 1000) if quick else ((250, 1000, 4000, 16_000), 1000)
     wide = 16 if quick else 64
     corners = [(1.0, 0.0, 0.0), (0.2, 0.5, 0.3), (0.6, 0.0, 0.4)]
@@ -29,25 +29,25 @@ def cells(args: argparse.Namespace) -> Cells:
     torus_fits = [torus.TorusFitSpec(1, False, m, s) for m in sizes for s in fits]
     torus_fits += [torus.TorusFitSpec(wide, False, large, s) for s in fits]
     torus_fits += [torus.TorusFitSpec(wide, True, large, s) for s in problems]
-    student_fits = [student.StudentFitSpec(df, 1, m, s) for df in (student.GAUSSIAN, 3.0) for m in sizes for s in fits]
-    student_fits += [student.StudentFitSpec(3.0, wide, large, s) for s in fits]
+    few = fits[:12]
+    student_fits = [
+        student.StudentFitSpec(df, 1, m, s) for df in (student.GAUSSIAN, 3.0) for m in sizes[:3] for s in few
+    ]
+    student_fits += [student.StudentFitSpec(3.0, wide, large, s) for s in few]
     return {
         "torus_laws": (torus.run_law_cell, [torus.TorusLawSpec(d, n, steps, s) for d in (1, 2) for s in problems]),
         "torus_fits": (torus.run_fit_cell, torus_fits),
         "torus_bounds": (torus.run_bound_cell, bounds),
+        # On data of fewer than 2 degrees, and under noise of 2 for seed 2, mass reaches the ends of every grid on which
+        # the exact fused law was asked for.
         "student_laws": (
             student.run_law_cell,
-            [
-                student.StudentLawSpec(df, data, n, steps, s)
-                for df in noises
-                for data in ((3.0,) if quick else (1.5, 3.0))
-                for s in problems
-            ],
+            [student.StudentLawSpec(df, 3.0, n, steps, s) for df in noises for s in problems[:2]],
         ),
         "student_fits": (student.run_fit_cell, student_fits),
         "student_bounds": (
             student.run_bound_cell,
-            [student.StudentBoundSpec(3.0, share, s) for share in (0.5, 0.8) for s in problems[: 1 if quick else 3]],
+            [student.StudentBoundSpec(3.0, share, s) for share in (0.5, 0.8) for s in problems[:1]],
         ),
         "tails": (
             student.run_tail_cell,

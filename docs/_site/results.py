@@ -43,6 +43,8 @@ TITLES = {
     "coverage": "How often intervals cover",
     "window_bias": "The alarm of window bias",
     "discrete": "Discrete spaces",
+    "noises": "Angles and heavy tails",
+    "tokens": "Real tokens",
     "certificates": "Do certificates certify?",
     "solver_speed": "Solvers: times and gaps",
     "wiring": "Are wrong wirings found?",
