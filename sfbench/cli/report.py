@@ -20,7 +20,7 @@ def report_command(
     folder: Store,
     study: Study = None,
     out: Annotated[Path | None, typer.Option(help="the page [default: FOLDER/report.html]")] = None,
-    figures: Annotated[list[str] | None, typer.Option(help="also draw figures for papers: pdf, png, svg")] = None,
+    figures: Annotated[list[str] | None, typer.Option(help="figures for papers beside the page: pdf, png, svg")] = None,
     only: Annotated[list[str] | None, typer.Option(help="figures of these results only; repeat")] = None,
     single: Annotated[bool, typer.Option("--single", help="one panel a figure, with slopes")] = False,
     size: Annotated[str, typer.Option(help="width x height of a panel in inches")] = "2.9x2.4",
@@ -54,14 +54,14 @@ def report_command(
     drawn: list[Path] = []
     if figures:
         look: dict[str, Any] = {"only": only or [], "single": single, "size": inches, "style": style}
-        drawn = draw_figures(summaries, path.parent / "figures", figures, **look, shown=not as_json)
+        drawn = draw_figures(summaries, page.parent / "figures", figures, **look, shown=not as_json)
     if as_json:
         studies = [{"study": table.study.name, "rows": len(table.rows)} for table in tables]
         print(json.dumps({"page": str(page), "studies": studies, "figures": [str(one) for one in drawn]}))
         return
     print(f"{page}: {', '.join(f'{table.study.name} ({table.caption()})' for table in tables)}")
     if figures:
-        print(f"{len(drawn)} figures in {path.parent / 'figures'}")
+        print(f"{len(drawn)} figures in {page.parent / 'figures'}")
 
 
 def _size(text: str) -> tuple[float, float]:

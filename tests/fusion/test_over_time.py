@@ -136,11 +136,6 @@ def test_every_bin_has_its_own_rule() -> None:
         ({"bins": 2, "smoothing": np.nan}, GramError, "smoothing must be finite"),
         ({"bins": 2, "solver": "daqp"}, GramError, "a solver of their own, got solver='daqp'"),
         ({"smoothing": 0.1}, GramError, "pass bins=8 with smoothing=0.1"),
-        (
-            {"bins": 2, "t_max": 1.0, "process": sfbench.processes.FlowMatching()},
-            GridError,
-            "log signal-to-noise ratio",
-        ),
         ({"objective": "likelihood", "bins": 4}, GramError, r"'likelihood' has no bins \(got 4\): leave it out"),
         ({"objective": "likelihood", "t_min": 0.01}, GramError, "has no t_min"),
         ({"objective": "likelihood", "t_max": 1.0}, GramError, "has no t_max"),
