@@ -15,6 +15,7 @@ from sfbench.data.photos import photo_patches
 
 PHOTOS = ("china", "flower")
 _DIAGONALS = ((0, 3), (1, 2))
+_OWN = 4000  # patches of a photo to train on, at most
 
 
 @final
@@ -32,12 +33,12 @@ def patches_of(photo: int, px: int) -> Patches:
     """The patches of one photo, in an order of their own."""
     pixels = load_sample_images().images[photo]
     middle = pixels.shape[1] // 2
-    parts = [photo_patches(pixels[:, :middle], px, px // 4)[0]]
+    rng = np.random.default_rng([photo, px])
+    parts = [rng.permutation(photo_patches(pixels[:, :middle], px, px // 4)[0])[:_OWN]]
     for diagonal, step in zip(_DIAGONALS, (px // 4, px), strict=True):
         found, quarters = photo_patches(pixels[:, middle:], px, step)
-        parts.append(found[np.isin(quarters, diagonal)])
-    rng = np.random.default_rng([photo, px])
-    return Patches(*(_scaled(rng.permutation(part), px) for part in parts))
+        parts.append(rng.permutation(found[np.isin(quarters, diagonal)]))
+    return Patches(*(_scaled(part, px) for part in parts))
 
 
 def target(name: str, px: int, n: int, draw: int) -> np.ndarray:
