@@ -63,7 +63,7 @@ def evaluate_claims(tables: dict[str, list[Row]]) -> list[Claim]:
             high=1.0,
             control=max(row["tv"] / min(row["half_constant"], row["tv_bound"]) for row in near),
             control_name="sqrt(KL) / 2 in place of sqrt(KL / 2)",
-            note=f"{len(near)} pairs of laws; nearer to 1 both are 1",
+            note=f"{len(near)} pairs of laws",
         ),
         within(
             "T26: change of G and b if a normal target becomes a scale mixture of its variance, over the largest of G",

@@ -268,7 +268,9 @@ _MEASURED = re.compile(r"(<!-- measured: (?P<study>\w+) \| (?P<claim>.*?) -->\n)
 
 
 def with_measured_values(text: str, results: str = "results") -> str:
-    """The text, beside whose page ``results`` is, with every ``measured: study | beginning of a claim`` block holding that claim of the study's store.
+    """The text with every ``measured: study | beginning of a claim`` block holding that claim of the study's store.
+
+    ``results`` is the way from the text's page to the pages of results.
 
     Raises
     ------
