@@ -159,9 +159,12 @@ class TorusBoundSpec:
     seed: int
 
 
-@study_cells(version=1, factors=("target",), replicate="seed", name="noises/torus_bounds")
+@study_cells(version=2, factors=("target",), replicate="seed", name="noises/torus_bounds")
 def run_bound_cell(spec: TorusBoundSpec) -> Row:
-    """KL of the noised target against exact fused laws, under the certificate of the weights."""
+    """KL of the noised target against fused laws, extrapolated in the time step, under the certificate of the weights.
+
+    The certificate is an equality at a vertex, where the second-order error of 300 steps alone is 2e-4 of it.
+    """
     laws, weights = laws_of(1, spec.seed)
     target = WrappedPool(laws, weights) if spec.target < 0 else laws[spec.target]
     grid = sfbench.time_grid(T_MIN, MOTION.horizon, 96)
@@ -172,6 +175,10 @@ def run_bound_cell(spec: TorusBoundSpec) -> Row:
     noised = np.fft.ifft(np.fft.fft(clean) * np.exp(-0.5 * (waves * T_MIN) ** 2)).real
     row: Row = {"target": spec.target, "w_1": spec.weights[0], "seed": spec.seed, "bound": gram.value(spec.weights)}
     for name, w in (("fused", spec.weights), ("other", spec.weights[1:] + spec.weights[:1])):
-        density = torus.circle_law(sfbench.FusedScore(laws, w, process=MOTION), n_cells=m, n_steps=300, t_min=T_MIN)[1]
-        row[f"kl_{name}"] = float(noised @ np.log(noised / density)) * _TURN / m
+        fused, kl = sfbench.FusedScore(laws, w, process=MOTION), []
+        for steps in (300, 600):
+            density = torus.circle_law(fused, n_cells=m, n_steps=steps, t_min=T_MIN)[1]
+            kl.append(float(noised @ np.log(noised / density)) * _TURN / m)
+        correction = (kl[1] - kl[0]) / 3.0  # halving the step quarters the error
+        row |= {f"kl_{name}": kl[1] + correction, f"kl_{name}_error": abs(correction)}
     return row
