@@ -209,7 +209,7 @@ def provenance(seed: int | None = None) -> dict[str, Any]:
 
 def _module_name() -> str:
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
-    return spec.name if spec is not None else Path(sys.argv[0]).stem
+    return spec.name.removesuffix(".__main__") if spec is not None else Path(sys.argv[0]).stem
 
 
 def _revision() -> str | None:
