@@ -101,12 +101,13 @@ def main(argv: list[str] | None = None) -> int:
         about, rows = read_about(folder), read_table(folder)
         _keep(folder, args.merge)
     else:
-        stored = ([], []) if args.join is None else (read_table(args.join), read_about(args.join)["runs"])
+        table = [] if args.join is None else read_table(args.join)
+        made = [] if args.join is None else read_about(args.join)["runs"]
         rows = _run(args, folder)
         command = shlex.join(["python", "-m", "benchmarks.leaderboard", *(sys.argv[1:] if argv is None else argv)])
         words = f"{args.n} points, {args.data} rows of data, {args.seeds} seeds; runs that fail count as TV 1."
         about = provenance(args.seed) | {"title": "Leaderboard", "command": command, "words": words}
-        rows, runs = join(*stored, rows, run_record(about, args.methods))
+        rows, runs = join(table, made, rows, run_record(about, args.methods))
         about |= {"settings": {name: getattr(args, name) for name in SETTINGS}, "runs": runs}
         if args.join is not None:
             copy_submissions(args.join, folder)
