@@ -205,16 +205,6 @@ def _part(folder: Path, study: str) -> list[str]:
     lines = _about(record)
     if record.get("claims"):
         lines += claims_table(record["claims"])
-    if record.get("controls"):
-        rows = [
-            (
-                entry["claim"],
-                f"{number(entry['nats'])} ± {number(entry['half_width'])}",
-                "holds" if entry["holds"] else "FAILS",
-            )
-            for entry in record["controls"]
-        ]
-        lines += table(("negative control", "nats", "verdict"), rows)
     for view in VIEWS.get(study, []):
         if (folder / view.table).is_file():
             lines += view_table(folder / view.table, view)
@@ -258,7 +248,7 @@ def index_page(folders: list[Path]) -> str:
         ]
         stand = sum(claim["holds"] and claim["control_fails"] is not False for claim in claims)
         title = TITLES.get(folder.name, folder.name)
-        rows.append((f"[{title}]({folder.name}.md)", f"{stand} of {len(claims)}" if claims else "in the tables"))
+        rows.append((f"[{title}]({folder.name}.md)", f"{stand} of {len(claims)}" if claims else "none: tables"))
     lines = [NOTE, "", "# Results", "", _ABOUT_RESULTS, "", *table(("study", "claims that stand"), rows)]
     names = "\n".join(folder.name for folder in folders)
     return "\n".join([*lines, "```{toctree}", ":hidden:", "", names, "```", ""])
