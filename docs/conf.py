@@ -11,7 +11,7 @@ import matplotlib as mpl
 
 mpl.use("agg")
 
-from _site import gallery, reference, source_links
+from _site import gallery, reference, results, source_links
 from _site.reference import PAGES
 
 import sfbench
@@ -84,7 +84,8 @@ copybutton_only_copy_prompt_lines = True
 
 
 def setup(app):
-    """Write the pages of the reference before Sphinx looks for them, and resolve links."""
+    """Write the pages of the reference and the index of results before Sphinx looks for them, and resolve links."""
     app.connect("builder-inited", reference.write_pages)
+    app.connect("builder-inited", results.write_index)
     app.connect("autodoc-skip-member", reference.skip_foreign)
     source_links.setup(app)

@@ -3,8 +3,9 @@ r"""Coverage of the confidence intervals for fitted weights: ``python -m benchma
 Nominal 90 % intervals of the default method and of the sandwich (the negative control) against the
 population weights, over independent draws of the data, for the problems of :mod:`benchmarks.coverage.cells`. A weight
 is covered enough if an exact binomial interval (99 %) of its share of hits reaches 0.85, and a cell too much if the
-mean over its weights is above 0.95 by a standard error. A cell holds if neither is so, or if nearly every fit of it
-warns about its intervals; and no interval may miss its own fit. `--geometry` draws all means and covariances again.
+mean over its weights is above 0.95 by a standard error. A cell is covered if neither is so, and warned if nearly every
+fit of it warns about its intervals, however few they cover; each cell must be covered or warned, and no interval may
+miss its own fit. `--geometry` draws all means and covariances again.
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """Pages of results, made of the committed tables: ``python -m _site.results`` in ``docs`` writes them.
 
 A page shows what identifies the run, every claim with its negative control, small views of the tables (median and range
-over draws) and the figures. Measured values of the theory page are filled in likewise. The pages are committed, so that
-forges show them too; a test compares them.
+over draws) and the figures. Measured values of the theory are filled in likewise. These pages are committed, so that
+forges show them too, and a test compares them; their index, which every store changes, is written as the site is built.
 """
 
 import csv
@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any, final
 
 ROOT = Path(__file__).parents[2]
-STORES, PAGES, THEORY = ROOT / "benchmarks" / "results", ROOT / "docs" / "results", ROOT / "docs" / "theory.md"
+DOCS, STORES = ROOT / "docs", ROOT / "benchmarks" / "results"
+PAGES, INDEX = DOCS / "results", DOCS / "results" / "index.md"
+THEORY = [DOCS / "theory.md", *sorted((DOCS / "theory").glob("*.md"))]
 NOTE = "<!-- Made of the tables in benchmarks/results by `make pages`; edits are lost. -->"
 
 
@@ -39,6 +41,11 @@ TITLES = {
     "styles": "When fusion helps against fine-tuning",
     "diffusers_speed": "What fusing diffusers pipelines costs",
     "complexity": "Sample complexity",
+    "statements": "Single statements of the theory",
+    "auxiliaries": "How many auxiliaries?",
+    "diversity": "Weights and diversity",
+    "conditions": "When can the rates be trusted?",
+    "adequacy": "Is the fit adequate?",
     "sampling_error": "Errors and alarms of the samplers",
     "coverage": "How often intervals cover",
     "window_bias": "The alarm of window bias",
@@ -224,16 +231,6 @@ def _part(folder: Path, study: str) -> list[str]:
         lines += checks_table(json.loads((folder / "checks.json").read_text(encoding="utf-8")))
     if record.get("claims"):
         lines += claims_table(record["claims"])
-    if record.get("controls"):
-        rows = [
-            (
-                entry["claim"],
-                f"{number(entry['nats'])} ± {number(entry['half_width'])}",
-                "holds" if entry["holds"] else "FAILS",
-            )
-            for entry in record["controls"]
-        ]
-        lines += table(("negative control", "nats", "verdict"), rows)
     for view in VIEWS.get(study, []):
         if (folder / view.table).is_file():
             lines += view_table(folder / view.table, view)
@@ -277,7 +274,7 @@ def index_page(folders: list[Path]) -> str:
         ]
         stand = sum(claim["holds"] and claim["control_fails"] is not False for claim in claims)
         title = TITLES.get(folder.name, folder.name)
-        rows.append((f"[{title}]({folder.name}.md)", f"{stand} of {len(claims)}" if claims else "in the tables"))
+        rows.append((f"[{title}]({folder.name}.md)", f"{stand} of {len(claims)}" if claims else "none: tables"))
     lines = [NOTE, "", "# Results", "", _ABOUT_RESULTS, "", *table(("study", "claims that stand"), rows)]
     names = "\n".join(folder.name for folder in folders)
     return "\n".join([*lines, "```{toctree}", ":hidden:", "", names, "```", ""])
@@ -286,8 +283,10 @@ def index_page(folders: list[Path]) -> str:
 _MEASURED = re.compile(r"(<!-- measured: (?P<study>\w+) \| (?P<claim>.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def with_measured_values(text: str) -> str:
+def with_measured_values(text: str, results: str = "results") -> str:
     """The text with every ``measured: study | beginning of a claim`` block holding that claim of the study's store.
+
+    ``results`` is the way from the text's page to the pages of results.
 
     Raises
     ------
@@ -309,23 +308,38 @@ def with_measured_values(text: str) -> str:
             # what a claim of words requires, its name says
             words += [f"required {claim['required']}"] if claim["required"] and value is not claim["value"] else []
             words += [f"negative control {claim['control']}"] if claim["control"] else []
-            words += [f"[{claim['verdict']}](results/{match['study']}.md)"]
+            words += [f"[{claim['verdict']}]({results}/{match['study']}.md)"]
             lines.append(f"> Measured: {'; '.join(words)}.\n")
         return f"{match[1]}{chr(10).join(lines)}{match[4]}"
 
     return _MEASURED.sub(block, text)
 
 
+def _folders() -> list[Path]:
+    """Studies that keep something."""
+    folders = sorted(path for path in STORES.iterdir() if path.is_dir())
+    return [folder for folder in folders if any(_is_store(path) for path in (folder, *folder.iterdir()))]
+
+
 def pages() -> dict[Path, str]:
-    """Every page of results, by its path, as the stores ask for it now."""
-    folders = [
-        folder
-        for folder in sorted(STORES.iterdir())
-        if folder.is_dir() and (_is_store(folder) or any(_is_store(path) for path in folder.iterdir() if path.is_dir()))
-    ]
-    made = {PAGES / f"{folder.name}.md": study_page(folder) for folder in folders}
-    theory = with_measured_values(THEORY.read_text(encoding="utf-8"))
-    return made | {PAGES / "index.md": index_page(folders), THEORY: theory}
+    """Every committed page of results, and of the theory, by its path, as the stores ask for it now."""
+    made = {PAGES / f"{folder.name}.md": study_page(folder) for folder in _folders()}
+    for path in THEORY:
+        results = "results" if path.parent == DOCS else "../results"
+        made[path] = with_measured_values(path.read_text(encoding="utf-8"), results)
+    return made
+
+
+def index() -> str:
+    """The page that links to those of all studies."""
+    return index_page(_folders())
+
+
+def write_index(*_: object) -> None:
+    """Write it, unless it is as it should be; Sphinx calls this before it looks for pages."""
+    text = index()
+    if not INDEX.is_file() or INDEX.read_text(encoding="utf-8") != text:
+        INDEX.write_text(text, encoding="utf-8")
 
 
 def main() -> None:
@@ -336,6 +350,7 @@ def main() -> None:
             path.unlink()
     for path, text in made.items():
         path.write_text(text, encoding="utf-8")
+    write_index()
 
 
 if __name__ == "__main__":

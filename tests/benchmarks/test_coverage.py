@@ -65,6 +65,7 @@ def test_verdicts_have_teeth() -> None:
     missing = Coverage("p", 100, "auto", 400, (0.9, 0.9), 0.1, 0.01, 1.0)
     control = Coverage("p", 100, "sandwich", 400, (0.9, 0.3), 0.1, 0.2, 0.0)
     assert [cell.holds for cell in (good, bad, flagged, missing, control)] == [True, False, True, False, False]
+    assert [cell.verdict for cell in (good, bad, flagged, missing)] == ["covered", "FAILS", "warned", "FAILS"]
     assert all(claim.stands for claim in evaluate_claims([good, control]))
     assert not all(claim.stands for claim in evaluate_claims([bad, control]))
     assert not all(

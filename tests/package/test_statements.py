@@ -60,6 +60,35 @@ def test_a_statement_names_a_function_a_test_and_a_study_that_exist(number: int)
     assert [name for name in studies if not (ROOT / "benchmarks" / name / "__main__.py").is_file()] == []
 
 
+NOT_MEASURED = "Not measured: "  # and why, in words
+
+
+def lacks(text: str) -> str:
+    """What a statement lacks: a value of a study that it names, or words why there is none; empty if nothing."""
+    named = {*re.findall(r"`python -m benchmarks\.(\w+)`", text)}
+    blocks = re.findall(r"<!-- measured: (\w+) \| .*? -->\n(.*?)<!-- end -->", text, re.DOTALL)
+    if not blocks:
+        return "" if re.search(rf"^{NOT_MEASURED}\w.{{20,}}", text, re.MULTILINE) else "no value and no words why"
+    foreign = [study for study, _ in blocks if study not in named]
+    empty = [study for study, shown in blocks if "> Measured: " not in shown]
+    return f"a value of {foreign}, which it does not name" * bool(foreign) or f"no value of {empty}" * bool(empty)
+
+
+@pytest.mark.parametrize("number", STATEMENTS)
+def test_a_statement_shows_a_measured_value_or_says_why_none(number: int) -> None:
+    assert lacks(STATEMENTS[number]) == ""
+
+
+def test_a_statement_without_a_value_is_noticed() -> None:
+    text = "**T1. X.** `python -m benchmarks.complexity`.\n"
+    block = "<!-- measured: complexity | x -->\n> Measured: x: **1**.\n<!-- end -->\n"
+    assert lacks(text) == "no value and no words why"
+    assert lacks(text + block) == ""
+    assert lacks(text + block.replace("> Measured: x: **1**.\n", "")) == "no value of ['complexity']"
+    assert lacks(text + block.replace(": complexity", ": noises")).startswith("a value of ['noises']")
+    assert lacks(text + "Not measured: it is a definition, and its consequences are T2.\n") == ""
+
+
 def test_a_name_that_is_gone_is_noticed() -> None:
     with pytest.raises(ModuleNotFoundError):
         resolve("sfbench.bounds.no_such_rate")
