@@ -63,7 +63,9 @@ TITLES = {
     "molecules": "Pools of molecules",
     "leaderboard": "Methods within one budget",
     "series": "Series: windows of returns",
+    "truths": "Certificates of truths, computed anew",
 }
+STORE_FILES = ("summary.json", "claims.json", "checks.json")
 SERIES = ("returns_sp500", "returns_nasdaq")
 VIEWS = {
     "molecules": [
@@ -151,6 +153,25 @@ def claims_table(claims: list[dict[str, Any]]) -> list[str]:
     return table(("claim", "value", "required", "negative control", "verdict"), rows)
 
 
+def checks_table(checks: dict[str, dict[str, Any]]) -> list[str]:
+    """Which certificates were computed anew, when, and how far the kept numbers are from the new ones."""
+    rows = [
+        (
+            name,
+            one["difference"] or "agrees",
+            "" if one["largest"] is None else number(one["largest"]),
+            number(one["cpu_s"]),
+            one["date"],
+            one["revision"][:12],
+            one["sha256"][:12],
+        )
+        for name, one in checks.items()
+    ]
+    command = "- Command: `sfbench truths check --record benchmarks/results/truths/checks.json`"
+    header = ("problem", "kept digits", "largest difference", "CPU s", "date", "revision", "sha256")
+    return [command, "", *table(header, rows)]
+
+
 def view_table(path: Path, view: View) -> list[str]:
     """Medians and ranges over draws; empty where the folder holds no such numbers."""
     cells: dict[tuple[str, str], list[float]] = defaultdict(list)
@@ -203,6 +224,11 @@ def _part(folder: Path, study: str) -> list[str]:
         if (folder / name).is_file():
             record |= json.loads((folder / name).read_text(encoding="utf-8"))
     lines = _about(record)
+    if record.get("runs"):
+        rows = [(", ".join(run["methods"]), f"`{run['command']}`", run["revision"][:12]) for run in record["runs"]]
+        lines += table(("rows of", "measured by", "at revision"), rows)
+    if (folder / "checks.json").is_file():
+        lines += checks_table(json.loads((folder / "checks.json").read_text(encoding="utf-8")))
     if record.get("claims"):
         lines += claims_table(record["claims"])
     for view in VIEWS.get(study, []):
@@ -217,7 +243,7 @@ def _part(folder: Path, study: str) -> list[str]:
 
 
 def _is_store(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in ("summary.json", "claims.json"))
+    return any((folder / name).is_file() for name in STORE_FILES)
 
 
 def study_page(folder: Path) -> str:
