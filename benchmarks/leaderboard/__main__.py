@@ -2,8 +2,9 @@
 
 Methods of :mod:`sfbench.methods` fuse the exact scores of problems of :mod:`sfbench.truths` from a few hundred rows of
 data, within budgets that a meter enforces; the judge of :mod:`sfbench.truths` says how far their points are from the
-target and which law they follow. Results of others are merged by ``--merge FOLDER``, a folder with ``submission.json``
-(see ``docs/leaderboard.md``). The table, the page and the figure are made of the stored rows.
+target and which law they follow. ``--methods NEW ... --join FOLDER`` measures methods under a stored table's settings
+and adds them to it; ``--merge FOLDER`` merges results of others, a folder with ``submission.json`` (see
+``docs/leaderboard.md``). The table, the page and the figure are made of the stored rows.
 """
 
 import argparse
@@ -22,12 +23,12 @@ from ..common.study import (
     Row,
     add_engine_arguments,
     one_line_errors,
-    read_rows,
     run_cells,
     run_settings,
     write_rows,
 )
 from .cells import LeaderSpec, run_leader_cell, score_submission
+from .joining import SETTINGS, copy_submissions, join, read_about, read_table, run_record
 from .table import ranking, write_pages
 
 PROBLEMS = [
@@ -53,15 +54,24 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--methods", nargs="*", help="names (default: all; module:name for one of your own)")
     parser.add_argument("--problems", nargs="*", help="names of sfbench truths list, not discrete (default: eleven)")
     parser.add_argument("--budgets", nargs="*", type=int, help="evaluations a point (default: 64 256 1024)")
-    parser.add_argument("--n", type=int, default=5000, help="points")
-    parser.add_argument("--data", type=int, default=512, help="rows of the target's data")
-    parser.add_argument("--seeds", type=int, default=3, help="runs of each")
+    parser.add_argument("--n", type=int, help="points (default: 5000)")
+    parser.add_argument("--data", type=int, help="rows of the target's data (default: 512)")
+    parser.add_argument("--seeds", type=int, help="runs of each (default: 3)")
     parser.add_argument("--quick", action="store_true", help="five problems, one budget, 2,000 points, one seed")
+    parser.add_argument("--join", type=Path, help="folder of a table: run --methods under its settings, add them to it")
     parser.add_argument("--merge", type=Path, help="folder of a submission: score it and add it to the tables of --out")
-    parser.add_argument("--seed", type=int, default=0, help="root seed")
+    parser.add_argument("--seed", type=int, help="root seed (default: 0)")
     parser.add_argument("--out", default="results/leaderboard", help="folder for results and pages")
     add_engine_arguments(parser)
     args = parser.parse_args(argv)
+    if args.join is not None:
+        if args.merge is not None or args.quick or not args.methods:
+            parser.error("--join needs --methods, and neither --quick nor --merge")
+        if given := [name for name in SETTINGS if getattr(args, name) is not None]:
+            parser.error(f"--{given[0]} is the stored table's with --join; leave it out")
+        vars(args).update(read_about(args.join)["settings"])
+    for name, value in {"n": 5000, "data": 512, "seeds": 3, "seed": 0}.items():
+        setattr(args, name, value if getattr(args, name) is None else getattr(args, name))
     if args.quick:
         args.problems, args.budgets = args.problems or QUICK, args.budgets or list(QUICK_BUDGETS)
         args.n, args.seeds = min(args.n, 2000), 1
@@ -88,16 +98,19 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
     folder = prepare_folder(args.out)
     if args.merge is not None:
-        if not (folder / "summary.json").is_file():
-            raise OutputError(f"--out {args.out!r} holds no leaderboard to merge into; make one without --merge first")
-        about = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        rows = read_rows(folder, "leaderboard")
+        about, rows = read_about(folder), read_table(folder)
         _keep(folder, args.merge)
     else:
+        table = [] if args.join is None else read_table(args.join)
+        made = [] if args.join is None else read_about(args.join)["runs"]
         rows = _run(args, folder)
         command = shlex.join(["python", "-m", "benchmarks.leaderboard", *(sys.argv[1:] if argv is None else argv)])
         words = f"{args.n} points, {args.data} rows of data, {args.seeds} seeds; runs that fail count as TV 1."
         about = provenance(args.seed) | {"title": "Leaderboard", "command": command, "words": words}
+        rows, runs = join(table, made, rows, run_record(about, args.methods))
+        about |= {"settings": {name: getattr(args, name) for name in SETTINGS}, "runs": runs}
+        if args.join is not None:
+            copy_submissions(args.join, folder)
         write_rows(folder, "leaderboard", rows)
         write_json(folder / "summary.json", about)
     for path in sorted((folder / "submissions").glob("*.json")):

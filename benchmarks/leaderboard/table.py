@@ -40,6 +40,9 @@ HEADER = [
 ]
 
 
+_MADE = ["rows of", "measured by", "at revision"]
+
+
 def shifted_mean(values: Iterable[float]) -> float:
     """``exp(mean log(v + 0.01)) - 0.01``."""
     return float(np.exp(np.mean(np.log(np.array(list(values)) + SHIFT))) - SHIFT)
@@ -121,8 +124,10 @@ def sections(rows: Sequence[Row], about: dict[str, Any]) -> list[tuple[str, str,
 def write_pages(folder: Path, rows: Sequence[Row], about: dict[str, Any]) -> list[Path]:
     """Write ``leaderboard.md``, ``leaderboard.html`` and the figure; returns their paths."""
     parts = sections(rows, about)
-    markdown = [f"# {about['title']}", "", f"`{about['command']}`", ""]
-    page = [f"<h1>{html.escape(about['title'])}</h1><p><code>{html.escape(about['command'])}</code></p>"]
+    markdown, page = [f"# {about['title']}", ""], [f"<h1>{html.escape(about['title'])}</h1>"]
+    made = [[", ".join(run["methods"]), run["command"], str(run["revision"])] for run in about["runs"]]
+    markdown += [_line(_MADE), _line("---" for _ in _MADE), *(_line([a, f"`{b}`", c]) for a, b, c in made), ""]
+    page += [_html_table(_MADE, made)]
     for title, words, header, cells in parts:
         markdown += [f"## {title}", "", words, "", _line(header), _line("---" for _ in header), *map(_line, cells), ""]
         page += [f"<h2>{html.escape(title)}</h2><p>{html.escape(words)}</p>", _html_table(header, cells)]

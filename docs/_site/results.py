@@ -64,7 +64,9 @@ TITLES = {
     "molecules": "Pools of molecules",
     "leaderboard": "Methods within one budget",
     "series": "Series: windows of returns",
+    "truths": "Certificates of truths, computed anew",
 }
+STORE_FILES = ("summary.json", "claims.json", "checks.json")
 SERIES = ("returns_sp500", "returns_nasdaq")
 VIEWS = {
     "molecules": [
@@ -152,6 +154,25 @@ def claims_table(claims: list[dict[str, Any]]) -> list[str]:
     return table(("claim", "value", "required", "negative control", "verdict"), rows)
 
 
+def checks_table(checks: dict[str, dict[str, Any]]) -> list[str]:
+    """Which certificates were computed anew, when, and how far the kept numbers are from the new ones."""
+    rows = [
+        (
+            name,
+            one["difference"] or "agrees",
+            "" if one["largest"] is None else number(one["largest"]),
+            number(one["cpu_s"]),
+            one["date"],
+            one["revision"][:12],
+            one["sha256"][:12],
+        )
+        for name, one in checks.items()
+    ]
+    command = "- Command: `sfbench truths check --record benchmarks/results/truths/checks.json`"
+    header = ("problem", "kept digits", "largest difference", "CPU s", "date", "revision", "sha256")
+    return [command, "", *table(header, rows)]
+
+
 def view_table(path: Path, view: View) -> list[str]:
     """Medians and ranges over draws; empty where the folder holds no such numbers."""
     cells: dict[tuple[str, str], list[float]] = defaultdict(list)
@@ -204,18 +225,13 @@ def _part(folder: Path, study: str) -> list[str]:
         if (folder / name).is_file():
             record |= json.loads((folder / name).read_text(encoding="utf-8"))
     lines = _about(record)
+    if record.get("runs"):
+        rows = [(", ".join(run["methods"]), f"`{run['command']}`", run["revision"][:12]) for run in record["runs"]]
+        lines += table(("rows of", "measured by", "at revision"), rows)
+    if (folder / "checks.json").is_file():
+        lines += checks_table(json.loads((folder / "checks.json").read_text(encoding="utf-8")))
     if record.get("claims"):
         lines += claims_table(record["claims"])
-    if record.get("controls"):
-        rows = [
-            (
-                entry["claim"],
-                f"{number(entry['nats'])} ± {number(entry['half_width'])}",
-                "holds" if entry["holds"] else "FAILS",
-            )
-            for entry in record["controls"]
-        ]
-        lines += table(("negative control", "nats", "verdict"), rows)
     for view in VIEWS.get(study, []):
         if (folder / view.table).is_file():
             lines += view_table(folder / view.table, view)
@@ -228,7 +244,7 @@ def _part(folder: Path, study: str) -> list[str]:
 
 
 def _is_store(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in ("summary.json", "claims.json"))
+    return any((folder / name).is_file() for name in STORE_FILES)
 
 
 def study_page(folder: Path) -> str:
@@ -259,7 +275,7 @@ def index_page(folders: list[Path]) -> str:
         ]
         stand = sum(claim["holds"] and claim["control_fails"] is not False for claim in claims)
         title = TITLES.get(folder.name, folder.name)
-        rows.append((f"[{title}]({folder.name}.md)", f"{stand} of {len(claims)}" if claims else "in the tables"))
+        rows.append((f"[{title}]({folder.name}.md)", f"{stand} of {len(claims)}" if claims else "none: tables"))
     lines = [NOTE, "", "# Results", "", _ABOUT_RESULTS, "", *table(("study", "claims that stand"), rows)]
     names = "\n".join(folder.name for folder in folders)
     return "\n".join([*lines, "```{toctree}", ":hidden:", "", names, "```", ""])

@@ -8,7 +8,9 @@ compares.
 import functools
 import hashlib
 import json
+import time
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ import numpy as np
 from synthetic import IntractableError, SyntheticProblem
 
 from ..errors import OutputError, SfbenchError
-from ..files import write_json
+from ..files import provenance, write_json
 from ..statistics import population_weights
 from ..times import time_grid
 from .catalogue import find_entry, known_truths
@@ -121,6 +123,34 @@ def check_certificates(names: Iterable[str] | None = None) -> dict[str, str | No
     return found
 
 
+def record_check(path: Path, name: str) -> dict[str, Any]:
+    """Check a certificate and keep the outcome under its name in a JSON file, beside those of earlier checks.
+
+    Returns
+    -------
+    dict
+        ``difference`` (None where all kept digits agree), ``largest``, the largest difference of two kept numbers
+        (None if they differ in anything else), ``cpu_s``, ``date``, ``revision`` of the source and ``sha256`` of the
+        certificate that was checked.
+    """
+    kept, started = certificate(name), time.process_time()
+    now = certify(name)
+    record = {
+        "difference": _difference(kept, now) or None,
+        "largest": _largest(kept, now),
+        "cpu_s": round(time.process_time() - started, 2),
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "revision": provenance()["revision"],
+        "sha256": kept["sha256"],
+    }
+    try:
+        checked = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except ValueError as error:
+        raise OutputError(f"{str(path)!r} is not a record of checks: {error}") from None
+    write_json(path, checked | {name: record})
+    return record
+
+
 def write_certificates(path: Path) -> None:
     """Compute all certificates and write the file that the package holds."""
     write_json(path, {name: certify(name) for name in known_truths()})
@@ -131,6 +161,18 @@ def _difference(kept: Any, now: Any, place: str = "") -> str:
         texts = [_difference(kept[key], now[key], f"{place}.{key}".strip(".")) for key in kept if key != "sha256"]
         return "; ".join(text for text in texts if text)
     return "" if kept == now else f"{place} was {kept}, is {now}"
+
+
+def _largest(kept: Any, now: Any) -> float | None:
+    if isinstance(kept, dict) and isinstance(now, dict) and kept.keys() == now.keys():
+        parts = [_largest(kept[key], now[key]) for key in kept if key != "sha256"]
+    elif isinstance(kept, list) and isinstance(now, list) and len(kept) == len(now):
+        parts = [_largest(a, b) for a, b in zip(kept, now, strict=True)]
+    elif isinstance(kept, int | float) and isinstance(now, int | float):
+        parts = [abs(kept - now)]
+    else:
+        parts = [0.0 if kept == now else None]
+    return None if None in parts else max((part for part in parts if part is not None), default=0.0)
 
 
 def _about(truth: Truth, reference: Reference, law: str, cells: Any) -> dict[str, Any]:

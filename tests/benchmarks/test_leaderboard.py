@@ -8,13 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.common.study import write_rows
 from benchmarks.judging.cells import JudgeSpec, run_judge_cell
 from benchmarks.judging.claims import evaluate_claims
 from benchmarks.leaderboard.__main__ import main
 from benchmarks.leaderboard.cells import LeaderSpec, run_leader_cell, score_submission
+from benchmarks.leaderboard.joining import join, read_about, read_table
 from benchmarks.leaderboard.table import by_problem, ranking, shifted_mean, write_pages
 from sfbench import SfbenchError
+from sfbench.experiments import MixedVersionsError
 from sfbench.truths import get_truth
+
+RESULTS = Path(__file__).parents[2] / "benchmarks/results"
 
 NAME = "gaussian_scaled_d4_ratio4"
 
@@ -43,11 +48,13 @@ def test_ranks_count_failures_as_one() -> None:
 
 def test_pages_show_what_was_measured(tmp_path: Path) -> None:
     rows = [row("a<b>", "p", 0.1, law="near barycenter"), row("a<b>", "p", 0.2, seed=1), row("c", "p", 0.3)]
-    about = {"title": "Ranks", "command": "python -m x --y '<'", "words": "Few."}
+    runs = [{"methods": ["a<b>", "c"], "command": "python -m x --y '<'", "revision": "f00"}]
+    about = {"title": "Ranks", "words": "Few.", "runs": runs}
     paths = write_pages(tmp_path, rows, about)
     assert {path.name for path in paths} == {"leaderboard.md", "leaderboard.html", "leaderboard.png"}
     text, page = (paths[i].read_text(encoding="utf-8") for i in (0, 1))
     assert "| 1 | a<b> | 0.1500 | 0.1000 to 0.2000 |" in text
+    assert "| a<b>, c | `python -m x --y '<'` | f00 |" in text
     assert "a&lt;b&gt;" in page
     assert "<b>" not in page
 
@@ -89,6 +96,13 @@ def test_submissions_are_merged_by_one_command(tmp_path: Path, capsys: pytest.Ca
     text = (tmp_path / "out" / "leaderboard.md").read_text(encoding="utf-8")
     assert "exact (submitted)" in text
     assert "barycenter 1" in text
+    other = str(tmp_path / "other")
+    assert main(["--methods", "nearest", "mixture", "--join", out, "--out", other, "--jobs", "1"]) == 0
+    about = json.loads((tmp_path / "other" / "summary.json").read_text(encoding="utf-8"))
+    assert [entry["methods"] for entry in about["runs"]] == [["uniform"], ["nearest", "mixture"]]
+    assert about["runs"][1]["command"].endswith(f"--join {out} --out {other} --jobs 1")
+    assert {r["method"] for r in read_table(tmp_path / "other")} == {"uniform", "nearest", "mixture"}
+    assert "exact (submitted)" in (tmp_path / "other" / "leaderboard.md").read_text(encoding="utf-8")
     assert main([*run, "--seed", "0"]) == 0  # stays in the tables of later runs
     assert "exact (submitted)" in (tmp_path / "out" / "leaderboard.md").read_text(encoding="utf-8")
     capsys.readouterr()
@@ -125,7 +139,37 @@ def test_what_cannot_run_is_said_before_anything_runs(tmp_path: Path, capsys: py
             main(["--methods", name, "--out", str(tmp_path)])
         assert name.split(":")[0] in capsys.readouterr().err
     assert main(["--merge", str(tmp_path), "--out", str(tmp_path / "new")]) == 2
-    assert "no leaderboard to merge into" in capsys.readouterr().err
+    assert "holds no leaderboard" in capsys.readouterr().err
+
+
+def test_methods_join_a_table_under_its_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = ["--methods", "uniform", "--join", str(tmp_path), "--out", str(tmp_path / "out")]
+    assert main(run) == 2
+    assert "holds no leaderboard" in capsys.readouterr().err
+    for more in (["--data", "32"], ["--quick"], ["--merge", str(tmp_path)]):
+        with pytest.raises(SystemExit, match="2"):
+            main([*run, *more])
+        assert "--join" in capsys.readouterr().err
+    old = [
+        {"methods": ["a", "b"], "command": "x", "revision": "1"},
+        {"methods": ["c"], "command": "y", "revision": "2"},
+    ]
+    new = {"methods": ["b", "c"], "command": "z", "revision": "3"}
+    stored = [row(name, "p", 0.1, algorithm_version=1) for name in "abc"]
+    rows, runs = join(stored, old, [row(name, "p", 0.2, algorithm_version=1) for name in "bc"], new)
+    assert {r["method"]: r["tv"] for r in rows} == {"a": 0.1, "b": 0.2, "c": 0.2}
+    assert runs == [old[0] | {"methods": ["a"]}, new]
+    with pytest.raises(MixedVersionsError, match="stored table"):
+        join(stored, old, [row("b", "p", 0.2, algorithm_version=2)], new)
+
+
+def test_committed_tables_say_how_each_row_was_made(tmp_path: Path) -> None:
+    for name in ("leaderboard", "leaderboard/rows_32"):
+        folder = RESULTS / name
+        about, rows = read_about(folder), read_table(folder)
+        assert sorted(m for run in about["runs"] for m in run["methods"]) == sorted({r["method"] for r in rows})
+        write_rows(tmp_path, "leaderboard", rows)
+        assert (tmp_path / "leaderboard.csv").read_bytes() == (folder / "leaderboard.csv").read_bytes()
 
 
 def test_the_judge_is_judged() -> None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -228,3 +229,11 @@ def test_controls_need_an_interval():
     mean, half = interval([1.0, 3.0])
     assert mean == 2.0
     assert half == pytest.approx(12.706204736 * 2.0 / 2.0, rel=1e-6)  # t(0.975, 1) times the standard error, 1
+
+
+@pytest.mark.parametrize("folder", ["clothes", "digits", "digits8"])
+def test_stored_claims_are_those_of_the_stored_tables(folder: str) -> None:
+    store = Path(__file__).parents[2] / "benchmarks" / "results" / "styles" / folder
+    stored, found = read_claims(store), controls(compare(store))
+    assert [(c.name, c.verdict) for c in stored] == [(c.name, c.verdict) for c in found]
+    assert [c.value for c in stored] == pytest.approx([c.value for c in found])

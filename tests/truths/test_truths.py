@@ -1,6 +1,8 @@
 """Named problems: certificates that agree with what is computed, and laws held to independent oracles."""
 
 import copy
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,9 +11,18 @@ from numpy.testing import assert_allclose
 from sfbench import SfbenchError
 from sfbench.errors import OutputError
 from sfbench.laws import PlanarDensity
-from sfbench.truths import MixtureLaw, ProductLaw, certificate, certify, check_certificates, get_truth, known_truths
+from sfbench.truths import (
+    MixtureLaw,
+    ProductLaw,
+    certificate,
+    certify,
+    certifying,
+    check_certificates,
+    get_truth,
+    known_truths,
+)
 from sfbench.truths.catalogue import CATALOGUE, Entry
-from sfbench.truths.certifying import certificates, digest
+from sfbench.truths.certifying import certificates, digest, record_check
 from sfbench.truths.reference import get_reference
 from sfbench.truths.truth import make_truth
 from synthetic import GaussianMixture, arithmetic_mixture
@@ -43,6 +54,31 @@ def test_certificates_are_computed_again(name: str) -> None:
 @pytest.mark.parametrize("name", ["line_paper", "discrete_chain"])
 def test_more_certificates_are_computed_again(name: str) -> None:
     assert check_certificates([name]) == {name: None}
+
+
+def test_every_kept_certificate_was_checked() -> None:
+    path = Path(__file__).parents[2] / "benchmarks/results/truths/checks.json"
+    checks = json.loads(path.read_text(encoding="utf-8"))
+    assert {name: (one["sha256"], one["difference"]) for name, one in checks.items()} == {
+        name: (certificate(name)["sha256"], None) for name in known_truths()
+    }
+
+
+def test_records_of_checks_tell_what_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "checks.json"
+    now = certificate(CHEAP[0])
+    monkeypatch.setattr(certifying, "certify", lambda name: now | {"name": name})
+    assert record_check(path, CHEAP[0])["largest"] == 0.0
+    now = now | {"log_z": now["log_z"] + 0.5}
+    assert record_check(path, CHEAP[0])["largest"] == pytest.approx(0.5)
+    assert "log_z was" in json.loads(path.read_text(encoding="utf-8"))[CHEAP[0]]["difference"]
+    now = now | {"weights": now["weights"][:1]}
+    assert record_check(path, CHEAP[0])["largest"] is None
+    assert record_check(path, CHEAP[1])["difference"] is not None
+    assert list(json.loads(path.read_text(encoding="utf-8"))) == sorted(CHEAP[:2])
+    path.write_text("[", encoding="utf-8")
+    with pytest.raises(OutputError, match="not a record of checks"):
+        record_check(path, CHEAP[0])
 
 
 def test_another_seed_is_another_problem(monkeypatch: pytest.MonkeyPatch) -> None:
