@@ -52,6 +52,7 @@ TITLES = {
     "discrete": "Discrete spaces",
     "noises": "Angles and heavy tails",
     "tokens": "Real tokens",
+    "natural_images": "Patches of photographs",
     "certificates": "Do certificates certify?",
     "solver_speed": "Solvers: times and gaps",
     "wiring": "Are wrong wirings found?",
