@@ -27,6 +27,7 @@ from ..common.claims import Claim, exit_code, print_claims, within, write_claims
 from ..common.fits import quietly
 from ..common.study import OneLineParser, Row, one_line_errors, write_rows
 from .data import BASE, CROSSED, GROUPS, Coordinates, load_faces
+from .figure import draw_faces
 from .judge import Judge, features_of
 from .networks import make_pipeline, train_all
 from .pipelines import CLIP, PIPELINE, PROMPT, open_clip, run_pipeline
@@ -119,10 +120,11 @@ def main(argv: list[str] | None = None) -> int:
     rows += real_rows(judge, held_out, n, encoded, args.seed)
     fit = learned(copies, coordinates, held_out.of(*CROSSED), 16 if args.quick else 64, args.seed)
     write_rows(folder, "portraits", rows)
-    fusion.tile(pictures, least=32).save(folder / "faces.png")
+    fusion.tile(pictures, least=32).save(folder / "settings.png")
+    draw_faces(kept, folder / "faces.png")
     claims = claims_of(rows, judge, fit, args.quick)
     seconds = time.process_time() - start
-    about = {"seed": args.seed, "cpu_seconds": seconds, "training": trained, "provenance": provenance(args.seed)}
+    about = {"cpu_seconds": seconds, "training": trained} | provenance(args.seed)
     write_claims(folder, claims, **about)
     print_rows(rows)
     print_claims(claims)
