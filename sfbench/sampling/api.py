@@ -223,9 +223,10 @@ def as_sampler(sampler: Any) -> Sampler:
     except SfbenchError:
         known = known_samplers()
         names = [*known, *known_integrators()]
+        others = [name for name in names if name not in ("fused", "corrected", "ode")]
         raise SfbenchError(
             f"unknown sampler {sampler!r}{did_you_mean(sampler, names)}; use 'fused' (law P_w), 'corrected' (KL "
-            f"barycenter p_w), 'ode' (probability flow), or one of {', '.join(names[3:])}"
+            f"barycenter p_w), 'ode' (probability flow), or one of {', '.join(others)}"
         ) from None
     return FlowSampler(integrator) if integrator.law == FLOW_LAW else FusedSampler(integrator)
 

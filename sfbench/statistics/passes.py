@@ -275,10 +275,6 @@ def accumulate(
     return found
 
 
-def _have_moments(laws: Any) -> bool:
-    return are_gaussian(laws) and laws[0].dim <= _LARGEST_AFFINE_DIM
-
-
 def _chunks(sizes: list[int], rows: int) -> Iterator[tuple[int, tuple[int, int]]]:
     """Ends of chunks of at most ``rows`` rows within each prefix, with the prefix's size."""
     for first, size in itertools.pairwise([0, *sizes]):

@@ -12,16 +12,20 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 
 
-@pytest.fixture
-def results(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The generator, imported from its file: `docs` is no package."""
-    spec = importlib.util.spec_from_file_location("site_results", DOCS / "_site" / "results.py")
+def site_module(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A module of the site's, imported from its file: `docs` is no package."""
+    spec = importlib.util.spec_from_file_location(f"site_{name}", DOCS / "_site" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "site_results", module)
+    monkeypatch.setitem(sys.modules, f"site_{name}", module)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def results(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    return site_module("results", monkeypatch)
 
 
 def test_pages_of_results_are_what_the_stores_hold(results: ModuleType) -> None:
@@ -104,13 +108,7 @@ def test_every_package_of_sfbench_has_a_page_in_the_reference() -> None:
 # ---------------------------------------------------------------------- the check of the built site's links
 @pytest.fixture
 def links(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("site_links", DOCS / "_site" / "links.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "site_links", module)
-    spec.loader.exec_module(module)
-    return module
+    return site_module("links", monkeypatch)
 
 
 def small_site(root: Path, **articles: str) -> Path:

@@ -194,3 +194,13 @@ def test_shapes_never_broadcast_later_on():
 def test_odd_options_are_named(build):
     with pytest.raises(SfbenchError, match=r"must|unknown|GiB"):
         build()
+
+
+def test_an_unknown_sampler_is_told_every_name() -> None:
+    score = FusedScore([GaussianMixture([1.0], [[0.0]], 1.0)] * 2, [0.5, 0.5], process=OrnsteinUhlenbeck())
+    with pytest.raises(SfbenchError, match="did you mean 'corrected'") as caught:
+        sfbench.sample(score, 10, "corected")
+    said = str(caught.value).replace("'", "").replace(",", " ").split()
+    names = [*sfbench.sampling.known_samplers(), *sfbench.sampling.known_integrators()]
+    assert [name for name in names if said.count(name) < 1] == []
+    assert said.count("ode") == 1
