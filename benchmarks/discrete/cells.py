@@ -110,7 +110,7 @@ class FitSpec:
     seed: int
 
 
-@study_cells(version=2, factors=("noise", "objective", "n"), name="discrete/fits")
+@study_cells(version=3, factors=("noise", "objective", "n"), name="discrete/fits")
 def run_fit_cell(spec: FitSpec) -> Row:
     """Cover of the intervals, and the distance of the fitted pool from that of the population minimiser."""
     problem = problem_of("Potts, 8 states")
@@ -125,6 +125,7 @@ def run_fit_cell(spec: FitSpec) -> Row:
     low, high = fit.confidence_interval(0.9).T
     halved = 0.5 * (np.stack([low, high]) + fit.weights)  # the control: each end half as far from the fit
     tv = discrete_total_variation(problem.barycenter(fit.weights), problem.barycenter(best)).value
+    slope = fit.objective.gradient(np.full(3, 1.0 / 3.0))
     return {
         "noise": spec.noise,
         "objective": spec.objective,
@@ -132,6 +133,8 @@ def run_fit_cell(spec: FitSpec) -> Row:
         "seed": spec.seed,
         "covered": float(np.mean((low <= best) & (best <= high))),
         "covered_halved": float(np.mean((halved[0] <= best) & (best <= halved[1]))),
+        "gap": fit.solver.gap,
+        "gap_equal": float(slope.mean() - slope.min()),
         "tv": tv,
         "tv_truth": discrete_total_variation(problem.barycenter(best), problem.target).value,
     }

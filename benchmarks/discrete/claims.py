@@ -83,7 +83,16 @@ def _laws(rows: Sequence[Row]) -> list[Claim]:
 
 
 def _fits(rows: Sequence[Row]) -> list[Claim]:
-    claims = []
+    claims = [
+        within(
+            "fits: largest certified gap",
+            max(r["gap"] for r in rows),
+            high=1e-6,
+            control=min(r["gap_equal"] for r in rows),
+            control_name="equal weights at their least",
+            note=f"{len(rows)} fits",
+        )
+    ]
     for noise, objective in dict.fromkeys((r["noise"], r["objective"]) for r in rows):
         chosen = pick(rows, noise=noise, objective=objective)
         sizes = sorted({r["n"] for r in chosen})
