@@ -136,7 +136,7 @@ def _relative_error(population: ScoreGram, gram: ScoreGram) -> float:
 def _said(fit: FusionResult) -> Row:
     """The diagnostics of a fit: p-values of misfit and of window bias, and whether each kind of warning was given.
 
-    Of exact laws the misfit is found when asked for: ``fit.adequacy.doubts()`` is the warning that networks get at once.
+    Of exact laws the misfit is found when asked for: ``doubts()`` is the warning that fits of networks give at once.
     """
     kinds = {"window bias": "window", "boundary": "boundary", "is zero": "unclear", "carries": "outlier"}
     said = {f"warned_{name}": any(key in text for text in fit.warnings) for key, name in kinds.items()}

@@ -1,4 +1,4 @@
-"""Weights and diversity of digits: ``python -m benchmarks.digits.diversity [--quick]``, networks with 10 and 90 % sevens.
+"""Weights and diversity of digits: ``python -m benchmarks.digits.diversity [--quick]``, two networks of MNIST.
 
 The two networks kept in ``benchmarks/results/digits_mnist``: the fused law along the segment of weights, the corrected
 sampler, merged parameters, and the arithmetic mixture (a network drawn for each image) beside real digits.

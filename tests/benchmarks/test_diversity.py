@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.common.measures import density_and_coverage, log_vendi, mixture_entropy
 from benchmarks.diversity import __main__ as study
 from benchmarks.diversity import cells
 from benchmarks.diversity.claims import second_differences
-from benchmarks.common.measures import density_and_coverage, log_vendi, mixture_entropy
 from synthetic import GaussianMixture
 
 
