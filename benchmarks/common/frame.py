@@ -87,8 +87,9 @@ class Study:
 
     def parse(self, argv: Sequence[str] | None) -> argparse.Namespace:
         """The parsed command line; every bad value ends in one line."""
-        said = {"quick": self.quick, "seed": self.seed, "out": self.out}
-        parser = study_parser(self.package, self.doc, self.options, where=self.where, **said)
+        parser = study_parser(
+            self.package, self.doc, self.options, quick=self.quick, seed=self.seed, out=self.out, where=self.where
+        )
         args = parse_study(parser, argv, self.least)
         try:
             if self.check is not None:

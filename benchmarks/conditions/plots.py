@@ -26,7 +26,7 @@ def _figure(rows: list[Row]) -> Any:
     problems = by_problem(rows)
     dims = sorted({key[3] for key in problems})
     height = 1.9 * len(dims)
-    figure = plt.figure(figsize=(12.4, height + 3.6), layout="constrained")
+    figure: Any = plt.figure(figsize=(12.4, height + 3.6), layout="constrained")
     upper, lower = figure.subfigures(2, 1, height_ratios=(height, 3.2))
     upper.suptitle(
         "Trust the rate here: mean excess over the fast rate (! outside 1/2 to 2, or at the edge)", fontsize=10
