@@ -30,7 +30,7 @@ from solvers import available_solvers
 from synthetic import SyntheticError, problem_parameters
 
 from ..common.claims import exit_code, write_claims
-from ..common.frame import parse_study, rows_of, study_parser
+from ..common.frame import Options, parse_study, rows_of, study_parser
 from ..common.study import one_line_errors, run_cells, run_settings, time_left, write_rows
 from .cells import (
     ESTIMATOR_TIMES,
@@ -51,7 +51,7 @@ ESTIMATOR_DRAWS = 8  # draws of the estimator study per seed of the others: stan
 COMPARED_DRAWS = 5  # draws on which all backends run: the published way costs 1000 times the others
 
 
-OPTIONS = {
+OPTIONS: Options = {
     "--problem": {"default": "shifted_gaussians", "help": "problem family (see: sfbench problems)"},
     "--param": {
         "action": "append",

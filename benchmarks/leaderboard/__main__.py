@@ -18,7 +18,7 @@ from sfbench.files import prepare_folder, provenance, write_json
 from sfbench.methods import as_method, known_methods
 from sfbench.truths import known_truths
 
-from ..common.frame import parse_study, study_parser
+from ..common.frame import Options, parse_study, study_parser
 from ..common.study import Row, one_line_errors, run_cells, run_settings, write_rows
 from .cells import LeaderSpec, run_leader_cell, score_submission
 from .joining import SETTINGS, copy_submissions, join, read_about, read_table, run_record
@@ -41,7 +41,7 @@ QUICK = ["line_paper_20_80", "line_published", "embedded_r1_d16", "product_mixtu
 BUDGETS, QUICK_BUDGETS = (64, 256, 1024), (128,)
 
 
-OPTIONS = {
+OPTIONS: Options = {
     "--methods": {"nargs": "*", "help": "names (default: all; module:name for one of your own)"},
     "--problems": {"nargs": "*", "help": "names of sfbench truths list, not discrete (default: eleven)"},
     "--budgets": {"nargs": "*", "type": int, "help": "evaluations a point (default: 64 256 1024)"},
@@ -57,8 +57,8 @@ LEAST = {"n": 100, "data": 1, "seeds": 1, "budgets": 1}
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Command line; every bad value ends in one line."""
     quick = "five problems, one budget, 2,000 points, one seed"
-    about = {"quick": quick, "seed": "root seed (default: 0)", "out": "folder for results and pages"}
-    parser = study_parser("benchmarks.leaderboard", (__doc__ or "").split(":")[0], OPTIONS, **about)
+    doc, seed, out = (__doc__ or "").split(":")[0], "root seed (default: 0)", "folder for results and pages"
+    parser = study_parser("benchmarks.leaderboard", doc, OPTIONS, quick=quick, seed=seed, out=out)
     parser.set_defaults(seed=None)
     args = parse_study(parser, argv, LEAST)
     if args.join is not None:
