@@ -70,7 +70,7 @@ def test_help_waits_for_nothing_heavy(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    for sentence in ("Look after the results of a study", "resume", "verify", "fetch", "--figures", "--solver"):
+    for sentence in ("Look after the results of a study", "resume", "verify", "fetch", "--title", "--solver"):
         assert sentence in done.stdout
 
 
