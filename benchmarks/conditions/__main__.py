@@ -13,12 +13,11 @@ from .plots import draw_figures
 
 def grid(quick: bool, seed: int) -> list[ConditionsSpec]:
     """All problems."""
-    distances = (0.0, 0.5, 2.0) if quick else (0.0, 0.5, 1.0, 2.0)
     dims, seeds = ((4, 32), (seed,)) if quick else ((4, 16, 64), (seed, seed + 1))
     return [
         ConditionsSpec(rank, distance, spread, d, tails, 512, 6, own)
         for rank in ("fixed", "growing")
-        for distance in distances
+        for distance in (0.0, 0.5, 2.0)
         for spread in (0.03, 0.3, 3.0)
         for d in dims
         for tails in ("gaussian", "heavy")

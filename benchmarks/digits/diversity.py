@@ -18,7 +18,7 @@ LAWS = ("P_w", "merged", "mixture", "p_w")
 
 def specs(quick: bool, seed: int) -> list[DiversitySpec]:
     """The draws."""
-    draws, images, steps = (2, 60, 12) if quick else (4, 300, 32)
+    draws, images, steps = (2, 60, 12) if quick else (3, 200, 24)
     return [DiversitySpec((0.5,) if quick else (0.25, 0.5, 0.75), images, steps, draw, seed) for draw in range(draws)]
 
 
