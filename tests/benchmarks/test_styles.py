@@ -51,6 +51,7 @@ def rows_of(folder, name):
     return [json.loads(line) for line in (folder / f"{name}.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_it_writes_tables_and_the_heat_map(finished):
     folder, code = finished
     for name in ("styles.png", "styles.pdf", "styles_curves.png", "methods.csv", "distances.csv", "comparison.csv"):
@@ -74,6 +75,7 @@ def test_weights_that_look_at_the_judge_are_the_best(finished):
             assert row["loss"] > best[row["style"]] - 1e-3
 
 
+@pytest.mark.slow
 def test_a_second_run_computes_nothing(finished, monkeypatch):
     folder, code = finished
     before = {name: (folder / name).read_bytes() for name in ("methods.jsonl", "networks.jsonl", "comparison.jsonl")}
@@ -84,6 +86,7 @@ def test_a_second_run_computes_nothing(finished, monkeypatch):
     assert all((folder / name).read_bytes() == content for name, content in before.items())
 
 
+@pytest.mark.slow
 def test_finished_cells_can_be_collected(finished, tmp_path, capsys):
     folder, code = finished
     for name in ("journal.sqlite",):
@@ -94,6 +97,7 @@ def test_finished_cells_can_be_collected(finished, tmp_path, capsys):
     assert (tmp_path / "styles.png").stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_tables_and_figures_of_part_of_the_grid(finished, tmp_path):
     folder, _ = finished
     write_rows(tmp_path, "distances", rows_of(folder, "distances"))
