@@ -66,6 +66,7 @@ def test_it_writes_tables_and_the_heat_map(finished):
     assert code == (0 if all(claim.holds for claim in read_claims(folder)) else 1)
 
 
+@pytest.mark.slow
 def test_weights_that_look_at_the_judge_are_the_best(finished):
     """No weights do better on the held-out images than those fitted to them, up to the quadrature of the fit."""
     folder, _ = finished
@@ -121,6 +122,7 @@ def test_nothing_to_collect_is_one_line(tmp_path, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_the_report_command_reads_the_store(finished, capsys):
     from sfbench.cli import main
 
@@ -213,6 +215,7 @@ def test_images_are_known_by_content(tmp_path):
         load_images(sha256)
 
 
+@pytest.mark.slow
 def test_a_network_of_other_content_is_refused(finished):
     folder, _ = finished
     sha256 = write_images(folder, SETTING.name, SETTING.side, SETTING.held_out, SETTING.seed)
