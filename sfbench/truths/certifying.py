@@ -151,11 +151,6 @@ def record_check(path: Path, name: str) -> dict[str, Any]:
     return record
 
 
-def write_certificates(path: Path) -> None:
-    """Compute all certificates and write the file that the package holds."""
-    write_json(path, {name: certify(name) for name in known_truths()})
-
-
 def _difference(kept: Any, now: Any, place: str = "") -> str:
     if isinstance(kept, dict) and isinstance(now, dict) and kept.keys() == now.keys():
         texts = [_difference(kept[key], now[key], f"{place}.{key}".strip(".")) for key in kept if key != "sha256"]
