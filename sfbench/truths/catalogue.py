@@ -22,9 +22,10 @@ class Entry:
     name : str
     group : str
         What kind of difficulty: ``line``, ``plane``, ``embedded``, ``product``, ``many``, ``duplicates``, ``gaussian``,
-        ``discrete``.
+        ``discrete``, ``heavy``, ``torsions``, ``molecules``.
     family : str
-        Of :func:`synthetic.make_problem`, or of :func:`synthetic.discrete.make_discrete_problem` in group ``discrete``.
+        Of :func:`synthetic.make_problem`, in group ``discrete`` of :func:`synthetic.discrete.make_discrete_problem`, or
+        of :mod:`sfbench.truths.families`.
     params : mapping
         Parameters of the family.
     seed : int
@@ -42,6 +43,11 @@ class Entry:
     seed: int = 0
     copies: int = 1
     version: int = 1
+
+    @property
+    def discrete(self) -> bool:
+        """Whether points are states, which have no scores."""
+        return self.group == "discrete" or self.family == "counted_states"
 
 
 def _rows() -> list[Entry]:
@@ -94,7 +100,31 @@ def _rows() -> list[Entry]:
         ("discrete_chain", "markov_chains", {"contrast": 1.5}),
         ("discrete_mixture", "product_mixtures", {"contrast": 2.0, "length": 3}),
     ]
-    return rows + [Entry(name, "discrete", family, params, 90) for name, family, params in discrete]
+    rows += [Entry(name, "discrete", family, params, 90) for name, family, params in discrete]
+    return rows + _heavy() + _torsions()
+
+
+def _heavy() -> list[Entry]:
+    two = {"df": [4.0, 5.0], "location": [-1.5, 1.5], "scale": [0.6, 0.9], "weights": [0.4, 0.6]}
+    three = {"df": [3.0, 3.5, 4.0], "location": [-2.0, 0.5, 3.0], "scale": [0.8, 0.5, 1.0], "weights": [0.3, 0.3, 0.4]}
+    heavier = {"df": [2.5, 3.0], "location": [-1.0, 1.5], "scale": [0.6, 1.0], "weights": [0.5, 0.5]}
+    rows = [("heavy_t4", two, 1), ("heavy_t3", three, 1), ("heavy_t2.5", heavier, 1), ("heavy_t4_copies_4", two, 4)]
+    return [Entry(name, "heavy", "student_mixtures", params, 0, copies) for name, params, copies in rows]
+
+
+def _torsions() -> list[Entry]:
+    two = [[[0.5, 0.5], [-1.0, 2.0], [0.1, 0.5]], [[0.7, 0.3], [1.0, -2.5], [0.3, 0.3]]]
+    rotamers = [
+        [shares, [-1.1, 1.1, 3.1], [0.08, 0.08, 0.12]] for shares in ([0.6, 0.2, 0.2], [0.2, 0.6, 0.2], [0.1, 0.3, 0.6])
+    ]
+    rotamers[2] = [rotamers[2][0], [-0.7, 1.4, 2.6], [0.15, 0.1, 0.2]]
+    pair: dict[str, Any] = {"laws": two, "weights": [0.4, 0.6]}
+    rows = [
+        ("torsion_two_wells", pair, 1),
+        ("torsion_rotamers", {"laws": rotamers, "weights": [0.3, 0.3, 0.4]}, 1),
+        ("torsion_chain_4", pair, 4),
+    ]
+    return [Entry(name, "torsions", "wrapped_mixtures", params, 0, copies) for name, params, copies in rows]
 
 
 CATALOGUE: dict[str, Entry] = {row.name: row for row in _rows()}
