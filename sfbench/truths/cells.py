@@ -1,7 +1,8 @@
 r"""Where the mass is: cells around the modes of the barycenter, and moments of the laws.
 
 A cell holds the points nearest to one local maximum of the barycenter's density, found by ascent from the mean of every
-component of every auxiliary. Angles are numbers in [-pi, pi). Copies of a product have the cells of the factor, whose mass is averaged over the copies.
+component of every auxiliary. Angles are numbers in [-pi, pi), their distances go around. Copies of a product have the
+cells of the factor, whose mass is averaged over the copies.
 States of a finite space have a cell each for the likeliest three, and one for the others.
 """
 
