@@ -172,6 +172,7 @@ def test_cells_of_a_group_share_a_call_and_a_failing_group_is_taken_apart(tmp_pa
     assert (outcome.done, outcome.failed) == (3, 1)
 
 
+@pytest.mark.slow
 def test_a_time_limit_stops_cleanly_and_a_resume_goes_on(tmp_path: Path) -> None:
     study = small_study(4, "slow")
     _, outcome = run_study(study, tmp_path, replace(QUIET, time_limit=0.3))
@@ -181,6 +182,7 @@ def test_a_time_limit_stops_cleanly_and_a_resume_goes_on(tmp_path: Path) -> None
     assert run_study(study, tmp_path, replace(QUIET, n_jobs=2))[1].complete
 
 
+@pytest.mark.slow
 def test_a_time_limit_spans_all_studies_of_a_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in "abc":
         specs = [Spec(16, seed, name, "slow") for seed in range(12)]
@@ -201,6 +203,7 @@ def test_a_time_limit_spans_all_studies_of_a_resume(tmp_path: Path, monkeypatch:
     assert given[1] < 0.01
 
 
+@pytest.mark.slow
 def test_two_runs_in_one_process_share_a_store(tmp_path: Path) -> None:
     outcomes: list[Any] = []
     threads = [
