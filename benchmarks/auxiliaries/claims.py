@@ -192,7 +192,7 @@ def _support(rows: Sequence[Row]) -> list[Claim]:
         return float(np.mean([r["found"] == 1.0 and r["false"] == 0 if by_zeros else r["top"] == 1.0 for r in chosen]))
 
     def every(by_zeros: bool) -> str:
-        names = ("random", "nested", "near-duplicate", "disjoint")
+        names = list(dict.fromkeys(r["geometry"] for r in rows if r["support"] == 4 and r["k"] >= 16 and r["n"] == n))
         found = {m: "/".join(f"{share(g, m, by_zeros):.2f}" for g in names) for m in methods}
         return f"{' / '.join(names)}: " + ", ".join(f"{m} {text}" for m, text in found.items())
 

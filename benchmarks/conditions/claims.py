@@ -157,7 +157,7 @@ def _diagnostics(rows: Sequence[Row], problems: dict[Problem, list[Row]]) -> lis
         for x in sorted({r["distance"] for r in rows})
     }
     false = float(np.mean(warned.pop("distance 0")))
-    text = ", ".join(f"{name}: {np.mean(found):.2f}" for name, found in warned.items())
+    text = ", ".join(f"{name}: {np.mean(found):.2f}" for name, found in warned.items() if found)
     claims.append(
         within(
             "fits in the family that get a warning of misfit",

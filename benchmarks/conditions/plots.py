@@ -34,7 +34,7 @@ def _figure(rows: list[Row]) -> Any:
     axes = upper.subplots(len(dims), 4, squeeze=False, sharex=True, sharey=True)
     for line, d in zip(axes, dims, strict=True):
         for axis, (rank, tails) in zip(line, [(r, t) for r in _RANKS for t in _TAILS], strict=True):
-            _map(axis, {key: own for key, own in problems.items() if (key[0], key[3], key[4]) == (rank, d, tails)})
+            _map(axis, problems, rank, d, tails)
             axis.set_title(f"{rank} rank, {tails}, d = {d}", fontsize=8)
         line[0].set_ylabel("distance")
     for axis in axes[-1]:
@@ -47,13 +47,13 @@ def _figure(rows: list[Row]) -> Any:
     return figure
 
 
-def _map(axis: Any, problems: dict[Problem, list[Row]]) -> None:
+def _map(axis: Any, problems: dict[Problem, list[Row]], rank: str, d: int, tails: str) -> None:
     """Mean over seeds of the excess over the fast rate, by distance and spread."""
     distances, spreads = (sorted({key[place] for key in problems}) for place in (1, 2))
     values = np.full((len(distances), len(spreads)), np.nan)
     for i, distance in enumerate(distances):
         for j, spread in enumerate(spreads):
-            own = [over_fast(rows) for key, rows in problems.items() if key[1:3] == (distance, spread)]
+            own = [over_fast(rows) for key, rows in problems.items() if key[:5] == (rank, distance, spread, d, tails)]
             found = [ratio for ratio in own if ratio is not None]
             values[i, j] = np.mean(found) if found else np.nan
     axis.imshow(np.log2(values), cmap="RdBu_r", vmin=-3, vmax=3, origin="lower", aspect="auto")
