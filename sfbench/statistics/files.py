@@ -66,7 +66,7 @@ class NpySource:
         return np.array(self._open()[start:stop])
 
     def take(self, places: np.ndarray) -> FloatArray:
-        """The rows at some places, in any order. Mapped anew for every few: the system maps the neighbours with a row."""
+        """The rows at some places, in any order; mapped anew for every few, since neighbours are mapped with a row."""
         parts = (places[first : first + _MAPPED_ROWS] for first in range(0, max(1, len(places)), _MAPPED_ROWS))
         return np.concatenate([np.array(self._open()[part]) for part in parts])
 

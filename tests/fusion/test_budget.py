@@ -180,8 +180,7 @@ def test_a_file_is_read_in_the_random_order_of_an_array(tmp_path):
     x = PROBLEM.target.sample(3000, rng=0)
     np.save(tmp_path / "x.npy", x)
     fits = [
-        sfbench.fuse(MODELS, data, process=OU, evaluations=9000, rng=3)
-        for data in (x, open_source(tmp_path / "x.npy"))
+        sfbench.fuse(MODELS, data, process=OU, evaluations=9000, rng=3) for data in (x, open_source(tmp_path / "x.npy"))
     ]
     np.testing.assert_array_equal(fits[0].weights, fits[1].weights)
     assert fits[0].n_evaluations == fits[1].n_evaluations <= 9000
