@@ -17,8 +17,8 @@ def cells(args: argparse.Namespace) -> Cells:
     """One cell for each size of patch and training: its networks are trained once."""
     on_gpu = args.device != "cpu"
     sides = (8, 16, 32) if args.quick else (8, 16, 32, 64)
-    channels = (64, 128, 256) if on_gpu else (16, 32) if args.quick else (32, 64)
-    steps, draws = (100, 1) if args.quick else (4000 if on_gpu else 300, 2)
+    channels = (64, 128, 256) if on_gpu else (16, 32)
+    steps, draws = (100, 1) if args.quick else (4000, 2) if on_gpu else (400, 1)
     seeds = range(args.seed, args.seed + (10 if args.quick else 20), 10)  # a training and its draws use some
     specs = [NaturalSpec(px, channels, steps, (16, 64, 256), 64, draws, seed) for seed in seeds for px in sides]
     return {"natural_images": (run_cell, specs)}
