@@ -18,6 +18,7 @@ class _Numbered:
         self.images = [np.stack([down, right, np.full_like(down, i)], axis=2) for i in range(2)]
 
 
+@pytest.mark.slow
 def test_no_pixel_is_in_two_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data, "load_sample_images", _Numbered)
     for px in (8, 64):

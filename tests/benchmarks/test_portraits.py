@@ -23,6 +23,7 @@ def test_what_networks_see_is_a_shift_a_scaling_and_a_rotation() -> None:
     assert float((z[0] - z[1]).square().sum()) == pytest.approx(4.0 * np.square(x[0] - x[1]).sum(), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_probe_tells_drawn_classes_apart_and_is_kept(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     labels = np.tile(np.arange(8), 32)

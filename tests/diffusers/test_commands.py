@@ -51,6 +51,7 @@ def picture(path: str) -> np.ndarray:
         return np.asarray(image)
 
 
+@pytest.mark.slow
 def test_learned_weights_are_kept_and_drawn_from(call: Any, place: Path) -> None:
     code, out, err = call("learn", "--images", str(place / "pictures"), "-p", "a cat", "--nodes", "2", "--json")
     assert code == 0, err
@@ -66,6 +67,7 @@ def test_learned_weights_are_kept_and_drawn_from(call: Any, place: Path) -> None
     assert picture("fusion/grid.png").shape[1] > 2 * 64
 
 
+@pytest.mark.slow
 def test_a_grid_begins_and_ends_with_single_experts(call: Any) -> None:
     options = ("-p", "a cat", "-n", "2", "--steps", "2", "--size", "16")
     code, out, err = call("grid", "--rows", "3", *options, "--out", "grid")
@@ -79,6 +81,7 @@ def test_a_grid_begins_and_ends_with_single_experts(call: Any) -> None:
     assert "experts: first, second" in out
 
 
+@pytest.mark.slow
 def test_ways_are_compared(call: Any, place: Path) -> None:
     options = ("-p", "a cat", "-n", "1", "--steps", "1", "--size", "16", "--images", str(place / "pictures"))
     code, out, err = call("compare", "--ways", "fused,linear,superdiff,adapters", *options, "--guidance", "1", "--json")

@@ -275,6 +275,7 @@ def listener(answer: bytes) -> Iterator[str]:
             connection.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0" * 64, b"\xff" * 64])
 def test_what_listens_and_is_no_scheduler_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: bytes
