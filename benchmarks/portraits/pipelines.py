@@ -2,8 +2,8 @@
 
 Pictures of every setting share their noise; CLIP says how far each shows either attribute, zero-shot: the share of
 pictures for which the second of two texts is the likelier one, for both attributes, and how often they are crossed.
-*Bimodality* is that of the log odds, averaged over attributes; the *Vendi score* is that of CLIP's features. Whether the
-barycenter is in reach, a few pictures without guidance say.
+*Bimodality* is that of the log odds, averaged over attributes; the *Vendi score* is that of CLIP's features. Whether
+the barycenter is in reach, a few pictures without guidance say.
 """
 
 import warnings
