@@ -18,7 +18,8 @@ from typing import Any, final
 ROOT = Path(__file__).parents[2]
 DOCS, STORES = ROOT / "docs", ROOT / "benchmarks" / "results"
 PAGES, INDEX = DOCS / "results", DOCS / "results" / "index.md"
-MEASURED = [DOCS / "theory.md", DOCS / "speed.md", *sorted((DOCS / "theory").glob("*.md"))]
+GUIDES = [DOCS / name for name in ("diffusers.md", "networks.md", "portraits.md", "speed.md")]
+VALUED = [*GUIDES, DOCS / "theory.md", *sorted((DOCS / "theory").glob("*.md"))]  # pages with measured values
 NOTE = "<!-- Made of the tables in benchmarks/results by `make pages`; edits are lost. -->"
 
 
@@ -292,8 +293,9 @@ _MEASURED = re.compile(
 
 
 def with_measured_values(text: str, results: str = "results") -> str:
-    """The text with every ``measured: study | beginning of a claim`` block holding that claim of the study's store; a
-    ``claims:`` block has them as a table.
+    """The text with every ``measured: study | beginning of a claim`` block holding that claim of the study's store.
+
+    A block ``claims: study | beginning`` holds a table of those claims.
 
     ``results`` is the way from the text's page to the pages of results.
 
@@ -333,9 +335,9 @@ def _folders() -> list[Path]:
 
 
 def pages() -> dict[Path, str]:
-    """Every committed page of results, and of the theory, by its path, as the stores ask for it now."""
+    """Every committed page of results, and with measured values, by its path, as the stores ask for it now."""
     made = {PAGES / f"{folder.name}.md": study_page(folder) for folder in _folders()}
-    for path in MEASURED:
+    for path in VALUED:
         results = "results" if path.parent == DOCS else "../results"
         made[path] = with_measured_values(path.read_text(encoding="utf-8"), results)
     return made
