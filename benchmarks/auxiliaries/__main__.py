@@ -21,7 +21,10 @@ def grid(quick: bool, seed: int) -> list[AuxiliariesSpec]:
     numbers = (4, 16, 64) if quick else (4, 16, 64, 256)
     sizes = (64, 1024, 16384) if quick else (64, 2048, 65536)
     seeds = range(seed, seed + 6)
-    specs = [AuxiliariesSpec(g, k, s, sizes, i) for g in _LOCATION for k in numbers for s in (1, 4, 0) for i in seeds]
+    fewer = {k: range(seed, seed + (4 if k > 64 else 6)) for k in numbers}  # most of the time goes to the largest k
+    specs = [
+        AuxiliariesSpec(g, k, s, sizes, i) for g in _LOCATION for k in numbers for s in (1, 4, 0) for i in fewer[k]
+    ]
     more = range(seed, seed + 12)  # these are cheap: variances are free in eight coordinates
     specs += [AuxiliariesSpec("covariances", k, s, sizes, i) for k in (4, 16) for s in (4, 0) for i in more]
     drawn = [f"{name}{DRAWN}" for name in ("random", "near-duplicate", "covariances")]
