@@ -18,8 +18,8 @@ _LOCATION = ("random", "nested", "near-duplicate", "disjoint")
 
 def grid(quick: bool, seed: int) -> list[AuxiliariesSpec]:
     """All cells."""
-    numbers = (4, 16, 64) if quick else (4, 16, 64, 256)
-    sizes = (64, 1024, 16384) if quick else (64, 2048, 65536)
+    numbers = (4, 64) if quick else (4, 16, 64, 256)
+    sizes = (64, 16384) if quick else (64, 2048, 65536)
     seeds = range(seed, seed + 6)
     cells = [(k, s, i) for k in numbers for s in (1, 4, 0) for i in seeds[: 4 if k > 64 else 6]]  # large k cost most
     specs = [AuxiliariesSpec(geometry, k, s, sizes, i) for geometry in _LOCATION for k, s, i in cells]
