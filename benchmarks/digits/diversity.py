@@ -29,7 +29,7 @@ def evaluate_claims(rows: Sequence[Row]) -> list[Claim]:
         return np.array([r[what] for r in rows if (r["law"], r["weight"]) == (law, weight)])
 
     def interval(v: np.ndarray) -> tuple[float, float]:
-        half = 1.96 * float(v.std(ddof=1)) / np.sqrt(len(v))
+        half = 1.96 * float(v.std(ddof=1) / np.sqrt(len(v)))
         return float(v.mean()) - half, float(v.mean()) + half
 
     mixture, fused = values("mixture", "log_vendi"), values("P_w", "log_vendi")
