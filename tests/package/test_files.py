@@ -119,7 +119,7 @@ def test_links_are_followed_and_stay(tmp_path: Path) -> None:
 
 
 def test_devices_and_folders_are_not_replaced(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="'/dev/null': it is no regular file"):
+    with pytest.raises(OutputError, match="'/dev/null': it is not a regular file"):
         write_atomically("/dev/null", lambda f: f.write("new"))
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
     with pytest.raises(OutputError, match="it is a folder; name a file"):
