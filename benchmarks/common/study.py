@@ -27,11 +27,12 @@ from sfbench.experiments import (
     study_cells,
 )
 from sfbench.experiments.canonical import encode_spec
-from sfbench.experiments.report import loglog_slope
 from sfbench.experiments.report.tables import VERSION_COLUMN, require_one_version
 from sfbench.experiments.report.tables import write_rows as write_table
 from sfbench.progress import progress
 from synthetic import EffectiveSampleSizeError, SyntheticError
+
+from .slopes import loglog_slope
 
 __all__ = [
     "IncompleteStudyError",

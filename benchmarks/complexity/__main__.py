@@ -30,15 +30,8 @@ from solvers import available_solvers
 from synthetic import SyntheticError, problem_parameters
 
 from ..common.claims import exit_code, write_claims
-from ..common.study import (
-    OneLineParser,
-    add_engine_arguments,
-    one_line_errors,
-    run_cells,
-    run_settings,
-    time_left,
-    write_rows,
-)
+from ..common.frame import Options, parse_study, rows_of, study_parser
+from ..common.study import one_line_errors, run_cells, run_settings, time_left, write_rows
 from .cells import (
     ESTIMATOR_TIMES,
     PROCESS,
@@ -58,34 +51,32 @@ ESTIMATOR_DRAWS = 8  # draws of the estimator study per seed of the others: stan
 COMPARED_DRAWS = 5  # draws on which all backends run: the published way costs 1000 times the others
 
 
+OPTIONS: Options = {
+    "--problem": {"default": "shifted_gaussians", "help": "problem family (see: sfbench problems)"},
+    "--param": {
+        "action": "append",
+        "default": [],
+        "metavar": "NAME=VALUE",
+        "help": "parameter of the problem; repeat. A given d or k is not varied",
+    },
+    "--process": {"default": PROCESS, "help": "forward process (see: sfbench names processes)"},
+    "--t-min": {"type": float, "default": WINDOW[0], "help": "start of the time window"},
+    "--t-max": {"type": float, "help": "end of the time window [default: the process's horizon]"},
+    "--module": {"action": "append", "default": [], "help": "module or file with parts of your own; repeat"},
+    "--solver": {"nargs": "+", "default": ["active_set", "piqp", "cvxpy", "torch"], "help": "backends compared"},
+    "--estimator": {"default": "antithetic", "help": "how the target's score enters the fit"},
+    "--n": {"nargs": "+", "default": ["64:65536"], "help": "sample sizes; A:B are octaves from A up to B"},
+    "--d": {"nargs": "+", "default": ["4,16,128,1024"], "help": "dimensions of the d study"},
+    "--k": {"nargs": "+", "default": ["2,4,8,16"], "help": "numbers of auxiliaries of the k study"},
+    "--seeds": {"type": int, "default": 50, "help": "independent data draws"},
+}
+
+
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Command line; every bad value ends in one line."""
-    parser = OneLineParser(prog="python -m benchmarks.complexity", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--problem", default="shifted_gaussians", help="problem family (see: sfbench problems)")
-    parser.add_argument(
-        "--param",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="parameter of the problem; repeat. A given d or k is not varied",
-    )
-    parser.add_argument("--process", default=PROCESS, help="forward process (see: sfbench names processes)")
-    parser.add_argument("--t-min", type=float, default=WINDOW[0], help="start of the time window")
-    parser.add_argument("--t-max", type=float, help="end of the time window [default: the process's horizon]")
-    parser.add_argument("--module", action="append", default=[], help="module or file with parts of your own; repeat")
-    parser.add_argument(
-        "--solver", nargs="+", default=["active_set", "piqp", "cvxpy", "torch"], help="backends compared"
-    )
-    parser.add_argument("--estimator", default="antithetic", help="how the target's score enters the fit")
-    parser.add_argument("--n", nargs="+", default=["64:65536"], help="sample sizes; A:B are octaves from A up to B")
-    parser.add_argument("--d", nargs="+", default=["4,16,128,1024"], help="dimensions of the d study")
-    parser.add_argument("--k", nargs="+", default=["2,4,8,16"], help="numbers of auxiliaries of the k study")
-    parser.add_argument("--seeds", type=int, default=50, help="independent data draws")
-    parser.add_argument("--seed", type=int, default=0, help="root seed")
-    parser.add_argument("--out", default="results/complexity", help="folder for results, tables and figures")
-    parser.add_argument("--quick", action="store_true", help="fewer seeds and sizes: under a minute")
-    add_engine_arguments(parser)
-    args = parser.parse_args(argv)
+    quick, out = "fewer seeds and sizes: under a minute", "folder for results, tables and figures"
+    parser = study_parser("benchmarks.complexity", __doc__, OPTIONS, quick=quick, out=out)
+    args = parse_study(parser, argv, {"seeds": 2})
     try:
         args.n, args.d, args.k = (counts(flag, getattr(args, flag)) for flag in ("n", "d", "k"))
         args.setting = _setting(args)
@@ -95,8 +86,6 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     for name in args.solver:
         if name not in available_solvers():
             parser.error(f"solver {name!r} is not available; choose from {', '.join(available_solvers())}")
-    if args.seeds < 2 or args.jobs < 1 or args.seed < 0:
-        parser.error("--seeds must be at least 2, --jobs at least 1, --seed at least 0")
     if args.quick:
         args.seeds, args.n = min(args.seeds, 20), [n for n in args.n if n <= 8192] or args.n[:1]
     return args
@@ -164,18 +153,19 @@ def main(argv: list[str] | None = None) -> int:
     specs = build_specs(args)
     for d, k in {(spec.d, spec.k) for spec in specs}:  # a family may refuse a pair: before, not after, computing
         args.setting.build(d, k, args.seed)
-    # another problem, estimator or seed is another study of the same folder; other sizes are another grid
-    name = f"{args.setting}, {args.estimator}, seed {args.seed}{', quick' if args.quick else ''}"
-    settings = run_settings(args)
-    records = run_cells(run_cell, specs, title=name, folder=folder, settings=settings)
     repeats = range(ESTIMATOR_DRAWS * args.seeds)
     estimator_specs = [EstimatorSpec(t, seed, args.seed) for t in ESTIMATOR_TIMES for seed in repeats]
-    name = f"estimators, seed {args.seed}"
-    settings = time_left(settings, started)
-    estimators = run_cells(run_estimator_cell, estimator_specs, title=name, folder=folder, settings=settings)
-    rows = [row for record in records for row in record]
-    write_rows(folder, "cells", rows)
-    write_rows(folder, "estimators", (row for record in estimators for row in record))
+    # another problem, estimator or seed is another study of the same folder; other sizes are another grid
+    name = f"{args.setting}, {args.estimator}, seed {args.seed}{', quick' if args.quick else ''}"
+    rows = {}
+    for table, title, run, cells in (
+        ("cells", name, run_cell, specs),
+        ("estimators", f"estimators, seed {args.seed}", run_estimator_cell, estimator_specs),
+    ):
+        settings = time_left(run_settings(args), started)
+        rows[table] = rows_of(cells, run_cells(run, cells, title=title, folder=folder, settings=settings))
+    for table, found in rows.items():
+        write_rows(folder, table, found)
     write_rows(folder, "windows", window_rows(args.seed))
     claims = evaluate_claims(folder)
     write_claims(folder, claims, seed=args.seed, quick=args.quick)
@@ -184,7 +174,9 @@ def main(argv: list[str] | None = None) -> int:
     write_json(folder / "manifest.json", manifest)
     figures = draw_figures(folder)
     print_report(folder, claims)
-    print(f"wrote {len(rows)} rows and {len(figures)} figures to {folder} in {time.monotonic() - started:.0f} s")
+    print(
+        f"wrote {len(rows['cells'])} rows and {len(figures)} figures to {folder} in {time.monotonic() - started:.0f} s"
+    )
     return exit_code(claims)
 
 

@@ -60,7 +60,7 @@ def overhead(scale: Scale) -> list[Row]:
     """
     from threadpoolctl import threadpool_limits
 
-    study: Study[Any, Any] = make_study("sweep", run_sweep_timed, sweep_specs(scale.seeds))
+    study: Study = make_study("sweep", run_sweep_timed, sweep_specs(scale.seeds))
     groups = [[study.specs[i] for i in g] for g in group_cells(study, range(len(study.specs)))]
 
     def bare() -> None:

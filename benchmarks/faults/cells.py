@@ -37,7 +37,7 @@ def run_fault_cell(spec: FaultSpec) -> dict[str, Any]:
     return {"weights": answer.weights, "value": answer.value, "b": gram.b, "wall_s": time.perf_counter() - started}
 
 
-def fault_study(cells: int, least_ms: float) -> Study[Any, Any]:
+def fault_study(cells: int, least_ms: float) -> Study:
     """Draws of sizes 32 and 64."""
     specs = [FaultSpec(n, seed, least_ms) for seed in range(-(-cells // 2)) for n in (32, 64)]
     return make_study("faults", run_fault_cell, specs[:cells])

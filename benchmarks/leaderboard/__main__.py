@@ -16,17 +16,10 @@ from pathlib import Path
 from sfbench.errors import OutputError, SfbenchError
 from sfbench.files import prepare_folder, provenance, write_json
 from sfbench.methods import as_method, known_methods
-from sfbench.truths import known_truths
+from sfbench.truths.catalogue import CATALOGUE
 
-from ..common.study import (
-    OneLineParser,
-    Row,
-    add_engine_arguments,
-    one_line_errors,
-    run_cells,
-    run_settings,
-    write_rows,
-)
+from ..common.frame import Options, parse_study, study_parser
+from ..common.study import Row, one_line_errors, run_cells, run_settings, write_rows
 from .cells import LeaderSpec, run_leader_cell, score_submission
 from .joining import SETTINGS, copy_submissions, join, read_about, read_table, run_record
 from .table import ranking, write_pages
@@ -43,41 +36,47 @@ PROBLEMS = [
     "duplicates_1e-1",
     "gaussian_shifted_k4_d16",
     "gaussian_scaled_d4_ratio25",
+    "heavy_t3",
+    "torsion_chain_4",
 ]
 QUICK = ["line_paper_20_80", "line_published", "embedded_r1_d16", "product_mixture_3", "gaussian_scaled_d4_ratio25"]
-BUDGETS, QUICK_BUDGETS = (64, 256, 1024), (128,)
+BUDGETS, QUICK_BUDGETS = (64, 256), (128,)
+
+
+OPTIONS: Options = {
+    "--methods": {"nargs": "*", "help": "names (default: all; module:name for one of your own)"},
+    "--problems": {"nargs": "*", "help": "names of sfbench truths list, not discrete (default: thirteen)"},
+    "--budgets": {"nargs": "*", "type": int, "help": "evaluations a point (default: 64 256)"},
+    "--n": {"type": int, "help": "points (default: 3000)"},
+    "--data": {"type": int, "help": "rows of the target's data (default: 512)"},
+    "--seeds": {"type": int, "help": "runs of each (default: 3)"},
+    "--join": {"type": Path, "help": "folder of a table: run --methods under its settings, add them to it"},
+    "--merge": {"type": Path, "help": "folder of a submission: score it and add it to the tables of --out"},
+}
+LEAST = {"n": 100, "data": 1, "seeds": 1, "budgets": 1}
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Command line; every bad value ends in one line."""
-    parser = OneLineParser(prog="python -m benchmarks.leaderboard", description=(__doc__ or "").split(":")[0])
-    parser.add_argument("--methods", nargs="*", help="names (default: all; module:name for one of your own)")
-    parser.add_argument("--problems", nargs="*", help="names of sfbench truths list, not discrete (default: eleven)")
-    parser.add_argument("--budgets", nargs="*", type=int, help="evaluations a point (default: 64 256 1024)")
-    parser.add_argument("--n", type=int, help="points (default: 5000)")
-    parser.add_argument("--data", type=int, help="rows of the target's data (default: 512)")
-    parser.add_argument("--seeds", type=int, help="runs of each (default: 3)")
-    parser.add_argument("--quick", action="store_true", help="five problems, one budget, 2,000 points, one seed")
-    parser.add_argument("--join", type=Path, help="folder of a table: run --methods under its settings, add them to it")
-    parser.add_argument("--merge", type=Path, help="folder of a submission: score it and add it to the tables of --out")
-    parser.add_argument("--seed", type=int, help="root seed (default: 0)")
-    parser.add_argument("--out", default="results/leaderboard", help="folder for results and pages")
-    add_engine_arguments(parser)
-    args = parser.parse_args(argv)
+    quick = "five problems, one budget, 2,000 points, one seed"
+    doc, seed, out = (__doc__ or "").split(":")[0], "root seed (default: 0)", "folder for results and pages"
+    parser = study_parser("benchmarks.leaderboard", doc, OPTIONS, quick=quick, seed=seed, out=out)
+    parser.set_defaults(seed=None)
+    args = parse_study(parser, argv, LEAST)
     if args.join is not None:
         if args.merge is not None or args.quick or not args.methods:
             parser.error("--join needs --methods, and neither --quick nor --merge")
         if given := [name for name in SETTINGS if getattr(args, name) is not None]:
             parser.error(f"--{given[0]} is the stored table's with --join; leave it out")
         vars(args).update(read_about(args.join)["settings"])
-    for name, value in {"n": 5000, "data": 512, "seeds": 3, "seed": 0}.items():
+    for name, value in {"n": 3000, "data": 512, "seeds": 3, "seed": 0}.items():
         setattr(args, name, value if getattr(args, name) is None else getattr(args, name))
     if args.quick:
         args.problems, args.budgets = args.problems or QUICK, args.budgets or list(QUICK_BUDGETS)
         args.n, args.seeds = min(args.n, 2000), 1
     args.methods, args.budgets = args.methods or known_methods(), args.budgets or list(BUDGETS)
     args.problems = args.problems or PROBLEMS
-    continuous = [name for name in known_truths() if name not in known_truths("discrete")]
+    continuous = [name for name, entry in CATALOGUE.items() if not entry.discrete]
     if unknown := [name for name in args.problems if name not in continuous]:
         parser.error(f"unknown problem {unknown[0]!r}; see sfbench truths list (the discrete ones have no scores)")
     if unknown := [name for name in args.methods if ":" not in name and name not in known_methods()]:
@@ -87,8 +86,6 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
             as_method(name)
         except SfbenchError as error:
             parser.error(f"--methods: {error}")
-    if min(args.n // 100, args.data, args.seeds, args.jobs, *args.budgets) < 1 or args.seed < 0:
-        parser.error("--n must be at least 100, --data, --seeds, --jobs and --budgets at least 1, --seed at least 0")
     return args
 
 

@@ -156,7 +156,7 @@ def _cost(scale: Scale, seed: int) -> list[line.CostSpec]:
 class Experiment:
     """A cell function and its grid for a scale and a seed."""
 
-    run_cell: CellFunction[Any, Any]
+    run_cell: CellFunction
     grid: Callable[[Scale, int], Sequence[Any]]
 
 

@@ -125,7 +125,7 @@ def measure_overhead(seed: int, quick: bool) -> list[Record]:
             calls: dict[str, Callable[[], object]] = {
                 "auto": partial(solve, problem),
                 "construction": partial(SimplexQP, P, q),
-                "auto_and_construction": partial(_construct_and_solve, P, q),
+                "auto_and_construction": lambda P=P, q=q: solve(SimplexQP(P, q)),  # type: ignore[misc]
             }
             for library in libraries:
                 calls[f"raw_{library}"] = raw_call(library, *make_qp(k, "full", 1000 * seed + i))
@@ -135,12 +135,6 @@ def measure_overhead(seed: int, quick: bool) -> list[Record]:
         about = {"k": k, "family": family, "chosen": solve(problem).solver, "libraries": libraries}
         records.append({"kind": "overhead", **about, "seconds": times})
     return records
-
-
-def _construct_and_solve(P: np.ndarray, q: np.ndarray) -> object:
-    from solvers import SimplexQP, solve
-
-    return solve(SimplexQP(P, q))
 
 
 def raw_call(library: str, P: np.ndarray, q: np.ndarray) -> Callable[[], object]:

@@ -65,5 +65,5 @@ for drawn in samples.values():
     print(drawn)
 
 # %%
-# A study that is kept needs no script: ``sfbench report FOLDER --figures pdf --size 3.2x2.4 --style my.mplstyle`` draws
-# its figures for paper, with ``--only tv`` one of them (:doc:`/studies`).
+# A study that is kept has its figures on the page of ``sfbench report FOLDER``, whose camera saves them as SVG;
+# ``sfbench study export FOLDER`` writes its numbers for a script such as this one (:doc:`/studies`).

@@ -174,18 +174,16 @@ def diff(
     a: Store,
     b: Store,
     rtol: Annotated[float, typer.Option(help="relative tolerance; 0 asks for equal bits")] = 0.0,
-    atol: Annotated[float, typer.Option(help="absolute tolerance")] = 0.0,
-    ignore: Annotated[list[str] | None, typer.Option(help="column to leave out; repeat")] = None,
     as_json: Json = False,
 ) -> int:
     """Compare the results of two runs cell by cell; exit code 1 if they differ."""
     from ..experiments import Journal, store_path
     from ..experiments.store.compare import compare
 
-    if not (0.0 <= rtol < 1.0 and 0.0 <= atol < float("inf")):
-        raise ValueError(f"--rtol must be in [0, 1) and --atol at least 0, got {rtol} and {atol}")
+    if not 0.0 <= rtol < 1.0:
+        raise ValueError(f"--rtol must be in [0, 1), got {rtol}")
     with Journal(store_path(a)) as first, Journal(store_path(b)) as second:
-        found = compare(first, second, rtol=rtol, atol=atol, ignore=ignore or [])
+        found = compare(first, second, rtol=rtol)
     same = all(difference.same for difference in found)
     if as_json:
         listed: list[dict[str, Any]] = [
@@ -206,7 +204,7 @@ def diff(
         for d in found
     ]
     columns = ["study", "versions", "equal", "differing", "only in A", "only in B", "largest relative differences"]
-    print_table(f"A = {a}, B = {b}, rtol {rtol:g}, atol {atol:g}", columns, rows)
+    print_table(f"A = {a}, B = {b}, rtol {rtol:g}", columns, rows)
     for d in found:
         if d.example:
             print(f"{d.study}: the first differing cell is {d.example}")
@@ -218,12 +216,11 @@ def diff(
 def prune(folder: Store, study: Study = None, as_json: Json = False) -> None:
     """Remove results of algorithm versions, record schemas and dtypes other than the study's own."""
     from ..experiments import Journal, store_path
-    from ..experiments.report.tables import stale_keys
 
     removed: list[dict[str, Any]] = []
     with Journal(store_path(folder), "write") as journal:
         for known in journal.chosen(study):
-            stale = stale_keys(journal, known.function)
+            stale = journal.stale(known.function)
             journal.drop(stale)
             counts = Counter(stale.values())
             removed += [{"study": known.name, "version": v, "results": counts[v]} for v in sorted(counts)]

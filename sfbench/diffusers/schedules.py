@@ -57,6 +57,7 @@ _DYNAMICS: Mapping[str, Dynamics] = {
     **dict.fromkeys(("DEISMultistepScheduler", "EDMEulerScheduler", "CogVideoXDDIMScheduler"), "ode"),
     **dict.fromkeys(("FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler"), "ode"),
 }
+SPREADS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas")
 _BY_ALGORITHM = ("DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler", "EDMDPMSolverMultistepScheduler")
 
 
@@ -143,6 +144,9 @@ def from_scheduler(scheduler: Any) -> Schedule:
     predicts = config.get("prediction_type", "epsilon")
     kind = kind_of(scheduler)
     if kind == "flow":
+        spread = [level for level in SPREADS if config.get(level)]
+        if spread and not name.startswith("FlowMatch"):  # those spread levels within [0, 1]; others make NaN of them
+            raise SchedulerError(f"{name} with {spread[0]}=True leaves the levels of a flow: leave it out")
         dynamic = bool(config.get("use_dynamic_shifting", False))
         shift = config.get("shift", config.get("flow_shift"))
         return Schedule(FlowMatching(), "velocity", "flow", n, None if dynamic or shift is None else float(shift))

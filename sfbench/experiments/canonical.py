@@ -23,7 +23,9 @@ from .errors import StudyError
 
 _CLASS = "__class__"
 _CLASS_IN_TEXT = re.compile(rf'"{_CLASS}":("(?:[^"\\]|\\.)*")')
+_PLAIN = frozenset({str, int, float, bool, type(None)})
 _KINDS: dict[str, type[Any]] = {}  # classes of this process by their names
+_BROKEN = re.compile("[\ud800-\udfff]")  # halves of surrogate pairs, which UTF-8 has no bytes for
 
 
 # ---------------------------------------------------------------------- names and places
@@ -52,7 +54,7 @@ def imported(place: str, what: str) -> Any:
 
 def _look_before_import(module: str) -> None:
     """Find and read a module without running it or the packages around it."""
-    parts, path, spec = module.split("."), None, None
+    parts, path = module.split("."), None
     for i in range(len(parts)):
         if (spec := PathFinder.find_spec(".".join(parts[: i + 1]), path)) is None:
             break
@@ -88,8 +90,7 @@ def load_class(place: str) -> type[Any]:
 
 
 def _is_frozen(kind: Any) -> bool:
-    parameters = getattr(kind, "__dataclass_params__", None)
-    return parameters is not None and parameters.frozen
+    return bool(getattr(getattr(kind, "__dataclass_params__", None), "frozen", False))
 
 
 # ---------------------------------------------------------------------- specs
@@ -102,7 +103,7 @@ def encode_spec(spec: Any) -> str:
 
 def _plain_fields(spec: Any) -> dict[str, Any]:
     kind: Any = type(spec)
-    return {name: _plain_value(getattr(spec, name), kind.__name__, name) for name in _field_names(kind)}
+    return {name: _plain_value(getattr(spec, name), kind, name) for name in _field_names(kind)}
 
 
 @functools.cache
@@ -110,20 +111,20 @@ def _field_names(kind: Any) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(kind))
 
 
-def _plain_value(value: Any, kind: str, name: str) -> Any:
+def _plain_value(value: Any, kind: type[Any], name: str) -> Any:
     if value is None or type(value) in (bool, int, str):
         return value
     if type(value) is tuple:
         return [_plain_value(item, kind, name) for item in value]
     if type(value) is float:
         if not math.isfinite(value):
-            raise StudyError(f"field {name!r} of {kind} is {value}; specs hold finite numbers only")
+            raise StudyError(f"field {name!r} of {kind.__name__} is {value}; specs hold finite numbers only")
         return value
     if _is_frozen(type(value)):
         return {_CLASS: class_name(type(value)), **_plain_fields(value)}
     raise StudyError(
-        f"field {name!r} of {kind} is a {type(value).__name__}; specs hold None, bool, int, float, str, tuples of them "
-        "and frozen dataclasses (convert arrays with tuple(a.tolist()))"
+        f"field {name!r} of {kind.__name__} is a {type(value).__name__}; specs hold None, bool, int, float, str, "
+        "tuples of them and frozen dataclasses (convert arrays with tuple(a.tolist()))"
     )
 
 
@@ -173,7 +174,6 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is not JSON data")
 
 
-_BROKEN = re.compile("[\ud800-\udfff]")  # halves of surrogate pairs, which UTF-8 has no bytes for
 _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=_plain, ensure_ascii=False)
 
 
@@ -203,6 +203,23 @@ def decode_record(text: str) -> Any:
         raise StudyError(f"a stored record does not read back: {error}") from None
 
 
+def as_read(record: Any) -> Any:
+    """What the text of a record reads back as, without reading it: a fifth of the time."""
+    if type(record) in _PLAIN:
+        return record
+    if type(record) is dict and {*map(type, record)} <= {str}:
+        return {key: value if type(value) in _PLAIN else as_read(value) for key, value in record.items()}
+    if type(record) in (list, tuple):
+        return [as_read(item) for item in record]
+    plain = isinstance(record, np.generic | np.ndarray) and record.dtype.kind in "fiub"
+    return record.tolist() if plain else decode_record(encode_record(record))
+
+
 def printable(text: str) -> str:
     """Text that a terminal shows and does not obey; lines stay lines."""
     return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+
+
+def last_line(text: str) -> str:
+    """What a traceback says."""
+    return (text.strip().splitlines() or ["no message"])[-1].strip()

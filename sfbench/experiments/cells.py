@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar, final
+from typing import Any, final
 
 import numpy as np
 
@@ -30,8 +30,6 @@ from .errors import StudyError
 RECORD_SCHEMA = 1  # of the engine: how a record becomes text
 
 _FOLDER: ContextVar[Path | None] = ContextVar("study_folder", default=None)
-Spec = TypeVar("Spec")
-Record = TypeVar("Record")
 
 
 def cell_rng(spec: Any, purpose: str = "") -> np.random.Generator:
@@ -48,7 +46,7 @@ def cell_key(function: str, version: str, schema: int, dtype: str, spec_text: st
 
 @final
 @dataclass(frozen=True, eq=False)
-class CellFunction(Generic[Spec, Record]):
+class CellFunction:
     """A pure function with what its results depend on besides the spec.
 
     Parameters
@@ -94,8 +92,7 @@ class CellFunction(Generic[Spec, Record]):
                 "to the top level of a module of its own, so that worker processes and a later resume can import it"
             )
         given = {"version": str(self.version), "name": self.name or self.place, "__doc__": self.function.__doc__}
-        for attribute, value in given.items():
-            object.__setattr__(self, attribute, value)
+        self.__dict__.update(given)
 
     @property
     def place(self) -> str:
@@ -112,7 +109,7 @@ class CellFunction(Generic[Spec, Record]):
             return load_cell_function, (self.place,)
         return CellFunction, tuple(getattr(self, entry.name) for entry in dataclasses.fields(self))
 
-    def records(self, specs: Sequence[Spec]) -> list[Record]:
+    def records(self, specs: Sequence[Any]) -> list[Any]:
         """Records of specs that belong together."""
         if self.group is None:
             return [self.function(spec) for spec in specs]
@@ -126,12 +123,12 @@ class CellFunction(Generic[Spec, Record]):
         return cell_key(self.name, self.version, self.schema, self.dtype, spec_text)
 
 
-def study_cells(**settings: Any) -> Callable[[Callable[..., Any]], CellFunction[Any, Any]]:
+def study_cells(**settings: Any) -> Callable[[Callable[..., Any]], CellFunction]:
     """Decorator that makes a function a :class:`CellFunction`; takes its parameters by name."""
     return lambda function: CellFunction(function, **settings)
 
 
-def load_cell_function(place: str) -> CellFunction[Any, Any]:
+def load_cell_function(place: str) -> CellFunction:
     """Import what was declared to be a cell function; raises StudyError for anything else."""
     if not isinstance(found := imported(place, "a cell function"), CellFunction):
         raise StudyError(f"{place!r} is not declared a cell function (decorate it with study_cells)")
@@ -140,7 +137,7 @@ def load_cell_function(place: str) -> CellFunction[Any, Any]:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Study(Generic[Spec, Record]):
+class Study:
     """A name, a cell function and a grid of specs without repetitions; made by :func:`make_study`.
 
     ``texts`` and ``keys`` are those of the specs, ``spec_class`` is the place of their class, which no key depends on,
@@ -148,21 +145,18 @@ class Study(Generic[Spec, Record]):
     """
 
     name: str
-    function: CellFunction[Spec, Record]
-    specs: Sequence[Spec]
+    function: CellFunction
+    specs: Sequence[Any]
     texts: tuple[str, ...] = field(repr=False)
     keys: tuple[str, ...] = field(repr=False)
     spec_class: str
     class_places: Mapping[str, str]
 
 
-def make_study(name: str, run_cell: Callable[[Spec], Record], specs: Sequence[Spec]) -> Study[Spec, Record]:
+def make_study(name: str, run_cell: Callable[[Any], Any], specs: Sequence[Any]) -> Study:
     """A study of a (versioned or plain) function over specs, which are frozen dataclasses of one class.
 
-    Raises
-    ------
-    StudyError
-        For no specs, specs of several classes, or a name that is not one line.
+    Raises StudyError for no specs, specs of several classes, or a name that is not one line.
     """
     if not name.strip() or not name.isprintable():
         raise StudyError(f"a study needs a name of one line of printable text, got {name!r}")
@@ -194,15 +188,8 @@ class StoredSpecs(Sequence[Any]):
 
 # ---------------------------------------------------------------------- files of a study
 def study_folder() -> Path:
-    """Folder of the study whose cell is being computed.
-
-    Raises
-    ------
-    StudyError
-        Outside a study; ``in_study_folder`` gives a cell that is called directly its folder.
-    """
-    folder = _FOLDER.get()
-    if folder is None:
+    """Folder of the study whose cell is being computed, or that of ``in_study_folder``; StudyError outside both."""
+    if (folder := _FOLDER.get()) is None:
         raise StudyError("no study is running here; call the cell inside `with in_study_folder(path):`")
     return folder
 

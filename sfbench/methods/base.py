@@ -176,11 +176,6 @@ class Method(ABC):
     def about(self) -> str:
         """One line about it."""
 
-    @property
-    def needs_densities(self) -> bool:
-        """Whether it uses the auxiliaries' densities, which networks do not have."""
-        return False
-
     @abstractmethod
     def run(self, task: Task) -> Outcome:
         """Draw ``task.n`` points within ``task.meter``."""

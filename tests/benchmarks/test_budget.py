@@ -1,9 +1,12 @@
 """The study of fits on a budget: a cell repeats, and claims fail where they should."""
 
+import pytest
+
 from benchmarks.budget.cells import FAMILIES, BudgetSpec, run_budget_cell
 from benchmarks.budget.claims import evaluate_claims
 
 
+@pytest.mark.slow
 def test_a_cell_repeats() -> None:
     spec = BudgetSpec("reference", 1, 0)
     row = run_budget_cell(spec)

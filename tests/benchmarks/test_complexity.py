@@ -147,6 +147,7 @@ def test_sizes_are_lists_or_octaves(texts: list[str], found: list[int]) -> None:
     assert counts("n", texts) == found
 
 
+@pytest.mark.slow
 def test_other_processes_windows_and_parameters_have_their_own_truth() -> None:
     settings = [
         "shifted_gaussians",

@@ -22,6 +22,7 @@ def test_heavy_tails_keep_mean_and_covariance_and_the_distance_is_what_it_says()
     assert np.linalg.norm(moved.mean() - plain.mean()) == pytest.approx(2.0)  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_a_cell_repeats_and_is_within_its_bounds() -> None:
     rows = run_cell(SPEC)
     assert rows == run_cell(SPEC)

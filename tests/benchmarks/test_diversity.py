@@ -46,6 +46,7 @@ def test_the_gradient_of_the_entropy_and_its_floor() -> None:
     assert row["kl"] < row["kl_vertex"]
 
 
+@pytest.mark.slow
 def test_the_middle_is_predicted_and_the_fused_law_differs() -> None:
     row = cells.run_modes_cell(cells.ModesSpec(0.01, 4.0))
     assert row["middle_p_w"] == pytest.approx(row["predicted"], abs=0.005)

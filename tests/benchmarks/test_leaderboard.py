@@ -46,6 +46,7 @@ def test_ranks_count_failures_as_one() -> None:
     assert cells == [["p", "0.100 F", "0.010 F"], ["q", "0.100 F", "budget"]]
 
 
+@pytest.mark.slow
 def test_pages_show_what_was_measured(tmp_path: Path) -> None:
     rows = [row("a<b>", "p", 0.1, law="near barycenter"), row("a<b>", "p", 0.2, seed=1), row("c", "p", 0.3)]
     runs = [{"methods": ["a<b>", "c"], "command": "python -m x --y '<'", "revision": "f00"}]

@@ -10,6 +10,7 @@ from benchmarks.networks_speed import __main__ as speed
 CASES = speed.trained.cases
 
 
+@pytest.mark.slow
 def test_floor_and_tasks_evaluate_the_same_points(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(speed, "NETWORKS", {"MLP 31 k": ("mlp", {"dim": 2, "width": 8, "depth": 1}, 2, 256)})
     monkeypatch.setattr(speed.trained, "cases", lambda n, device: CASES(24, device))

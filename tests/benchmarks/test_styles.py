@@ -51,6 +51,7 @@ def rows_of(folder, name):
     return [json.loads(line) for line in (folder / f"{name}.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_it_writes_tables_and_the_heat_map(finished):
     folder, code = finished
     for name in ("styles.png", "styles.pdf", "styles_curves.png", "methods.csv", "distances.csv", "comparison.csv"):
@@ -65,6 +66,7 @@ def test_it_writes_tables_and_the_heat_map(finished):
     assert code == (0 if all(claim.holds for claim in read_claims(folder)) else 1)
 
 
+@pytest.mark.slow
 def test_weights_that_look_at_the_judge_are_the_best(finished):
     """No weights do better on the held-out images than those fitted to them, up to the quadrature of the fit."""
     folder, _ = finished
@@ -74,6 +76,7 @@ def test_weights_that_look_at_the_judge_are_the_best(finished):
             assert row["loss"] > best[row["style"]] - 1e-3
 
 
+@pytest.mark.slow
 def test_a_second_run_computes_nothing(finished, monkeypatch):
     folder, code = finished
     before = {name: (folder / name).read_bytes() for name in ("methods.jsonl", "networks.jsonl", "comparison.jsonl")}
@@ -84,6 +87,7 @@ def test_a_second_run_computes_nothing(finished, monkeypatch):
     assert all((folder / name).read_bytes() == content for name, content in before.items())
 
 
+@pytest.mark.slow
 def test_finished_cells_can_be_collected(finished, tmp_path, capsys):
     folder, code = finished
     for name in ("journal.sqlite",):
@@ -94,6 +98,7 @@ def test_finished_cells_can_be_collected(finished, tmp_path, capsys):
     assert (tmp_path / "styles.png").stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_tables_and_figures_of_part_of_the_grid(finished, tmp_path):
     folder, _ = finished
     write_rows(tmp_path, "distances", rows_of(folder, "distances"))
@@ -117,6 +122,7 @@ def test_nothing_to_collect_is_one_line(tmp_path, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_the_report_command_reads_the_store(finished, capsys):
     from sfbench.cli import main
 
@@ -209,6 +215,7 @@ def test_images_are_known_by_content(tmp_path):
         load_images(sha256)
 
 
+@pytest.mark.slow
 def test_a_network_of_other_content_is_refused(finished):
     folder, _ = finished
     sha256 = write_images(folder, SETTING.name, SETTING.side, SETTING.held_out, SETTING.seed)

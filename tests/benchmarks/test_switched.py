@@ -7,6 +7,7 @@ from benchmarks.switched.cells import OrderSpec, SwitchedSpec, run_switched_cell
 from benchmarks.switched.claims import evaluate_claims, evaluations_at, gain, order_claims
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["line", "embedded"])
 def test_a_cell_repeats_and_counts(family: str) -> None:
     found = {}

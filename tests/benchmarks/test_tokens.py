@@ -24,6 +24,7 @@ def test_masks_hide_as_many_sites_as_their_factors_say() -> None:
     assert set(hidden.sum(axis=1)) == set(range(1, 11))
 
 
+@pytest.mark.slow
 def test_bits_of_exact_posteriors_are_the_entropy() -> None:
     """For the exact conditionals of a law the bound is its negative log-likelihood, in the mean over masks."""
     states = np.array(list(product(range(2), repeat=3)))

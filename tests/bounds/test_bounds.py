@@ -80,6 +80,7 @@ def test_what_is_no_bound_is_refused(call: Any, message: str) -> None:
 
 
 # ---------------------------------------------------------------------- from KL to TV
+@pytest.mark.slow
 @hypothesis_settings(deadline=None)
 @given(st.floats(0, 50))
 def test_the_smaller_of_two_inequalities(kl: float) -> None:
@@ -176,6 +177,7 @@ def test_the_certificate_holds_for_gaussians_at_any_weights(process: Any, family
         assert check(total_variation(noised, fused, n=4000), bounds.total_variation_certificate(bound)).holds
 
 
+@pytest.mark.slow
 def test_the_certificate_of_the_reference_problem_is_that_of_the_theory() -> None:
     """Target mixture, w = (0.5, 0.5): KL 2.17 <= 2.62."""
     problem, process, w = make_problem("paper_mixture_1d", scale=6.0), OrnsteinUhlenbeck(), np.array([0.5, 0.5])

@@ -70,7 +70,7 @@ def test_help_waits_for_nothing_heavy(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    for sentence in ("Look after the results of a study", "resume", "verify", "fetch", "--figures", "--solver"):
+    for sentence in ("Look after the results of a study", "resume", "verify", "fetch", "--title", "--solver"):
         assert sentence in done.stdout
 
 
@@ -118,6 +118,7 @@ def test_fuse_table_holds_what_the_record_does(capsys: Capture) -> None:
     assert f"{record['certificate']['kl']:.6f}" in out
 
 
+@pytest.mark.slow
 def test_fuse_is_reproducible_and_obeys_its_options(capsys: Capture) -> None:
     base = ("fuse", "--problem", "shifted_gaussians", "--n", "200", "--param", "k=3", "--param", "separation=1.5")
     first, again = as_json(capsys, *base), as_json(capsys, *base)
@@ -148,6 +149,7 @@ def test_one_sample_is_enough_and_says_so(capsys: Capture) -> None:
 
 
 # ---------------------------------------------------------------------- check
+@pytest.mark.slow
 def test_check_holds_every_bound_of_a_problem(capsys: Capture) -> None:
     names = ("shifted_gaussians", "random_mixtures")
     records = as_json(capsys, "check", *(part for name in names for part in ("--problem", name)), "--n", "200")
@@ -165,6 +167,7 @@ def test_check_holds_every_bound_of_a_problem(capsys: Capture) -> None:
     assert "every bound that must hold does" in out
 
 
+@pytest.mark.slow
 def test_check_fails_where_a_bound_is_violated(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 

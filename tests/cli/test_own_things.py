@@ -119,6 +119,7 @@ def test_the_folder_is_that_of_save_and_of_save_without_the_command_line(folder:
     assert "is another one than the fit's" in err
 
 
+@pytest.mark.slow
 def test_weights_that_change_with_time(capsys: Capture) -> None:
     problem = ("--problem", "paper_mixture_1d", "--param", "scale=6", "--n", "200")
     record = as_json(capsys, "fuse", *problem, "--bins", "3", "--out", "fit")
@@ -150,6 +151,7 @@ def test_names_of_models(capsys: Capture) -> None:
     assert sfbench.load_result("fit").names == ("west", "east")
 
 
+@pytest.mark.slow
 def test_compare_says_what_python_says(folder: Path, capsys: Capture) -> None:
     run(capsys, *fuse_own("--out", "fit"))
     np.save("new.npy", np.random.default_rng(1).normal([0.3, 0.0], 1.0, (100, 2)))
@@ -173,6 +175,7 @@ def test_compare_says_what_python_says(folder: Path, capsys: Capture) -> None:
     assert "energy distance" in out
 
 
+@pytest.mark.slow
 def test_fits_of_one_problem_are_compared_on_new_points(capsys: Capture) -> None:
     for name, n in (("few", "30"), ("many", "3000")):
         run(capsys, "fuse", "--problem", "paper_mixture_1d", "--param", "scale=6", "--n", n, "--out", name)

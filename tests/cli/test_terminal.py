@@ -27,6 +27,7 @@ def shell(command: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["sfbench", "python -m sfbench"])
 def test_the_command_line_as_installed(command: str, tmp_path: Path) -> None:
     good = shell(f"{command} fuse --n 50 --json", tmp_path)
@@ -73,6 +74,7 @@ def test_version_and_short_help(capsys: Capture) -> None:
     assert as_json(capsys, "fuse", "-n", "40")["n"] == 40
 
 
+@pytest.mark.slow
 def test_shells_complete_commands_and_names(tmp_path: Path) -> None:
     def complete(line: str) -> list[str]:
         words = f"COMP_WORDS='{line}' COMP_CWORD={len(line.split())} _SFBENCH_COMPLETE=complete_bash"
@@ -97,6 +99,7 @@ def test_names_lists_every_kind_of_part(capsys: Capture) -> None:
     assert run(capsys, "names", "nonsense")[0] == 2
 
 
+@pytest.mark.slow
 def test_a_deleted_working_folder_is_named(tmp_path: Path) -> None:
     done = shell("mkdir gone; cd gone; rmdir ../gone; sfbench fuse --n 50 --out fit", tmp_path)
     assert done.returncode == 2

@@ -77,6 +77,7 @@ def test_damage_is_told_and_mended(made, own_cache, damage):
     assert len(calls) == 2
 
 
+@pytest.mark.slow
 def test_what_would_decompress_to_too_much_is_never_decompressed(made, own_cache, monkeypatch):
     entry, calls = made
     expected = load_items("slow")

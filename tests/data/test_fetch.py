@@ -82,6 +82,7 @@ def test_a_killed_fetch_blocks_nobody(client, own_cache):
     assert [p.name for p in own_cache.iterdir()] == ["fake"]
 
 
+@pytest.mark.slow
 def test_fetches_at_once_download_once(client, own_cache):
     (client / "wait").touch()
     processes = [start(client) for _ in range(3)]

@@ -45,6 +45,7 @@ def test_every_image_is_whole_centred_and_white_on_black(rendered):
     assert 18 <= np.mean(sides) <= 20  # MNIST's are 20
 
 
+@pytest.mark.slow
 def test_images_vary_and_depend_on_the_seed_alone(fonts, rendered):
     images = rendered[0]
     assert len(np.unique(images, axis=0)) == len(images)
@@ -52,6 +53,7 @@ def test_images_vary_and_depend_on_the_seed_alone(fonts, rendered):
     assert not np.array_equal(render_digits(fonts, 20, rng=1)[0], images)
 
 
+@pytest.mark.slow
 def test_digits_are_what_the_labels_say(rendered):
     """Half of the images classify the other half by their nearest neighbour; shuffled labels do not."""
     images, digits, _ = rendered

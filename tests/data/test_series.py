@@ -78,6 +78,7 @@ def test_real_temperatures(real_items):
     assert july.mean() > january.mean() + 15
 
 
+@pytest.mark.slow
 def test_mnist1d_leaves_the_global_generators_alone(real_items):
     from sfbench.data.mnist1d import make_mnist1d
 

@@ -113,6 +113,7 @@ def test_half_of_the_mixture_is_each_expert() -> None:
         assert np.array_equal(mixture[j], alone[j // 2][j])
 
 
+@pytest.mark.slow
 def test_objectives_on_pictures_are_those_of_the_gram() -> None:
     pipe = with_adapters("ddpm", scale=0.5)
     images = np.random.default_rng(0).random((6, 8, 8, 3))

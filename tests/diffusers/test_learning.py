@@ -146,6 +146,7 @@ def test_every_family_learns_and_is_left_as_it_was(family: str) -> None:
         assert np.array_equal(handle.weights, fit.weights)
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_the_batch_and_keep_the_order_of_pictures() -> None:
     pipe, images = with_adapters("ddpm"), np.random.default_rng(0).random((5, 8, 8, 3))
     fits = [fusion.learn_weights(pipe, ADAPTERS, images, n_nodes=2, batch=rows, rng=3) for rows in (5, 2)]
@@ -192,6 +193,7 @@ def test_pictures_of_one_expert_are_recognised() -> None:
         draw(pipe)
 
 
+@pytest.mark.slow
 def test_the_budget_decides_on_pictures_and_noise() -> None:
     pipe, images = with_adapters("ddpm"), np.random.default_rng(0).random((6, 8, 8, 3))
     calls = [0]
@@ -211,6 +213,7 @@ def test_the_budget_decides_on_pictures_and_noise() -> None:
         spent(15)
 
 
+@pytest.mark.slow
 def test_a_pass_that_is_interrupted_still_answers() -> None:
     pipe, images = with_adapters("ddpm"), np.random.default_rng(0).random((6, 8, 8, 3))
     count = [0]

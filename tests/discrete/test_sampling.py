@@ -117,6 +117,7 @@ def test_a_fit_is_sampled_like_its_rates() -> None:
     np.testing.assert_array_equal(sample(fit, 20, rng=1).x, sample(fit.rates, 20, rng=1).x)
 
 
+@pytest.mark.slow
 def test_few_founders_and_disjoint_models_are_told() -> None:
     long = make_discrete_problem("markov_chains", alphabet=2, length=30, contrast=2.0)
     rates = FusedRates([ExactRates(law, MaskedNoise(2)) for law in long.auxiliaries], WEIGHTS)

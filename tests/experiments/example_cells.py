@@ -55,7 +55,7 @@ def plain_function(spec: Spec) -> float:
     return spec.n + 0.1
 
 
-def small_study(seeds: int = 10, behaviour: str = "", name: str = "rates", **settings: Any) -> Study[Any, Any]:
+def small_study(seeds: int = 10, behaviour: str = "", name: str = "rates", **settings: Any) -> Study:
     specs = [Spec(n, seed, solver, behaviour) for solver in ("a", "b") for n in (16, 64, 256) for seed in range(seeds)]
     return make_study(name, run_cell, specs)
 

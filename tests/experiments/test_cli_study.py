@@ -84,7 +84,6 @@ def test_bad_input_is_one_line_and_touches_nothing(
     assert "number of jobs" in refused(capsys, "study", "resume", folder, "--jobs", "0")
     assert "time limit" in refused(capsys, "study", "resume", folder, "--time-limit", "-1")
     assert "--rtol" in refused(capsys, "study", "diff", folder, folder, "--rtol", "nan")
-    assert "--figures" in refused(capsys, "report", folder, "--figures", "bmp")
     assert "no folder" in refused(capsys, "report", folder, "--out", tmp_path / "no" / "page.html")
     assert "cannot reach the scheduler" in refused(
         capsys, "study", "resume", folder, "--scheduler", "tcp://127.0.0.1:9"
@@ -146,4 +145,4 @@ def test_every_command_prints_one_document(folder: Path, capsys: pytest.CaptureF
     assert document("study", "prune", str(folder)) == []
     report = document("report", str(folder))
     assert Path(report["page"]).is_file()  # type: ignore[index]
-    assert report["figures"] == []  # type: ignore[index]
+    assert [entry["study"] for entry in report["studies"]] == ["rates"]  # type: ignore[index]

@@ -23,7 +23,7 @@ STORES = {
     "digits_mnist": "0ebb47ebd3539ea769f7be5b246601891c027025ef58bc5c5186f10972c154c4",
     "mixture_1d": "bc12109562f21b3d544b5484449b636c915e6b17aada5374f746d0475109bcd8",
 }
-FUNCTIONS: dict[str, tuple[CellFunction[Any, Any], type[Any]]] = {
+FUNCTIONS: dict[str, tuple[CellFunction, type[Any]]] = {
     "benchmarks.digits_models:train_network": (digits_models.train_network, digits_models.TrainingSpec),
     "benchmarks.digits_cells:window_cell": (digits_cells.window_cell, digits_cells.WindowSpec),
     "benchmarks.digits_cells:fixed_cell": (digits_cells.fixed_cell, digits_cells.FixedSpec),

@@ -17,6 +17,7 @@ def test_blocks_of_the_page_run(number: int) -> None:
     exec(compile(PAGES["intervals.md"][number], f"docs/intervals.md, block {number}", "exec"), {})
 
 
+@pytest.mark.slow
 def test_blocks_of_the_page_on_fits_run_one_after_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}

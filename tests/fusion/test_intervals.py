@@ -56,6 +56,7 @@ def test_interior_interval_in_closed_form(n: int) -> None:
     assert np.allclose(interval[:, 1], weights + half, atol=0.03 * half.max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["profile", "bootstrap"])
 def test_intervals_shrink_with_the_root_of_n_and_grow_with_the_level(method: Any) -> None:
     widths = []

@@ -148,6 +148,7 @@ def test_the_likelihood_fit_is_kept(reference: SyntheticProblem, tmp_path: Path)
     assert sfbench.load_result(fit.save(tmp_path)).to_dict() == fit.to_dict()
 
 
+@pytest.mark.slow
 def test_intervals_under_constraints_are_kept_at_their_level(shifted: SyntheticProblem, tmp_path: Path) -> None:
     from solvers.cvxpy_conic import Cvxpy
 

@@ -176,10 +176,9 @@ VERBS: dict[str, tuple[Any, Row]] = {
         {
             "process": PROCESS,
             "n_steps": [1, 9],
-            "spacing": ["log_snr", "edm", "uniform"],
+            "spacing": ["log_snr", "uniform"],
             "t_min": [None, 1e-3],
             "t_max": [None, 0.9],
-            "rho": [7.0, 1],
         },
     ),
     "affine": (

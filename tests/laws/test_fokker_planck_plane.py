@@ -25,6 +25,7 @@ def test_vertex_is_the_auxiliary_and_refinement_converges():
     assert errors[1] < 0.03
 
 
+@pytest.mark.slow
 def test_fused_law_agrees_with_samples():
     fused = FusedScore(PAIR, (0.5, 0.5), process=OU)
     exact = fokker_planck_2d(fused, n_cells=64, steps=40)
@@ -36,6 +37,7 @@ def test_fused_law_agrees_with_samples():
     assert exact.density.sum() * exact.cell == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_independent_coordinates_factorise():
     """Auxiliaries that differ in x alone: the plane's marginal is the line's law."""
     line = (GaussianMixture([0.5, 0.5], [[-1.0], [1.2]], 0.2), GaussianMixture([0.8, 0.2], [[-1.0], [1.0]], 0.2))
@@ -46,6 +48,7 @@ def test_independent_coordinates_factorise():
     assert np.abs(exact.cdf(exact.edges) - reference.cdf(exact.edges)).max() < 0.01
 
 
+@pytest.mark.slow
 def test_the_stated_error_covers_the_true_one():
     """Two independent copies of a pair on the line, whose law is known far better than the plane's."""
     line = make_problem("paper_mixture_1d", scale=6.0).auxiliaries

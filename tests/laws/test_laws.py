@@ -51,6 +51,7 @@ def test_stated_error_is_about_right(fused):
         assert actual < 5 * coarse.error + 2e-4
 
 
+@pytest.mark.slow
 def test_certificate_is_a_bound_and_tight_at_a_vertex(problem):
     """KL(q || P_w) at a vertex equals the Girsanov bound up to the prior mismatch."""
     from sfbench.statistics.population import population_gram
@@ -117,6 +118,7 @@ def test_flow_density_is_the_marginal(process):
     assert np.all(found.stderr == 0)
 
 
+@pytest.mark.slow
 def test_hutchinson_is_unbiased_with_an_honest_error():
     law = GaussianMixture([0.4, 0.6], [[-0.5, 0.3, 0.0], [0.4, -0.2, 0.1]], [[0.2, 0.4, 0.3], [0.5, 0.1, 0.3]])
     model, x = AnalyticScore(law, OU), law.sample(40, rng=1)

@@ -117,6 +117,7 @@ def test_models_without_densities() -> None:
             run_method(name, models, x, process=OU, n=200, budget=40_000, rng=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["embedded_r1_d16", "product_paper_4"])
 def test_fine_tuning_goes_into_what_laws_are_made_of(name: str) -> None:
     truth = get_truth(name)

@@ -112,6 +112,7 @@ def test_probes_of_another_shape_are_refused():
             NetworkDivergence(model, n_probes)
 
 
+@pytest.mark.slow
 def test_likelihoods_of_single_precision_networks_need_no_differences():
     """Differences of float32 scores lose the divergence; its derivative does not."""
     law = GaussianMixture([1.0], [[0.3, -0.2, 0.0]], 0.5)

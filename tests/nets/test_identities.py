@@ -114,6 +114,7 @@ def test_fusing_scores_is_fusing_predictions(kind):
     np.testing.assert_allclose(FusedScore(models, weights, process=process).score(x, t), expected, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_likelihood_of_an_exact_network_by_the_flow():
     """Bits come from the same code as for analytic scores; the network needs only its score, in float64."""
     process = sfbench.OrnsteinUhlenbeck()

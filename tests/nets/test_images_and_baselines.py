@@ -80,6 +80,7 @@ def test_average_of_checkpoints():
         average_checkpoints([first, dataclasses.replace(second, parameterisation="epsilon")], [0.5, 0.5])
 
 
+@pytest.mark.slow
 def test_published_fusion_agrees_with_the_quadratic_program():
     laws = [GaussianMixture([1.0], [[-1.0]], 0.5), GaussianMixture([1.0], [[1.0]], 0.5)]
     x = GaussianMixture([1.0], [[-0.4]], 0.5).sample(400, rng=0)
@@ -91,6 +92,7 @@ def test_published_fusion_agrees_with_the_quadratic_program():
     assert abs(exact.weights[0] - 0.7) < 0.08
 
 
+@pytest.mark.slow
 def test_nearest_mixture_and_training_baselines():
     laws = [GaussianMixture([1.0], [[-2.0]], 0.3), GaussianMixture([1.0], [[1.5]], 0.3)]
     x = GaussianMixture([1.0], [[1.0]], 0.3).sample(60, rng=0)

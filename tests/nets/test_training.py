@@ -154,6 +154,7 @@ def test_divergence_stops_says_the_step_and_keeps_the_last_good_state(tmp_path):
         train_score_network(Poisoned(), LAW.sample(99, rng=0), SHORT, process=OU, rng=0)
 
 
+@pytest.mark.slow
 def test_early_stopping_returns_the_best_not_the_last():
     settings = TrainingSettings(
         steps=3000, batch=64, learning_rate=5e-3, schedule="constant", ema=0.9, validate_every=20, patience=5

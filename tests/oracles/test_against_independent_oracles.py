@@ -154,6 +154,7 @@ def test_girsanov_certificate_holds_is_tight_and_half_of_it_fails() -> None:
         assert not bounds.check(observed, replace(bound, value=bound.value / 2)).holds
 
 
+@pytest.mark.slow
 def test_slow_rate_holds_and_fast_rate_is_the_mean() -> None:
     problem, settings = make_problem("shifted_gaussians", k=3, d=4), GramSettings(PROCESS, sfbench.time_grid(1e-3, 5.0))
     population = sfbench.population_gram(problem, process=PROCESS, grid=sfbench.time_grid(1e-3, 5.0, 32))
@@ -190,6 +191,7 @@ def test_dsm_spreads_at_small_times_and_the_others_do_not(t: float, ratio: float
     assert spread("dsm", 0.1) < ratio * spread("antithetic", 0.1)
 
 
+@pytest.mark.slow
 def test_samplers_reach_the_laws_they_name() -> None:
     problem = make_problem("paper_mixture_1d", scale=6.0, target="barycenter")
     score = sfbench.FusedScore(problem.auxiliaries, [0.5, 0.5], process=PROCESS)

@@ -195,6 +195,7 @@ def test_a_metric_without_an_error_is_refused() -> None:
     assert measure(lambda p, q, scale: Estimate(scale), 0, 0, scale=2.0).value == 2.0
 
 
+@pytest.mark.slow
 def test_a_wrong_bound_of_ones_own_is_found_violated(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

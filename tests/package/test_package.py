@@ -14,6 +14,7 @@ import sfbench
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_the_three_libraries_and_nothing_else(tmp_path: Path) -> None:
     options = ["--no-deps", "--no-build-isolation", "--quiet", "-w", str(tmp_path)]
     command = [sys.executable, "-m", "pip", "wheel", *options, str(ROOT)]

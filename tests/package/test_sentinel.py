@@ -116,6 +116,7 @@ def test_light_commands_import_no_heavy_library(command: str, tmp_path: Path) ->
     assert done.stderr.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_an_import_takes_about_half_a_second(tmp_path: Path) -> None:
     """CPU time, best of three, against the time that numpy and scipy's linear algebra take by themselves."""
 

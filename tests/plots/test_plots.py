@@ -43,6 +43,7 @@ def every_figure(fit: sfbench.FusionResult, axes: Any = (None,) * 5) -> Iterator
     yield plot_samples(plane.sample(100, rng=0), plane, ax=axes[4])
 
 
+@pytest.mark.slow
 def test_axes_in_and_out_and_legends_beside_the_data(fit: sfbench.FusionResult) -> None:
     for ax in every_figure(fit):
         ax.figure.canvas.draw()

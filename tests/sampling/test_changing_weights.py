@@ -61,6 +61,7 @@ def test_particles_reach_the_pool_of_the_weights_at_the_end() -> None:
     assert abs(found.value - exact) < 4 * found.stderr + 0.01
 
 
+@pytest.mark.slow
 def test_without_the_jump_the_law_is_the_one_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sfbench.sampling.particle_run.jump", lambda *_: None)
     result = sample(CHANGING, 8000, CorrectedSampler(integrator=sfbench.sampling.Exponential(1)), steps=400, rng=0)

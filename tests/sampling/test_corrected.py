@@ -36,6 +36,7 @@ def test_twenty_thousand_particles_reach_the_barycenter(problem, weights):
     assert abs(float((uncorrected.x[:, 0] > 0).mean()) - right_mass(pool)) > 0.2
 
 
+@pytest.mark.slow
 def test_log_partition_and_its_standard_error(problem):
     """20 runs: unbiased within their spread plus the discretisation, and the error stated is not too small."""
     truth = LogLinearPool(problem.auxiliaries, (0.5, 0.5)).log_partition().value

@@ -44,6 +44,7 @@ class Recorder:
         return AnalyticScore(self.law, self.process).score(x, t)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"order": "independent"}, {"order": "shared"}, {"integrator": "exponential"}])
 def test_switched_follows_the_fused_law(fused, options):
     exact = fokker_planck_1d(fused, n_cells=1000, steps=150)
@@ -90,6 +91,7 @@ def flow_errors(integrator, order, numbers, n=2000):
     return np.array(errors)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("integrator", ["paired", "heun"])
 def test_balanced_choices_keep_order_two_and_independent_ones_do_not(integrator):
     numbers = np.array([16, 32, 64, 96])
@@ -117,6 +119,7 @@ def test_the_mean_of_the_reverse_sde_is_exact_to_order_two():
     assert found[-1] < 0.25 * found[0]
 
 
+@pytest.mark.slow
 @given(
     vertex=st.integers(0, 3),
     integrator=st.sampled_from([name for name in OPEN if name != "adaptive"]),

@@ -57,6 +57,7 @@ def test_scale_does_not_move_the_weights(solver: str, factor: float, k: int, ran
     assert scaled.gap <= 1e-9 * scaled.scale
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(k=st.integers(1, 8), rank=st.integers(1, 8), seed=st.integers(0, 10**6))
 def test_gap_bounds_the_excess_at_any_point(k: int, rank: int, seed: int) -> None:

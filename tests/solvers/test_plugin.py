@@ -28,6 +28,7 @@ def run(installed: Path, code: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_plugin_is_known_and_conforms(installed: Path) -> None:
     code = """
 from solvers import SimplexQP, available_solvers, known_solvers, solve

@@ -50,6 +50,7 @@ def test_merging_weighs_by_the_number_of_samples(shifted: SyntheticProblem) -> N
     assert not np.allclose(merged.b, plain_mean, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_merged_halves_have_the_law_of_the_whole(reference: SyntheticProblem) -> None:
     """Merged halves differ from the whole by their noise alone, so over draws the difference has mean 0."""
     differences = []

@@ -170,6 +170,7 @@ def _step(rank: int) -> float:
     return max(float(axis[1] - axis[0]) for axis in cover(CORES[rank]).axes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rank", [1, 2])
 @pytest.mark.parametrize("noise", ["tiny", "just below", "just above", "large"])
 def test_noised_pool_equals_brute_force_on_both_sides_of_the_switch(rank: int, noise: str) -> None:

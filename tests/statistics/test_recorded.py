@@ -33,6 +33,7 @@ def differences(old: Any, new: Any, name: str = "") -> dict[str, float]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_pass_gives_the_numbers_of_two(kind: str) -> None:
     checked = 0

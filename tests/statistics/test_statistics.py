@@ -69,6 +69,7 @@ def _spread(problem: SyntheticProblem, estimator: str, t: float) -> float:
     return float(np.std(weights))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", ["antithetic", "stein"])
 def test_small_times_need_a_bounded_variance(estimator: str, reference: SyntheticProblem) -> None:
     assert _spread(reference, "dsm", 1e-4) >= 5 * _spread(reference, estimator, 1e-4)
@@ -92,6 +93,7 @@ def test_simulated_statistics_have_the_law_of_those_from_data(family: str, estim
     assert np.all((ratio > 0.6) & (ratio < 1.6))  # five standard errors of a ratio at 120 draws
 
 
+@pytest.mark.slow
 def test_more_noise_per_sample_leaves_less_of_it(reference: SyntheticProblem) -> None:
     x = reference.target.sample(30, rng=0)
 

@@ -181,6 +181,7 @@ def test_many_auxiliaries_embedded_in_a_line(crowd: LogLinearPool) -> None:
     checks.draws_obey_stein(law)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_arithmetic_fallback_equals_the_product_envelope(layout: str, request: pytest.FixtureRequest) -> None:
     exact = pool(3, layout=layout, m=2, d=5)

@@ -256,6 +256,7 @@ def run(installed: Path, *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_families_of_other_distributions_are_found_in_every_process(installed: Path) -> None:
     code = """
 import sys, warnings
@@ -305,6 +306,7 @@ def test_a_plugin_cannot_replace_a_built_in(monkeypatch: pytest.MonkeyPatch) -> 
     ]
 
 
+@pytest.mark.slow
 def test_the_command_line_takes_a_family_of_another_distribution(installed: Path) -> None:
     done = run(installed, "-W", "ignore", "-m", "sfbench", "fuse", "--problem", "circle", "--n", "64", "--json")
     assert done.returncode == 0, done.stderr

@@ -15,6 +15,7 @@ from sfbench.truths.scoring import kolmogorov_smirnov
 N = 3000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["line_paper", "gaussian_scaled_d4_ratio4", "discrete_mixture"])
 @pytest.mark.parametrize("law", ["fused", "barycenter", "mixture"])
 def test_exact_draws_are_told(name: str, law: str) -> None:
@@ -51,6 +52,7 @@ def test_other_laws_are_neither() -> None:
     assert "complement" in moved.reasons["fused"]
 
 
+@pytest.mark.slow
 def test_weights_make_the_law() -> None:
     """Draws of the mixture, reweighted to the barycenter."""
     truth = get_truth("line_paper")

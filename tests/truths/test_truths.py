@@ -118,6 +118,7 @@ def test_reference_problem_has_the_figures_of_the_theory() -> None:
     assert record["weights_by_window"]["[0.0001, 0.0002]"] == pytest.approx([0.5, 0.5], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_distances_at_draws_are_those_of_quadrature() -> None:
     truth, reference = get_truth("line_paper"), get_reference("line_paper")
     fused = truth.laws["fused"]

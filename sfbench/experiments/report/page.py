@@ -1,7 +1,7 @@
 """The page: tables in HTML, figures with plotly's own menus, legend and hover; nothing asks a network.
 
 ``plotly.min.js`` is written beside the page, and the page's content policy forbids everything else. Colours follow the
-reader's light or dark setting by style sheet alone.
+reader's light or dark setting by style sheet alone. The camera above a figure saves it as SVG, for papers.
 """
 
 import html
@@ -13,27 +13,30 @@ from typing import Any
 
 from ...files import read_regular, write_atomically
 from ..errors import StudyError
-from .aggregate import Summary, slices
-from .plots import figure_data
-from .words import decimals, factor_text, in_words, number
+from .aggregate import Summary
+from .plots import figure_data, slices
+from .words import in_words, number
 
 _POLICY = "default-src 'none'; script-src 'self' file: 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
-_CONFIG = {"responsive": True, "displaylogo": False, "modeBarButtons": [["toImage", "zoom2d", "pan2d", "resetScale2d"]]}
-
-CLAIMS, _LARGEST = "claims.json", 10**7
+_CONFIG = {
+    "responsive": True,
+    "displaylogo": False,
+    "modeBarButtons": [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
+    "toImageButtonOptions": {"format": "svg"},
+}
+_LARGEST = 10**7  # bytes of claims
 
 
 def read_claims(folder: Path) -> list[dict[str, Any]]:
     """The claims of ``claims.json`` in a study's folder, if it is there; raises StudyError for anything else in it."""
-    path = folder / CLAIMS
+    path = folder / "claims.json"
     if not path.exists():
         return []
     try:
-        claims = json.loads(read_regular(path, _LARGEST, StudyError))["claims"]
-        return [dict(claim.items()) for claim in claims]
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        if isinstance(error, StudyError):
-            raise
+        return [dict(claim.items()) for claim in json.loads(read_regular(path, _LARGEST, StudyError))["claims"]]
+    except StudyError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError):
         raise StudyError(f"{str(path)!r} does not hold claims; write it again with the study's own command") from None
 
 
@@ -54,7 +57,7 @@ def write_page(
         raise ImportError("reports need plotly: pip install 'sfbench[report]'") from None
     title = _text(title.encode(errors="replace").decode())
     style = files(__package__).joinpath("page.css").read_text(encoding="utf-8")
-    links = "".join(f'<a href="#study{i}">{_text(s.name)}</a>' for i, s in enumerate(summaries))
+    links = "".join(f'<a href="#study{i}">{_text(s.table.study.name)}</a>' for i, s in enumerate(summaries))
     parts = [
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
@@ -94,7 +97,7 @@ def _details(title: str, content: str) -> str:
 
 def _range(middle: Any, ends: Sequence[Any] | None, digits: int = 3) -> str:
     shown = number(middle, digits)
-    return shown if not ends else f"{shown} [{number(ends[0], digits)}, {number(ends[1], digits)}]"
+    return f"{shown} [{number(ends[0], digits)}, {number(ends[1], digits)}]" if ends else shown
 
 
 def _flag(count: int) -> tuple[str, str]:
@@ -106,16 +109,16 @@ def _claims(claims: Sequence[Mapping[str, Any]]) -> str:
     rows = []
     for claim in claims:
         verdict = str(claim.get("verdict", ""))
-        kind = {"holds": "good", "reported": ""}.get(verdict, "bad")
         value = _range(claim.get("value"), claim.get("interval"), 4)
         rest = [claim.get(name) or "" for name in ("required", "control", "note")]
+        kind = {"holds": "good", "reported": ""}.get(verdict, "bad")
         rows.append([claim.get("name", ""), (verdict, kind), value, *rest])
     columns = ["claim", "verdict", "measured", "required", "negative control, which must fail", "note"]
     return "<h2>Claims</h2>" + _table(columns, rows) if rows else ""
 
 
 def _study(summary: Summary, i: int) -> str:
-    names = list(summary.factors)
+    names, table = list(summary.factors), summary.table
     results = [*summary.metrics, *(b for bounds in summary.bounds.values() for b in bounds)]
     numbers = [
         [
@@ -126,37 +129,23 @@ def _study(summary: Summary, i: int) -> str:
         ]
         for p in summary.points
     ]
-    slopes = [
-        [
-            f"{s['metric']} against {s['axis']}",
-            factor_text(s["factors"], [f for f in names if f != s["axis"] and len(summary.factors[f]) > 1]) or "all",
-            f"{decimals(s['slope'])} [{decimals(s['low'])}, {decimals(s['high'])}]",
-            str(s["seeds"]),
-            _flag(s["left_out"]),
-        ]
-        for s in summary.slopes
-    ]
     checks = [[c["of"], c["name"], str(c["n"]), _flag(c["violated"])] for c in summary.checks]
     costs = [
         [c["of"], c["name"], str(c["n"]), *map(number, (c["sum"] / c["n"], c["largest"], c["sum"]))]
         for c in summary.costs
     ]
-    fields = list(dict.fromkeys(name for spec in summary.missing for name in spec))
-    missing = [[str(spec.get(name, "")) for name in fields] for spec in summary.missing]
+    fields = list(dict.fromkeys(name for spec in table.missing for name in spec))
+    missing = [[str(spec.get(name, "")) for name in fields] for spec in table.missing]
     tables = {
         f"The numbers: {len(numbers)} points": ([*names, *results, "repetitions", "missing"], numbers),
-        "Slopes of medians on doubly logarithmic axes": (
-            ["slope", "of", "95 % interval", "repetitions", "left out, incomplete"],
-            slopes,
-        ),
         "Checks of bounds": (["of", "check", "checked", "violated"], checks),
         "Seconds": (["of", "time", "measured", "mean", "largest", "sum"], costs),
         f"Missing cells: {len(missing)}": (fields, missing),
     }
     return "\n".join(
         [
-            f'<h2 id="study{i}">{_text(summary.name)}</h2>',
-            f"<p>{_text(summary.caption)}, algorithm version {_text(summary.version)}</p>",
+            f'<h2 id="study{i}">{_text(table.study.name)}</h2>',
+            f"<p>{_text(table.caption())}, algorithm version {_text(summary.version)}</p>",
             *(_figure(summary, axis, f"figure{i}_{j}") for j, axis in enumerate(summary.axes) if summary.metrics),
             *(_details(title, _table(columns, rows)) for title, (columns, rows) in tables.items()),
         ]
@@ -173,8 +162,8 @@ def _figure(summary: Summary, axis: str, name: str) -> str:
         "medians over repetitions, bands from 10 % to 90 %",
         "dotted lines are bounds" if summary.bounds else "",
         f"{dots} lines of a single point are left out" if dots else "",
-        "crosses lack some repetitions" if summary.missing else "",
+        "crosses lack some repetitions" if summary.table.missing else "",
         "a click on a name hides its line, a double click all others" if lines > 1 else "",
     ]
-    title = f"<h3>Against {_text(in_words(axis, summary.labels))}</h3>"
+    title = f"<h3>Against {_text(in_words(axis, summary.table.labels))}</h3>"
     return f"{title}<figure>{drawn}<figcaption>{'; '.join(filter(None, caption))}</figcaption></figure>"

@@ -2,37 +2,69 @@
 
 import html
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
-from .aggregate import Line, Slice, Summary, slices
-from .words import in_words, number
+from .aggregate import Summary, is_number
+from .tables import Row
+from .words import factor_text, in_words, number
 
 # Okabe-Ito: distinguishable with every common colour vision; dashes repeat the distinction without colour.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6BB1", "#777777")
-NOTHING = "no cell passes the filters"
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6BB1", "#777777")
 _DASHES = ("solid", "dash", "dashdot", "longdash")
 _MENU_PX, _PLOT_PX, _LINE_PX = 46, 400, 22
 _HIDDEN: dict[str, Any] = {"hoverinfo": "skip", "showlegend": False}
+_CLEAR = "rgba(0,0,0,0)"
 Texts = dict[str, tuple[list[Any], list[str]]]  # heights and hover texts of a trace, by result
+
+
+class Slice(NamedTuple):
+    """The lines of a figure, points by name: they share the factors that are numbers; ``dots`` lines are left out."""
+
+    name: str
+    lines: list[tuple[str, list[Row]]]
+    dots: int
+
+
+def slices(summary: Summary, axis: str) -> list[Slice]:
+    """The lines along an axis, by the values of the other numbers; those with most repetitions first.
+
+    Among lines of several points, lines of a single one are dots of another experiment, and left out.
+    """
+    others = [f for f in summary.factors if f != axis and len(summary.factors[f]) > 1]
+    words = [f for f in others if not all(map(is_number, summary.factors[f]))]
+    found: dict[str, dict[str, list[Row]]] = {}
+    for point in summary.points:
+        name = factor_text(point["factors"], [f for f in others if f not in words])
+        found.setdefault(name, {}).setdefault(factor_text(point["factors"], words), []).append(point)
+    made = []
+    for name, members in found.items():
+        longest = max(map(len, members.values()))
+        kept = [points for points in members.values() if len(points) > 1 or longest == 1]
+        told = [f for f in words if len({points[0]["factors"][f] for points in kept}) > 1]
+        lines = [(factor_text(points[0]["factors"], told), points) for points in kept]
+        made.append(Slice(name, lines, len(members) - len(lines)))
+    return sorted(made, key=lambda s: -sum(p["seeds"] for _, points in s.lines for p in points if len(points) > 1))
 
 
 def figure_data(summary: Summary, axis: str) -> dict[str, Any]:
     """Every result against one axis: it opens on the first result and the slice that has most cells."""
-    parts, results = slices(summary, axis), summary.metrics
+    parts, results, labels = slices(summary, axis), summary.metrics, summary.table.labels
     traces = [(i, *made) for i, part in enumerate(parts) for made in _traces(summary, axis, part)]
-    data = []
-    for i, trace, texts in traces:
-        y, hover = texts[results[0]]
-        data.append(trace | {"visible": i == 0, "y": y, "customdata": hover})
+    data = [
+        trace | {"visible": i == 0, "y": texts[results[0]][0], "customdata": texts[results[0]][1]}
+        for i, trace, texts in traces
+    ]
     by_result = [
-        [{"y": [t[m][0] for *_, t in traces], "customdata": [t[m][1] for *_, t in traces]}, {"yaxis.title.text": title}]
+        [
+            {"y": [t[m][0] for *_, t in traces], "customdata": [t[m][1] for *_, t in traces]},
+            {"yaxis.title.text": _y_title(summary, m)},
+        ]
         for m in results
-        for title in [_y_title(summary, m)]
     ]
     shown = [[{"visible": [i == j for i, *_ in traces]}] for j in range(len(parts))]
     scales = [[{"xaxis.type": kind, "yaxis.type": kind}] for kind in ("log", "linear")]
     menus = [
-        _menu([in_words(m, summary.labels) for m in results], "update", by_result),
+        _menu([in_words(m, labels) for m in results], "update", by_result),
         _menu([part.name or "all" for part in parts], "restyle", shown),
         _menu(["logarithmic axes", "linear axes"], "relayout", scales),
     ]
@@ -44,10 +76,11 @@ def figure_data(summary: Summary, axis: str) -> dict[str, Any]:
     values = summary.factors[axis]
     shared = {"type": "log" if min(values) > 0 else "linear", "gridcolor": "#d4d9e0"}
     ticks = {"tickvals": values, "ticktext": [number(x) for x in values]} if len(values) <= 12 else {}
+    y_axis = {"title": {"text": _y_title(summary, results[0])}, "exponentformat": "power", "automargin": True}
     layout = {
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "modebar": {"bgcolor": "rgba(0,0,0,0)"},
+        "paper_bgcolor": _CLEAR,
+        "plot_bgcolor": _CLEAR,
+        "modebar": {"bgcolor": _CLEAR},
         "font": {"size": 13},
         "height": top + _PLOT_PX + bottom,
         "margin": {"t": top, "b": bottom, "l": 70, "r": 15},
@@ -55,58 +88,54 @@ def figure_data(summary: Summary, axis: str) -> dict[str, Any]:
         "showlegend": lines > 1,
         "legend": {"y": -75 / _PLOT_PX, "yanchor": "top", "x": 0},
         "updatemenus": menus,
-        "xaxis": shared | ticks | {"title": {"text": _plain(in_words(axis, summary.labels))}},
-        "yaxis": shared
-        | {"title": {"text": _y_title(summary, results[0])}, "exponentformat": "power", "automargin": True},
+        "xaxis": shared | ticks | {"title": {"text": _plain(in_words(axis, labels))}},
+        "yaxis": shared | y_axis,
     }
     return {"data": data, "layout": layout}
 
 
 def _traces(summary: Summary, axis: str, part: Slice) -> Iterator[tuple[dict[str, Any], Texts]]:
     """A note for results that the slice lacks; then a band, a line and bounds for each line."""
-    results, some = summary.metrics, part.lines[0].points
-    lacking = [m for m in results if not any(m in p["metrics"] for line in part.lines for p in line.points)]
-    note = {"x": [some[len(some) // 2]["factors"][axis]], "mode": "text", "text": [NOTHING]}
-    yield note | _HIDDEN, {m: ([1.0 if m in lacking else None], []) for m in results}
-    most = max(map(len, summary.bounds.values()), default=0)
-    for i, line in enumerate(part.lines):
-        colour = COLOURS[i % len(COLOURS)]
+    results, some = summary.metrics, part.lines[0][1]
+    there = {m for _, points in part.lines for p in points for m in p["metrics"]}
+    note = {"x": [some[len(some) // 2]["factors"][axis]], "mode": "text", "text": ["no cell passes the filters"]}
+    yield note | _HIDDEN, {m: ([None if m in there else 1.0], []) for m in results}
+    for i, (name, points) in enumerate(part.lines):
+        colour = _COLOURS[i % len(_COLOURS)]
         shared = {
-            "x": [p["factors"][axis] for p in line.points],
+            "x": [p["factors"][axis] for p in points],
             "mode": "lines",
             "legendgroup": str(i),
-            "name": _plain(line.name or summary.name),
+            "name": _plain(name or summary.table.study.name),
             "hovertemplate": "%{customdata}<extra></extra>",
         }
         for j, fill in ((1, "none"), (2, "tonexty")):
             edge = {"line": {"width": 0}, "fill": fill, "fillcolor": f"{colour}26", "hovertemplate": None}
-            yield shared | edge | _HIDDEN, {m: (_heights(line, m, j), []) for m in results}
-        marker = {
-            "color": colour,
-            "size": [12 if p["missing"] else 7 for p in line.points],
-            "symbol": ["x-open" if p["missing"] else "circle" for p in line.points],
-        }
-        style = {"color": colour, "dash": _DASHES[i // len(COLOURS) % len(_DASHES)]}
-        texts = {m: (_heights(line, m, 0), _hovers(summary, axis, m, line)) for m in results}
-        yield shared | {"mode": "lines+markers", "line": style, "marker": marker}, texts
-        for b in range(most):
+            yield shared | edge | _HIDDEN, {m: (_heights(points, m, j), []) for m in results}
+        crosses = [p["missing"] > 0 for p in points]
+        sizes, symbols = [12 if c else 7 for c in crosses], ["x-open" if c else "circle" for c in crosses]
+        line = {"color": colour, "dash": _DASHES[i // len(_COLOURS) % len(_DASHES)]}
+        drawn = {"mode": "lines+markers", "line": line, "marker": {"color": colour, "size": sizes, "symbol": symbols}}
+        hovers = {c: _hovers(summary, axis, c, name, points) for m in results for c in (m, *summary.bounds.get(m, []))}
+        yield shared | drawn, {m: (_heights(points, m, 0), hovers[m]) for m in results}
+        dotted = {"line": {"color": colour, "dash": "dot", "width": 1.5}, "showlegend": False}
+        for b in range(max(map(len, summary.bounds.values()), default=0)):
             of = {m: (summary.bounds.get(m, [])[b : b + 1] or [""])[0] for m in results}
-            dotted = {"line": {"color": colour, "dash": "dot", "width": 1.5}, "showlegend": False}
-            yield shared | dotted, {m: (_heights(line, c, 0), _hovers(summary, axis, c, line)) for m, c in of.items()}
+            yield shared | dotted, {m: (_heights(points, c, 0), hovers.get(c, [])) for m, c in of.items()}
 
 
-def _heights(line: Line, column: str, j: int) -> list[Any]:
-    return [p["metrics"][column][j] if column in p["metrics"] else None for p in line.points]
+def _heights(points: list[Row], column: str, j: int) -> list[Any]:
+    return [p["metrics"][column][j] if column in p["metrics"] else None for p in points]
 
 
-def _hovers(summary: Summary, axis: str, column: str, line: Line) -> list[str]:
+def _hovers(summary: Summary, axis: str, column: str, name: str, points: list[Row]) -> list[str]:
     texts = []
-    for p in line.points:
+    for p in points:
         middle, low, high, n = p["metrics"].get(column, (None, None, None, 0))
         missing = f", {p['missing']} missing" if p["missing"] else ""
         texts.append(
-            f"{_plain(line.name)}<br>{_plain(axis)} = {number(p['factors'][axis])}<br>"
-            f"{_plain(in_words(column, summary.labels))}: {number(middle)}<br>"
+            f"{_plain(name)}<br>{_plain(axis)} = {number(p['factors'][axis])}<br>"
+            f"{_plain(in_words(column, summary.table.labels))}: {number(middle)}<br>"
             f"10 % to 90 %: {number(low)} to {number(high)}<br>{n} results{missing}"
         )
     return texts
@@ -119,8 +148,8 @@ def _menu(names: list[str], method: str, arguments: list[list[Any]]) -> dict[str
 
 
 def _y_title(summary: Summary, result: str) -> str:
-    bounds = ", ".join(in_words(b, summary.labels) for b in summary.bounds.get(result, []))
-    return _plain(in_words(result, summary.labels)) + (f"<br>dotted: {_plain(bounds)}" if bounds else "")
+    bounds = ", ".join(in_words(b, summary.table.labels) for b in summary.bounds.get(result, []))
+    return _plain(in_words(result, summary.table.labels)) + (f"<br>dotted: {_plain(bounds)}" if bounds else "")
 
 
 def _plain(text: str) -> str:

@@ -1,5 +1,6 @@
 """Results as tables: one row a line of a record, with the study, cell key and algorithm version it came from."""
 
+import csv
 import hashlib
 import json
 import re
@@ -105,10 +106,10 @@ def load_table(journal: Journal, name: str, version: str | None = None) -> Study
     words = journal.about().get(("report", name), name)
     declared = json.loads(words) if words != name else {}
     return StudyTable(
-        study=study,
-        rows=rows,
-        total=len(grid),
-        missing=missing,
+        study,
+        rows,
+        len(grid),
+        missing,
         seconds={key[:16]: cell.seconds for key, cell in cells.items()},
         spec_fields=tuple(_renamed(json.loads(next(iter(grid), "{}")))),
         bounds=declared.get("bounds", {}),
@@ -120,21 +121,6 @@ def load_table(journal: Journal, name: str, version: str | None = None) -> Study
 def _renamed(columns: Row) -> Row:
     """Columns whose names the engine needs under other names."""
     return {f"record_{name}" if name in ("cell", VERSION_COLUMN) else name: value for name, value in columns.items()}
-
-
-def stale_keys(journal: Journal, function: str) -> dict[str, str]:
-    """Results of a function that no study of the store asks for any more, with their versions.
-
-    They are of another version, schema or dtype. Results outside a grid that was replaced can be asked for again.
-    """
-    studies = [study for study in journal.studies() if study.function == function]
-    wanted = {key for study in studies for key in journal.grid(study.name).values()}
-    kinds = {(study.version, study.schema, study.dtype) for study in studies}
-    return {
-        cell.key: cell.version
-        for cell in journal.cells_of(function)
-        if cell.key not in wanted and all(cell.key != cell_key(function, *kind, cell.spec) for kind in kinds)
-    }
 
 
 # ---------------------------------------------------------------------- files
@@ -174,12 +160,10 @@ def write_rows(rows: Iterable[Row], path: Path) -> None:
     if path.suffix == ".jsonl":
         write_atomically(path, lambda f: f.writelines(json.dumps(row) + "\n" for row in rows))
     elif path.suffix == ".csv":
-        import csv
-
         lines = [columns, *([flat(row.get(column)) for column in columns] for row in rows)]
         write_atomically(path, lambda f: csv.writer(f).writerows(lines))
     else:
-        _write_parquet(rows, columns, path)
+        _write_parquet({column: [row.get(column) for row in rows] for column in columns}, path)
 
 
 def flat(value: Any) -> Any:
@@ -187,17 +171,15 @@ def flat(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, list | dict) else value
 
 
-def _write_parquet(rows: Sequence[Row], columns: Sequence[str], path: Path) -> None:
+def _write_parquet(columns: dict[str, list[Any]], path: Path) -> None:
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
         raise ImportError("Parquet needs pyarrow: pip install 'sfbench[parquet]'") from None
-    arrays = {}
-    for column in columns:
-        values = [row.get(column) for row in rows]
+    for name, values in columns.items():
         try:
-            arrays[column] = pa.array(values)
+            pa.array(values)
         except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):  # of several kinds or beyond int64: text, as in CSV
-            arrays[column] = pa.array([None if value is None else str(flat(value)) for value in values])
-    write_atomically(path, lambda f: pq.write_table(pa.table(arrays), f, compression="zstd"), binary=True)
+            columns[name] = [None if value is None else str(flat(value)) for value in values]
+    write_atomically(path, lambda f: pq.write_table(pa.table(columns), f, compression="zstd"), binary=True)

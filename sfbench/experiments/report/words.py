@@ -18,30 +18,19 @@ def number(value: Any, digits: int = 3) -> str:
     """A few significant digits; whole numbers in full; a dash for what is not there."""
     if value is None or isinstance(value, str | bool):
         return str(value) if value not in (None, "") else "-"
-    if isinstance(value, int) and abs(value) < 10**9:
-        return f"{value:,}"
-    value = float(value)
-    if not math.isfinite(value):
-        return str(value)
-    if value == int(value) and abs(value) < 1e6:
+    whole = isinstance(value, int) and abs(value) < 10**9
+    if whole or (math.isfinite(float(value)) and float(value).is_integer() and abs(value) < 1e6):
         return f"{int(value):,}"
     if 1e-3 <= abs(value) < 1e5:
         return f"{float(f'{value:.{digits}g}'):,}".removesuffix(".0")
-    mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
-    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
-
-
-def decimals(value: float, places: int = 2) -> str:
-    """A fixed number of decimals, and never a negative zero."""
-    return f"{round(value, places) + 0.0:.{places}f}"
+    mantissa, _, exponent = f"{float(value):.{digits - 1}e}".partition("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}" if exponent else mantissa
 
 
 def in_words(column: str, labels: Mapping[str, str]) -> str:
     """A column as an axis calls it."""
-    if column in labels or column in _WORDS:
-        return labels.get(column) or _WORDS[column]
     stem, seconds = (column[:-2], " (s)") if column.endswith("_s") else (column, "")
-    return stem.replace("_", " ") + seconds
+    return labels.get(column) or _WORDS.get(column) or stem.replace("_", " ") + seconds
 
 
 def factor_text(factors: Mapping[str, Any], names: list[str]) -> str:

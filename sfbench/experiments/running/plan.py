@@ -13,7 +13,7 @@ LARGEST = 4096
 Batch = tuple[tuple[int, ...], ...]  # computed by one worker in one go: whole groups of positions in the grid
 
 
-def group_cells(study: Study[Any, Any], positions: Sequence[int]) -> list[tuple[int, ...]]:
+def group_cells(study: Study, positions: Sequence[int]) -> list[tuple[int, ...]]:
     """Positions by the study's groups, in order of first appearance."""
     group_of, groups = study.function.group, dict[Any, list[int]]()
     for i in positions:

@@ -18,7 +18,6 @@ from .worker import THREAD_VARIABLES, BatchOutcome, Groups, run_batch, run_elsew
 CONNECT_S = 10.0  # for a scheduler to answer
 _IDLE_S = 300  # after which worker processes end by themselves
 _ADDRESS = re.compile(r"[a-z]+://[^\s/:]+:\d{1,5}/?")
-_Function = CellFunction[Any, Any]
 
 
 @final
@@ -27,7 +26,7 @@ class Pool:
     """How many batches run at the same time, what takes one, and whether workers are there when nothing came back."""
 
     n_jobs: int
-    submit: Callable[[_Function, Groups], Future[BatchOutcome]]
+    submit: Callable[[CellFunction, Groups], Future[BatchOutcome]]
     look: Callable[[], bool] = lambda: True
 
 
@@ -36,22 +35,16 @@ def open_pool(n_jobs: int, scheduler: str | None, folder: str) -> AbstractContex
     return _here(n_jobs, folder) if scheduler is None else _cluster(n_jobs, scheduler, folder)
 
 
-def _pickled(function: _Function, groups: Groups) -> bytes:
+def _pickled(function: CellFunction, groups: Groups) -> bytes:
     """By us, and read by :func:`run_elsewhere`: a worker that lacks a module can then say so."""
     from joblib.externals.loky.backend.reduction import dumps
 
     return bytes(dumps((function, groups)))
 
 
-# ---------------------------------------------------------------------- this machine
 @contextmanager
 def _here(n_jobs: int, folder: str) -> Iterator[Pool]:
     """This process for one job, else worker processes, which the next run of this process finds again."""
-
-    def here(function: _Function, groups: Groups) -> Future[BatchOutcome]:
-        future: Future[BatchOutcome] = Future()
-        future.set_result(run_batch(function, groups, folder))
-        return future
 
     def executor() -> Any:  # the running one, or another if a worker died
         from joblib.externals.loky import get_reusable_executor
@@ -59,16 +52,18 @@ def _here(n_jobs: int, folder: str) -> Iterator[Pool]:
         threads = dict.fromkeys(THREAD_VARIABLES, "1")
         return get_reusable_executor(n_jobs, timeout=_IDLE_S, initializer=settle_in, initargs=(True,), env=threads)
 
-    def elsewhere(function: _Function, groups: Groups) -> Future[BatchOutcome]:
+    def submit(function: CellFunction, groups: Groups) -> Future[BatchOutcome]:
+        future: Future[BatchOutcome] = Future()
         try:
-            return executor().submit(run_elsewhere, _pickled(function, groups), folder, is_child=True)  # type: ignore[no-any-return]
+            if n_jobs > 1:
+                return executor().submit(run_elsewhere, _pickled(function, groups), folder, is_child=True)  # type: ignore[no-any-return]
+            future.set_result(run_batch(function, groups, folder, here=True))
         except BrokenExecutor as error:  # a worker died just now
-            future: Future[BatchOutcome] = Future()
             future.set_exception(error)
-            return future
+        return future
 
     try:
-        yield Pool(n_jobs, elsewhere if n_jobs > 1 else here)
+        yield Pool(n_jobs, submit)
     except KeyboardInterrupt:
         if n_jobs > 1:
             executor().shutdown(wait=False, kill_workers=True)
@@ -85,7 +80,7 @@ class DaskCluster:
         self._executor = client.get_executor(pure=False)
         self._alone_since: float | None = None
 
-    def submit(self, function: _Function, groups: Groups) -> Future[BatchOutcome]:
+    def submit(self, function: CellFunction, groups: Groups) -> Future[BatchOutcome]:
         """Hand the batch to the scheduler."""
         task = _pickled(function, groups)
         try:
@@ -101,7 +96,7 @@ class DaskCluster:
         with suppress(OSError, TimeoutError):
             workers = self._client.nthreads()
         self._alone_since = None if workers else self._alone_since or now
-        if self._alone_since is not None and now - self._alone_since > worker_timeout():
+        if self._alone_since is not None and now - self._alone_since > _worker_timeout():
             raise SchedulerError(
                 f"the cluster lost all its workers {now - self._alone_since:.0f} s ago; results so far are kept: start "
                 "workers again, then run the same command"
@@ -118,7 +113,7 @@ def lost_scheduler(reason: object) -> SchedulerError:
 
 @contextmanager
 def _cluster(n_jobs: int, scheduler: str, folder: str) -> Iterator[Pool]:
-    timeout = worker_timeout()
+    timeout, address = _worker_timeout(), scheduler
     try:
         from distributed import Client, LocalCluster
     except ImportError:
@@ -127,7 +122,6 @@ def _cluster(n_jobs: int, scheduler: str, folder: str) -> Iterator[Pool]:
         logger = logging.getLogger("distributed.client")  # a lost scheduler is one line, and ours
         stack.callback(logger.setLevel, logger.level)
         logger.setLevel(logging.CRITICAL)
-        address: Any = scheduler
         if scheduler == "local":  # with keys: without, any user of this machine could run code here
             kind = {"processes": True, "dashboard_address": None, "security": True, "protocol": "tls://"}
             try:
@@ -155,13 +149,12 @@ def _ask(address: str) -> None:
     """Ask a scheduler for its identity; Dask's client waits for ever for something that listens and never answers."""
     from distributed.core import rpc
 
-    if not _ADDRESS.fullmatch(address):
-        raise _unreachable(address, "it is not an address such as tcp://host:8786")
-
     async def identity() -> Any:
         async with asyncio.timeout(CONNECT_S), rpc(address) as scheduler:
             return await scheduler.identity()
 
+    if not _ADDRESS.fullmatch(address):
+        raise _unreachable(address, "it is not an address such as tcp://host:8786")
     try:
         with ThreadPoolExecutor(1) as thread:  # this one may run a loop of its own, as notebooks do
             answer = thread.submit(lambda: asyncio.run(identity())).result()
@@ -177,7 +170,7 @@ def _unreachable(scheduler: str, reason: object) -> SchedulerError:
     return SchedulerError(f"cannot reach the scheduler {scheduler!r}: {why}; {way}")
 
 
-def worker_timeout() -> float:
+def _worker_timeout() -> float:
     """Seconds without any worker after which a run gives up; raises SchedulerError if that is not a number."""
     text = os.environ.get("SFBENCH_WORKER_TIMEOUT_S", "60")
     with suppress(ValueError):

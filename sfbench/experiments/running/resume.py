@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import sys
 import time
 from contextlib import suppress
@@ -9,12 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..canonical import printable
+from ..canonical import last_line, printable
 from ..cells import StoredSpecs, Study, load_cell_function
 from ..errors import DamagedStoreError, StoreError, StudyError
 from ..store.journal import Journal
 from ..store.rows import StoredStudy
-from .runner import finish_study, is_alive, open_for_writing
+from .runner import finish_study, open_for_writing
 from .settings import Outcome, RunSettings
 
 
@@ -43,7 +44,7 @@ class Failure(NamedTuple):
     @property
     def error(self) -> str:
         """The last line of the traceback."""
-        return printable((self.traceback.strip().splitlines() or [""])[-1])
+        return printable(last_line(self.traceback))
 
 
 def study_failures(journal: Journal, names: list[str] | None = None) -> list[Failure]:
@@ -60,11 +61,10 @@ def study_failures(journal: Journal, names: list[str] | None = None) -> list[Fai
 
 def study_status(journal: Journal, names: list[str] | None = None) -> list[StudyStatus]:
     """Counts of the studies of a store."""
-    failures, found = study_failures(journal, names), []
+    found = []
     for study in journal.chosen(names):
-        keys = list(journal.grid(study.name).values())
+        keys, failed = journal.grid(study.name).values(), study_failures(journal, [study.name])
         cells = journal.cells(keys).values()
-        failed = [failure for failure in failures if failure.study == study.name]
         counts = (len(keys), len(cells), len(failed), len(keys) - len(cells) - len(failed))
         others = {v: n for v, n in journal.versions(study.function).items() if v != study.version}
         seconds, first = sum(cell.seconds for cell in cells), failed[0].error if failed else ""
@@ -72,7 +72,18 @@ def study_status(journal: Journal, names: list[str] | None = None) -> list[Study
     return found
 
 
-def stored_study(journal: Journal, known: StoredStudy) -> Study[Any, Any]:
+def running_now(journal: Journal) -> list[dict[str, Any]]:
+    """Recorded runs that still go on: those of other living processes of this host that have not finished."""
+    alive = []
+    for run in journal.runs():
+        if not run.get("finished") and run.get("host") == socket.gethostname() and run.get("pid") != os.getpid():
+            with suppress(OSError, ValueError, KeyError):
+                os.kill(int(run["pid"]), 0)
+                alive.append(run)
+    return alive
+
+
+def stored_study(journal: Journal, known: StoredStudy) -> Study:
     """A study rebuilt from what a store holds, by importing its cell function and the class of its specs."""
     about, texts = journal.about(), tuple(journal.grid(known.name))
     classes = {name: place for (kind, name), place in about.items() if kind == "spec"}
@@ -85,11 +96,6 @@ def stored_study(journal: Journal, known: StoredStudy) -> Study[Any, Any]:
     specs = StoredSpecs(texts, known.spec_class, classes)
     specs[0]  # refuses a class that has changed
     return Study(known.name, function, specs, texts, tuple(map(function.key, texts)), known.spec_class, classes)
-
-
-def running_now(journal: Journal) -> list[dict[str, Any]]:
-    """Recorded runs of this machine that still go on."""
-    return [run for run in journal.runs() if is_alive(run)]
 
 
 def resume(path: Path, settings: RunSettings, names: list[str] | None = None) -> list[Outcome]:

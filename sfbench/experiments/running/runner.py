@@ -7,6 +7,7 @@ alone.
 """
 
 import os
+import random
 import signal
 import socket
 import sys
@@ -22,11 +23,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import numpy as np
-
 from ...errors import OutputError
 from ...progress import Progress, progress
-from ..canonical import decode_record, printable
+from ..canonical import decode_record, last_line, printable
 from ..cells import Study
 from ..errors import DamagedStoreError, SchedulerError
 from ..store.journal import Journal
@@ -57,29 +56,21 @@ def open_for_writing(path: Path) -> Journal:
 
 
 def run_study(
-    study: Study[Any, Any], folder: str | os.PathLike[str], settings: RunSettings | None = None
+    study: Study, folder: str | os.PathLike[str], settings: RunSettings | None = None
 ) -> tuple[list[Any], Outcome]:
     """Compute the missing cells of a study, whose store is in ``folder`` (or is this ``.sqlite`` file itself).
 
-    Returns
-    -------
-    records : list
-        In the order of ``study.specs``; None where a cell has no result.
-    outcome : Outcome
-
-    Raises
-    ------
-    StudyError, StoreError, SchedulerError, OutputError
+    Returns records in the order of ``study.specs``, None where a cell has no result, and the outcome. Raises
+    StudyError, StoreError, SchedulerError, OutputError.
     """
     run = _Run(study, store_path(folder), settings or RunSettings(), keep=True)
     with run.finished() as journal:
         others = [key for i, key in enumerate(study.keys) if i not in run.computed]
-        run.computed |= {run.position[key]: cell.record for key, cell in journal.cells(others).items()}
-    records = (run.computed.get(i) for i in range(len(study.keys)))
-    return [None if text is None else decode_record(text) for text in records], run.outcome
+        run.computed |= {run.position[key]: decode_record(cell.record) for key, cell in journal.cells(others).items()}
+    return [run.computed.get(i) for i in range(len(study.keys))], run.outcome
 
 
-def finish_study(study: Study[Any, Any], path: Path, settings: RunSettings | None = None) -> Outcome:
+def finish_study(study: Study, path: Path, settings: RunSettings | None = None) -> Outcome:
     """Compute the missing cells of a study without reading the others; see :func:`run_study`."""
     run = _Run(study, path, settings or RunSettings())
     with run.finished():
@@ -93,14 +84,13 @@ class _Run:
     journal: Journal
     bar: Progress
 
-    def __init__(self, study: Study[Any, Any], path: Path, settings: RunSettings, *, keep: bool = False) -> None:
+    def __init__(self, study: Study, path: Path, settings: RunSettings, *, keep: bool = False) -> None:
         self.study, self.path, self.settings, self.keep = study, path, settings, keep
         self.position = {key: i for i, key in enumerate(study.keys)}
         self.started = time.monotonic()
-        self.computed: dict[int, str] = {}
+        self.computed: dict[int, Any] = {}
         self.done: set[int] = set()
         self.attempts: dict[int, int] = {}
-        self.failed_now: set[int] = set()
         self.stopped = self.first_error = self.id = ""
 
     # -------------------------------------------------------------- the whole
@@ -129,12 +119,11 @@ class _Run:
         self.done = {self.position[key] for key in journal.done(study.keys)}
         failures, cached = journal.failures(), len(self.done)
         self.attempts = {self.position[key]: len(failures[key]) for key in failures if key in self.position}
-        self.first_error = next((_last_line(failures[key][-1]) for key in study.keys if key in failures), "")
-        described = {key: value for key, value in asdict(settings).items() if key != "progress"}
+        self.first_error = next((last_line(failures[key][-1]) for key in study.keys if key in failures), "")
         beside, self.id = any(not other.get("finished") for other in journal.runs()), uuid.uuid4().hex
         run = {"id": self.id, "started": _now(), "finished": None, "outcome": "running"} | process_provenance()
         run |= {"host": socket.gethostname(), "pid": os.getpid()}
-        run["settings"] = described | {"study": study.name, "note": note}
+        run["settings"] = asdict(settings) | {"study": study.name, "note": note}
         journal.write_run(run)
         try:
             with progress(len(study.keys), study.name, settings.progress, done=cached) as self.bar:
@@ -146,31 +135,27 @@ class _Run:
                 journal.write_run(run | {"finished": _now(), "outcome": f"error: {type(error).__name__}: {error}"})
             raise
         exhausted = sum(i not in self.done and n > settings.max_retries for i, n in self.attempts.items())
-        counts = {"total": len(study.keys), "done": len(self.done), "cached": cached, "failed": exhausted}
+        counts = len(study.keys), len(self.done), cached, exhausted
         seconds, first = time.monotonic() - self.started, self.first_error if exhausted else ""
-        self.outcome = Outcome(
-            study=study.name, store=self.path, seconds=seconds, stopped=self.stopped, first_error=first, **counts
-        )
+        self.outcome = Outcome(study.name, self.path, *counts, seconds, self.stopped, first)
         ended = self.stopped or ("complete" if self.outcome.complete else "failures")
         journal.write_run(run | {"finished": _now(), "outcome": ended})
 
     # -------------------------------------------------------------- passes
     def _compute(self, pool: Pool, *, shuffled: bool) -> None:
         """Passes over what is missing, until nothing is or nothing may be tried again."""
-        settings, suspects, first = self.settings, set[int](), True
-        while not self.stopped and (todo := self._todo()):
+        suspects, first, most = set[int](), True, self.settings.max_retries
+        while not self.stopped:
+            todo = [i for i in range(len(self.study.keys)) if i not in self.done and self.attempts.get(i, 0) <= most]
+            if not todo:
+                return
             alone = [i for i in todo if i in suspects]
             groups: list[tuple[int, ...]] = [(i,) for i in alone] if alone else group_cells(self.study, todo)
-            if shuffled or settings.shuffle is not None:  # runs beside each other should not compute the same cells
-                seed = int(self.id, 16) if settings.shuffle is None else settings.shuffle
-                groups = [groups[i] for i in np.random.default_rng(seed).permutation(len(groups))]
+            if shuffled:  # runs beside each other should not compute the same cells
+                random.Random(self.id).shuffle(groups)
             plan = Plan(groups, pool.n_jobs, singly=bool(alone) or not first, suspects=bool(alone))
             suspects = (suspects - set(alone)) | self._one_pass(pool, plan)
             first = False
-
-    def _todo(self) -> list[int]:
-        limit = self.settings.max_retries
-        return [i for i in range(len(self.study.keys)) if i not in self.done and self.attempts.get(i, 0) <= limit]
 
     def _one_pass(self, pool: Pool, plan: Plan) -> set[int]:
         """Compute a plan's batches; returns the cells whose worker died."""
@@ -213,25 +198,23 @@ class _Run:
                 f"a worker cannot load the cells: {outcome.unusable}; give every worker the modules and packages of "
                 "this environment, then run the same command"
             )
-        study, function, finished = self.study, self.study.function, _now()
-        known = (outcome.environment[0], self.id, finished)
+        study, function, finished = self.study, (self.study.function.name, self.study.function.version), _now()
         results = [
-            StoredCell(study.keys[i], function.name, function.version, study.texts[i], text, seconds, *known)
-            for i, (text, seconds) in outcome.records.items()
+            StoredCell(study.keys[i], *function, study.texts[i], *result, outcome.environment[0], self.id, finished)
+            for i, result in outcome.records.items()
         ]
         failures = [(study.keys[i], self.id, finished, text) for i, text in outcome.errors.items()]
         self.journal.add_results(results, failures, outcome.environment)
         if self.keep:
-            self.computed |= {i: text for i, (text, _) in outcome.records.items()}
+            self.computed |= outcome.read or {i: decode_record(text) for i, (text, _) in outcome.records.items()}
         new = len(outcome.records.keys() - self.done)
         self.done |= outcome.records.keys()
-        self.failed_now -= outcome.records.keys()
         for i, text in outcome.errors.items():
             self.attempts[i] = self.attempts.get(i, 0) + 1
-            self.failed_now.add(i)
-            self.first_error = self.first_error or _last_line(text)
+            self.first_error = self.first_error or last_line(text)
         plan.observe(batch, outcome.seconds)
-        self.bar.advance(new, f"{len(self.failed_now)} failed" if self.failed_now else "")
+        failed = len(self.attempts.keys() - self.done)
+        self.bar.advance(new, f"{failed} failed" if failed else "")
 
     def _blame(self, batch: Batch, error: BaseException, plan: Plan) -> set[int]:
         """A worker died: a batch that ran alone is at fault, others are suspects."""
@@ -239,7 +222,7 @@ class _Run:
         reason = f"a worker {what}: {type(error).__name__}: {printable(str(error)).split('.')[0].strip()}"
         cells = {i for group in batch for i in group} - self.done
         if plan.suspects:
-            self._commit(batch, BatchOutcome({}, dict.fromkeys(cells, reason), environment(), 0.0), plan)
+            self._commit(batch, BatchOutcome(environment(), errors=dict.fromkeys(cells, reason)), plan)
         else:
             self.bar.say(f"{reason}; {len(cells)} cells are tried again one by one")
         return cells
@@ -265,20 +248,5 @@ class _Run:
                 signal.signal(number, handler)
 
 
-def is_alive(run: dict[str, Any]) -> bool:
-    """Whether a recorded run still goes on: another living process of this host that has not finished."""
-    if run.get("finished") or run.get("host") != socket.gethostname() or run.get("pid") == os.getpid():
-        return False
-    try:
-        os.kill(int(run["pid"]), 0)
-    except (OSError, ValueError, KeyError):
-        return False
-    return True
-
-
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _last_line(text: str) -> str:
-    return (text.strip().splitlines() or ["no message"])[-1].strip()

@@ -26,8 +26,6 @@ class RunSettings:
         Use the results that the store holds; if False, the study's results are computed anew.
     on_conflict : {"refuse", "extend", "replace"}
         What to do if the store holds another grid under this name.
-    shuffle : int or None
-        Seed of an order of the cells; None keeps the grid's.
     progress : bool
         Show a bar on standard error.
     """
@@ -39,7 +37,6 @@ class RunSettings:
     retry_failed: bool = False
     resume: bool = True
     on_conflict: Literal["refuse", "extend", "replace"] = "refuse"
-    shuffle: int | None = None
     progress: bool = True
 
     def __post_init__(self) -> None:

@@ -13,11 +13,11 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, final
 
 from ...files import provenance
-from ..canonical import encode_record
+from ..canonical import as_read, encode_record
 from ..cells import CellFunction, in_study_folder
 from ..errors import StudyError
 
@@ -29,34 +29,34 @@ THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
     "NUMEXPR_NUM_THREADS",
 )
-_ENVIRONMENT = ("versions", "python", "machine", "blas")
 Groups = Sequence[Sequence[tuple[int, Any]]]
 
 
 @final
-@dataclass(frozen=True)
+@dataclass
 class BatchOutcome:
     """What came of a batch, by position: records as text with their seconds, or tracebacks; and where it was computed.
 
-    ``unusable`` says why a worker could not even begin.
+    ``read`` are the records as they read back, of batches of this process; ``unusable`` says why a worker could not
+    even begin.
     """
 
-    records: dict[int, tuple[str, float]]
-    errors: dict[int, str]
     environment: tuple[str, str]
-    seconds: float
+    records: dict[int, tuple[str, float]] = field(default_factory=dict)
+    errors: dict[int, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    read: dict[int, Any] | None = None
     unusable: str = ""
 
 
-def run_batch(function: CellFunction[Any, Any], groups: Groups, folder: str) -> BatchOutcome:
+def run_batch(function: CellFunction, groups: Groups, folder: str, *, here: bool = False) -> BatchOutcome:
     """Compute groups of (position, spec) of the study in ``folder``; never raises for what a cell does."""
-    started = time.perf_counter()
-    records: dict[int, tuple[str, float]] = {}
-    errors: dict[int, str] = {}
+    started, outcome = time.perf_counter(), BatchOutcome(environment(), read={} if here else None)
     with in_study_folder(folder):
         for group in groups:
-            _run_group(function, group, records, errors)
-    return BatchOutcome(records, errors, environment(), time.perf_counter() - started)
+            _run_group(function, group, outcome)
+    outcome.seconds = time.perf_counter() - started
+    return outcome
 
 
 def run_elsewhere(task: bytes, folder: str, *, is_child: bool) -> BatchOutcome:
@@ -65,42 +65,37 @@ def run_elsewhere(task: bytes, folder: str, *, is_child: bool) -> BatchOutcome:
     try:
         function, groups = pickle.loads(task)
     except Exception as error:  # whatever a module does when it is imported
-        return BatchOutcome({}, {}, ("", ""), 0.0, f"{type(error).__name__}: {error} (on {socket.gethostname()})")
+        return BatchOutcome(("", ""), unusable=f"{type(error).__name__}: {error} (on {socket.gethostname()})")
     return run_batch(function, groups, folder)
 
 
-def _run_group(
-    function: CellFunction[Any, Any],
-    group: Sequence[tuple[int, Any]],
-    records: dict[int, tuple[str, float]],
-    errors: dict[int, str],
-) -> None:
+def _run_group(function: CellFunction, group: Sequence[tuple[int, Any]], outcome: BatchOutcome) -> None:
     started = time.perf_counter()
     try:
-        texts = [encode_record(record) for record in function.records([spec for _, spec in group])]
+        records = function.records([spec for _, spec in group])
+        texts = [encode_record(record) for record in records]
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit and the like are a cell's failure, not the run's end
         if len(group) > 1:  # which of them is at fault?
             for member in group:
-                _run_group(function, [member], records, errors)
+                _run_group(function, [member], outcome)
             return
         text = str(error) if isinstance(error, StudyError) else _traceback(error)
-        errors[group[0][0]] = text.encode(errors="backslashreplace").decode()
+        outcome.errors[group[0][0]] = text.encode(errors="backslashreplace").decode()
         return
     share = (time.perf_counter() - started) / len(group)
-    records.update({position: (text, share) for (position, _), text in zip(group, texts, strict=True)})
+    if outcome.read is not None:
+        outcome.read.update({position: as_read(record) for (position, _), record in zip(group, records, strict=True)})
+    outcome.records.update({position: (text, share) for (position, _), text in zip(group, texts, strict=True)})
 
 
 def _traceback(error: BaseException) -> str:
     """The traceback from the cell function on; the engine's own frames say nothing."""
-    frames = error.__traceback__
-    while frames is not None and frames.tb_frame.f_code.co_filename in _OWN_FILES:
+    frames, own = error.__traceback__, {__file__, CellFunction.records.__code__.co_filename}
+    while frames is not None and frames.tb_frame.f_code.co_filename in own:
         frames = frames.tb_next
     return "".join(traceback.format_exception(type(error), error, frames))
-
-
-_OWN_FILES = {__file__, CellFunction.records.__code__.co_filename}
 
 
 process_provenance = functools.cache(provenance)  # of one process, asked for once
@@ -110,7 +105,7 @@ process_provenance = functools.cache(provenance)  # of one process, asked for on
 def environment() -> tuple[str, str]:
     """Identity and description of this process's libraries and BLAS kernel."""
     known = process_provenance()
-    text = json.dumps({name: known[name] for name in _ENVIRONMENT}, sort_keys=True)
+    text = json.dumps({name: known[name] for name in ("versions", "python", "machine", "blas")}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest(), text
 
 
@@ -122,8 +117,8 @@ def one_thread() -> Iterator[None]:
     """
     from threadpoolctl import ThreadpoolController
 
-    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    usual = before["OMP_NUM_THREADS"] or ""
+    before = {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ}
+    usual = before.get("OMP_NUM_THREADS", "")
     loaded = {pool["filepath"] for pool in ThreadpoolController().info()}
     torch = sys.modules.get("torch")
     torch_threads = torch.get_num_threads() if torch is not None else 0
@@ -134,11 +129,9 @@ def one_thread() -> Iterator[None]:
                 torch.set_num_threads(1)
             yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        for name in THREAD_VARIABLES:
+            os.environ.pop(name, None)
+        os.environ.update(before)
         if torch is not None:
             torch.set_num_threads(torch_threads)
         for library in ThreadpoolController().lib_controllers:  # those that came with a cell

@@ -1,4 +1,4 @@
-"""Comparing stores: one number for all results, and cell by cell differences within tolerances."""
+"""Comparing stores: one number for all results, and cell by cell differences within a tolerance."""
 
 import hashlib
 import json
@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any, final
 
 from ..canonical import decode_record
@@ -55,54 +56,45 @@ class Difference:
         return not (self.differing or self.only_a or self.only_b)
 
 
-def compare(
-    a: Journal, b: Journal, *, rtol: float = 0.0, atol: float = 0.0, ignore: Collection[str] = ()
-) -> list[Difference]:
+def compare(a: Journal, b: Journal, *, rtol: float = 0.0) -> list[Difference]:
     """Compare two stores study by study; cells are matched by spec, whatever their algorithm version.
 
-    Numbers x and y agree if ``|x - y| <= atol + rtol max(|x|, |y|)``; tolerances of 0 ask for equal bits. Columns to
-    ``ignore`` are left out, as are those that the study declares volatile.
+    Numbers x and y agree if ``|x - y| <= rtol max(|x|, |y|)``; 0 asks for equal bits. Columns that the study declares
+    volatile are left out.
     """
-    found = []
-    for name in dict.fromkeys([study.name for journal in (a, b) for study in journal.studies()]):
-        difference, hidden, sides = Difference(name), set(ignore), list[dict[str, str]]()
-        for journal in (a, b):
-            known = journal.find_study(name)
-            difference.versions.append(known.version if known else "absent")
-            hidden |= set(known.volatile) if known else set()
-            sides.append({cell.spec: cell.record for cell in journal.cells(journal.grid(name).values()).values()})
-        x, y = sides
-        difference.only_a, difference.only_b = len(x.keys() - y.keys()), len(y.keys() - x.keys())
-        for spec in (text for text in x if text in y):
-            one, other = (dict(_leaves(decode_record(s[spec]), hidden)) if x[spec] != y[spec] else {} for s in sides)
-            apart = {p: _apart(one.get(p, ...), other.get(p, ...), rtol, atol) for p in one.keys() | other.keys()}
-            gaps = {place: gap for place, gap in apart.items() if gap}
-            difference.equal += not gaps
-            difference.differing += bool(gaps)
-            difference.example = difference.example or (spec if gaps else "")
-            for place, gap in gaps.items():
-                column = next((name for name in reversed(place) if isinstance(name, str)), "(the record)")
-                difference.worst[column] = max(gap, difference.worst.get(column, 0.0))
-        found.append(difference)
-    return found
+    return [_difference(name, a, b, rtol) for name in dict.fromkeys(s.name for j in (a, b) for s in j.studies())]
 
 
-def _leaves(value: Any, hidden: Collection[str], place: tuple[str | int, ...] = ()) -> Iterator[tuple[Any, Any]]:
-    """What a record holds, by place; an empty list or dictionary is a leaf."""
-    if not isinstance(value, dict | list) or not value:
-        yield place, value
-        return
-    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-        if key not in hidden:
-            yield from _leaves(item, hidden, (*place, key))
+def _difference(name: str, a: Journal, b: Journal, rtol: float) -> Difference:
+    difference, hidden, sides = Difference(name), set[str](), list[dict[str, str]]()
+    for journal in (a, b):
+        known = journal.find_study(name)
+        difference.versions.append(known.version if known else "absent")
+        hidden |= set(known.volatile) if known else set()
+        sides.append({cell.spec: cell.record for cell in journal.cells(journal.grid(name).values()).values()})
+    x, y = sides
+    difference.only_a, difference.only_b = len(x.keys() - y.keys()), len(y.keys() - x.keys())
+    for spec in (text for text in x if text in y):
+        pair = [decode_record(side[spec]) for side in sides] if x[spec] != y[spec] else [None, None]
+        apart = [(column, gap) for column, gap in _gaps(pair[0], pair[1], hidden) if gap > rtol]
+        difference.equal += not apart
+        difference.differing += bool(apart)
+        difference.example = difference.example or (spec if apart else "")
+        for column, gap in apart:
+            difference.worst[column] = max(gap, difference.worst.get(column, 0.0))
+    return difference
 
 
-def _apart(x: Any, y: Any, rtol: float, atol: float) -> float:
-    """Relative difference of two leaves: 0 within the tolerance, infinite where they are not two numbers."""
-    if x == y:
-        return 0.0
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in (x, y)):
-        size, gap = max(abs(x), abs(y)), abs(x - y)
-        with suppress(OverflowError):  # whole numbers beyond float64
-            return 0.0 if gap <= atol + rtol * size else gap / size
-    return math.inf
+def _gaps(x: Any, y: Any, hidden: set[str], column: str = "(the record)") -> Iterator[tuple[str, float]]:
+    """Columns and relative differences of what differs in two records; infinite where they are not two numbers."""
+    if isinstance(x, dict) and isinstance(y, dict):
+        for key in (x.keys() | y.keys()) - hidden:
+            yield from _gaps(x.get(key, ...), y.get(key, ...), hidden, key)
+    elif isinstance(x, list) and isinstance(y, list):
+        for one, other in zip_longest(x, y, fillvalue=...):
+            yield from _gaps(one, other, hidden, column)
+    elif x != y:
+        gap = math.inf
+        with suppress(TypeError, OverflowError):  # not numbers; whole numbers beyond float64
+            gap = gap if isinstance(x, bool) or isinstance(y, bool) else abs(x - y) / max(abs(x), abs(y))
+        yield column, gap

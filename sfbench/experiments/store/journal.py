@@ -11,14 +11,14 @@ are not covered.
 import json
 import os
 import sqlite3
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, final
 
 from ...files import prepare_folder
-from ..cells import Study
+from ..cells import Study, cell_key
 from ..errors import GridConflictError, StoreError, StudyError
 from .opening import check_identity, connect, create, damaged, translated
 from .rows import TABLES, StoredCell, StoredStudy, about_study, describe
@@ -96,7 +96,7 @@ class Journal:
         if not self.path.exists() or os.stat(self.path).st_ino != self._inode:
             raise StoreError(f"store {str(self.path)!r} was replaced while in use; resume to use the new one")
 
-    def register(self, study: Study[Any, Any], on_conflict: str = "refuse") -> str:
+    def register(self, study: Study, on_conflict: str = "refuse") -> str:
         """Record a study and its grid, or add to what is recorded; returns a note of what changed.
 
         Where the store's grid and this one each hold cells that the other does not, ``"refuse"`` raises
@@ -214,6 +214,12 @@ class Journal:
         """All results of a cell function, of every version."""
         return [StoredCell(*row) for row in self._rows("cell", "WHERE function = ? ORDER BY key", (function,))]
 
+    def stale(self, function: str) -> dict[str, str]:
+        """Versions by key of results that no study asks for: of another version, schema or dtype than any study's."""
+        kinds = {(s.version, s.schema, s.dtype) for s in self.studies() if s.function == function}
+        cells = [(cell, [cell_key(function, *kind, cell.spec) for kind in kinds]) for cell in self.cells_of(function)]
+        return {cell.key: cell.version for cell, wanted in cells if cell.key not in wanted}
+
     def versions(self, function: str) -> dict[str, int]:
         """Number of results by algorithm version."""
         with translated(self.path):
@@ -243,7 +249,7 @@ def _among(keys: set[str]) -> tuple[str, tuple[str, ...]]:
 
 
 def _merged_grid(
-    study: Study[Any, Any], known: StoredStudy | None, stored: dict[str, str], on_conflict: str, path: Path
+    study: Study, known: StoredStudy | None, stored: dict[str, str], on_conflict: str, path: Path
 ) -> tuple[dict[str, str], str]:
     """Keys by encoded spec of the grid to keep, and a note of what changed; refuses what no result could survive.
 
@@ -258,29 +264,14 @@ def _merged_grid(
             f"store {str(path)!r} holds a study {study.name!r} of {known.function}, not of {function.name}; "
             "choose another study name or folder"
         )
-    if on_conflict == "refuse" and not (stored.keys() <= texts.keys() or texts.keys() <= stored.keys()):
+    there, here = ([text for text in one if text not in other] for one, other in ((stored, texts), (texts, stored)))
+    if on_conflict == "refuse" and there and here:
         raise GridConflictError(
-            f"study {study.name!r} in {str(path)!r} has another grid: {_differing_fields(stored, texts)}; "
+            f"study {study.name!r} in {str(path)!r} has another grid: {len(there)} cells that are not asked for, such "
+            f"as {there[0]}, and not {len(here)} that are, such as {here[0]}; "
             "choose another --out, or pass --grid extend or --grid replace (no result is lost either way)"
         )
     if on_conflict != "replace":
         texts = {text: texts.get(text) or function.key(text) for text in dict.fromkeys([*stored, *texts])}
     changed = known.version != function.version
     return texts, f"algorithm version {known.version} -> {function.version}" if changed else ""
-
-
-def _differing_fields(*grids: Iterable[str]) -> str:
-    """In which fields two grids of encoded specs differ, in words."""
-    here, there = (defaultdict[str, set[str]](set), defaultdict[str, set[str]](set))
-    for texts, values in zip(grids, (here, there), strict=True):
-        for text in texts:
-            for name, value in json.loads(text).items():
-                values[name].add(json.dumps(value))
-    names = [name for name in sorted(here.keys() | there.keys()) if here[name] != there[name]]
-    told = [f"{name} {_listed(here[name])} in the store, {_listed(there[name])} asked for" for name in names]
-    return "; ".join(told) or "other combinations of the same values"
-
-
-def _listed(values: set[str]) -> str:
-    ordered = sorted((t if len(t) <= 40 else f"{t:.37}..." for t in values), key=lambda text: (len(text), text))
-    return ", ".join(ordered if len(ordered) <= 4 else [*ordered[:2], "...", ordered[-1]]) or "absent"

@@ -88,14 +88,14 @@ ABOUT = Table("about", ("kind", "name", "value"), ("kind", "name"))  # stores ma
 TABLES = {table.name: table for table in (STUDY, GRID, CELL, FAILURE, ENVIRONMENT, RUN, ABOUT)}
 
 
-def describe(study: Study[Any, Any], cells: int) -> StoredStudy:
+def describe(study: Study, cells: int) -> StoredStudy:
     """A study with a grid of so many cells, as a store holds it."""
     f = study.function
     words = (tuple(f.volatile), tuple(f.factors), f.replicate)
     return StoredStudy(study.name, f.name, f.version, f.schema, f.dtype, study.spec_class, *words, cells)
 
 
-def about_study(study: Study[Any, Any]) -> dict[tuple[str, str], str]:
+def about_study(study: Study) -> dict[tuple[str, str], str]:
     """Places of its function (``"cells"``) and classes (``"spec"``) by name; what its report says (``"report"``)."""
     function = study.function
     found = {("spec", name): place for name, place in study.class_places.items()}
