@@ -253,7 +253,7 @@ def fuse(
         budget = Budget(evaluations, weight_tol)
         spent = budgeted_statistics(given, x, settings, backend, budget, keep, parts, show_progress=progress, rng=rng)
         statistics, short = spent.statistics, spent.doubts(budget)
-        rows = spent.some(as_data(x), k)
+        rows = spent.some(x, k)
     result = fit_constant(models, statistics, backend, tol, allow_inexact, labels)
     if sample_weight is not None:
         sample_weight = as_sample_weight(sample_weight, statistics.n)

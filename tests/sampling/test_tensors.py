@@ -175,11 +175,16 @@ def unseen(sampler: Any, score: FusedScore, device: str, n: int = 60, rng: int =
 
 @pytest.mark.parametrize(
     "sampler",
-    [FusedSampler("stochastic_heun"), FusedSampler("predictor_corrector"), CorrectedSampler(threshold=1.0),
-     CorrectedSampler(threshold=1.0, resampling="multinomial"), CorrectedSampler(threshold=0.0),
-     SuperposedSampler("and")],
+    [
+        FusedSampler("stochastic_heun"),
+        FusedSampler("predictor_corrector"),
+        CorrectedSampler(threshold=1.0),
+        CorrectedSampler(threshold=1.0, resampling="multinomial"),
+        CorrectedSampler(threshold=0.0),
+        SuperposedSampler("and"),
+    ],
     ids=repr,
-)  # fmt: skip
+)
 def test_not_looking_changes_nothing(sampler: Any) -> None:
     """At threshold 1 both ways of resampling draw the same numbers; at 0 neither resamples."""
     score = fused(3, "laws")
