@@ -232,6 +232,18 @@ def test_time_scales(time, expected):
         np.testing.assert_allclose(seen.numpy(), np.full(6, expected), rtol=1e-6)
 
 
+@pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy])
+def test_items_of_another_shape_are_refused(kind):
+    """(n, 4, 4, 3) has as many numbers as (n, 3, 4, 4), in another order."""
+    process = sfbench.OrnsteinUhlenbeck()
+    images = np.random.default_rng(0).normal(size=(20, 3, 4, 4))
+    models = [NetworkScore(torch.nn.Conv2d(3, 3, 1), (3, 4, 4), process, "score", time=lambda t: t)]
+    with pytest.raises(ModelError, match=r"items of shape \(4, 4, 3\), the models of shape \(3, 4, 4\); channels come"):
+        sfbench.fuse(models, kind(np.moveaxis(images, 1, -1).copy()), process=process)
+    with pytest.raises(ModelError, match="channels come first"):
+        sfbench.compare({"one": models[0]}, np.moveaxis(images, 1, -1), process=process)
+
+
 def test_no_timestep_before_the_first():
     """Samplers end, and checks ask, within the table, where a network may take the root of its timestep."""
     process = sfbench.processes.from_betas(np.linspace(1e-4, 0.02, 1000))
@@ -241,7 +253,7 @@ def test_no_timestep_before_the_first():
     result = sfbench.fuse(models, X, process=process, rng=0)
     with pytest.warns(TrustWarning):  # these networks are none of this process
         sfbench.sample(result, 8, steps=8, check_steps=False, rng=1)
-    assert min(float(t.min()) for model in models for _, t in model.module.seen) >= -1e-9
+    assert min(float(t.min()) for model in models for _, t, _ in model.module.seen) >= -1e-9
 
 
 def test_integer_steps_and_functions_that_err():
