@@ -9,7 +9,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
-from typing import Any, TypeVar, final
+from typing import Any, ClassVar, TypeVar, final
 
 import numpy as np
 import torch
@@ -118,6 +118,7 @@ class NetworkScore:
     channels_last: bool
     compile: bool | str
     _memory: _Memory = field(init=False)
+    takes_times: ClassVar[bool] = True  # score takes a time for each point, so that many times share a call
 
     def __init__(
         self,
@@ -210,11 +211,6 @@ class NetworkScore:
         """Points that one call of the network takes best: the batch, or what fits into memory."""
         self._memory.rows = self._memory.rows or self.batch or rows_that_fit(self)
         return self._memory.rows
-
-    @property
-    def takes_times(self) -> bool:
-        """True: :meth:`score` takes a time for each point, so that many times share a call."""
-        return True
 
     def __repr__(self) -> str:
         what = f"{sum(p.numel() for p in self.module.parameters()):,} weights, predicts {self.parameterisation}"
@@ -385,8 +381,7 @@ class NetworkScore:
 
     def _conditions(self, condition: Any, n: int) -> Tensor | None:
         """Conditions (n, ...) on the device, those of the call or the network's own."""
-        chosen = self.condition if condition is None else condition
-        if chosen is None:
+        if (chosen := self.condition if condition is None else condition) is None:
             return None
         if self.condition_name is None:
             raise ModelError(
