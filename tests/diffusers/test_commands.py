@@ -76,6 +76,7 @@ def test_a_grid_begins_and_ends_with_single_experts(call: Any) -> None:
     code, _, _ = call("sample", "--weights", "0,1", "--sampler", "ode", *options, "--out", "one")
     assert code == 0
     sheet = picture("grid/grid.png")
+    assert [expert["name"] for expert in fusion.read_recipe("grid/grid.png")["experts"]] == list(ADAPTERS)
     row = (len(sheet) - 4) // 3
     assert not np.array_equal(sheet[14 : 14 + 64, 4:68], sheet[14 + 2 * row : 14 + 64 + 2 * row, 4:68])
     assert "experts: first, second" in out
