@@ -132,6 +132,7 @@ def test_a_recipe_names_the_adapter_that_it_lacks(call: Any, tmp_path: Path) -> 
     assert "give --adapter first=file" in err
 
 
+@pytest.mark.slow
 def test_one_expert_is_fused_with_the_pipeline_itself(call: Any, place: Path, tmp_path: Path) -> None:
     (tmp_path / "twin").symlink_to(place / "pipe")
     options = ("-p", "a cat", "-n", "1", "--steps", "1", "--size", "16", "--json")
