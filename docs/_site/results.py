@@ -18,7 +18,7 @@ from typing import Any, final
 ROOT = Path(__file__).parents[2]
 DOCS, STORES = ROOT / "docs", ROOT / "benchmarks" / "results"
 PAGES, INDEX = DOCS / "results", DOCS / "results" / "index.md"
-GUIDES = [DOCS / name for name in ("diffusers.md", "networks.md", "portraits.md")]
+GUIDES = [DOCS / name for name in ("diffusers.md", "networks.md", "portraits.md", "speed.md")]
 VALUED = [*GUIDES, DOCS / "theory.md", *sorted((DOCS / "theory").glob("*.md"))]  # pages with measured values
 NOTE = "<!-- Made of the tables in benchmarks/results by `make pages`; edits are lost. -->"
 
@@ -66,6 +66,7 @@ TITLES = {
     "leaderboard": "Methods within one budget",
     "series": "Series: windows of returns",
     "truths": "Certificates of truths, computed anew",
+    "networks_speed": "Networks against their own forward passes",
 }
 STORE_FILES = ("summary.json", "claims.json", "checks.json")
 SERIES = ("returns_sp500", "returns_nasdaq")
@@ -117,6 +118,10 @@ VIEWS = {
             )
             for task in SERIES
         ),
+    ],
+    "networks_speed": [
+        View("published_way.csv", "Seconds of each way of learning weights", "way", "networks", "seconds"),
+        View("published_way.csv", "Excess over the minimum of the objective", "way", "networks", "excess"),
     ],
     "digits_mnist": [
         View("methods.csv", "Share of sevens by method and n", "method", "n", "share"),

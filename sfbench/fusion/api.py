@@ -200,7 +200,7 @@ def fuse(
     if objective == "likelihood":
         _refuse_ignored(t_min, t_max, n_nodes, estimator, weighting, n_noise, bins, smoothing, evaluations, weight_tol)
         _refuse_given("objective 'likelihood'", sample_weight, condition)
-        data, keep = as_data(x, models[0].dim), rows_to_keep(k, 1)
+        data, keep = as_data(x, models[0].dim, getattr(models[0], "shape", None)), rows_to_keep(k, 1)
         answer, gram = likelihood_fit(given, data, solver=backend, tol=tol, keep=keep)
         settings = GramSettings(process, time_grid(first, last))
         result = _result(models, gram, answer, backend, settings, None, tol, allow_inexact, labels)
@@ -253,7 +253,7 @@ def fuse(
         budget = Budget(evaluations, weight_tol)
         spent = budgeted_statistics(given, x, settings, backend, budget, keep, parts, show_progress=progress, rng=rng)
         statistics, short = spent.statistics, spent.doubts(budget)
-        rows = spent.some(as_data(x), k)
+        rows = spent.some(x, k)
     result = fit_constant(models, statistics, backend, tol, allow_inexact, labels)
     if sample_weight is not None:
         sample_weight = as_sample_weight(sample_weight, statistics.n)
