@@ -21,7 +21,6 @@ from synthetic import GaussianMixture, SyntheticProblem
 from ..common.study import Row, cell_rng, study_cells
 
 Array = NDArray[np.float64]
-GEOMETRIES = ("random", "nested", "near-duplicate", "disjoint", "covariances")
 DRAWN = ", drawn"
 PROCESS = OrnsteinUhlenbeck()
 SETTINGS = GramSettings(PROCESS, time_grid(1e-3, 5.0, 16), "antithetic")

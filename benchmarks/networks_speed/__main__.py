@@ -95,11 +95,18 @@ def measure(
         each = 1e6 * seconds.min(axis=0) / (K * evaluations)
         rows.append(
             {
-                "network": label, "task": task, "points": n, "batch": batch, "ratio": value, "low": low, "high": high,
+                "network": label,
+                "task": task,
+                "points": n,
+                "batch": batch,
+                "ratio": value,
+                "low": low,
+                "high": high,
                 "asked": sum(asked) / (repeats + 1) / evaluations,
-                "microseconds": float(each[0]), "floor_microseconds": float(each[best]),
+                "microseconds": float(each[0]),
+                "floor_microseconds": float(each[best]),
             }
-        )  # fmt: skip
+        )
     return rows
 
 

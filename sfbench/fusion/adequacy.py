@@ -14,7 +14,7 @@ the dimension of the face. (A normal vector projected onto a convex cone has a r
 its direction; the face is a matter of direction.) Weights are estimated anew, so nothing has to be projected out.
 
 **What it cannot see**: fields that were not tried; models that differ from the target in directions that no field
-looks at; a target that is no fused law but whose score these rows cannot tell from one.
+looks at; a target that is not a fused law but whose score these rows cannot tell from one.
 With rows enough every real network is refused: the size of the misfit says whether that matters.
 
 **Size.** ``sum over bins of h'M^-1 h / d`` at the fit, M the Gram matrix of the fields, less what noise adds: what the

@@ -39,7 +39,6 @@ from .witness import Witness
 
 FEWEST = 100
 CONFIDENCE = 1.645  # standard errors on both sides of a 90 % interval
-_POWERFUL = 0.99
 
 
 @final
