@@ -18,9 +18,11 @@ from sfbench.files import prepare_folder, provenance, write_json
 from sfbench.methods import as_method, known_methods
 from sfbench.truths.catalogue import CATALOGUE
 
+from ..common.claims import exit_code, print_claims, write_claims
 from ..common.frame import Options, parse_study, study_parser
 from ..common.study import Row, one_line_errors, run_cells, run_settings, write_rows
 from .cells import LeaderSpec, run_leader_cell, score_submission
+from .claims import evaluate_claims
 from .joining import SETTINGS, copy_submissions, join, read_about, read_table, run_record
 from .table import ranking, write_pages
 
@@ -91,7 +93,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 @one_line_errors
 def main(argv: list[str] | None = None) -> int:
-    """Run what is missing, or merge a submission; write tables, page and figure."""
+    """Run what is missing, or merge a submission; write tables, claims, page, figure; exit code 1 if a claim fails."""
     args = parse_arguments(argv)
     folder = prepare_folder(args.out)
     if args.merge is not None:
@@ -110,6 +112,8 @@ def main(argv: list[str] | None = None) -> int:
             copy_submissions(args.join, folder)
         write_rows(folder, "leaderboard", rows)
         write_json(folder / "summary.json", about)
+    claims = evaluate_claims(rows, about["settings"])
+    write_claims(folder, claims)
     for path in sorted((folder / "submissions").glob("*.json")):
         rows += json.loads(path.read_text(encoding="utf-8"))["rows"]
     paths = write_pages(folder, rows, about)
@@ -117,8 +121,9 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{budget} evaluations a point:")
         for cells in ranking(rows, budget):
             print("  ", "  ".join(cells[:4]))
+    print_claims(claims)
     print("written:", *map(str, paths))
-    return 0
+    return exit_code(claims)
 
 
 def _run(args: argparse.Namespace, folder: Path) -> list[Row]:
