@@ -51,7 +51,7 @@ OPTIONS: Options = {
     "--budgets": {"nargs": "*", "type": int, "help": "evaluations a point (default: 64 256)"},
     "--n": {"type": int, "help": "points (default: 3000)"},
     "--data": {"type": int, "help": "rows of the target's data (default: 512)"},
-    "--seeds": {"type": int, "help": "runs of each (default: 3)"},
+    "--seeds": {"type": int, "help": "runs of each (default: 2)"},
     "--join": {"type": Path, "help": "folder of a table: run --methods under its settings, add them to it"},
     "--merge": {"type": Path, "help": "folder of a submission: score it and add it to the tables of --out"},
 }
@@ -71,7 +71,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         if given := [name for name in SETTINGS if getattr(args, name) is not None]:
             parser.error(f"--{given[0]} is the stored table's with --join; leave it out")
         vars(args).update(read_about(args.join)["settings"])
-    for name, value in {"n": 3000, "data": 512, "seeds": 3, "seed": 0}.items():
+    for name, value in {"n": 3000, "data": 512, "seeds": 2, "seed": 0}.items():
         setattr(args, name, value if getattr(args, name) is None else getattr(args, name))
     if args.quick:
         args.problems, args.budgets = args.problems or QUICK, args.budgets or list(QUICK_BUDGETS)
