@@ -47,9 +47,9 @@ def evaluate_claims(rows: Sequence[Row], settings: dict[str, Any]) -> list[Claim
         shares = {method: _reached(own, method) for method in methods}
         gain = {method: share - shares["fused"] for method, share in shares.items()}
         words = "share of runs that end at the barycenter or near it: corrected less averaged score alone"
-        control = {"control": gain["mixture"], "control_name": "mixture"} if "mixture" in gain else {}
+        mixed, name = gain.get("mixture"), "mixture" if "mixture" in gain else ""
         note = f"corrected {shares['corrected']:.2f}, averaged score {shares['fused']:.2f}"
-        claims.append(within(words, gain["corrected"], low=0.0, note=note, **control))
+        claims.append(within(words, gain["corrected"], low=0.0, note=note, control=mixed, control_name=name))
     for method in (m for m in TRAINED if m in methods):
         claims += [_against(own, method, n) for n in sorted({row["budget"] for row in own})]
     return claims
