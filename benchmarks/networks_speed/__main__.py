@@ -159,7 +159,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = OneLineParser(prog="python -m benchmarks.networks_speed", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--device", default="cpu", help="a torch device")
     parser.add_argument("--quick", action="store_true", help="a quarter of the points, 3 repeats")
-    parser.add_argument("--images", type=int, default=1_000_000, help="images on disk whose fit's memory is measured")
+    parser.add_argument("--images", type=int, help="images on disk whose fit's memory is measured (a million)")
     parser.add_argument("--out", default="results/networks_speed", help="folder for tables and claims")
     arguments = parser.parse_args(argv)
     device = sfbench.nets.wiring.as_device(arguments.device)
@@ -181,7 +181,8 @@ def main(argv: list[str] | None = None) -> int:
         rows += found
     contests = trained.cases(256 if arguments.quick else 1024, device)
     weights, learnt = trained.precision(contests), trained.published(contests, 1 if arguments.quick else 3)
-    held = memory.measure(2000 if arguments.quick else arguments.images) if device.type == "cpu" else []
+    images = arguments.images or (2000 if arguments.quick else 1_000_000)
+    held = memory.measure(images) if device.type == "cpu" else []
     small = stacked.measure(networks(*NETWORKS["MLP 31 k"][:3], device), 7) if device.type == "cpu" else []
     tables = (("networks_speed", rows), ("precision", weights), ("published_way", learnt))
     for name, table in (*tables, ("memory", held), ("stacked", small)):
