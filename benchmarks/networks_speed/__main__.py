@@ -79,27 +79,30 @@ def measure(
     fused = sfbench.FusedScore(models, np.full(K, 1.0 / K), process=OU)
     quiet: dict[str, Any] = {"steps": STEPS, "check_steps": False, "rng": 0}
     rows: list[Row] = []
-    for task, run, evaluations in (
-        ("fuse", lambda: score_statistics(models, x, settings, rng=0), 2 * NODES * n),
-        ("sample", lambda: sample(fused, n, device=device, **quiet), STEPS * n),
-        ("corrected", lambda: sample(fused, n, "corrected", device=device, **quiet), STEPS * n),
-    ):
+    fits: list[tuple[str, Callable[[], object]]] = [("fuse", lambda: score_statistics(models, x, settings, rng=0))]
+    samples: list[tuple[str, Callable[[], object]]] = [
+        ("sample", lambda: sample(fused, n, device=device, **quiet)),
+        ("corrected", lambda: sample(fused, n, "corrected", device=device, **quiet)),
+    ]
+    for tasks, evaluations in ((fits, 2 * NODES * n), (samples, STEPS * n)):
         batch = models[0].preferred_rows
+        asked: list[list[int]] = [[] for _ in tasks]
+        runs = [_counted(run, models[0], points) for (_, run), points in zip(tasks, asked, strict=True)]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what random networks draw is no law
-            asked: list[int] = []
-            contenders = [_counted(run, models[0], asked), *(floor(models, evaluations, b) for b in (batch, 4 * batch))]
-            seconds = interleaved(contenders, repeats, device)
-        best = 1 + int(seconds[:, 2].min() < seconds[:, 1].min())
-        value, low, high = ratio(seconds, 0, best)
+            floors = [floor(models, evaluations, b) for b in (batch, 4 * batch)]
+            seconds = interleaved([*runs, *floors], repeats, device)
+        best = len(runs) + int(seconds[:, -1].min() < seconds[:, -2].min())
         each = 1e6 * seconds.min(axis=0) / (K * evaluations)
-        rows.append(
-            {
-                "network": label, "task": task, "points": n, "batch": batch, "ratio": value, "low": low, "high": high,
-                "asked": sum(asked) / (repeats + 1) / evaluations,
-                "microseconds": float(each[0]), "floor_microseconds": float(each[best]),
-            }
-        )  # fmt: skip
+        for i, (task, _) in enumerate(tasks):
+            value, low, high = ratio(seconds, i, best)
+            rows.append(
+                {
+                    "network": label, "task": task, "points": n, "batch": batch, "ratio": value, "low": low,
+                    "high": high, "asked": sum(asked[i]) / (repeats + 1) / evaluations,
+                    "microseconds": float(each[i]), "floor_microseconds": float(each[best]),
+                }
+            )  # fmt: skip
     return rows
 
 
@@ -169,7 +172,9 @@ def main(argv: list[str] | None = None) -> int:
     print(f"{card}; k = {K}; ratio to bare forward passes, with the 10-90 % range of paired ratios")
     rows: list[Row] = []
     for label, case in cases.items():
-        repeats = 2 if case[0] == "unet" and device.type == "cpu" else 3 if arguments.quick else 7
+        repeats = 3 if arguments.quick else 7
+        if case[0] == "unet" and device.type == "cpu":
+            repeats = 1 if arguments.quick else 2
         found = measure(label, case, device, repeats, 2 if arguments.quick and case[0] == "unet" else 1)
         for row in found:
             print(
