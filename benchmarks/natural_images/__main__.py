@@ -19,8 +19,9 @@ def cells(args: argparse.Namespace) -> Cells:
     sides = (8, 16, 32) if args.quick else (8, 16, 32, 64)
     channels = (64, 128, 256) if on_gpu else (16, 32)
     steps, draws = (100, 1) if args.quick else (4000, 2) if on_gpu else (400, 1)
-    seeds = range(args.seed, args.seed + (10 if args.quick else 20), 10)  # a training and its draws use some
-    specs = [NaturalSpec(px, channels, steps, (16, 64, 256), 64, draws, seed) for seed in seeds for px in sides]
+    again = () if args.quick else sides if on_gpu else (8, 32)  # sizes of the second training
+    trainings = [*((args.seed, px) for px in sides), *((args.seed + 10, px) for px in again)]  # each has own draws
+    specs = [NaturalSpec(px, channels, steps, (16, 64, 256), 64, draws, seed) for seed, px in trainings]
     return {"natural_images": (run_cell, specs)}
 
 
@@ -32,7 +33,7 @@ main = Study(
     options={"--device": {"default": "cpu", "help": "torch device of the networks (cpu, cuda)"}},
     check=lambda args: use_device(args.device),
     quick="fewer steps, one training and draw, no 64 px: a minute",
-    seed="of the first of two trainings, and of draws",
+    seed="of the first training and its draws; the second has seed + 10",
 )
 
 

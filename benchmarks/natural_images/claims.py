@@ -47,8 +47,9 @@ def evaluate_claims(rows: Sequence[Row]) -> list[Claim]:
         claims += [_above(own, px, method) for method in METHODS]
     most = max(row["n"] for row in fits)
     largest = [row for row in fits if row["n"] == most]
-    trainings = len({row["seed"] for row in rows})
-    claims.append(Claim("networks trained for each size", f"{trainings}", note=f"{_by_d(rows, 'parameters', ',.0f')}"))
+    trainings = {px: len({row["seed"] for row in rows if row["px"] == px}) for px in sides}
+    text = "; ".join(f"{px} px: {count}" for px, count in trainings.items())
+    claims.append(Claim("trainings of all networks", text, note=f"weights of one: {_by_d(rows, 'parameters', ',.0f')}"))
     for what, found, key, form in (
         ("loss of fused, mixture of both photos", largest, "loss", ".4f"),
         ("CPU seconds of training three networks", rows, "train_s", ".0f"),

@@ -98,11 +98,18 @@ def measure(
             value, low, high = ratio(seconds, i, best)
             rows.append(
                 {
-                    "network": label, "task": task, "points": n, "batch": batch, "ratio": value, "low": low,
-                    "high": high, "asked": sum(asked[i]) / (repeats + 1) / evaluations,
-                    "microseconds": float(each[i]), "floor_microseconds": float(each[best]),
+                    "network": label,
+                    "task": task,
+                    "points": n,
+                    "batch": batch,
+                    "ratio": value,
+                    "low": low,
+                    "high": high,
+                    "asked": sum(asked[i]) / (repeats + 1) / evaluations,
+                    "microseconds": float(each[i]),
+                    "floor_microseconds": float(each[best]),
                 }
-            )  # fmt: skip
+            )
     return rows
 
 

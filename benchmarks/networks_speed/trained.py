@@ -71,11 +71,14 @@ def precision(found: Sequence[Case]) -> list[Row]:
             shares = change[half > 0] / half[half > 0]
             rows.append(
                 {
-                    "networks": name, "dtype": str(dtype).removeprefix("torch."), "n": len(x),
-                    "change": float(change.max()), "half_widths": float(shares.max(initial=0.0)),
+                    "networks": name,
+                    "dtype": str(dtype).removeprefix("torch."),
+                    "n": len(x),
+                    "change": float(change.max()),
+                    "half_widths": float(shares.max(initial=0.0)),
                     "weights": " ".join(f"{w:.4f}" for w in fit.weights),
                 }
-            )  # fmt: skip
+            )
     return rows
 
 

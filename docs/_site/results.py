@@ -79,6 +79,17 @@ VIEWS = {
             for target in ("as many N as O", "with F")
         ),
     ],
+    "portraits": [
+        View("portraits.csv", f"{title} by setting", "setting", "", what)
+        for what, title in (
+            ("first", "Share of the first group"),
+            ("second", "Share of the second group"),
+            ("crossed", "Share of crossed groups"),
+            ("middle", "Share in the middle"),
+            ("vendi", "Vendi score"),
+            ("frechet", "Frechet distance to faces of all four groups"),
+        )
+    ],
     "judging": [View("judging.csv", "Power of a verdict by problem and law", "problem", "law", "power")],
     "leaderboard": [
         View("leaderboard.csv", f"TV to the target, {n} evaluations a point", "method", "problem", "tv", ("budget", n))

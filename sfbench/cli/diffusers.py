@@ -112,7 +112,8 @@ def sample_command(
         warnings.simplefilter("ignore", TrustWarning)  # the report carries the same words
         result = fusion.sample(pipe, _as_prompt(pipe, prompt), n, sampler, **options)  # type: ignore[arg-type]
         files = result.save(output_folder(out))
-    fusion.tile({result.law: result.images}).save(out / "grid.png")
+        sheet = fusion.tile({result.law: result.images})
+        fusion.save_images([sheet], out, handle=result.handle, seed=result.seed, names="grid.png")
     if as_json:
         reach = None if result.pilot is None else result.pilot.verdict(n)
         about = {"law": result.law, "seed": result.seed, "ess": result.ess, "pilot": reach}
@@ -148,7 +149,7 @@ def grid_command(
     with fusion.fused(pipe, experts) as handle:
         options = _options(guidance, size) | {"num_inference_steps": steps}
         drawn = fusion.draw_grid(handle, weights, _as_prompt(pipe, prompt), n, rng=seed, **options)
-    fusion.tile(drawn).save(output_folder(out) / "grid.png")
+        fusion.save_images([fusion.tile(drawn)], output_folder(out), handle=handle, seed=seed, names="grid.png")
     if as_json:
         about = {"experts": list(experts), "weights": weights.tolist(), "grid": str(out / "grid.png")}
         print(json.dumps(about))

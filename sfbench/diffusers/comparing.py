@@ -36,6 +36,7 @@ from .experts import AdapterExpert, as_experts, find_denoiser
 from .handle import fused
 from .learning import learn_weights
 from .merging import MERGES, merge
+from .schedules import check_scheduler
 from .superposing import RULES, Superposition, check_steps
 from .switching import BASE, AdapterSwitch
 
@@ -159,6 +160,8 @@ def compare(
         raise DiffusersError("way 'adapters' needs adapters only; leave it out, or take 'linear'")
     if RULES.keys() & set(names):
         check_steps(pipe.scheduler if scheduler is None else scheduler)
+    if scheduler is not None:
+        check_scheduler(scheduler)
     generator = as_generator(rng)
     seed, learn_seed = (int(v) for v in generator.integers(2**62, size=2))
     if steps is not None:

@@ -133,9 +133,7 @@ def from_scheduler(scheduler: Any) -> Schedule:
     SchedulerError
         For what is not a Gaussian diffusion (consistency and distilled models, discrete chains), with the reason.
     """
-    config = getattr(scheduler, "config", None)
-    if config is None or not callable(getattr(scheduler, "step", None)):
-        raise SchedulerError(f"a diffusers scheduler is needed, got a {type(scheduler).__name__}")
+    config = check_scheduler(scheduler).config
     name = type(scheduler).__name__
     for ancestor in type(scheduler).__mro__:
         if ancestor.__name__ in _NOT_A_DIFFUSION:
@@ -161,6 +159,13 @@ def from_scheduler(scheduler: Any) -> Schedule:
         raise SchedulerError(f"{name} is not known: it has neither a table of betas nor sigmas of a flow or of EDM")
     alpha_bar = tuple(np.asarray(table.double().cpu()).tolist())
     return Schedule(Tabulated(alpha_bar), as_parameterisation(predicts), "vp", len(alpha_bar))
+
+
+def check_scheduler(scheduler: Any) -> Any:
+    """The scheduler itself; anything else is refused."""
+    if getattr(scheduler, "config", None) is None or not callable(getattr(scheduler, "step", None)):
+        raise SchedulerError(f"a diffusers scheduler is needed, got a {type(scheduler).__name__}")
+    return scheduler
 
 
 def level_of(kind: Kind, sigma: float) -> Level:

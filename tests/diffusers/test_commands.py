@@ -76,6 +76,7 @@ def test_a_grid_begins_and_ends_with_single_experts(call: Any) -> None:
     code, _, _ = call("sample", "--weights", "0,1", "--sampler", "ode", *options, "--out", "one")
     assert code == 0
     sheet = picture("grid/grid.png")
+    assert [expert["name"] for expert in fusion.read_recipe("grid/grid.png")["experts"]] == list(ADAPTERS)
     row = (len(sheet) - 4) // 3
     assert not np.array_equal(sheet[14 : 14 + 64, 4:68], sheet[14 + 2 * row : 14 + 64 + 2 * row, 4:68])
     assert "experts: first, second" in out
@@ -131,6 +132,7 @@ def test_a_recipe_names_the_adapter_that_it_lacks(call: Any, tmp_path: Path) -> 
     assert "give --adapter first=file" in err
 
 
+@pytest.mark.slow
 def test_one_expert_is_fused_with_the_pipeline_itself(call: Any, place: Path, tmp_path: Path) -> None:
     (tmp_path / "twin").symlink_to(place / "pipe")
     options = ("-p", "a cat", "-n", "1", "--steps", "1", "--size", "16", "--json")

@@ -9,6 +9,7 @@ import torch
 import sfbench
 from sfbench import GridError, ModelError, NotFiniteError
 from sfbench.nets import EDM, NetworkScore, build_network
+from sfbench.sampling import TrustWarning
 from synthetic import GaussianMixture
 
 OU, VP, VE = sfbench.OrnsteinUhlenbeck(), sfbench.VariancePreserving(), sfbench.VarianceExploding(25.0)
@@ -229,6 +230,30 @@ def test_time_scales(time, expected):
         seen = model.module.seen[-1][1]
         assert seen.dtype == torch.float32
         np.testing.assert_allclose(seen.numpy(), np.full(6, expected), rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy])
+def test_items_of_another_shape_are_refused(kind):
+    """(n, 4, 4, 3) has as many numbers as (n, 3, 4, 4), in another order."""
+    process = sfbench.OrnsteinUhlenbeck()
+    images = np.random.default_rng(0).normal(size=(20, 3, 4, 4))
+    models = [NetworkScore(torch.nn.Conv2d(3, 3, 1), (3, 4, 4), process, "score", time=lambda t: t)]
+    with pytest.raises(ModelError, match=r"items of shape \(4, 4, 3\), the models of shape \(3, 4, 4\); channels come"):
+        sfbench.fuse(models, kind(np.moveaxis(images, 1, -1).copy()), process=process)
+    with pytest.raises(ModelError, match="channels come first"):
+        sfbench.compare({"one": models[0]}, np.moveaxis(images, 1, -1), process=process)
+
+
+def test_no_timestep_before_the_first():
+    """Samplers end, and checks ask, within the table, where a network may take the root of its timestep."""
+    process = sfbench.processes.from_betas(np.linspace(1e-4, 0.02, 1000))
+    models = [network(process=process, time="timestep") for _ in range(2)]
+    assert models[0].t_range == (1 / 1000, 1.0)
+    assert network(process=process, time="timestep", t_range=(0.1, 0.5)).t_range == (0.1, 0.5)
+    result = sfbench.fuse(models, X, process=process, rng=0)
+    with pytest.warns(TrustWarning):  # these networks are none of this process
+        sfbench.sample(result, 8, steps=8, check_steps=False, rng=1)
+    assert min(float(t.min()) for model in models for _, t, _ in model.module.seen) >= -1e-9
 
 
 def test_integer_steps_and_functions_that_err():

@@ -153,8 +153,6 @@ def test_corrected_tensors_and_arrays_are_the_same_particles(integrator: Any, k:
 def test_resampling_and_moves_of_networks_take_tensors(resampling: str) -> None:
     sampler = CorrectedSampler(resampling=resampling, moves=LangevinMoves())
     same(*paired(60, sampler, fused(3, "networks"), steps=8))
-    if resampling == "stratified":
-        same(*paired(60, CorrectedSampler(moves=LangevinMoves(adjusted=True)), fused(2, "laws"), steps=8))
 
 
 @pytest.mark.parametrize("rule", ["or", "and"])
