@@ -91,7 +91,7 @@ def prior_scores(fused: FusedScore, t: float, n: int) -> tuple[Float64Array, lis
     Raises
     ------
     ModelError, NotFiniteError
-        If an answer is no real array of the points' shape, or the model writes into its points; names the model.
+        If an answer is not a real array of the points' shape, or the model writes into its points; names the model.
     """
     points = fused.process.prior_std(t) * np.random.default_rng(0).standard_normal((n, fused.dim))
     found = []
@@ -101,7 +101,7 @@ def prior_scores(fused: FusedScore, t: float, n: int) -> tuple[Float64Array, lis
         if not isinstance(s, np.ndarray) or isinstance(s, np.ma.MaskedArray):
             raise ModelError(
                 f"{name} returned a {type(s).__module__}.{type(s).__name__}; a score must be a numpy array (of a "
-                "tensor: s.detach().cpu().numpy())"
+                "tensor: s.detach().cpu().numpy(); of a network: wrap it in sfbench.nets.NetworkScore)"
             )
         s = _of_shape(s, points, name)
         if not np.all(np.isfinite(s)):

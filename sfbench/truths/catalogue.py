@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, final
 
+from synthetic import known_problems
+
 from .._validation import did_you_mean
 from ..errors import SfbenchError
 
@@ -179,5 +181,7 @@ def find_entry(name: str) -> Entry:
         For an unknown name; lists close ones.
     """
     if not isinstance(name, str) or name not in CATALOGUE:
+        if isinstance(name, str) and name in known_problems():
+            raise SfbenchError(f"{name!r} is a family of problems without certified truth; see sfbench truths list")
         raise SfbenchError(f"unknown problem {name!r}{did_you_mean(name, CATALOGUE)}; see sfbench truths list")
     return CATALOGUE[name]

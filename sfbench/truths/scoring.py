@@ -39,7 +39,6 @@ from .witness import Witness
 
 FEWEST = 100
 CONFIDENCE = 1.645  # standard errors on both sides of a 90 % interval
-_POWERFUL = 0.99
 
 
 @final
@@ -108,7 +107,7 @@ class SampleScore:
 
     def _verdict(self) -> str:
         if self.law == "neither":
-            return "they follow none of the laws"
+            return "they follow none of the laws; they are at least as far away as said"
         if self.law != "cannot tell":
             return f"they follow the {self.law} law (it would be told from the others with {self.power[self.law]:.1%})"
         parts = [f"{law} (told from the others with {self.power[law]:.1%})" for law in self.compatible]

@@ -111,6 +111,9 @@ def test_settings_that_are_not_linear_need_consent() -> None:
         assert pipe.scheduler is before
         assert before.config.clip_sample
         assert len(result.images) == 2
+        left_over = fusion.sde_scheduler(pipe, use_karras_sigmas=True)
+        left_over.register_to_config(clip_sample=True)  # as pipelines read from a folder hand on; it never clips
+        assert len(fusion.sample(pipe, None, 2, steps=2, scheduler=left_over, rng=0).images) == 2
         with pytest.raises(fusion.DiffusersError, match="thresholding"):
             fusion.sample(pipe, None, 2, "ode", steps=2, scheduler=diffusers.UniPCMultistepScheduler(thresholding=True))
 
@@ -209,6 +212,13 @@ def test_the_corrected_sampler_runs_on_a_flow_pipeline() -> None:
     assert result.law == "KL barycenter p_w (log-linear pool)"
     assert len(result.images) == 3
     assert np.isfinite(result.log_weights).all()
+
+
+def test_levels_that_leave_those_of_a_flow_are_refused() -> None:
+    own = diffusers.FlowMatchEulerDiscreteScheduler(use_karras_sigmas=True)  # within [0, 1]
+    assert not fusion.sde_scheduler(own).config.use_karras_sigmas
+    with pytest.raises(fusion.SchedulerError, match="use_karras_sigmas=True leaves the levels of a flow"):
+        fusion.sde_scheduler(own, use_karras_sigmas=True)
 
 
 def test_a_cosine_table_is_not_started_where_it_holds_no_signal() -> None:
