@@ -11,6 +11,7 @@ from benchmarks.complexity.__main__ import counts, main
 from benchmarks.complexity.cells import CellSpec, Setting, run_cell
 
 
+@pytest.mark.slow
 def test_a_cell_depends_on_its_spec_alone_and_its_bounds_hold() -> None:
     specs = [CellSpec("n", "shifted_gaussians", 4, 3, (64, 128), s, 0, "antithetic", ("active_set",)) for s in range(3)]
     forwards, backwards = run_cell(specs), run_cell(specs[::-1])

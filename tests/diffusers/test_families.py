@@ -86,6 +86,7 @@ OFFLOADED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "kind"), OFFLOADED)
 def test_the_second_image_is_still_fused_under_offload(family: str, kind: str) -> None:
     pipe, experts, _ = case(family, kind)

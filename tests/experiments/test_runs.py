@@ -110,6 +110,7 @@ def test_a_bumped_version_forces_recomputation(tmp_path: Path) -> None:
     assert run_study(single, tmp_path, QUIET)[1].cached == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_failing_cells_are_recorded_retried_and_stop_nobody(tmp_path: Path, jobs: int) -> None:
     good, bad = small_study(2).specs, [Spec(16, s, "a", "raise") for s in range(2)]
