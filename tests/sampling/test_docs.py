@@ -5,6 +5,8 @@ import io
 import re
 from pathlib import Path
 
+import pytest
+
 
 @pytest.mark.slow
 def test_the_example_of_the_page_runs():
