@@ -34,7 +34,7 @@ def require_own_packages() -> None:
     Raises
     ------
     ShadowedPackageError
-        Names the file found and how to mend it. The console script ends in that one line instead: it imports this
+        Names the file found and how to repair it. The console script ends in that one line instead: it imports this
         package before any code of its own could catch the error.
     """
     foreign = shadowed()

@@ -77,7 +77,7 @@ def _regular(path: str | os.PathLike[str]) -> Path:
     """The file behind any links, refused if it is something that a rename would destroy (/dev/null, for one)."""
     final = Path(path).resolve()
     if final.exists() and not final.is_file():
-        kind = "a folder" if final.is_dir() else "no regular file"
+        kind = "a folder" if final.is_dir() else "not a regular file"
         raise OutputError(f"cannot write {str(path)!r}: it is {kind}; name a file")
     return final
 
@@ -215,7 +215,7 @@ def _module_name() -> str:
 def _revision() -> str | None:
     """Source revision of the checkout, with a mark for uncommitted changes; None outside a checkout.
 
-    A virtual environment inside somebody else's repository is no checkout of ours.
+    A virtual environment inside somebody else's repository is not a checkout of ours.
     """
     folder = Path(__file__).resolve().parent
     try:

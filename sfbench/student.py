@@ -149,7 +149,7 @@ def fuse(
     points, generator = as_points("x", x), as_generator(rng)
     scales = noise_scales(df, len(points), strata=strata, rng=generator)
     rows = points / np.sqrt(scales)[:, None]
-    given: dict[str, Any] = {"check_models": False} | options  # laws are exact, and their scale is no wiring
+    given: dict[str, Any] = {"check_models": False} | options  # laws are exact, and their scale is not wiring
     fit: FusionResult = fuse_conditional(
         scaled_scores(laws, process), rows, process=process, condition=scales, rng=generator, **given
     )

@@ -15,7 +15,7 @@ from typing import Literal, Protocol, final, get_args
 import numpy as np
 
 from ._typing import Float64Array
-from ._validation import as_choice, as_count, as_number, as_real, as_window
+from ._validation import as_choice, as_count, as_real, as_window
 from .errors import GridError
 from .processes import ForwardProcess
 from .processes.base import as_process
@@ -134,7 +134,7 @@ def objective_weights(grid: TimeGrid, process: ForwardProcess, weighting: Weight
     return np.asarray(grid.weights * omega)
 
 
-Spacing = Literal["log_snr", "edm", "uniform"]
+Spacing = Literal["log_snr", "uniform"]
 _SMALLEST_SHARE = 1e-5  # default t_min as a share of the horizon
 _NO_SIGNAL, _LAST = -46.0, -16.0  # log signal-to-noise ratio of an end without signal, and where steps start instead
 _MOST_STEPS = 1 << 20
@@ -179,7 +179,6 @@ def time_steps(
     *,
     t_min: float | None = None,
     t_max: float | None = None,
-    rho: float = 7.0,
 ) -> TimeSteps:
     """Steps of a reverse process from t_max down to t_min.
 
@@ -189,14 +188,11 @@ def time_steps(
         Supplies the signal-to-noise ratio and the horizon.
     n_steps : int
         Number of steps, at least 1.
-    spacing : {"log_snr", "edm", "uniform"}
-        What is spaced evenly: the log signal-to-noise ratio, ``(sigma/alpha)^(1/rho)`` (rho = 7 is Karras et al.'s
-        choice), or t.
+    spacing : {"log_snr", "uniform"}
+        What is spaced evenly: the log signal-to-noise ratio, or t.
     t_min, t_max : float, optional
         Window; the default is ``[1e-5 horizon, horizon]``. What is sampled is the law *at t_min*. Where a process ends
         without signal (alpha / sigma below 1e-10, f and g singular), steps start where alpha / sigma is 3e-4.
-    rho : float
-        Exponent of the ``"edm"`` spacing.
 
     Raises
     ------
@@ -217,21 +213,12 @@ def time_steps(
     as_choice("spacing", spacing, get_args(Spacing), GridError)
     if spacing == "uniform":
         times = top + share * (low - top)
-    elif spacing in ("log_snr", "edm"):
+    else:
         if not np.all(np.isfinite(ends)):
             raise GridError(
                 f"the log signal-to-noise ratio of {process!r} is {ends} at t = {top:g} and {low:g}; it must be finite"
                 ": move t_max, or the horizon of the process, to where alpha and sigma are positive"
             )
-        if spacing == "log_snr":
-            wanted = ends[0] + share * (ends[1] - ends[0])
-        else:
-            if not as_number("rho", rho, GridError) > 0:
-                raise GridError(f"rho must be positive, got {rho!r}")
-            roots = np.exp(-0.5 * ends / rho)  # (sigma / alpha)^(1 / rho)
-            wanted = -2.0 * rho * np.log(roots[0] + share * (roots[1] - roots[0]))
-        times = process.time_at(wanted)
-    else:
-        raise GridError(f"unknown spacing {spacing!r}; use 'log_snr', 'edm' or 'uniform'")
+        times = process.time_at(ends[0] + share * (ends[1] - ends[0]))
     times[0], times[-1] = top, low
     return TimeSteps(times)

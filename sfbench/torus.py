@@ -199,7 +199,7 @@ def population_gram(
     Raises
     ------
     GramError, GridError, SyntheticError
-        For arguments that are no such laws, process, grid or weighting.
+        For arguments that are not such laws, process, grid or weighting.
     """
     settings = GramSettings(process, grid, weighting=weighting)
     _refuse_scaling(process)

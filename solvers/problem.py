@@ -108,7 +108,7 @@ class SimplexQP:
     Raises
     ------
     ShapeError, DataTypeError, NonFiniteError, AsymmetricMatrixError, NotPositiveSemidefiniteError
-        All are `ValueError`; the message names the array, the value and the mend.
+        All are `ValueError`; the message names the array, the value and the repair.
 
     Notes
     -----

@@ -18,7 +18,7 @@ from .errors import (
 )
 from .estimate import Estimate
 from .gaussian_mixture import GaussianMixture
-from .law import ComposedLaw, DiffusableLaw, Law, as_gaussian_mixture, components_of
+from .law import DiffusableLaw, Law, as_gaussian_mixture, components_of
 from .log_linear_pool import LogLinearPool, arithmetic_mixture
 from .pool_sample import PoolSample
 from .problems import SyntheticProblem
@@ -27,7 +27,6 @@ from .student import student_mixture
 from .subspace import Subspace, common_subspace
 
 __all__ = [
-    "ComposedLaw",
     "CovarianceError",
     "DataTypeError",
     "DiffusableLaw",

@@ -1,4 +1,4 @@
-"""Exceptions raised for bad input; each message names the argument, the value and the mend."""
+"""Exceptions raised for bad input; each message names the argument, the value and the repair."""
 
 
 class SyntheticError(ValueError):

@@ -115,7 +115,7 @@ def paper_mixture_1d(
         laws = [_standardised(law) for law in laws]
     published, *auxiliaries = [law.affine(1.0 / as_positive("scale", scale)) for law in laws]
     known = {
-        "weights": "true weights" if target == "barycenter" else "none: the target is no pool of the auxiliaries",
+        "weights": "true weights" if target == "barycenter" else "none: the target is not a pool of the auxiliaries",
         "barycenter": "quadrature",
         "population_gram": "quadrature",
         "total_variation": "CDF crossings (mixtures) or quadrature (pools)",
@@ -151,7 +151,7 @@ def embedded_mixture(
     frame = _frame(d, rank, rng, "rank")
     laws: list[Mixture] = [EmbeddedMixture(core, frame, 1.0, np.zeros(d)) for core in cores]
     known = {
-        "weights": "true weights" if target == "barycenter" else "none: the target is no pool of the auxiliaries",
+        "weights": "true weights" if target == "barycenter" else "none: the target is not a pool of the auxiliaries",
         "barycenter": f"quadrature in rank {rank}",
         "population_gram": f"quadrature in rank {rank}",
         "total_variation": f"quadrature in rank {rank}, at any d",
@@ -176,7 +176,7 @@ def bimodal_from_unimodal(
     auxiliaries = tuple(GaussianMixture([1.0], (place * axis)[None], 1.0) for place in places)
     target = GaussianMixture([0.5, 0.5], 0.5 * separation * np.stack([-axis, axis]), 1.0)
     known = {
-        "weights": "none: the target is no pool of the auxiliaries",
+        "weights": "none: the target is not a pool of the auxiliaries",
         "barycenter": _CLOSED,
         "population_gram": "quadrature in rank 1",
         "total_variation": "CDF crossings or quadrature in rank 1",

@@ -205,14 +205,6 @@ class GaussianMixture:
         self._kernel.evaluate(points, score=score, divergence=divergence)
         return score, divergence
 
-    def log_prob_and_score(self, x: ArrayLike) -> tuple[FloatArray, FloatArray]:
-        """Log density (n,) and score (n, d) in one pass."""
-        points = as_points(x, self.dim)
-        score = new_array("the score at x", points.shape, points.dtype)
-        log_prob = new_array("the log density at x", points.shape[:1], points.dtype)
-        self._kernel.evaluate(points, log_prob=log_prob, score=score)
-        return log_prob, score
-
     # ------------------------------------------------------------------ sampling and maps
     def sample(self, n: int, *, rng: SeedLike = None) -> Float64Array:
         """Draw n points, shape (n, d), in random order."""

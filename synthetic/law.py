@@ -9,7 +9,6 @@ from ._typing import Float64Array, FloatArray, SeedLike
 if TYPE_CHECKING:
     from .embedded_mixture import Mixture
     from .gaussian_mixture import GaussianMixture
-    from .subspace import Subspace
 
 
 class Law(Protocol):
@@ -43,32 +42,6 @@ class DiffusableLaw(Law, Protocol):
 
     def score_and_divergence(self, x: ArrayLike) -> tuple[FloatArray, FloatArray]:
         """Score (n, d) and divergence (n,) in one pass."""
-
-
-class ComposedLaw(Law, Protocol):
-    """A law that says of which Gaussian mixtures it is made, and what it is in coordinates that hold all of it."""
-
-    @property
-    def components(self) -> "tuple[Mixture, ...]":
-        """The mixtures: itself for a mixture, the parts for a pool. They bound the law's scale and reach."""
-
-    @property
-    def subspace(self) -> "Subspace | None":
-        """Coordinates that hold all of the law but an isotropic Gaussian, if any are known."""
-
-    @property
-    def rank(self) -> int:
-        """Dimension r of :attr:`core`; d if no smaller one is known."""
-
-    @property
-    def core(self) -> Law:
-        """The law in the r coordinates in which it is not an isotropic Gaussian; itself if none are known."""
-
-    def as_mixture(self) -> "Mixture | None":
-        """The law as a mixture, if it is one exactly."""
-
-    def core_in(self, subspace: "Subspace") -> Law:
-        """The law in given coordinates; raises :class:`IntractableError` if they do not hold it."""
 
 
 def as_gaussian_mixture(law: object) -> "GaussianMixture | None":

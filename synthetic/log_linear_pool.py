@@ -51,7 +51,7 @@ class LogLinearPool:
     ShapeError, SimplexError
         If dimensions differ, there are no components, or the weights are off the simplex.
     SyntheticError
-        If a component is no mixture.
+        If a component is not a mixture.
     """
 
     def __init__(self, components: Sequence[Mixture], weights: ArrayLike) -> None:

@@ -58,7 +58,7 @@ class SyntheticProblem:
         laws = {"target": self.target, **{f"auxiliaries[{i}]": law for i, law in enumerate(self.auxiliaries)}}
         for name, law in laws.items():
             if not (hasattr(law, "dim") and hasattr(law, "log_prob") and hasattr(law, "sample")):
-                raise SyntheticError(f"{name} is no law with dim, log_prob and sample, but {show(law)}")
+                raise SyntheticError(f"{name} is not a law with dim, log_prob and sample, but {show(law)}")
         dims = sorted({law.dim for law in laws.values()})
         if len(dims) != 1:
             raise ShapeError(f"target and auxiliaries must live in one dimension, got {dims}")

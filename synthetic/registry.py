@@ -264,7 +264,7 @@ def _load_plugin(name: str) -> Family:
     except Exception as error:
         raise SyntheticError(f"plugin {point.value!r} of problem {name!r} cannot be loaded: {error}") from error
     if not _takes_rng(function):
-        raise SyntheticError(f"plugin {point.value!r} of problem {name!r} is no family: a function that takes rng")
+        raise SyntheticError(f"plugin {point.value!r} of problem {name!r} is not a family: a function that takes rng")
     return function
 
 

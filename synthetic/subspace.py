@@ -119,7 +119,7 @@ def common_subspace(laws: Sequence[Law]) -> Subspace | None:
     Raises
     ------
     ShapeError, SyntheticError
-        If there are no laws, or one is no law.
+        If there are no laws, or one is not a law.
     """
     parts_of_laws = [
         components_of(law) if hasattr(law, "core_in") else () for law in as_laws("laws", laws, alike=False)

@@ -21,7 +21,6 @@ from synthetic import GaussianMixture, SyntheticProblem
 from ..common.study import Row, cell_rng, study_cells
 
 Array = NDArray[np.float64]
-GEOMETRIES = ("random", "nested", "near-duplicate", "disjoint", "covariances")
 DRAWN = ", drawn"
 PROCESS = OrnsteinUhlenbeck()
 SETTINGS = GramSettings(PROCESS, time_grid(1e-3, 5.0, 16), "antithetic")
@@ -84,7 +83,7 @@ def _means(geometry: str, k: int, rng: np.random.Generator) -> Array:
 
 
 @study_cells(
-    version=1,
+    version=2,
     factors=("geometry", "k", "support", "method", "n"),
     volatile=("solve_s",),
     bounds={"aggregation": "excess"},
@@ -112,7 +111,7 @@ def run_cell(spec: AuxiliariesSpec) -> list[Row]:
         full, half = grams[n], grams[n // 2]
         other = ScoreGram(2.0 * full.G - half.G, 2.0 * full.b - half.b, None, n - n // 2, full.objective)
         for method, (weights, choice, seconds) in fits(full, (half, other)):
-            named = weights > 1e-9
+            named, largest = weights > 1e-9, np.argsort(-weights, kind="stable")[: int(used.sum())]
             rows.append(
                 shared
                 | {
@@ -125,6 +124,7 @@ def run_cell(spec: AuxiliariesSpec) -> list[Row]:
                     "named": int(named.sum()),
                     "found": float((named & used).sum() / used.sum()),
                     "false": int((named & ~used).sum()),
+                    "top": float(used[largest].mean()),
                     "solve_s": seconds,
                 }
             )

@@ -55,6 +55,8 @@ class Study:
         More checks of the arguments; what it raises as ``ValueError`` is a bad argument.
     quick, seed, out : str
         Help of the common options; without ``quick`` there is no ``--quick``.
+    where : str
+        Default of ``--out``; without, ``results/`` and the name of the package.
     figures : callable, optional
         Draws from the tables of a folder.
     label : callable, optional
@@ -74,6 +76,7 @@ class Study:
     quick: str = ""
     seed: str = "root seed"
     out: str = "folder for results and tables"
+    where: str = ""
     figures: Callable[[Path], object] | None = None
     label: Callable[[Any], Row] | None = None
     claims_title: str = "Claims and controls"
@@ -84,7 +87,9 @@ class Study:
 
     def parse(self, argv: Sequence[str] | None) -> argparse.Namespace:
         """The parsed command line; every bad value ends in one line."""
-        parser = study_parser(self.package, self.doc, self.options, quick=self.quick, seed=self.seed, out=self.out)
+        parser = study_parser(
+            self.package, self.doc, self.options, quick=self.quick, seed=self.seed, out=self.out, where=self.where
+        )
         args = parse_study(parser, argv, self.least)
         try:
             if self.check is not None:

@@ -6,16 +6,31 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 
-def interleaved(functions: Sequence[Callable[[], object]], repeats: int) -> np.ndarray:
-    """CPU seconds, (repeats, functions), of functions called in turn."""
+def clock_of(device: str) -> Callable[[], float]:
+    """CPU seconds of this process; for a GPU, seconds on the wall when its queue is empty."""
+    if not device.startswith("cuda"):
+        return time.process_time
+    import torch
+
+    def clock() -> float:
+        torch.cuda.synchronize(device)
+        return time.perf_counter()
+
+    return clock
+
+
+def interleaved(
+    functions: Sequence[Callable[[], object]], repeats: int, clock: Callable[[], float] = time.process_time
+) -> np.ndarray:
+    """Seconds (repeats, functions) of functions called in turn; of the CPU, unless a clock says others."""
     for function in functions:
         function()
     seconds = np.empty((repeats, len(functions)))
     for r in range(repeats):
         for i, function in enumerate(functions):
-            start = time.process_time()
+            start = clock()
             function()
-            seconds[r, i] = time.process_time() - start
+            seconds[r, i] = clock() - start
     return seconds
 
 

@@ -75,7 +75,7 @@ def _scales() -> np.ndarray:
 
 
 @study_cells(
-    version=1,
+    version=2,
     factors=("rank", "distance", "spread", "d", "tails"),
     replicate="draw",
     bounds={"slow": "excess", "aggregation": "excess"},
@@ -134,11 +134,15 @@ def _relative_error(population: ScoreGram, gram: ScoreGram) -> float:
 
 
 def _said(fit: FusionResult) -> Row:
-    """The diagnostics of a fit: p-values of misfit and of window bias, and whether each kind of warning was given."""
+    """The diagnostics of a fit: p-values of misfit and of window bias, and whether each kind of warning was given.
+
+    Of exact laws the misfit is found when asked for: ``doubts()`` is the warning that fits of networks give at once.
+    """
     kinds = {"window bias": "window", "boundary": "boundary", "is zero": "unclear", "carries": "outlier"}
     said = {f"warned_{name}": any(key in text for text in fit.warnings) for key, name in kinds.items()}
     judged = fit.adequacy
     return said | {
+        "warned_misfit": judged is not None and bool(judged.doubts()),
         "window_p": fit.window_bias.p_value if fit.window_bias is not None else 1.0,
         "misfit_p": judged.p_value if judged is not None and np.isfinite(judged.p_value) else None,
     }

@@ -126,8 +126,9 @@ def _dimension(problems: dict[Problem, list[Row]]) -> list[Claim]:
         ds = sorted({key[3] for key in own})
         for name in ("excess", "slow", "score_moment", "fast"):
             values = []
-            for distance in sorted({key[1] for key in own}):
-                at = [[r[name] for key in own if key[1] == distance and key[3] == d for r in own[key]] for d in ds]
+            for distance, seed in sorted({(key[1], key[5]) for key in own}):
+                keys = [(rank, distance, widest, d, "gaussian", seed) for d in ds]
+                at = [[r[name] for r in own[key]] for key in keys]
                 values.append([float(np.mean([v for v in group if v is not None] or [np.nan])) for group in at])
             kept = np.array([row for row in values if np.all(np.isfinite(row))])
             slopes[rank, name] = loglog_slope([float(d) for d in ds], kept)
@@ -150,9 +151,26 @@ def _dimension(problems: dict[Problem, list[Row]]) -> list[Claim]:
 def _diagnostics(rows: Sequence[Row], problems: dict[Problem, list[Row]]) -> list[Claim]:
     negative = [r for r in rows if r["distance"] == 0 and r["tails"] == "gaussian"]
     claims = []
+    warned = {
+        f"{what} {x:g}": [r["warned_misfit"] for r in rows if (r["tails"], r["distance"]) == (tails, x)]
+        for what, tails in (("distance", "gaussian"), ("heavy tails, distance", "heavy"))
+        for x in sorted({r["distance"] for r in rows})
+    }
+    false = float(np.mean(warned.pop("distance 0")))
+    text = ", ".join(f"{name}: {np.mean(found):.2f}" for name, found in warned.items() if found)
+    claims.append(
+        within(
+            "fits in the family that get a warning of misfit",
+            false,
+            high=0.05,
+            control=float(np.mean([r["misfit_p"] is not None and r["misfit_p"] < 0.5 for r in negative])),
+            control_name="p below 0.5",
+            note=f"elsewhere, by distance from the family: {text}",
+        )
+    )
     for distance in sorted({r["distance"] for r in rows} - {0.0}):
         positive = [r for r in rows if r["distance"] == distance and r["tails"] == "gaussian"]
-        area, window = (roc_area(_evidence(positive, p), _evidence(negative, p)) for p in ("misfit_p", "window_p"))
+        area, window = (roc_area(evidence(positive, p), evidence(negative, p)) for p in ("misfit_p", "window_p"))
         claims.append(
             within(
                 f"area under the ROC curve for targets {distance:g} from the family: misfit test of the fit",
@@ -166,7 +184,7 @@ def _diagnostics(rows: Sequence[Row], problems: dict[Problem, list[Row]]) -> lis
     claims.append(
         Claim(
             "the same for heavy tails",
-            roc_area(_evidence(heavy, "misfit_p"), _evidence(negative, "misfit_p")),
+            roc_area(evidence(heavy, "misfit_p"), evidence(negative, "misfit_p")),
             note=f"warned of an outlier: {np.mean([r['warned_outlier'] for r in heavy]):.2f} of fits, "
             f"{np.mean([r['warned_outlier'] for r in negative]):.2f} without heavy tails",
         )
@@ -187,7 +205,7 @@ def _diagnostics(rows: Sequence[Row], problems: dict[Problem, list[Row]]) -> lis
     return claims
 
 
-def _evidence(rows: Sequence[Row], name: str) -> list[float]:
+def evidence(rows: Sequence[Row], name: str) -> list[float]:
     """Minus the p-values; 1 where the test is not possible."""
     return [-1.0 if r[name] is None else -r[name] for r in rows]
 

@@ -1,4 +1,4 @@
-r"""Cost and memory of fusing adapters of one U-Net: ``python -m benchmarks.diffusers_speed``.
+r"""Cost and memory of fusing adapters of one U-Net: ``python -m benchmarks.diffusers_speed [--device cuda]``.
 
 1. *memory* of k adapters on one U-Net against k deep copies: bytes of weights, and the peak of a process that makes one
    evaluation, over what it held before (each in a process of its own);
@@ -6,9 +6,10 @@ r"""Cost and memory of fusing adapters of one U-Net: ``python -m benchmarks.diff
 3. *overhead*: one fused evaluation against k bare ones of the same adapters, switched outside the clock;
 4. *methods*: all adapters in one batch, and one expert a step, against one after the other.
 
-Contenders run in turn and in CPU time of one thread; the ratio of minima is reported with the spread of paired ratios.
-The U-Net is of Stable Diffusion's kind, 115 million weights, with adapters of rank 16 on the attention layers, at the
-latents of a 256-pixel image; weights are random, which times do not see.
+Contenders run in turn, in CPU time of one thread (on a GPU: time on the wall, and peaks of its allocator); the ratio of
+minima is reported with the spread of paired ratios. The U-Net is of Stable Diffusion's kind, 115 million weights, with
+adapters of rank 16 on the attention layers, at the latents of a 256-pixel image; weights are random, which times do not
+see.
 """
 
 import subprocess
@@ -26,8 +27,9 @@ import sfbench.diffusers as fusion
 from sfbench.files import prepare_folder, provenance
 
 from ..common.claims import Claim, exit_code, print_claims, within, write_claims
+from ..common.networks import device, use_device
 from ..common.study import OneLineParser, Row, one_line_errors, write_rows
-from ..common.timing import interleaved, ratio
+from ..common.timing import clock_of, interleaved, ratio
 
 WIDTHS = {"full": (192, 384, 768), "quick": (32, 64, 64)}
 RANK = 16
@@ -49,7 +51,7 @@ def make_unet(size: str, seed: int) -> Any:
         cross_attention_dim=768,
         attention_head_dim=8,
     )
-    return made.eval().requires_grad_(False)
+    return made.eval().requires_grad_(False).to(device())
 
 
 def add_adapters(unet: Any, k: int) -> list[str]:
@@ -68,11 +70,12 @@ def add_adapters(unet: Any, k: int) -> list[str]:
 def make_inputs(seed: int) -> dict[str, torch.Tensor]:
     """Noisy latents, a timestep and a prompt's embedding."""
     generator = torch.Generator().manual_seed(seed)
-    return {
+    made = {
         "sample": torch.randn(1, 4, 32, 32, generator=generator),
         "timestep": torch.tensor(500),
         "encoder_hidden_states": torch.randn(1, 77, 768, generator=generator),
     }
+    return {name: value.to(device()) for name, value in made.items()}
 
 
 def evaluate(unet: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -96,7 +99,10 @@ def peak_of(kind: str, k: int, size: str, seed: int) -> int:
     unet, inputs = make_unet(size, seed), make_inputs(seed)
     networks = [unet, *(deepcopy(unet) for _ in range(k - 1))] if kind == "copies" else [unet]
     names = add_adapters(unet, k) if kind == "adapters" else []
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    if device() != "cpu":
+        torch.cuda.reset_peak_memory_stats()
+    else:
+        Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
     if names:
         with fusion.fused(unet, names):
             evaluate(unet, inputs)
@@ -106,7 +112,9 @@ def peak_of(kind: str, k: int, size: str, seed: int) -> int:
 
 
 def _memory(name: str) -> int:
-    """Bytes of one line of this process's status; Linux only."""
+    """Bytes in use (VmRSS) or at their peak (VmHWM): of the GPU's allocator, or of this process (Linux only)."""
+    if device() != "cpu":
+        return int(torch.cuda.max_memory_allocated() if name == "VmHWM" else torch.cuda.memory_allocated())
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * int(next(line for line in lines if line.startswith(name)).split()[1])
 
@@ -136,7 +144,7 @@ def memory_rows(size: str, seed: int) -> list[Row]:
 
 def _peak_elsewhere(kind: str, k: int, size: str, seed: int) -> int:
     command = [sys.executable, "-m", "benchmarks.diffusers_speed", "--peak", kind, "--k", str(k), "--seed", str(seed)]
-    command += ["--quick"] if size == "quick" else []
+    command += ["--device", device(), *(["--quick"] if size == "quick" else [])]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return int(done.stdout.split()[-1])
 
@@ -162,7 +170,7 @@ def switching_rows(unet: Any, names: list[str], repeats: int) -> list[Row]:
             for i in range(n):
                 switch.only([names[i % len(names)]])
 
-    seconds = interleaved([diffusers, found_once, hook], repeats)
+    seconds = interleaved([diffusers, found_once, hook], repeats)  # work of the CPU, wherever weights are
     modules = sum(1 for _ in unet.modules())
     shape = {"layers": len(layers), "modules": modules}
     labels = ("set_adapter of diffusers", "set_adapter of layers found once", "the hook")
@@ -190,7 +198,7 @@ def time_rows(unet: Any, names: list[str], inputs: dict[str, torch.Tensor], repe
                     evaluate(unet, inputs)
 
             handles.append((method, run))
-        seconds = interleaved([run for _, run in handles], max(3, repeats // 3))
+        seconds = interleaved([run for _, run in handles], max(3, repeats // 3), clock_of(device()))
         for i, (method, _) in enumerate(handles[1:], start=1):
             value, low, high = ratio(seconds, i, 0)
             rows.append({"what": f"{method} / sequential", "k": k, "value": value, "low": low, "high": high})
@@ -198,24 +206,27 @@ def time_rows(unet: Any, names: list[str], inputs: dict[str, torch.Tensor], repe
 
 
 def interleaved_with_setup(unet: Any, names: list[str], inputs: dict[str, torch.Tensor], repeats: int) -> np.ndarray:
-    """CPU seconds (repeats, 2) of a fused evaluation and of k bare ones, switched outside the clock."""
-    import time
-
-    seconds = np.empty((repeats, 2))
+    """Seconds (repeats, 2) of a fused evaluation and of k bare ones, switched outside the clock."""
+    clock, seconds = clock_of(device()), np.empty((repeats, 2))
     for r in range(-1, repeats):
         with fusion.fused(unet, names):
-            start = time.process_time()
+            start = clock()
             evaluate(unet, inputs)
-            fused = time.process_time() - start
+            fused = clock() - start
         bare = 0.0
         for name in names:
             unet.set_adapter(name)
-            start = time.process_time()
+            start = clock()
             evaluate(unet, inputs)
-            bare += time.process_time() - start
+            bare += clock() - start
         if r >= 0:
             seconds[r] = fused, bare
     return seconds
+
+
+def card() -> str:
+    """What the times are of."""
+    return "CPU, one thread" if device() == "cpu" else torch.cuda.get_device_name()
 
 
 def claims_of(rows: list[Row]) -> list[Claim]:
@@ -230,12 +241,31 @@ def claims_of(rows: list[Row]) -> list[Claim]:
     copies = value("peak of 4 copies / peak of one U-Net")
     switch = value("set_adapter of diffusers / the hook")[0]
     switched = value("switched / sequential")[max(COUNTS)]
+
+    def by_k(what: str) -> str:
+        parts = [f"k = {k}: {row['value']:.3f}" for k, row in value(what).items()]
+        ends = [f" [{row['low']:.3f}, {row['high']:.3f}]" if "low" in row else "" for row in value(what).values()]
+        return "; ".join(part + end for part, end in zip(parts, ends, strict=True))
+
+    weights = value("weights of k adapters / one U-Net")[max(COUNTS)]
     return [
         within(
             "fused evaluation / k bare ones, largest over k",
             float(worst["value"]),
             high=1.03,
             interval=(float(worst["low"]), float(worst["high"])),
+        ),
+        *(
+            Claim(f"{what}, by k (10-90 % of the pairs)", by_k(what))
+            for what in ("fused evaluation / k bare ones", "batched / sequential", "switched / sequential")
+        ),
+        within(
+            f"weights of {max(COUNTS)} adapters and one U-Net / one U-Net",
+            float(weights["value"]),
+            high=1.1 if peak else None,  # rank 16 is much of a small network
+            control=float(max(COUNTS)),
+            control_name="as many deep copies",
+            note=by_k("weights of k adapters / one U-Net"),
         ),
         *(
             within(
@@ -261,7 +291,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", default="results/diffusers_speed", help="folder for the tables")
     parser.add_argument("--peak", choices=("one", "adapters", "copies"), help="print the peak of this process and stop")
     parser.add_argument("--k", type=int, default=4, help="experts, for --peak")
+    parser.add_argument("--device", default="cpu", help="torch device of the network (cpu, cuda)")
     args = parser.parse_args(argv)
+    use_device(args.device)
     size = "quick" if args.quick else "full"
     torch.set_num_threads(1)
     if args.peak:
@@ -276,17 +308,17 @@ def main(argv: list[str] | None = None) -> int:
     rows = [{"weights_in_millions": millions, **row} for row in rows]
     write_rows(folder, "diffusers_speed", rows)
     claims = claims_of(rows)
-    write_claims(folder, claims, seed=args.seed, provenance=provenance(args.seed))
-    _print(rows, millions)
+    write_claims(folder, claims, millions=millions, device=card(), **provenance(args.seed))
+    _print(rows, f"A U-Net of {millions:.0f} million weights, {card()}")
     print_claims(claims)
     return exit_code(claims)
 
 
-def _print(rows: list[Row], millions: float) -> None:
+def _print(rows: list[Row], title: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("what", "k", "value", "10-90 %", title=f"A U-Net of {millions:.0f} million weights, one thread")
+    table = Table("what", "k", "value", "10-90 %", title=title)
     for row in rows:
         spread = f"{row['low']:.3g} - {row['high']:.3g}" if "low" in row else ""
         table.add_row(row["what"], str(row.get("k", "")), f"{row['value']:.3g}", spread)

@@ -18,8 +18,8 @@ from solvers.cvxpy_conic import Cvxpy
 from synthetic import GaussianMixture, LogLinearPool, SyntheticProblem, arithmetic_mixture
 from synthetic.quadrature import cover
 
+from ..common.measures import Array, density_and_coverage, gaussian_entropy, log_vendi, mixture_entropy
 from ..common.study import Row, cell_rng, study_cells
-from .measures import Array, density_and_coverage, gaussian_entropy, log_vendi, mixture_entropy
 
 PROCESS = OrnsteinUhlenbeck()
 LAWS = ("p_w", "P_w", "mixture", "merged")

@@ -37,7 +37,7 @@ def _laws(name: str) -> list[str]:
     entry = CATALOGUE[name]
     target = entry.params.get("target") == "mixture" or entry.family == "bimodal_from_unimodal"
     laws = ["fused", "barycenter", "mixture", *(["target"] if target else [])]
-    return laws if entry.group == "discrete" else laws + list(OTHERS)
+    return laws if entry.discrete else laws + list(OTHERS)
 
 
 def check(args: argparse.Namespace) -> None:

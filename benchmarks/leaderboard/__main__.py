@@ -16,7 +16,7 @@ from pathlib import Path
 from sfbench.errors import OutputError, SfbenchError
 from sfbench.files import prepare_folder, provenance, write_json
 from sfbench.methods import as_method, known_methods
-from sfbench.truths import known_truths
+from sfbench.truths.catalogue import CATALOGUE
 
 from ..common.frame import Options, parse_study, study_parser
 from ..common.study import Row, one_line_errors, run_cells, run_settings, write_rows
@@ -36,16 +36,18 @@ PROBLEMS = [
     "duplicates_1e-1",
     "gaussian_shifted_k4_d16",
     "gaussian_scaled_d4_ratio25",
+    "heavy_t3",
+    "torsion_chain_4",
 ]
 QUICK = ["line_paper_20_80", "line_published", "embedded_r1_d16", "product_mixture_3", "gaussian_scaled_d4_ratio25"]
-BUDGETS, QUICK_BUDGETS = (64, 256, 1024), (128,)
+BUDGETS, QUICK_BUDGETS = (64, 256), (128,)
 
 
 OPTIONS: Options = {
     "--methods": {"nargs": "*", "help": "names (default: all; module:name for one of your own)"},
-    "--problems": {"nargs": "*", "help": "names of sfbench truths list, not discrete (default: eleven)"},
-    "--budgets": {"nargs": "*", "type": int, "help": "evaluations a point (default: 64 256 1024)"},
-    "--n": {"type": int, "help": "points (default: 5000)"},
+    "--problems": {"nargs": "*", "help": "names of sfbench truths list, not discrete (default: thirteen)"},
+    "--budgets": {"nargs": "*", "type": int, "help": "evaluations a point (default: 64 256)"},
+    "--n": {"type": int, "help": "points (default: 3000)"},
     "--data": {"type": int, "help": "rows of the target's data (default: 512)"},
     "--seeds": {"type": int, "help": "runs of each (default: 3)"},
     "--join": {"type": Path, "help": "folder of a table: run --methods under its settings, add them to it"},
@@ -67,14 +69,14 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         if given := [name for name in SETTINGS if getattr(args, name) is not None]:
             parser.error(f"--{given[0]} is the stored table's with --join; leave it out")
         vars(args).update(read_about(args.join)["settings"])
-    for name, value in {"n": 5000, "data": 512, "seeds": 3, "seed": 0}.items():
+    for name, value in {"n": 3000, "data": 512, "seeds": 3, "seed": 0}.items():
         setattr(args, name, value if getattr(args, name) is None else getattr(args, name))
     if args.quick:
         args.problems, args.budgets = args.problems or QUICK, args.budgets or list(QUICK_BUDGETS)
         args.n, args.seeds = min(args.n, 2000), 1
     args.methods, args.budgets = args.methods or known_methods(), args.budgets or list(BUDGETS)
     args.problems = args.problems or PROBLEMS
-    continuous = [name for name in known_truths() if name not in known_truths("discrete")]
+    continuous = [name for name, entry in CATALOGUE.items() if not entry.discrete]
     if unknown := [name for name in args.problems if name not in continuous]:
         parser.error(f"unknown problem {unknown[0]!r}; see sfbench truths list (the discrete ones have no scores)")
     if unknown := [name for name in args.methods if ":" not in name and name not in known_methods()]:

@@ -16,7 +16,6 @@ from sfbench.methods import BudgetError, NotApplicableError, known_methods, run_
 from sfbench.sampling import DivergenceError
 from sfbench.truths import get_truth, known_truths, score_samples
 from sfbench.truths.scoring import CONFIDENCE, SampleScore
-from sfbench.truths.truth import PROCESS
 
 from ..common.study import Row, cell_rng, study_cells
 
@@ -48,7 +47,7 @@ def run_leader_cell(spec: LeaderSpec) -> Row:
     started = time.process_time()
     try:
         run = run_method(
-            spec.method, truth.auxiliaries, x, process=PROCESS, n=spec.n, budget=spec.budget * spec.n, rng=rng
+            spec.method, truth.auxiliaries, x, process=truth.process, n=spec.n, budget=spec.budget * spec.n, rng=rng
         )
         spent = time.process_time() - started
         out = run.outcome

@@ -35,7 +35,6 @@ TARGETS = ("as many N as O", "with F")
 COMPONENTS, FITTED, HELD_OUT = 8, 16_000, 800
 _NODES, _FOLDS = 20_000, 4
 _PRIOR_COUNTS = (1.0, 10.0, 100.0, 1e3, 1e4)
-_RIDGE = 1e-3
 _SEED = 20_240_620
 
 

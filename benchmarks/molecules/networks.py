@@ -150,9 +150,15 @@ def _trained(start: Any, x: Float64Array, steps: int, rate: float, rng: np.rando
     """Trained on four fifths of x, stopped by the rest; the start itself where training does not help."""
     held = max(4, len(x) // 5)
     settings = TrainingSettings(
-        steps=steps, batch=min(128, len(x)), learning_rate=rate, t_min=T_MIN, ema=0.99, validate_every=100, patience=4,
+        steps=steps,
+        batch=min(128, len(x)),
+        learning_rate=rate,
+        t_min=T_MIN,
+        ema=0.99,
+        validate_every=100,
+        patience=4,
         validation_draws=max(4, 512 // len(x)),
-    )  # fmt: skip
+    )
     result = train_score_network(
         start, x[held:], settings, validation=x[:held], process=PROCESS, device=device(), rng=rng
     )

@@ -85,14 +85,18 @@ def train(
 
 
 @study_cells(
-    version=1, factors=("px",), name="natural_images/methods", volatile=("train_s", "fit_s", "tune_s", "microseconds")
+    version=2,
+    factors=("px", "seed"),
+    name="natural_images/methods",
+    volatile=("train_s", "fit_s", "tune_s", "microseconds"),
 )
 def run_cell(spec: NaturalSpec) -> list[Row]:
     """Held-out loss of every method, by target, n and draw."""
     torch.set_num_threads(1)
     started = time.process_time()
     base, networks = trained(spec.px, spec.channels, spec.steps, spec.seed)
-    about: Row = {"px": spec.px, "d": 3 * spec.px**2, "parameters": sum(p.numel() for p in _parameters(networks[0]))}
+    about: Row = {"px": spec.px, "seed": spec.seed, "d": 3 * spec.px**2}
+    about["parameters"] = sum(p.numel() for p in _parameters(networks[0]))
     about["train_s"] = time.process_time() - started
     about["microseconds"] = _microseconds(networks[0])
     rows = []

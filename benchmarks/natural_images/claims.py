@@ -19,50 +19,73 @@ def evaluate_claims(rows: Sequence[Row]) -> list[Claim]:
     for px in sides:
         own = [row for row in rows if row["px"] == px]
         for name, other in (PHOTOS, PHOTOS[::-1]):
-            seen = {target: _pick(own, "fused", target)[0] for target in PHOTOS}
+            weights = {target: [row[f"w_{name}"] for row in _pick(own, "fused", target)] for target in PHOTOS}
             claims.append(
                 within(
                     f"{px} px: weight of the network of {name} for patches of {name}",
-                    seen[name][f"w_{name}"],
+                    min(weights[name]),
                     low=0.5,
-                    control=seen[other][f"w_{name}"],
+                    control=max(weights[other]),
                     control_name=f"for patches of {other}",
                 )
             )
-            row, exchanged = (_pick(own, method, name)[0] for method in ("fused", "exchanged"))
+            rows_of = {method: _pick(own, method, name) for method in ("fused", "exchanged")}
+            (gain, error), (lost, control_error) = (
+                _pooled(found, "below_uniform", "gain_error") for found in rows_of.values()
+            )
+            seen = rows_of["fused"]
             claims.append(
                 within(
                     f"{px} px, {name}: loss of uniform weights above fitted ones, in standard errors",
-                    row["below_uniform"] / max(row["gain_error"], 1e-12),
+                    gain / max(error, 1e-12),
                     low=2.0,
-                    control=exchanged["below_uniform"] / max(exchanged["gain_error"], 1e-12),
+                    control=lost / max(control_error, 1e-12),
                     control_name="weights fitted to the other photo",
-                    note=f"n = {row['n']}: {row['below_uniform']:.4f} of {row['loss']:.4f}; paired over patches",
+                    note=f"n = {seen[0]['n']}: {gain:.4f} of {_mean(seen, 'loss'):.4f}; paired over patches",
                 )
             )
         claims += [_above(own, px, method) for method in METHODS]
-    costs = {row["d"]: row["microseconds"] for row in rows}
-    text = "; ".join(f"d = {d:,}: {value:.0f}" for d, value in sorted(costs.items()))
-    claims.append(Claim("CPU microseconds of an evaluation of one network", text, note="the blocks grow, not the grid"))
     most = max(row["n"] for row in fits)
-    for what, key in (("fitting the weights", "fit_s"), ("fine-tuning", "tune_s")):
-        spent = {d: float(np.mean([r[key] for r in fits if r["d"] == d and r["n"] == most])) for d in sorted(costs)}
-        text = "; ".join(f"d = {d:,}: {value:.1f}" for d, value in spent.items())
-        claims.append(Claim(f"CPU seconds of {what}, n = {most}", text))
+    largest = [row for row in fits if row["n"] == most]
+    trainings = {px: len({row["seed"] for row in rows if row["px"] == px}) for px in sides}
+    text = "; ".join(f"{px} px: {count}" for px, count in trainings.items())
+    claims.append(Claim("trainings of all networks", text, note=f"weights of one: {_by_d(rows, 'parameters', ',.0f')}"))
+    for what, found, key, form in (
+        ("loss of fused, mixture of both photos", largest, "loss", ".4f"),
+        ("CPU seconds of training three networks", rows, "train_s", ".0f"),
+        ("CPU microseconds of an evaluation of one network (blocks grow, not the grid)", rows, "microseconds", ".0f"),
+        (f"CPU seconds of fitting the weights, n = {most}", largest, "fit_s", ".1f"),
+        (f"CPU seconds of fine-tuning, n = {most}", largest, "tune_s", ".1f"),
+    ):
+        claims.append(Claim(f"against d: {what}", _by_d(found, key, form)))
     return claims
 
 
+def _by_d(rows: Sequence[Row], key: str, form: str) -> str:
+    """A mean for every dimension."""
+    means = {d: _mean([row for row in rows if row["d"] == d], key) for d in sorted({row["d"] for row in rows})}
+    return "; ".join(f"d = {d:,}: {value:{form}}" for d, value in means.items())
+
+
+def _mean(rows: Sequence[Row], key: str) -> float:
+    return float(np.mean([row[key] for row in rows]))
+
+
+def _pooled(rows: Sequence[Row], key: str, error: str) -> tuple[float, float]:
+    """Mean over trainings and draws, and its standard error: over patches (paired, those of all rows) and over rows."""
+    values = np.array([row[key] for row in rows])
+    between = float(values.var(ddof=1)) / len(values) if len(values) > 1 else 0.0
+    return float(values.mean()), float(np.sqrt(between + np.mean([row[error] ** 2 for row in rows])))
+
+
 def _above(rows: Sequence[Row], px: int, method: str) -> Claim:
-    """Loss of a method above fused on the mixture, by n: mean, with an error over patches (paired) and draws."""
+    """Loss of a method above fused on the mixture, by n."""
     found = _pick(rows, method, "mixture")
     parts = []
     for n in sorted({row["n"] for row in found}):
-        own = [row for row in found if row["n"] == n]
-        values = np.array([row["above_fused"] for row in own])
-        between = float(values.var(ddof=1)) / len(values) if len(values) > 1 else 0.0
-        value, error = float(values.mean()), float(np.sqrt(between + np.mean([row["error"] ** 2 for row in own])))
+        value, error = _pooled([row for row in found if row["n"] == n], "above_fused", "error")
         parts.append(f"n = {n}: {value:+.4f} +- {error:.4f}")
-    fused = float(np.mean([row["loss"] for row in _pick(rows, "fused", "mixture")]))
+    fused = _mean(_pick(rows, "fused", "mixture"), "loss")
     return Claim(f"{px} px, mixture: {method}, loss above fused", "; ".join(parts), note=f"fused {fused:.4f}")
 
 

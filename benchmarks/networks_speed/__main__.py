@@ -5,14 +5,13 @@ the batch size that :attr:`NetworkScore.preferred_rows` names or at 4 times that
 all points where the network takes one. What the samplers ask beyond their steps, to check the answer, counts against
 them. Contenders run in turn; the ratio of minima is reported with the 10-90 % range of the paired ratios: CPU time on a
 CPU, which others may share, wall time on an accelerator. Weights are random: speed does not depend on them. Then
-:mod:`.trained` and, on a CPU, :mod:`.memory` and :mod:`.stacked`.
+:mod:`.trained` and, on a CPU, :mod:`.memory` and :mod:`.stacked`. A goal that is missed makes the exit code 1.
 """
 
 import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,12 +23,15 @@ from sfbench.nets import NetworkScore
 from sfbench.sampling import sample
 from sfbench.statistics import GramSettings, score_statistics
 
+from ..common.claims import Claim, exit_code, print_claims, within, write_claims
 from ..common.study import OneLineParser, Row, one_line_errors, write_rows
 from ..common.timing import ratio
 from . import memory, stacked, trained
 from .networks import NETWORKS, ON_DEVICE, OU, K, networks
 
 NODES, STEPS = 4, 16
+GOALS = {"fuse": 1.1, "sample": 1.1, "corrected": 1.2}  # of the ratio on a CPU
+ON_DEVICE_GOAL, MEMORY_GOAL = 1.15, 1.1
 
 
 def floor(models: list[NetworkScore], evaluations: int, rows: int) -> Callable[[], None]:
@@ -93,11 +95,18 @@ def measure(
         each = 1e6 * seconds.min(axis=0) / (K * evaluations)
         rows.append(
             {
-                "network": label, "task": task, "points": n, "batch": batch, "ratio": value, "low": low, "high": high,
+                "network": label,
+                "task": task,
+                "points": n,
+                "batch": batch,
+                "ratio": value,
+                "low": low,
+                "high": high,
                 "asked": sum(asked) / (repeats + 1) / evaluations,
-                "microseconds": float(each[0]), "floor_microseconds": float(each[best]),
+                "microseconds": float(each[0]),
+                "floor_microseconds": float(each[best]),
             }
-        )  # fmt: skip
+        )
     return rows
 
 
@@ -112,23 +121,62 @@ def _counted(run: Callable[[], object], model: NetworkScore, asked: list[int]) -
     return again
 
 
+def evaluate_claims(
+    rows: Sequence[Row],
+    weights: Sequence[Row],
+    learnt: Sequence[Row],
+    held: Sequence[Row],
+    small: Sequence[Row],
+    on_device: bool,
+) -> list[Claim]:
+    """Ratios against their goals, and what precision and the published way cost."""
+    claims = []
+    for row in rows:
+        note = (
+            f"{row['points']:,} points, batches of {row['batch']:,}; {row['asked']:.3f} times the evaluations asked; "
+            f"{row['microseconds']:.3g} us each, bare {row['floor_microseconds']:.3g}"
+        )
+        goal = ON_DEVICE_GOAL if on_device else GOALS[row["task"]]
+        ends = (row["low"], row["high"])
+        name = f"time over bare forward passes: {row['network']}, {row['task']}"
+        claims.append(within(name, row["ratio"], high=goal, interval=ends, note=note))
+    for row in held:
+        if row["images"]:
+            name = f"peak memory over a forward pass and its batch: {row['network']}, d = {row['dim']}"
+            note = f"{row['peak_mib']:.1f} MiB, batch {row['batch_mib']:.2f}"
+            claims.append(within(f"{name}, {row['images']:,} images", row["ratio"], high=MEMORY_GOAL, note=note))
+    for row in weights:
+        if row["dtype"] != "float64":
+            name = f"precision: {row['networks']}, {row['dtype']}, largest change of a weight against float64"
+            note = f"{row['half_widths']:.2g} half-widths of its 90 % interval, {row['n']:,} points"
+            claims.append(within(name, row["change"], note=note))
+    for way, time_over, excess in trained.summary(learnt):
+        note = f"excess over the minimum {excess[0]:.2g} [{excess[1]:.2g}, {excess[2]:.2g}]"
+        name = f"published way: {way}, time over that of one pass"
+        claims.append(within(name, time_over[0], interval=time_over[1:], note=note))
+    for row in small:
+        name = f"stacked by vmap over in turn: {row['networks']} perceptrons, {row['points']:,} points a call"
+        claims.append(within(name, row["ratio"], interval=(row["low"], row["high"])))
+    return claims
+
+
 @one_line_errors
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; returns the exit code."""
     parser = OneLineParser(prog="python -m benchmarks.networks_speed", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--device", default="cpu", help="a torch device")
     parser.add_argument("--quick", action="store_true", help="a quarter of the points, 3 repeats")
-    parser.add_argument("--images", type=int, default=100_000, help="images on disk whose fit's memory is measured")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/networks_speed"))
+    parser.add_argument("--images", type=int, default=1_000_000, help="images on disk whose fit's memory is measured")
+    parser.add_argument("--out", default="results/networks_speed", help="folder for tables and claims")
     arguments = parser.parse_args(argv)
     device = sfbench.nets.wiring.as_device(arguments.device)
-    folder = prepare_folder(arguments.out)
+    folder, started = prepare_folder(arguments.out), time.monotonic()
     card = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     cases = NETWORKS if device.type == "cpu" else NETWORKS | ON_DEVICE
     print(f"{card}; k = {K}; ratio to bare forward passes, with the 10-90 % range of paired ratios")
     rows: list[Row] = []
     for label, case in cases.items():
-        repeats = 7 if case[0] == "mlp" and not arguments.quick else 3
+        repeats = 2 if case[0] == "unet" and device.type == "cpu" else 3 if arguments.quick else 7
         found = measure(label, case, device, repeats, 4 if arguments.quick else 1)
         for row in found:
             print(
@@ -138,19 +186,21 @@ def main(argv: list[str] | None = None) -> int:
                 flush=True,
             )
         rows += found
-    write_rows(folder, "networks_speed", rows)
     contests = trained.cases(256 if arguments.quick else 1024, device)
     weights, learnt = trained.precision(contests), trained.published(contests, 1 if arguments.quick else 3)
     held = memory.measure(2000 if arguments.quick else arguments.images) if device.type == "cpu" else []
     small = stacked.measure(networks(*NETWORKS["MLP 31 k"][:3], device), 7) if device.type == "cpu" else []
-    for line in (*trained.report(weights, learnt), *memory.report(held), *stacked.report(small)):
-        print(line)
-    tables = (("precision", weights), ("published_way", learnt), ("memory", held), ("stacked", small))
-    for name, table in tables:
+    tables = (("networks_speed", rows), ("precision", weights), ("published_way", learnt))
+    for name, table in (*tables, ("memory", held), ("stacked", small)):
         if table:
             write_rows(folder, name, table)
-    write_json(folder / "provenance.json", {**provenance(), "device": card})
-    return 0
+    claims = evaluate_claims(rows, weights, learnt, held, small, device.type != "cpu")
+    about = provenance(0) | {"machine": f"{provenance()['machine']}, {card}"}
+    write_claims(folder, claims, quick=arguments.quick, **about)
+    write_json(folder / "manifest.json", about | {"arguments": vars(arguments)})
+    print_claims(claims)
+    print(f"{time.monotonic() - started:.0f} s; tables in {folder}")
+    return exit_code(claims)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,20 @@
-"""Peak memory of a fit of k networks to images on disk, beside one forward pass of one of them.
+"""Peak memory of a fit of k networks to images on disk, beside one forward pass of one of them and a batch.
 
 Every figure comes from a fresh process: the most that it ever held (``VmHWM``) less what it held once the networks were
 built and asked for one point. The fit may hold what a forward pass of a batch holds, and the batch, however many images
-there are; they are written once, by blocks, and read back by the fit.
+there are. They are a file of bytes that nothing was written to, which takes no disk: what they show does not matter.
+Perceptrons see every image in one pass; a U-Net, which would take hours, as many as a budget of evaluations allows, in
+random order.
 """
 
+import contextlib
+import ctypes
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -18,18 +23,34 @@ import sfbench
 from sfbench.statistics import GramSettings, score_statistics
 from sfbench.statistics.files import open_source
 
+from ..common.fits import quietly
 from ..common.study import Row
-from .networks import NETWORKS, OU, K, networks
+from .networks import NETWORKS, OU, networks
 
-_BLOCK = 4096
+_WINDOW = {"t_min": 0.1, "t_max": 1.0, "n_nodes": 2}
+
+
+@final
+@dataclass(frozen=True)
+class Case:
+    """A network (its name, those of its options that differ), the images' dimension, and a budget of evaluations."""
+
+    label: str
+    options: tuple[tuple[str, Any], ...]
+    dim: int
+    budget: int | None = None
+
+
+CASES = (
+    Case("U-Net 1 M at 28x28", (), 784, 600),
+    Case("MLP 31 k", (("dim", 784),), 784),
+    Case("MLP 31 k", (("dim", 64),), 64),
+)
 
 
 def write_images(path: Path, n: int, dim: int) -> Path:
-    """A file of n standard normal images in single precision."""
-    images = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(n, dim))
-    rng = np.random.default_rng(0)
-    for start in range(0, n, _BLOCK):
-        images[start : start + _BLOCK] = rng.standard_normal((min(_BLOCK, n - start), dim), dtype=np.float32)
+    """A file of n images in bytes, all zero."""
+    np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(n, dim)).flush()
     return path
 
 
@@ -39,48 +60,43 @@ def _status(what: str) -> float:
     return int(line.split()[1]) / 1024
 
 
-def peak(label: str, case: tuple[str, dict[str, Any], int, int], images: Path | None) -> tuple[float, int]:
-    """MiB beyond the networks themselves, and the batch: of a fit to images, or of one forward pass without them."""
+def peak(case: Case, images: Path | None) -> tuple[float, float]:
+    """MiB beyond the networks themselves of a fit to images, or of one forward pass without them; MiB of its batch."""
     torch.set_num_threads(1)
-    name, options, dim, _ = case
-    models = networks(name, options, dim, torch.device("cpu"))
+    name, options, _, _ = NETWORKS[case.label]
+    models = networks(name, options | dict(case.options), case.dim, torch.device("cpu"))
     rows = models[0].preferred_rows
-    settings = GramSettings(OU, sfbench.time_grid(0.1, 1.0, 1), dtype=np.float32)
-    score_statistics(models, np.zeros((2, dim), np.float32), settings, rng=0)
+    settings = GramSettings(OU, sfbench.time_grid(0.1, 1.0, 1))
+    score_statistics(models, np.zeros((2, case.dim), np.float32), settings, rng=0)
+    if case.budget is not None:  # what is imported on first use
+        quietly(sfbench.fuse, models, np.zeros((2, case.dim), np.uint8), process=OU, **_WINDOW, check_models=False)
+    with contextlib.suppress(OSError, AttributeError):  # what was freed goes back, the most that was held is forgotten
+        ctypes.CDLL(None).malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5")
     before = _status("VmRSS")
     if images is None:
-        batch = torch.randn(rows, dim)
+        batch = torch.randn(rows, case.dim)
         with torch.no_grad():
             models[0].module(batch, torch.full((1,), 0.3, dtype=torch.float64))
-    else:
+    elif case.budget is None:
         score_statistics(models, open_source(images), settings, rng=0)
-    return _status("VmHWM") - before, rows
+    else:
+        options = {"evaluations": case.budget, "check_models": False, "rng": 0}
+        quietly(sfbench.fuse, models, open_source(images), process=OU, **_WINDOW, **options)
+    return _status("VmHWM") - before, rows * case.dim * 4 / 2**20
 
 
 def measure(n: int) -> list[Row]:
     """Rows of every network: one forward pass, a fit to a tenth of the images, a fit to all."""
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
-        for label, case in NETWORKS.items():
-            # as many images as take the same time
-            count = n if case[0] == "mlp" else max(64, n // 200)
-            wide = (case[0], case[1] | ({"dim": 784} if case[0] == "mlp" else {}), 784, case[3])
-            files = [None, *(write_images(Path(folder) / f"{m}.npy", m, 784) for m in (count // 10, count))]
-            for images, m in zip(files, (0, count // 10, count), strict=True):
+        for case in CASES:
+            floor = 0.0
+            for count in (0, n // 10, n):
+                images = write_images(Path(folder) / f"{count}.npy", count, case.dim) if count else None
                 with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-                    held, batch = pool.submit(peak, label, wide, images).result()
-                rows.append({"network": f"{label}, d = 784", "images": m, "batch": batch, "peak_mib": held})
+                    held, batch = pool.submit(peak, case, images).result()
+                floor = floor or held + batch
+                row = {"network": case.label, "dim": case.dim, "images": count, "peak_mib": held, "batch_mib": batch}
+                rows.append(row | {"ratio": held / floor})
     return rows
-
-
-def report(rows: list[Row]) -> list[str]:
-    """The peaks as lines of text, those of fits as ratios to the forward pass."""
-    if not rows:
-        return []
-    lines = [f"peak memory beyond the networks, k = {K}; a forward pass of one batch by one network is 1"]
-    floor = 1.0
-    for row in rows:
-        floor = row["peak_mib"] if not row["images"] else floor
-        what = f"fit to {row['images']:,} images" if row["images"] else f"forward pass of {row['batch']} points"
-        lines.append(f"{row['network']:36} {what:28} {row['peak_mib']:8.1f} MiB  {row['peak_mib'] / floor:.2f}")
-    return lines

@@ -53,12 +53,3 @@ def _repeated(way: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, call
             way(x)
 
     return run
-
-
-def report(rows: list[Row]) -> list[str]:
-    """The ratios as lines of text."""
-    return [
-        f"{row['networks']} networks stacked over in turn, {row['points']} points a call: {row['ratio']:.2f} "
-        f"[{row['low']:.2f}, {row['high']:.2f}]"
-        for row in rows
-    ]

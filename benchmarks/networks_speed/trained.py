@@ -71,11 +71,14 @@ def precision(found: Sequence[Case]) -> list[Row]:
             shares = change[half > 0] / half[half > 0]
             rows.append(
                 {
-                    "networks": name, "dtype": str(dtype).removeprefix("torch."), "n": len(x),
-                    "change": float(change.max()), "half_widths": float(shares.max(initial=0.0)),
+                    "networks": name,
+                    "dtype": str(dtype).removeprefix("torch."),
+                    "n": len(x),
+                    "change": float(change.max()),
+                    "half_widths": float(shares.max(initial=0.0)),
                     "weights": " ".join(f"{w:.4f}" for w in fit.weights),
                 }
-            )  # fmt: skip
+            )
     return rows
 
 
@@ -120,24 +123,18 @@ def _timed(function: Callable[..., np.ndarray], *arguments: object) -> tuple[flo
     return time.perf_counter() - start, weights
 
 
-def report(weights: Sequence[Row], learnt: Sequence[Row]) -> list[str]:
-    """Both tables as lines of text; the published way's times as ratios to one pass, medians over draws."""
-    lines = ["precision: largest change of a weight against float64, and in half-widths of its 90 % interval"]
-    lines += [
-        f"{r['networks']:20} {r['dtype']:9} {r['change']:.2g}  {r['half_widths']:.2g}  weights {r['weights']}"
-        for r in weights
-    ]
-    lines.append("published way: wall time over that of one pass, and excess; medians and ranges over draws")
-    groups: dict[tuple[str, str], list[tuple[float, float]]] = {}
+Spread = tuple[float, float, float]
+
+
+def summary(learnt: Sequence[Row]) -> list[tuple[str, Spread, Spread]]:
+    """Networks and way, its time over that of one pass, and its excess: median, least and largest over draws."""
+    groups: dict[str, list[tuple[float, float]]] = {}
     passes = {(r["networks"], r["draw"]): r for r in learnt if r["way"] == "one pass"}
     for row in learnt:
-        one = passes[row["networks"], row["draw"]]
-        pair = (row["seconds"] / one["seconds"], row["excess"])
-        groups.setdefault((row["networks"], row["way"]), []).append(pair)
-    for (name, way), pairs in groups.items():
-        times, excess = np.array(pairs).T
-        lines.append(
-            f"{name:20} {way:10} {np.median(times):6.2f}x [{times.min():.2f}, {times.max():.2f}]  excess "
-            f"{np.median(excess):.2g} [{excess.min():.2g}, {excess.max():.2g}]"
-        )
-    return lines
+        pair = (row["seconds"] / passes[row["networks"], row["draw"]]["seconds"], row["excess"])
+        groups.setdefault(f"{row['networks']}, {row['way']}", []).append(pair)
+    found = []
+    for name, pairs in groups.items():
+        times, excess = ((float(np.median(v)), min(v), max(v)) for v in zip(*pairs, strict=True))
+        found.append((name, times, excess))
+    return found

@@ -4,8 +4,9 @@ One auxiliary knows women with white skin, the other men with black skin; both w
 seen neither, and likewise two adapters (LoRA). Weights go from one to the other in seven settings. Asked is: does the
 fused law reach what lies between the groups? Is merging bimodal? What do one expert a step and the corrected sampler
 give? How does diversity move? Pictures are judged as :mod:`benchmarks.portraits.judge` says. The arithmetic mixture,
-half of each auxiliary's pictures, is the control: it has nothing in between. Networks (their sha256 in ``claims.json``)
-and pictures are kept in the output folder; a run that was stopped goes on with those that are there. Needs
+half of each auxiliary's pictures, is the control: it has nothing in between. Further trainings, of all networks from
+other weights, repeat the main settings on other noise. Networks (their sha256 in ``claims.json``) and pictures are kept
+in the output folder; a run that was stopped goes on with those that are there. Needs
 ``sfbench data fetch faces efficientnet_lite0``.
 """
 
@@ -41,15 +42,21 @@ SIZES = {
     "full": ((64, 96), (1000, 500, 300), 14, 512, 128, 16),
     "quick": ((16, 32), (20, 10, 10), 2, 24, 24, 4),
 }
+Setting = tuple[str, str, float, str]
 
 
-def settings() -> list[tuple[str, str, float, str]]:
+def settings() -> list[Setting]:
     """Name, kind of networks, weight of the second group, and way of drawing."""
     made = [(f"fused {w:g}", "networks", w, "fused") for w in SETTINGS]
     made += [(f"adapters fused {w:g}", "adapters", w, "fused") for w in SETTINGS]
     made += [("one a step 0.5", "networks", 0.5, "switched"), ("corrected 0.5", "networks", 0.5, "corrected")]
     made += [("merged 0.5", "networks", 0.5, "linear"), ("adapters merged 0.5", "adapters", 0.5, "linear")]
     return made
+
+
+def repeated() -> list[Setting]:
+    """The settings of further trainings."""
+    return [made for made in settings() if made[2] in (0.0, 0.5, 1.0) and made[3] != "corrected"]
 
 
 def draw(
@@ -95,6 +102,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = OneLineParser(prog="python -m benchmarks.portraits", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="tiny networks, few pictures: the path, not the answer")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--trainings", type=int, default=2, help="of all networks (default: %(default)s)")
     parser.add_argument("--out", default="results/portraits", help="folder for networks, tables and pictures")
     group = parser.add_argument_group("with a pipeline of one's own, in place of drawn faces")
     group.add_argument("--adapter", action="append", help="file or repository of one of two adapters; give it twice")
@@ -104,26 +112,34 @@ def main(argv: list[str] | None = None) -> int:
     group.add_argument("--n", type=int, default=64, help="pictures of each setting (default: %(default)s)")
     group.add_argument("--steps", type=int, default=30, help="steps of the scheduler (default: %(default)s)")
     args = parser.parse_args(argv)
+    if args.trainings < 1:
+        parser.error(f"--trainings must be at least 1, got {args.trainings}")
     if args.adapter:
         return with_pipeline(args)
     widths, training, epochs, n, encoded, steps = SIZES["quick" if args.quick else "full"]
     torch.set_num_threads(1)
-    start = time.process_time()
     folder = prepare_folder(Path(args.out))
     train, held_out = load_faces()
     networks = prepare_folder(folder / "networks")
     groups = {name: train.of(name) for name in GROUPS}
-    adapted, copies, trained = train_all(train.of(*BASE), groups, networks, widths, training, args.seed)
     judge = Judge.learn(train_probe(train, epochs, networks / "probe.pt", args.seed), train, held_out, encoded)
-    coordinates, kept = Coordinates.of(train.of(*BASE)), prepare_folder(folder / "pictures")
-    rows, pictures = study(adapted, copies, coordinates, judge, n, encoded, steps, args.seed, kept)
-    rows += real_rows(judge, held_out, n, encoded, args.seed)
-    fit = learned(copies, coordinates, held_out.of(*CROSSED), 16 if args.quick else 64, args.seed)
+    coordinates, rows, trained = Coordinates.of(train.of(*BASE)), [], []
+    for number in range(args.trainings):
+        seed, own = args.seed + 10 * number, prepare_folder(networks / str(number) if number else networks)
+        adapted, copies, made = train_all(train.of(*BASE), groups, own, widths, training, seed)
+        trained += [{"training": number} | row for row in made]
+        kept = prepare_folder(folder / "pictures" / (str(number) if number else ""))
+        chosen = repeated() if number else settings()
+        found, pictures = study(chosen, adapted, copies, coordinates, judge, n, encoded, steps, seed, kept)
+        rows += [{"training": number} | row for row in found]
+        if number == 0:
+            fusion.tile(pictures, least=32).save(folder / "settings.png")
+            draw_faces(kept, folder / "faces.png")
+            fit = learned(copies, coordinates, held_out.of(*CROSSED), 16 if args.quick else 64, args.seed)
+    rows += [{"training": 0} | row for row in real_rows(judge, held_out, n, encoded, args.seed)]
     write_rows(folder, "portraits", rows)
-    fusion.tile(pictures, least=32).save(folder / "settings.png")
-    draw_faces(kept, folder / "faces.png")
     claims = claims_of(rows, judge, fit, args.quick)
-    seconds = time.process_time() - start
+    seconds = sum(row["cpu_seconds"] for row in [*rows, *trained])  # those of a run that was stopped too
     about = {"cpu_seconds": seconds, "training": trained} | provenance(args.seed)
     write_claims(folder, claims, **about)
     print_rows(rows)
@@ -139,17 +155,15 @@ def with_pipeline(args: Any) -> int:
     pipe = fusion.open_on(args.pipeline)
     for name, where in zip(("first", "second"), args.adapter, strict=True):
         fusion.load_adapter(pipe, name, where)
-    options: Any = {"num_inference_steps": args.steps}
-    clip = open_clip(args.clip)
-    rows = run_pipeline(
-        pipe, ["first", "second"], SETTINGS, folder, clip, prompt=args.prompt, n=args.n, seed=args.seed, **options
-    )
+    options: Any = {"prompt": args.prompt, "n": args.n, "steps": args.steps, "seed": args.seed}
+    rows = run_pipeline(pipe, ["first", "second"], SETTINGS, folder, open_clip(args.clip), **options)
     for row in rows:
         print("  ".join(f"{key} {value:.3g}" if isinstance(value, float) else str(value) for key, value in row.items()))
     return 0
 
 
 def study(
+    chosen: list[Setting],
     adapted: Any,
     copies: list[Any],
     coordinates: Coordinates,
@@ -162,7 +176,7 @@ def study(
 ) -> tuple[list[Row], Row]:
     """One row and some pictures for every setting; all settings share their noise."""
     rows, pictures, seen = [], {}, {}
-    for name, kind, w, way in settings():
+    for name, kind, w, way in chosen:
         file = folder / f"{name.replace(' ', '_')}.npz"
         if not file.exists():
             x, said = draw(adapted, copies, coordinates, kind, w, way, n, steps, seed)
@@ -207,14 +221,19 @@ def learned(copies: list[Any], coordinates: Coordinates, x: np.ndarray, n: int, 
 
 
 def claims_of(rows: list[Row], judge: Judge, fit: Any, quick: bool) -> list[Claim]:
-    """The answers, with intervals; required is only what makes the others mean something."""
-    by_name = {row["setting"]: row for row in rows}
+    """The answers, with intervals over pictures; required is only what makes the others mean something, everywhere."""
+    trainings: dict[str, list[Row]] = {}
+    for row in rows:
+        trainings.setdefault(row["setting"], []).append(row)
 
     def told(text: str, setting: str, what: str, low: float | None = None, control: str = "") -> Claim:
-        row = by_name[setting]
+        least, every = None if quick else low, trainings[setting]
+        row = every[0] if low is None else min(every, key=lambda row: float(row[what]))
         ends = (row[f"{what}_low"], row[f"{what}_high"])
-        least, other = None if quick else low, float(by_name[control][what]) if control else None
-        return within(text, float(row[what]), least, interval=ends, control=other, control_name=control)
+        other = max(float(row[what]) for row in trainings[control]) if control else None
+        values = "; ".join(f"{row[what]:.3g}" for row in every)
+        note = f"by training: {values}" if len(every) > 1 else ""
+        return within(text, float(row[what]), least, interval=ends, control=other, control_name=control, note=note)
 
     found = [within("probe: accuracy on held-out faces", judge.accuracy, None if quick else 0.97)]
     for kind in ("", "adapters "):
@@ -230,7 +249,9 @@ def claims_of(rows: list[Row], judge: Judge, fit: Any, quick: bool) -> list[Clai
         *("merged 0.5", "adapters merged 0.5", "mixture 0.5"),
     ):
         found += [told(f"{setting}: {what}", setting, what) for what in ("crossed", "other", "middle", "bimodality")]
-    found.append(Claim("corrected 0.5: is the barycenter in reach?", by_name["corrected 0.5"]["reach"]))
+        scores = "; ".join(f"{row['vendi']:.3g}" for row in trainings[setting])
+        found.append(Claim(f"{setting}: Vendi score, by training", scores))
+    found.append(Claim("corrected 0.5: is the barycenter in reach?", trainings["corrected 0.5"][0]["reach"]))
     interval = tuple(fit.confidence_interval()[1].tolist())
     found.append(
         within("weight of the second group that crossed faces ask for", float(fit.weights[1]), interval=interval)
@@ -244,9 +265,9 @@ def print_rows(rows: list[Row]) -> None:
     from rich.table import Table
 
     columns = ("first", "second", "crossed", "other", "middle", "bimodality", "vendi", "frechet", "precision", "recall")
-    table = Table("setting", *columns, title="Faces by setting: shares, and what lies between")
+    table = Table("setting", "training", *columns, title="Faces by setting: shares, and what lies between")
     for row in rows:
-        table.add_row(row["setting"], *(f"{row[name]:.3g}" for name in columns))
+        table.add_row(row["setting"], str(row["training"]), *(f"{row[name]:.3g}" for name in columns))
     Console(width=140).print(table)
 
 

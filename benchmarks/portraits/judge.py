@@ -94,16 +94,16 @@ class Judge:
         for _ in range(_RESAMPLINGS):
             rows, own = rng.integers(n, size=n), rng.integers(len(self.held_out[0]), size=len(self.held_out[0]))
             values = _shares(said[rows], *(part[own] for part in self.held_out))
-            drawn.append([*values.values(), middle[rows].mean(), _bimodality(place[rows])])
+            drawn.append([*values.values(), middle[rows].mean(), bimodality(place[rows])])
         low, high = np.quantile(drawn, [0.05, 0.95], axis=0)
         found: dict[str, Any] = {}
-        told = _shares(said, *self.held_out) | {"middle": middle.mean(), "bimodality": _bimodality(place)}
+        told = _shares(said, *self.held_out) | {"middle": middle.mean(), "bimodality": bimodality(place)}
         for i, (name, value) in enumerate(told.items()):
             found |= {name: float(value), f"{name}_low": float(low[i]), f"{name}_high": float(high[i])}
         flat = self.components.transform(encoded)
         precision, recall = (_covered(*pair) for pair in ((self.target, flat), (flat, self.target)))
         distance = _frechet(flat, self.target)
-        return found | {"vendi": _vendi(flat), "frechet": distance, "precision": precision, "recall": recall, "n": n}
+        return found | {"vendi": vendi(flat), "frechet": distance, "precision": precision, "recall": recall, "n": n}
 
 
 def _shares(said: Numbers, guesses: Numbers, truth: Numbers) -> dict[str, float]:
@@ -120,12 +120,16 @@ def _shares(said: Numbers, guesses: Numbers, truth: Numbers) -> dict[str, float]
     return {"first": first, "second": second, "crossed": crossed, "other": 1.0 - first - second - crossed}
 
 
-def _bimodality(place: Numbers) -> float:
+def bimodality(place: Numbers) -> float:
+    """Sarle's coefficient of numbers (n,); 1, as of two points, where there is no spread."""
+    if np.ptp(place) == 0.0:
+        return 1.0
     kurtosis = float(stats.kurtosis(place, fisher=False))
     return (float(stats.skew(place)) ** 2 + 1.0) / kurtosis if np.isfinite(kurtosis) and kurtosis > 0 else 1.0
 
 
-def _vendi(x: Numbers) -> float:
+def vendi(x: Numbers) -> float:
+    """Effective number of different rows (n, d)."""
     unit = x / np.linalg.norm(x, axis=1, keepdims=True)
     values = np.clip(np.linalg.svd(unit, compute_uv=False) ** 2 / len(x), 1e-300, None)
     return float(np.exp(-(values * np.log(values)).sum()))

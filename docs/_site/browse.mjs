@@ -6,12 +6,11 @@ import { createRequire } from "node:module";
 import puppeteer from "puppeteer-core";
 
 const [root, shots] = process.argv.slice(2).map((name) => path.resolve(name));
-const PAGES = [
-  "index.html", "guides.html", "theory.html", "decide.html", "diffusers.html", "extending.html", "results/index.html",
-  "results/mixture_1d.html", "auto_tutorials/index.html", "auto_tutorials/plot_2_own_networks.html", "auto_tutorials/plot_3_pipeline.html",
-  "auto_gallery/index.html", "auto_gallery/plot_02_two_laws.html", "reference/index.html",
-  "reference/generated/sfbench.fuse.html",
-];
+const SKIPPED = new Set(["search.html", "genindex.html", "py-modindex.html"]); // made by sphinx
+const pages = (folder) => fs.readdirSync(path.join(root, folder)).filter((name) => name.endsWith(".html") && !SKIPPED.has(name))
+  .map((name) => path.posix.join(folder, name));
+// Every page but those of single functions, of which one stands for all: they are made alike.
+const PAGES = ["", "results", "auto_tutorials", "auto_gallery", "reference"].flatMap(pages).concat("reference/generated/sfbench.fuse.html");
 const axe = fs.readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const find = (name) => { try { return execFileSync("which", [name]).toString().trim(); } catch { return ""; } };
 const executablePath = process.env.CHROMIUM || ["chromium", "chromium-browser", "google-chrome"].map(find).find(Boolean);

@@ -18,7 +18,8 @@ from typing import Any, final
 ROOT = Path(__file__).parents[2]
 DOCS, STORES = ROOT / "docs", ROOT / "benchmarks" / "results"
 PAGES, INDEX = DOCS / "results", DOCS / "results" / "index.md"
-THEORY = [DOCS / "theory.md", *sorted((DOCS / "theory").glob("*.md"))]
+GUIDES = [DOCS / name for name in ("diffusers.md", "networks.md", "portraits.md", "speed.md")]
+VALUED = [*GUIDES, DOCS / "theory.md", *sorted((DOCS / "theory").glob("*.md"))]  # pages with measured values
 NOTE = "<!-- Made of the tables in benchmarks/results by `make pages`; edits are lost. -->"
 
 
@@ -65,6 +66,7 @@ TITLES = {
     "leaderboard": "Methods within one budget",
     "series": "Series: windows of returns",
     "truths": "Certificates of truths, computed anew",
+    "networks_speed": "Networks against their own forward passes",
 }
 STORE_FILES = ("summary.json", "claims.json", "checks.json")
 SERIES = ("returns_sp500", "returns_nasdaq")
@@ -76,6 +78,17 @@ VIEWS = {
             View("compositions.csv", f"QM9, {target}: held-out nats", "method", "n", "nats", ("target", target))
             for target in ("as many N as O", "with F")
         ),
+    ],
+    "portraits": [
+        View("portraits.csv", f"{title} by setting", "setting", "", what)
+        for what, title in (
+            ("first", "Share of the first group"),
+            ("second", "Share of the second group"),
+            ("crossed", "Share of crossed groups"),
+            ("middle", "Share in the middle"),
+            ("vendi", "Vendi score"),
+            ("frechet", "Frechet distance to faces of all four groups"),
+        )
     ],
     "judging": [View("judging.csv", "Power of a verdict by problem and law", "problem", "law", "power")],
     "leaderboard": [
@@ -105,6 +118,10 @@ VIEWS = {
             )
             for task in SERIES
         ),
+    ],
+    "networks_speed": [
+        View("published_way.csv", "Seconds of each way of learning weights", "way", "networks", "seconds"),
+        View("published_way.csv", "Excess over the minimum of the objective", "way", "networks", "excess"),
     ],
     "digits_mnist": [
         View("methods.csv", "Share of sevens by method and n", "method", "n", "share"),
@@ -281,11 +298,15 @@ def index_page(folders: list[Path]) -> str:
     return "\n".join([*lines, "```{toctree}", ":hidden:", "", names, "```", ""])
 
 
-_MEASURED = re.compile(r"(<!-- measured: (?P<study>\w+) \| (?P<claim>.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
+_MEASURED = re.compile(
+    r"(<!-- (?P<form>measured|claims): (?P<study>\w+) \| (?P<claim>.*?) -->\n).*?(<!-- end -->)", re.DOTALL
+)
 
 
 def with_measured_values(text: str, results: str = "results") -> str:
     """The text with every ``measured: study | beginning of a claim`` block holding that claim of the study's store.
+
+    A block ``claims: study | beginning`` holds a table of those claims.
 
     ``results`` is the way from the text's page to the pages of results.
 
@@ -300,6 +321,8 @@ def with_measured_values(text: str, results: str = "results") -> str:
         found = [claim for claim in record["claims"] if claim["name"].startswith(match["claim"])]
         if not found:
             raise LookupError(f"no claim of {match['study']} begins with {match['claim']!r}")
+        if match["form"] == "claims":
+            return f"{match[1]}\n{chr(10).join(claims_table(found))}\n{match[5]}"
         lines = []
         for claim in found:
             value = claim["value"] if isinstance(claim["value"], str) else number(claim["value"])
@@ -311,7 +334,7 @@ def with_measured_values(text: str, results: str = "results") -> str:
             words += [f"negative control {claim['control']}"] if claim["control"] else []
             words += [f"[{claim['verdict']}]({results}/{match['study']}.md)"]
             lines.append(f"> Measured: {'; '.join(words)}.\n")
-        return f"{match[1]}{chr(10).join(lines)}{match[4]}"
+        return f"{match[1]}{chr(10).join(lines)}{match[5]}"
 
     return _MEASURED.sub(block, text)
 
@@ -323,9 +346,9 @@ def _folders() -> list[Path]:
 
 
 def pages() -> dict[Path, str]:
-    """Every committed page of results, and of the theory, by its path, as the stores ask for it now."""
+    """Every committed page of results, and with measured values, by its path, as the stores ask for it now."""
     made = {PAGES / f"{folder.name}.md": study_page(folder) for folder in _folders()}
-    for path in THEORY:
+    for path in VALUED:
         results = "results" if path.parent == DOCS else "../results"
         made[path] = with_measured_values(path.read_text(encoding="utf-8"), results)
     return made

@@ -63,7 +63,7 @@ def tune_mixture(
     Raises
     ------
     ModelError
-        For data that are no points of that dimension, or candidates that are not positive.
+        For data that are not points of that dimension, or candidates that are not positive.
     """
     as_kind("mixture", mixture, GaussianMixture, ModelError)
     data = _rows(x, mixture.dim)
@@ -101,7 +101,7 @@ def fit_mixture(
     Raises
     ------
     ModelError
-        For data that are no points, or candidates that are no counts.
+        For data that are not points, or candidates that are not counts.
     """
     data = _rows(x)
     try:

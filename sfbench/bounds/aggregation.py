@@ -66,8 +66,8 @@ def aggregation_rate(
     Raises
     ------
     GramError
-        For ``n < 1``, delta outside (0, 1), weights off the simplex, or a covariance that is no positive semidefinite
-        (k, k) matrix.
+        For ``n < 1``, delta outside (0, 1), weights off the simplex, or a covariance that is not a (k, k) positive
+        semidefinite matrix.
 
     Notes
     -----

@@ -152,7 +152,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     for name in columns:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))  # as it is: brackets are no markup
+        table.add_row(*(Text(cell) for cell in row))  # as it is: brackets are not markup
     console = Console()
     if not console.is_terminal:
         widths = [3 + max(len(name), *(len(row[i]) for row in rows), 0) for i, name in enumerate(columns)]

@@ -1,6 +1,7 @@
 """``sfbench diffusers learn | sample | grid | compare``: fusing adapters and checkpoints of diffusers pipelines."""
 
 import json
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,15 +9,19 @@ from typing import Annotated, Any
 
 import typer
 
+from ..errors import FitWarning
 from .common import Json, on_terminal, output_folder
 
 diffusers_app = typer.Typer(help="Fuse adapters and checkpoints of diffusers pipelines.", no_args_is_help=True)
 
 Pipeline = Annotated[str, typer.Argument(help="folder, or owner/name on the hub", show_default=False)]
 Adapter = Annotated[
-    list[str] | None, typer.Option("--adapter", help="LoRA as name=file or name=owner/repository; repeat")
+    list[str] | None,
+    typer.Option("--adapter", help="LoRA as name=file or name=owner/repository; repeat (one alone: against none)"),
 ]
-Other = Annotated[list[str] | None, typer.Option("--other", help="another pipeline as an expert; repeat")]
+Other = Annotated[
+    list[str] | None, typer.Option("--other", help="another pipeline to fuse this one, or its adapters, with; repeat")
+]
 Prompt = Annotated[str | None, typer.Option("--prompt", "-p", help="prompt (a class for pipelines of classes)")]
 Weights = Annotated[str | None, typer.Option(help="weights, comma separated (default: equal)")]
 Number = Annotated[int, typer.Option("--n", "-n", help="pictures, or pictures of each row")]
@@ -53,31 +58,24 @@ def learn_command(
 
     import sfbench.diffusers as fusion
 
+    if prompts is not None and not prompts.is_file():
+        raise ValueError(f"--prompts: there is no file {str(prompts)!r}")
     pipe, experts = _open(pipeline, adapter, other, device)
     pictures = fusion.latents.as_pictures(images)
     full = 2 * len(experts) * len(pictures) * (max(nodes, 2 * bins) if bins else nodes)
     _say_cost(min(full, evaluations or full), "to learn from", len(pictures), dry_run)
     labels: Any = prompts.read_text().splitlines() if prompts is not None else _as_prompt(pipe, prompt)
-    options: dict[str, Any] = _options(pipe, None, size)
-    fit = fusion.learn_weights(
-        pipe,
-        experts,
-        pictures,
-        prompts=labels,
-        bins=bins,
-        n_nodes=nodes,
-        evaluations=evaluations,
-        progress=on_terminal(),
-        rng=seed,
-        **options,
-    )
+    options: dict[str, Any] = _options(None, size) | {"prompts": labels, "bins": bins, "n_nodes": nodes, "rng": seed}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FitWarning)  # the summary carries the same words
+        fit = fusion.learn_weights(pipe, experts, pictures, evaluations=evaluations, progress=on_terminal(), **options)
     with fusion.fused(pipe, experts, fit) as handle:
         handle.save(output_folder(out))
     if as_json:
         weights = getattr(fit.weights, "weights", fit.weights)  # by bins, or constant
         about = {"weights": np.asarray(weights).tolist(), "interval": fit.confidence_interval().tolist()}
-        judged = getattr(fit, "adequacy", None)  # which weights by bins have not
-        print(json.dumps({"experts": list(experts), "adequacy": judged and judged.to_dict()} | about))
+        about |= {"adequacy": fit.adequacy and fit.adequacy.to_dict(), "warnings": list(fit.warnings)}
+        print(json.dumps({"experts": list(experts)} | about))
     else:
         print(f"experts: {', '.join(experts)}\n{fit.summary()}\nrecipe: {out / 'recipe.json'}")
 
@@ -99,28 +97,30 @@ def sample_command(
     seed: Seed = 0,
     out: Out = Path("fusion"),
     dry_run: Dry = False,
+    as_json: Json = False,
 ) -> None:
     """Draw pictures, say which law they follow, and write them with the recipe inside."""
     import sfbench.diffusers as fusion
+    from sfbench.sampling.errors import TrustWarning
 
     pipe, experts = _open(pipeline, adapter, other, device, least=1 if recipe is None else 0)
     runs = 1 if sampler == "switched" else max(len(experts), 1)
     _say_cost(runs * steps * n, "for", n, dry_run)
-    scheduler = None if sampler == "ode" else fusion.sde_scheduler(pipe, use_karras_sigmas=True)
-    with _fused(pipe, experts, weights, recipe):
-        result = fusion.sample(
-            pipe,
-            _as_prompt(pipe, prompt),
-            n,
-            sampler,  # type: ignore[arg-type]
-            steps=steps,
-            scheduler=scheduler,
-            rng=seed,
-            **_options(pipe, guidance, size),
-        )
-        result.save(output_folder(out))
-    fusion.tile({result.law: result.images}).save(out / "grid.png")
-    print(result)
+    options = _options(guidance, size) | {"steps": steps, "rng": seed, "verbose": not as_json}
+    options["scheduler"] = None if sampler == "ode" else _sde_scheduler(pipe)
+    with _fused(pipe, experts, weights, recipe), warnings.catch_warnings():
+        warnings.simplefilter("ignore", TrustWarning)  # the report carries the same words
+        result = fusion.sample(pipe, _as_prompt(pipe, prompt), n, sampler, **options)  # type: ignore[arg-type]
+        files = result.save(output_folder(out))
+        sheet = fusion.tile({result.law: result.images})
+        fusion.save_images([sheet], out, handle=result.handle, seed=result.seed, names="grid.png")
+    if as_json:
+        reach = None if result.pilot is None else result.pilot.verdict(n)
+        about = {"law": result.law, "seed": result.seed, "ess": result.ess, "pilot": reach}
+        about |= {"weights": result.weights.tolist(), "messages": list(result.diagnostics.messages)}
+        print(json.dumps(about | {"images": list(map(str, files))}))
+    else:
+        print(result)
 
 
 @diffusers_app.command("grid")
@@ -129,7 +129,7 @@ def grid_command(
     adapter: Adapter = None,
     other: Other = None,
     prompt: Prompt = None,
-    rows: Annotated[int, typer.Option(help="steps from one expert to the other, for two")] = 5,
+    rows: Annotated[int, typer.Option(min=2, help="steps from one expert to the other, for two")] = 5,
     n: Number = 4,
     steps: Steps = 30,
     guidance: Guidance = None,
@@ -138,6 +138,7 @@ def grid_command(
     seed: Seed = 0,
     out: Out = Path("fusion"),
     dry_run: Dry = False,
+    as_json: Json = False,
 ) -> None:
     """Draw a grid of pictures: weights down, seeds across, the same noise in a column."""
     import sfbench.diffusers as fusion
@@ -146,10 +147,14 @@ def grid_command(
     weights = fusion.weight_steps(len(experts), rows)
     _say_cost(int((weights > 0).sum()) * steps * n, "for", n * len(weights), dry_run)
     with fusion.fused(pipe, experts) as handle:
-        options = _options(pipe, guidance, size) | {"num_inference_steps": steps}
+        options = _options(guidance, size) | {"num_inference_steps": steps}
         drawn = fusion.draw_grid(handle, weights, _as_prompt(pipe, prompt), n, rng=seed, **options)
-    fusion.tile(drawn).save(output_folder(out) / "grid.png")
-    print(f"experts: {', '.join(experts)}; grid: {out / 'grid.png'}")
+        fusion.save_images([fusion.tile(drawn)], output_folder(out), handle=handle, seed=seed, names="grid.png")
+    if as_json:
+        about = {"experts": list(experts), "weights": weights.tolist(), "grid": str(out / "grid.png")}
+        print(json.dumps(about))
+    else:
+        print(f"experts: {', '.join(experts)}; grid: {out / 'grid.png'}")
 
 
 @diffusers_app.command("compare")
@@ -171,29 +176,29 @@ def compare_command(
     dry_run: Dry = False,
     as_json: Json = False,
 ) -> None:
-    """Draw with several ways of combining the experts from the same noise; measure them on pictures that exist."""
+    """Draw with several ways of combining the experts from the same noise; measure them on pictures that exist.
+
+    With superdiff all ways draw with steps of the reverse SDE, in place of the pipeline's.
+    """
+    import numpy as np
+
     import sfbench.diffusers as fusion
 
     pipe, experts = _open(pipeline, adapter, other, device)
     names = [name.strip() for name in ways.split(",")]
-    k = len(experts)
-    _say_cost(
-        sum(k if name in ("fused", "composite") else 1 for name in names) * steps * n, "for", n * len(names), dry_run
-    )
-    result = fusion.compare(
-        pipe,
-        experts,
-        _as_weights(weights),
-        _as_prompt(pipe, prompt),
-        ways=names,
-        n=n,
-        steps=steps,
-        images=images,
-        prompts=_as_prompt(pipe, prompt),
-        rng=seed,
-        learning={} if size is None else {"height": size, "width": size},
-        **_options(pipe, guidance, size),
-    )
+    pictures = None if images is None else fusion.latents.as_pictures(images)
+    w, k, seen = _as_weights(weights), len(experts), len(pictures or ())
+    runs = sum(fusion.comparing.runs_of(name, np.ones(k) if w is None else np.asarray(w)) for name in names)
+    measured = k + len({*names} & {"adapters", *fusion.merging.MERGES})  # merged networks are measured too
+    _say_cost(runs * steps * n + 16 * measured * seen, "for", n * len(names) + seen, dry_run)
+    options: dict[str, Any] = {"steps": steps, "images": pictures, "prompts": _as_prompt(pipe, prompt), "rng": seed}
+    options["learning"] = _options(None, size)
+    options["scheduler"] = _sde_scheduler(pipe) if {*names} & {"superdiff", "superdiff_and"} else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FitWarning)  # the fit is only a measure here
+        result = fusion.compare(
+            pipe, experts, w, _as_prompt(pipe, prompt), ways=names, n=n, **options, **_options(guidance, size)
+        )
     fusion.tile({way.name: way.images for way in result.ways}).save(output_folder(out) / "compare.png")
     if as_json:
         fields = ("name", "runs", "seconds", "loss", "stderr")
@@ -223,6 +228,10 @@ def _open(
         experts[where] = fusion.open_on(where, device)
     if len(experts) < least:
         raise ValueError("nothing to fuse: give --adapter name=file or --other PIPELINE, or several of them")
+    if others and not adapters:
+        experts = {name: pipe} | experts
+    elif len(experts) == 1 and least:
+        experts = {"__base__": "__base__"} | experts  # one adapter, against the network without it
     return pipe, experts
 
 
@@ -245,7 +254,15 @@ def _as_prompt(pipe: Any, text: str | None) -> Any:
     return "" if text is None and "prompt" in known else text
 
 
-def _options(pipe: Any, guidance: float | None, size: int | None) -> dict[str, Any]:
+def _sde_scheduler(pipe: Any) -> Any:
+    """Steps of the reverse SDE, at Karras' levels where the networks know a table of betas."""
+    import sfbench.diffusers as fusion
+
+    spread = {"use_karras_sigmas": True} if fusion.from_scheduler(pipe.scheduler).kind == "vp" else {}
+    return fusion.sde_scheduler(pipe, **spread)
+
+
+def _options(guidance: float | None, size: int | None) -> dict[str, Any]:
     options: dict[str, Any] = {} if size is None else {"height": size, "width": size}
     return options if guidance is None else options | {"guidance_scale": guidance}
 
@@ -264,6 +281,12 @@ def _fused(pipe: Any, experts: dict[str, Any], weights: str | None, recipe: Path
     if recipe is not None and weights is not None:
         raise ValueError("--recipe brings its weights: leave --weights out")
     given = _as_weights(weights)
+    if recipe is not None:
+        kept = (recipe if recipe.is_dir() else recipe.parent) / "adapters"
+        for expert in fusion.read_recipe(recipe)["experts"]:
+            name = expert.get("adapter", "__base__")
+            if name != "__base__" and name not in experts and not (kept / name).is_dir():
+                raise ValueError(f"the recipe fuses the adapter {name!r}: give --adapter {name}=file")
     handle = fusion.fuse(pipe, experts, given) if recipe is None else fusion.load(pipe, recipe, experts=experts)
     try:
         yield handle

@@ -257,7 +257,7 @@ def load_points(path: Path, option: str = "--data", array: str = "x") -> tuple[n
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         if isinstance(error, SfbenchError):
             raise
-        reason = "it is no array of numbers that numpy.save wrote" if "pickle" in str(error) else error
+        reason = "it is not an array of numbers that numpy.save wrote" if "pickle" in str(error) else error
         raise SfbenchError(f"{option} {str(path)!r} cannot be read: {reason}") from None
     return points, {"path": str(path.resolve()), "sha256": sha256, "shape": list(points.shape)}
 

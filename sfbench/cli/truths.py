@@ -58,7 +58,11 @@ def show_command(name: Name, as_json: Json = False) -> None:
     if as_json:
         print(json.dumps(record))
         return
-    print_table(name, ["what", "value"], [[key, json.dumps(value)] for key, value in _flat(record)])
+    rows = []
+    for key, value in _flat(record):
+        shown = f"{value[0]} +- {value[1]}" if key.startswith("total_variation") else json.dumps(value)
+        rows.append(["V: sum_i w_i E|s_i|^2 - E|s_w|^2" if key == "difficulty V" else key, shown])
+    print_table(name, ["what", "value"], rows)
 
 
 @truths_app.command("draw")

@@ -4,7 +4,7 @@ Both are state dicts in PyTorch's format; their sha256 is verified before they a
 ``weights_only``, which runs no code of the file. What they expect is part of what they are, so it is fixed here:
 
 * `mnist_cnn`: two convolutions and two linear layers on 28 x 28 levels x, as ``(x/255 - 0.1307) / 0.3081``.
-  It was trained on MNIST train: as a judge of models that were too, it is no outsider to their data, only to them.
+  It was trained on MNIST train: as a judge of models that were too, it is not an outsider to their data, only to them.
 * `efficientnet_lite0`: 1,280 features of colour images, resized to 224 x 224 (bilinear), as ``(x - 127) / 128``.
   Trained on ImageNet photographs; distances between features of 28 x 28 digits rank models, their size means little.
 """
@@ -139,7 +139,7 @@ def read_state(content: bytes, name: str) -> Mapping[str, Any]:
     Raises
     ------
     DataError
-        If the file is no state dict.
+        If the file is not a state dict.
     """
     import torch
 
@@ -148,7 +148,7 @@ def read_state(content: bytes, name: str) -> Mapping[str, Any]:
             warnings.simplefilter("ignore")
             state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # the reader of damaged files fails in any way there is
-        raise DataError(f"{name} is no file of tensors: {(str(error) or repr(error)).splitlines()[0]}") from None
+        raise DataError(f"{name} is not a file of tensors: {(str(error) or repr(error)).splitlines()[0]}") from None
     if not isinstance(state, Mapping) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise DataError(f"{name} holds something else than tensors by name")
     return state

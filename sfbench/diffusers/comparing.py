@@ -30,11 +30,13 @@ from .._typing import Float64Array, SeedLike
 from .._validation import as_choice, as_count, as_generator, as_items, as_kind, as_weights
 from ..fusion import FusionResult
 from .calling import run
+from .drawing import scheduler_in_place
 from .errors import DiffusersError
 from .experts import AdapterExpert, as_experts, find_denoiser
 from .handle import fused
 from .learning import learn_weights
 from .merging import MERGES, merge
+from .schedules import check_scheduler
 from .superposing import RULES, Superposition, check_steps
 from .switching import BASE, AdapterSwitch
 
@@ -101,6 +103,7 @@ def compare(
     ways: Sequence[str] = ("fused", "switched", "mixture", "linear"),
     n: int = 4,
     steps: int | None = None,
+    scheduler: Any = None,
     images: Any = None,
     prompts: Any = None,
     rng: SeedLike = None,
@@ -120,7 +123,9 @@ def compare(
     n : int
         Images of each.
     steps : int, optional
-        Steps of the pipeline's scheduler.
+        Of the scheduler.
+    scheduler : scheduler, optional
+        Draws in place of the pipeline's; SuperDiff needs one of :func:`sfbench.diffusers.sde_scheduler`.
     images, prompts
         Pictures to be explained, as for :func:`sfbench.diffusers.learn_weights`; best ones that no expert has seen.
     rng : Generator, SeedSequence, int or None
@@ -154,7 +159,9 @@ def compare(
     if "adapters" in names and len(loaded) != k:
         raise DiffusersError("way 'adapters' needs adapters only; leave it out, or take 'linear'")
     if RULES.keys() & set(names):
-        check_steps(pipe.scheduler)
+        check_steps(pipe.scheduler if scheduler is None else scheduler)
+    if scheduler is not None:
+        check_scheduler(scheduler)
     generator = as_generator(rng)
     seed, learn_seed = (int(v) for v in generator.integers(2**62, size=2))
     if steps is not None:
@@ -168,11 +175,16 @@ def compare(
     drawn = []
     for name in names:
         start = time.perf_counter()
-        pictures = _draw(pipe, given, loaded, w, name, merged.get(name), prompt, count, seed, options)
+        with scheduler_in_place(pipe, scheduler):
+            pictures = _draw(pipe, given, loaded, w, name, merged.get(name), prompt, count, seed, options)
         seconds = (time.perf_counter() - start) / count
-        runs = k if name == "composite" else int((w > 0).sum()) if name == "fused" or name in RULES else 1
-        drawn.append(Way(name, tuple(pictures), runs, seconds, *losses.get(name, (None, None))))
+        drawn.append(Way(name, tuple(pictures), runs_of(name, w), seconds, *losses.get(name, (None, None))))
     return Comparison(tuple(drawn), w, fitted)
+
+
+def runs_of(way: str, w: Float64Array) -> int:
+    """Network runs a step."""
+    return len(w) if way == "composite" else int((w > 0).sum()) if way == "fused" or way in RULES else 1
 
 
 def _as_list(experts: Sequence[Any] | Mapping[str, Any]) -> list[Any]:

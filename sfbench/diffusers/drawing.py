@@ -31,7 +31,7 @@ from .calling import run
 from .errors import DiffusersError, SchedulerError
 from .handle import Handle, handle_of
 from .result import PathIntegral, PipelineSample
-from .schedules import dynamics_of, from_scheduler, kind_of, nonlinear_settings
+from .schedules import SPREADS, dynamics_of, from_scheduler, kind_of, nonlinear_settings
 from .steps import WatchedSteps
 
 Sampler = Literal["fused", "switched", "ode", "corrected"]
@@ -138,7 +138,7 @@ def sample(
     seed = int(generator.integers(2**63))
     noise = torch.Generator().manual_seed(seed)
     reach = None
-    with _scheduler_in_place(pipe, chosen), _method(handle, sampler):
+    with scheduler_in_place(pipe, chosen), _method(handle, sampler):
         if sampler == "corrected" and pilot:
             trial = WatchedSteps(handle.hook, schedule, min(pilot, count), weigh=True, eta=eta)
             with trial.on(chosen):
@@ -188,16 +188,22 @@ def sde_scheduler(scheduler: Any, **options: Any) -> Any:
     for name in options.keys() - inspect.signature(made.__init__).parameters.keys():
         raise SchedulerError(f"a {made.__name__} has no setting {name!r}; leave it out")
     if schedule.kind == "flow":
-        chosen |= {"use_flow_sigmas": True, "prediction_type": "flow_prediction", "flow_shift": schedule.shift or 1.0}
+        chosen |= dict.fromkeys(SPREADS, False) | {
+            "use_flow_sigmas": True,
+            "prediction_type": "flow_prediction",
+            "flow_shift": schedule.shift or 1.0,
+        }
     elif schedule.kind == "vp" and source.config.get("beta_schedule") == "squaredcos_cap_v2":
         # The first step of a cosine table holds no signal: predicted data are the error of the network times 20,000.
         chosen["lambda_min_clipped"] = -5.1
     if schedule.kind != "edm":
         chosen["thresholding"] = False
     try:
-        return made.from_config(source.config, **chosen | options)
+        found = made.from_config(source.config, **chosen | options)
     except (TypeError, ValueError, NotImplementedError) as error:
         raise SchedulerError(f"{made.__name__} refuses the settings {options}: {error}") from error
+    from_scheduler(found)  # refuses what leaves the levels
+    return found
 
 
 def distilled_reason(network: Any) -> str | None:
@@ -245,9 +251,10 @@ def _linear(scheduler: Any, options: dict[str, Any], linearise: bool) -> Any:
 
 
 @contextmanager
-def _scheduler_in_place(pipe: Any, scheduler: Any) -> Iterator[None]:
+def scheduler_in_place(pipe: Any, scheduler: Any) -> Iterator[None]:
+    """A pipeline with another scheduler (None: its own) for the length of a block."""
     before = pipe.scheduler
-    if scheduler is before:
+    if scheduler is None or scheduler is before:
         yield
         return
     _set_scheduler(pipe, scheduler)

@@ -51,7 +51,9 @@ def score_models(pipe: Any, experts: Sequence[Any] | Mapping[str, Any], **option
     shape = (config.in_channels, *(size if isinstance(size, list | tuple) else (size, size)))
     if needed or getattr(pipe, "vae", None) is not None or None in shape:
         why = f"its network needs {', '.join(needed)}" if needed else "it has a VAE, or a network of no fixed size"
-        raise DiffusersError(f"a {type(pipe).__name__} is no plain pipeline: {why}; use learn_weights and sample here")
+        raise DiffusersError(
+            f"a {type(pipe).__name__} is not a plain pipeline: {why}; use learn_weights and sample here"
+        )
     if config.out_channels != config.in_channels:
         raise DiffusersError(f"the {type(module).__name__} predicts a variance too, which score models do not")
     schedule, models = from_scheduler(pipe.scheduler), as_experts(pipe, module, experts)

@@ -102,7 +102,8 @@ def _bare_copy(module: nn.Module) -> nn.Module:
     if hasattr(module, "config") and hasattr(type(module), "from_config"):
         kind: Any = type(module)
         made: nn.Module = kind.from_config(module.config)
-        return made.to(device=next(module.parameters()).device, dtype=next(module.parameters()).dtype)
+        first = next(module.parameters())
+        return nn.Module.to(made, device=first.device, dtype=first.dtype)  # diffusers' own warns of every cast
     if hasattr(module, "peft_config"):
         raise DiffusersError(f"a {type(module).__name__} with adapters cannot be rebuilt without them to be merged")
     return copy.deepcopy(module)

@@ -1,12 +1,18 @@
 """Opening a pipeline by name: the local cache first, and one clear error where there is no internet."""
 
+import logging
+import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from ..errors import SfbenchError
 from .errors import DiffusersError
+from .experts import find_denoiser
+from .switching import AdapterSwitch
 
 _SECONDS = 5.0
 
@@ -51,7 +57,9 @@ def open_on(name: str, device: str = "auto") -> Any:
         torch.empty(0, device=place)
     except (RuntimeError, AssertionError, TypeError) as error:
         raise DiffusersError(f"device={device!r} cannot be used here: {str(error).splitlines()[0]}") from error
-    return open_pipeline(name, torch_dtype=torch.float32 if place == "cpu" else torch.bfloat16).to(place)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*torch_dtype")  # its new name is not known to releases before 0.36
+        return open_pipeline(name, torch_dtype=torch.float32 if place == "cpu" else torch.bfloat16).to(place)
 
 
 def load_adapter(pipe: Any, name: str, where: str) -> None:
@@ -60,18 +68,40 @@ def load_adapter(pipe: Any, name: str, where: str) -> None:
     Raises
     ------
     DiffusersError
-        If it is not there, or is none.
+        If it is not there, is none, or was made for another network.
     """
     path = as_path("where", where, DiffusersError)
     if path.suffix == ".safetensors" and not path.is_file():
         raise DiffusersError(f"adapter {name}={where}: there is no such file")
     place = {"weight_name": path.name} if path.is_file() else {}
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _quiet():
             warnings.filterwarnings("ignore", "Already found a `peft_config`")  # another adapter is no surprise here
             pipe.load_lora_weights(str(path.parent) if path.is_file() else where, adapter_name=name, **place)
     except Exception as error:  # whatever the hub's client and the file's reader raise
-        raise DiffusersError(f"adapter {name}={where} cannot be loaded: {str(error).splitlines()[0]}") from None
+        lines = [line.strip() for line in str(error).splitlines()] or [type(error).__name__]
+        more = f" (and {len(lines) - 2} more)" if len(lines) > 2 else ""
+        raise DiffusersError(f"adapter {name}={where} cannot be loaded: {' '.join(lines[:2])}{more}") from None
+    if name not in AdapterSwitch(network := find_denoiser(pipe)[1]).names():
+        raise DiffusersError(f"adapter {name}={where} has no weights for a {type(network).__name__}: take another file")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without diffusers' words on text encoders that an adapter leaves alone, and on errors that are raised anyway."""
+    loggers = [logging.getLogger(f"diffusers.loaders.{name}") for name in ("lora_base", "peft")]
+    silent = re.compile("No LoRA keys associated|Loading .* was unsuccessful")
+
+    def keep(record: logging.LogRecord) -> bool:
+        return silent.match(record.getMessage()) is None
+
+    for logger in loggers:
+        logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(keep)
 
 
 def _check_hub(name: str) -> None:

@@ -57,6 +57,7 @@ _DYNAMICS: Mapping[str, Dynamics] = {
     **dict.fromkeys(("DEISMultistepScheduler", "EDMEulerScheduler", "CogVideoXDDIMScheduler"), "ode"),
     **dict.fromkeys(("FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler"), "ode"),
 }
+SPREADS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas")
 _BY_ALGORITHM = ("DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler", "EDMDPMSolverMultistepScheduler")
 
 
@@ -132,9 +133,7 @@ def from_scheduler(scheduler: Any) -> Schedule:
     SchedulerError
         For what is not a Gaussian diffusion (consistency and distilled models, discrete chains), with the reason.
     """
-    config = getattr(scheduler, "config", None)
-    if config is None or not callable(getattr(scheduler, "step", None)):
-        raise SchedulerError(f"a diffusers scheduler is needed, got a {type(scheduler).__name__}")
+    config = check_scheduler(scheduler).config
     name = type(scheduler).__name__
     for ancestor in type(scheduler).__mro__:
         if ancestor.__name__ in _NOT_A_DIFFUSION:
@@ -143,6 +142,9 @@ def from_scheduler(scheduler: Any) -> Schedule:
     predicts = config.get("prediction_type", "epsilon")
     kind = kind_of(scheduler)
     if kind == "flow":
+        spread = [level for level in SPREADS if config.get(level)]
+        if spread and not name.startswith("FlowMatch"):  # those spread levels within [0, 1]; others make NaN of them
+            raise SchedulerError(f"{name} with {spread[0]}=True leaves the levels of a flow: leave it out")
         dynamic = bool(config.get("use_dynamic_shifting", False))
         shift = config.get("shift", config.get("flow_shift"))
         return Schedule(FlowMatching(), "velocity", "flow", n, None if dynamic or shift is None else float(shift))
@@ -157,6 +159,13 @@ def from_scheduler(scheduler: Any) -> Schedule:
         raise SchedulerError(f"{name} is not known: it has neither a table of betas nor sigmas of a flow or of EDM")
     alpha_bar = tuple(np.asarray(table.double().cpu()).tolist())
     return Schedule(Tabulated(alpha_bar), as_parameterisation(predicts), "vp", len(alpha_bar))
+
+
+def check_scheduler(scheduler: Any) -> Any:
+    """The scheduler itself; anything else is refused."""
+    if getattr(scheduler, "config", None) is None or not callable(getattr(scheduler, "step", None)):
+        raise SchedulerError(f"a diffusers scheduler is needed, got a {type(scheduler).__name__}")
+    return scheduler
 
 
 def level_of(kind: Kind, sigma: float) -> Level:

@@ -129,6 +129,6 @@ def check_steps(scheduler: Any) -> Schedule:
     if dynamics != "sde" or getattr(scheduler, "order", 1) != 1 or "Singlestep" in name:
         raise SchedulerError(
             f"densities are followed along steps of the reverse SDE, one call each, and {name} makes others ({why}); "
-            "set pipe.scheduler = sfbench.diffusers.sde_scheduler(pipe), or leave 'superdiff' out"
+            "pass scheduler=sfbench.diffusers.sde_scheduler(pipe), or leave 'superdiff' out"
         )
     return schedule

@@ -60,7 +60,7 @@ class DiscreteFit:
     ) -> Float64Array:
         """Confidence intervals (k, 2) for the weights; see :mod:`sfbench.fusion.intervals`.
 
-        The bootstrap resamples the local quadratic model, so it is no check of that approximation.
+        The bootstrap resamples the local quadratic model, so it is not a check of that approximation.
         """
         return confidence_interval(self.gram, self.weights, level, method=method, rng=rng)
 

@@ -40,7 +40,7 @@ def uniformise(
         present = x[active]
         rates, bound = fused.rates(present, at), noise.largest_rate(present, at)
         if not np.all(rates.mean <= bound * (1.0 + _ROUNDING)):
-            raise ModelError("rates exceed those of any law, so the models' posteriors are no posteriors")
+            raise ModelError("rates exceed those of any law, so the models' posteriors are not posteriors")
         jumps = rates.fused
         if law == "switched":
             jumps = rates.each[rng.choice(len(weights), size=len(active), p=weights), np.arange(len(active))]

@@ -23,6 +23,7 @@ from .errors import StudyError
 
 _CLASS = "__class__"
 _CLASS_IN_TEXT = re.compile(rf'"{_CLASS}":("(?:[^"\\]|\\.)*")')
+_PLAIN = frozenset({str, int, float, bool, type(None)})
 _KINDS: dict[str, type[Any]] = {}  # classes of this process by their names
 _BROKEN = re.compile("[\ud800-\udfff]")  # halves of surrogate pairs, which UTF-8 has no bytes for
 
@@ -202,7 +203,18 @@ def decode_record(text: str) -> Any:
         raise StudyError(f"a stored record does not read back: {error}") from None
 
 
-# ---------------------------------------------------------------------- text for people
+def as_read(record: Any) -> Any:
+    """What the text of a record reads back as, without reading it: a fifth of the time."""
+    if type(record) in _PLAIN:
+        return record
+    if type(record) is dict and {*map(type, record)} <= {str}:
+        return {key: value if type(value) in _PLAIN else as_read(value) for key, value in record.items()}
+    if type(record) in (list, tuple):
+        return [as_read(item) for item in record]
+    plain = isinstance(record, np.generic | np.ndarray) and record.dtype.kind in "fiub"
+    return record.tolist() if plain else decode_record(encode_record(record))
+
+
 def printable(text: str) -> str:
     """Text that a terminal shows and does not obey; lines stay lines."""
     return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)

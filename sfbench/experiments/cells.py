@@ -3,7 +3,7 @@ r"""What a study computes: a versioned pure function of frozen specs.
 A cell's **key** is the sha256 of the function's name, algorithm version, record schema, dtype and spec. The name is a
 choice, not an import path (unless none is chosen): files may move, and results stay. Its **randomness**
 (:func:`cell_rng`) is seeded by the spec and nothing else, through ``numpy.random.SeedSequence``. So a result depends
-neither on order, nor on the number of workers, nor on which other cells exist; and since the version is no part of the
+neither on order, nor on the number of workers, nor on which other cells exist; and since the version is not part of the
 seed, two versions of an algorithm see the same random numbers and can be compared draw by draw.
 
 Inputs that are too large for a spec are files in the folder of the study (:func:`study_folder`), named in specs by a

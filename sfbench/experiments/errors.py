@@ -1,4 +1,4 @@
-"""Exceptions of the study engine; each message names what was wrong, where, and the mend."""
+"""Exceptions of the study engine; each message names what was wrong, where, and the repair."""
 
 from ..errors import SfbenchError
 

@@ -14,7 +14,7 @@ the dimension of the face. (A normal vector projected onto a convex cone has a r
 its direction; the face is a matter of direction.) Weights are estimated anew, so nothing has to be projected out.
 
 **What it cannot see**: fields that were not tried; models that differ from the target in directions that no field
-looks at; a target that is no fused law but whose score these rows cannot tell from one.
+looks at; a target that is not a fused law but whose score these rows cannot tell from one.
 With rows enough every real network is refused: the size of the misfit says whether that matters.
 
 **Size.** ``sum over bins of h'M^-1 h / d`` at the fit, M the Gram matrix of the fields, less what noise adds: what the
@@ -122,6 +122,9 @@ class Adequacy:
     def verdict(self, labels: tuple[str, ...]) -> str:
         """One line in words."""
         best = int(np.argmin(self.single))
+        alone = "" if len(self.single) == 1 else f", best single model {labels[best]} {self.single[best]:.4f}"
+        if self.n < 2:  # a linear predictor knows a single row by heart
+            return f"adequate: not known, loss {self.fused:.4f}{alone}; too few rows"
         ratio = self.fused / self.linear
         if not np.isfinite(self.p_value):
             word, test = "not known", "too few rows for a test of misfit"
@@ -131,8 +134,7 @@ class Adequacy:
         else:
             word, test = "yes", f"misfit p = {self.p_value:.3f}: these rows show none"
         word = "no" if self.over_linear[2] < 0.0 else word
-        others = "" if len(self.single) == 1 else f", best single model {labels[best]} {self.single[best]:.4f}"
-        others += "" if len(self.single) == 1 else f", best weights of any sign {self.unconstrained:.4f}"
+        others = f"{alone}, best weights of any sign {self.unconstrained:.4f}" if alone else ""
         return f"adequate: {word}, loss {self.fused:.4f} ({ratio:.1%} of a linear predictor's{others}); {test}"
 
 

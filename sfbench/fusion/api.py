@@ -6,13 +6,14 @@ w_hat = argmin over the simplex of  w'G_n w - 2 b_n'w,       s_w = sum_i w_i s_i
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from inspect import signature
-from typing import Any, Literal, Required, TypedDict, Unpack, overload
+from typing import Any, Literal, Required, TypedDict, Unpack, cast, overload
 
 import numpy as np
 
 from solvers import SimplexSolver, SolverResult, resolve_solver, solve
 from synthetic import DiffusableLaw
 
+from .._lazy import Registry
 from .._typing import SeedLike
 from .._validation import as_choice, as_count, as_flag, as_sample_weight, as_window
 from ..errors import GramError, GridError, InexactError, ModelError
@@ -126,7 +127,7 @@ def fuse(
     smoothing : float
         How strongly weights of neighbouring bins are held together, relative to the objective of a bin.
     solver : str or SimplexSolver
-        A name from :func:`solvers.known_solvers`, or a solver with options such as
+        A name from :func:`solvers.known_solvers`, ``"module:name"`` of your own, or a solver with options such as
         ``solvers.cvxpy_conic.Cvxpy(constraints=lambda w: [w <= 0.5])``.
     tol : float
         Accepted duality gap relative to the problem's scale.
@@ -189,7 +190,7 @@ def fuse(
     given, labels = named_models(auxiliaries, names)
     models = as_score_models(given, process)
     as_choice("objective", objective, ("score_matching", "likelihood"), GramError)
-    backend = resolve_solver(solver)  # an unknown name is refused before the pass over the data
+    backend = resolve_solver(_in_module(solver))  # an unknown name is refused before the pass over the data
     k = len(models)
     doubts = wiring_warnings(models, x, process, labels, condition) if as_flag("check_models", check_models) else ()
     first, last = T_MIN if t_min is None else t_min, process.horizon if t_max is None else t_max
@@ -200,7 +201,7 @@ def fuse(
     if objective == "likelihood":
         _refuse_ignored(t_min, t_max, n_nodes, estimator, weighting, n_noise, bins, smoothing, evaluations, weight_tol)
         _refuse_given("objective 'likelihood'", sample_weight, condition)
-        data, keep = as_data(x, models[0].dim), rows_to_keep(k, 1)
+        data, keep = as_data(x, models[0].dim, getattr(models[0], "shape", None)), rows_to_keep(k, 1)
         answer, gram = likelihood_fit(given, data, solver=backend, tol=tol, keep=keep)
         settings = GramSettings(process, time_grid(first, last))
         result = _result(models, gram, answer, backend, settings, None, tol, allow_inexact, labels)
@@ -253,7 +254,7 @@ def fuse(
         budget = Budget(evaluations, weight_tol)
         spent = budgeted_statistics(given, x, settings, backend, budget, keep, parts, show_progress=progress, rng=rng)
         statistics, short = spent.statistics, spent.doubts(budget)
-        rows = spent.some(as_data(x), k)
+        rows = spent.some(x, k)
     result = fit_constant(models, statistics, backend, tol, allow_inexact, labels)
     if sample_weight is not None:
         sample_weight = as_sample_weight(sample_weight, statistics.n)
@@ -287,6 +288,15 @@ def _judged_over_time(
         return replace(fit, judged=judged_later(models, x, settings, weights, weight, edges))
     judged = adequacy(residuals, weights)
     return replace(fit, judged=judged, warnings=(*fit.warnings, *judged.doubts()))
+
+
+def _in_module(solver: str | SimplexSolver) -> str | SimplexSolver:
+    """The solver of a name such as ``module:name``; others as they are."""
+    if not isinstance(solver, str) or ":" not in solver:
+        return solver
+    registry: Registry[Any] = Registry("solver", "sfbench.solvers", {})
+    found = registry[solver]
+    return cast(SimplexSolver, found() if isinstance(found, type) else found)
 
 
 def _trained_window(

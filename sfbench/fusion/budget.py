@@ -24,7 +24,8 @@ from ..progress import progress
 from ..statistics import GramSettings, NodeStatistics
 from ..statistics.gram import tangent_basis
 from ..statistics.passes import accumulate
-from ..statistics.samples import data_source
+from ..statistics.rows import is_file
+from ..statistics.samples import as_data, data_source
 from ..statistics.subsampled import SubsampledPass, shares
 from .intervals import confidence_interval
 
@@ -85,6 +86,9 @@ class Spent:
         """Every so many-th row of data (n, d), on which a look at all nodes costs a quarter of what was spent."""
         settings = self.statistics.settings
         rows = max(_FEWEST_ROWS, self.evaluations // (4 * settings.evaluations(k, 1)))
+        if is_file(x):
+            return x.take(np.arange(0, x.n, max(1, x.n // rows)))
+        x = as_data(x)
         return x[:: max(1, len(x) // rows)]
 
 

@@ -114,9 +114,11 @@ class Comparison:
         first = self.names[0]
         rows: list[tuple[str, ...]] = [("model", "loss", "/ linear", f"minus {first} (90 %)", "energy distance")]
         for i, (name, (mean, low, high)) in enumerate(zip(self.names, self.differences(), strict=True)):
-            difference = "" if i == 0 else f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]"
+            between = f" [{low:+.4f}, {high:+.4f}]" if np.isfinite(low) else ""
+            difference = "" if i == 0 else f"{mean:+.4f}{between}"
             distance = f"{self.distances[i][0]:.4f} +- {self.distances[i][1]:.4f}" if self.distances else ""
-            loss = f"{self.losses[i]:.4f} +- {self.stderr[i]:.4f}"
+            error = f" +- {self.stderr[i]:.4f}" if np.isfinite(self.stderr[i]) else " (one row: error not known)"
+            loss = f"{self.losses[i]:.4f}{error}"
             rows.append((name, loss, f"{self.relative[i]:.3f}", difference, distance))
         return rows if self.distances else [row[:-1] for row in rows]
 
@@ -196,7 +198,8 @@ def compare(
                 f"{name!r} belongs to {score.process!r}, the first model to {own!r}: losses of different "
                 "processes cannot be compared"
             )
-    data = np.asarray(as_data(x, next(iter(fused.values())).dim), np.float64)
+    one = next(iter(fused.values()))
+    data = np.asarray(as_data(x, one.dim, getattr(one.models[0], "shape", None)), np.float64)
     ranges = [known for score in fused.values() if (known := score.t_range) is not None]
     low = max([1e-3 * own.horizon, *(known[0] for known in ranges)]) if t_min is None else t_min
     high = min([own.horizon, *(known[1] for known in ranges)])

@@ -42,7 +42,7 @@ class DataIdentity:
 
     @classmethod
     def of(cls, x: Any) -> "DataIdentity | None":
-        """Of an array, tensor or data frame (n, ...), read once; None for files, loaders and what is no array."""
+        """Of an array, tensor or data frame (n, ...), read once; None for files, loaders and what is not an array."""
         if hasattr(x, "detach"):
             x = x.detach().cpu()
             x = x.float().numpy() if str(x.dtype) == "torch.bfloat16" else x.numpy()

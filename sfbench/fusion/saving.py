@@ -181,7 +181,7 @@ def _read_arrays(path: Path, entry: Mapping[str, Any], source: str) -> dict[str,
     """The arrays, after size and sum have been compared with the record."""
     name, size = str(entry["file"]), int(entry["bytes"])
     if not _ARRAYS.fullmatch(name) or not 0 < size <= _LARGEST_ARRAYS:
-        raise ResultError(f"{source} names arrays {name!r} of {size} bytes, which is no file of ours")
+        raise ResultError(f"{source} names arrays {name!r} of {size} bytes, which is not a file of ours")
     content = read_regular(path / name, size, ResultError)
     if hashlib.sha256(content).hexdigest() != entry["sha256"]:
         raise ResultError(f"{str(path / name)!r} is damaged: its sha256 is not the one in {RECORD}")

@@ -176,11 +176,6 @@ class Method(ABC):
     def about(self) -> str:
         """One line about it."""
 
-    @property
-    def needs_densities(self) -> bool:
-        """Whether it uses the auxiliaries' densities, which networks do not have."""
-        return False
-
     @abstractmethod
     def run(self, task: Task) -> Outcome:
         """Draw ``task.n`` points within ``task.meter``."""
@@ -220,8 +215,8 @@ def run_method(
     NotApplicableError
         If it cannot treat these models.
     ModelError, NotFiniteError
-        If its answer has another shape, weights off the simplex, log weights that are no weights, or points of positive
-        weight that are not finite.
+        If its answer has another shape, weights off the simplex, log weights that are not weights, or points of
+        positive weight that are not finite.
     """
     from .registry import as_method  # which imports this module
 

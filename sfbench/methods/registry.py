@@ -22,17 +22,11 @@ class Fusion(Method):
 
     weights: WeightRule
     draw: Draw
-    densities: bool = False
 
     @property
     def about(self) -> str:
         """Both, in words."""
         return f"{_first(self.weights)} {_first(self.draw)}"
-
-    @property
-    def needs_densities(self) -> bool:
-        """As said."""
-        return self.densities
 
     def run(self, task: Task) -> Outcome:
         """Choose weights, draw."""
@@ -47,14 +41,14 @@ published = Fusion(weights.published, draws.fused)
 fused = Fusion(weights.one_pass, draws.fused)
 switched = Fusion(weights.one_pass, draws.switched)
 corrected = Fusion(weights.little_noise, draws.corrected)
-likelihood = Fusion(weights.likelihood, draws.corrected, True)
+likelihood = Fusion(weights.likelihood, draws.corrected)
 uniform = Fusion(weights.uniform, draws.fused)
 uniform_corrected = Fusion(weights.uniform, draws.corrected)
-minimax = Fusion(weights.minimax, draws.corrected, True)
+minimax = Fusion(weights.minimax, draws.corrected)
 nearest = Fusion(weights.nearest, draws.fused)
 mixture = Fusion(weights.uniform, draws.mixture)
-mixture_em = Fusion(weights.em, draws.mixture, True)
-average = Fusion(weights.one_pass, draws.average, True)
+mixture_em = Fusion(weights.em, draws.mixture)
+average = Fusion(weights.one_pass, draws.average)
 superposed_or = Fusion(weights.one_pass, draws.or_)
 superposed_and = Fusion(weights.uniform, draws.and_)
 feynman_kac = Fusion(weights.little_noise, draws.feynman_kac)

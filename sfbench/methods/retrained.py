@@ -30,11 +30,6 @@ class Retrained(Method):
         of = {"nothing": "A mixture fitted to the data alone.", "nearest": "The nearest auxiliary, fine-tuned."}
         return of[self.start]
 
-    @property
-    def needs_densities(self) -> bool:
-        """Fine-tuning does."""
-        return self.start == "nearest"
-
     def run(self, task: Task) -> Outcome:
         """Train, draw."""
         if self.start == "nothing":

@@ -60,7 +60,7 @@ def total_variation(p: Law, q: Law, *, method: Method = "auto", n: int = 20_000,
     Raises
     ------
     ModelError
-        If an argument is no law, or dimensions differ.
+        If an argument is not a law, or dimensions differ.
     UnknownNameError, IntractableError
         If there is no such method, or it does not apply to these laws.
     EffectiveSampleSizeError

@@ -9,7 +9,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
-from typing import Any, TypeVar, final
+from typing import Any, ClassVar, TypeVar, final
 
 import numpy as np
 import torch
@@ -72,7 +72,7 @@ class NetworkScore:
         What it predicts; also "eps", "v_prediction", "sample", "flow_prediction". Networks of this package say it
         themselves (attribute ``parameterisation``); for others there is no default.
     batch : int, optional
-        Points evaluated at a time; halved for good when memory runs out. By default a power of two up to 4096 found
+        Points evaluated at a time; halved for good when memory runs out. By default a power of two up to 8192 found
         from the largest activation of one point: on a CPU the activations of a batch should stay in its cache, on an
         accelerator they should fill it, within a part of its free memory. Never timed: the same network gives the same
         bits on every run.
@@ -83,7 +83,7 @@ class NetworkScore:
         ``log(alpha^2 / sigma^2)``, ``sigma_t``, ``log(sigma / alpha) / 4`` (the default for EDM), or a function of
         times (n,), float64 on the CPU; it may return integers, for modules that look them up in a table.
     t_range : (float, float), optional
-        Times for which the network was trained; by default the module's own ``t_range``, if it has one.
+        Times for which it was trained; by default the module's own ``t_range``, or, for timesteps, those of the table.
     condition_name : str, optional
         Name of the argument by which the module takes a condition, such as "class_labels"; networks of this package
         say it themselves.
@@ -118,6 +118,7 @@ class NetworkScore:
     channels_last: bool
     compile: bool | str
     _memory: _Memory = field(init=False)
+    takes_times: ClassVar[bool] = True  # score takes a time for each point, so that many times share a call
 
     def __init__(
         self,
@@ -143,19 +144,16 @@ class NetworkScore:
         dim = as_count("dim", dim, error=ModelError)
         if shape is not None and prod(as_shape(shape)) != dim:
             raise ModelError(f"shape {tuple(shape)} has {prod(shape)} entries, but dim is {dim}")
-        own = getattr(module, "dim", dim)
-        if own != dim:
+        if (own := getattr(module, "dim", dim)) != dim:
             raise ModelError(f"the network was built for dimension {own}, not {dim}")
-        trained = getattr(module, "process", as_process(process))
-        if trained != process:
+        if (trained := getattr(module, "process", as_process(process))) != process:
             raise ModelError(f"the network was built for {trained!r}, not {process!r}")
         if parameterisation is None:
             parameterisation = getattr(module, "parameterisation", None)
         if parameterisation is None:
             raise ModelError(
-                f"parameterisation= must say what this {type(module).__name__} predicts: 'epsilon' (the noise; usual "
-                "for DDPM), 'v', 'x0', 'score', 'velocity' (flow matching) or 'edm'; a wrong one gives wrong scores in "
-                "silence"
+                f"parameterisation= must say what this {type(module).__name__} predicts: 'epsilon' (noise, as DDPM), "
+                "'v', 'x0', 'score', 'velocity' (flow matching) or 'edm'; a wrong one gives wrong scores silently"
             )
         wiring = as_wiring(
             module,
@@ -177,7 +175,7 @@ class NetworkScore:
             ("batch", None if batch is None else as_count("batch", batch, error=ModelError)),
             ("shape", wiring.shape),
             ("time", wiring.time),
-            ("t_range", as_range(getattr(module, "t_range", None) if t_range is None else t_range)),
+            ("t_range", as_range(t_range, module, wiring)),
             ("condition_name", wiring.condition_name),
             ("condition", condition),
             ("channels_last", bool(channels_last)),
@@ -211,19 +209,12 @@ class NetworkScore:
     @property
     def preferred_rows(self) -> int:
         """Points that one call of the network takes best: the batch, or what fits into memory."""
-        if self._memory.rows is None:
-            self._memory.rows = self.batch or rows_that_fit(self)
+        self._memory.rows = self._memory.rows or self.batch or rows_that_fit(self)
         return self._memory.rows
 
-    @property
-    def takes_times(self) -> bool:
-        """True: :meth:`score` takes a time for each point, so that many times share a call."""
-        return True
-
     def __repr__(self) -> str:
-        weights = sum(p.numel() for p in self.module.parameters())
-        predicts = self.parameterisation
-        return f"NetworkScore({type(self.module).__name__}, {weights:,} weights, predicts {predicts}, {self.device})"
+        what = f"{sum(p.numel() for p in self.module.parameters()):,} weights, predicts {self.parameterisation}"
+        return f"NetworkScore({type(self.module).__name__}, {what}, {self.device})"
 
     def to(self, *, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> "NetworkScore":
         """A copy on another device or in another precision."""
@@ -255,10 +246,10 @@ class NetworkScore:
         out = torch.empty_like(points)
 
         def evaluate(rows: slice) -> None:
-            with torch.no_grad():
-                out[rows] = self._checked(self._part(points, rows), _rows(times, rows), _rows(conditions, rows))
+            out[rows] = self._checked(self._part(points, rows), _rows(times, rows), _rows(conditions, rows))
 
-        self._in_batches(len(points), evaluate)
+        with torch.no_grad():
+            self._in_batches(len(points), evaluate)
         return out if isinstance(x, Tensor) else out.numpy()
 
     def evaluate(self, x: Tensor, t: float | FloatArray | Tensor, condition: Any = None) -> Tensor:
@@ -328,7 +319,7 @@ class NetworkScore:
                 when = t if isinstance(t, float) else float(t[row])
                 raise NotFiniteError(
                     f"{name} returned {found[row][~torch.isfinite(found[row])][0]:g} at a finite point (row {row}) and "
-                    f"t = {when:g}; look at its weights, its precision ({self.dtype}) and its range of times"
+                    f"t = {when:g}; look at its weights, its precision ({self.dtype}) and its range of times (t_range=)"
                 )
         self._memory.is_trusted = True
         return self.wiring.score(self.module, x, t, condition) if torch.is_grad_enabled() else found
@@ -390,8 +381,7 @@ class NetworkScore:
 
     def _conditions(self, condition: Any, n: int) -> Tensor | None:
         """Conditions (n, ...) on the device, those of the call or the network's own."""
-        chosen = self.condition if condition is None else condition
-        if chosen is None:
+        if (chosen := self.condition if condition is None else condition) is None:
             return None
         if self.condition_name is None:
             raise ModelError(

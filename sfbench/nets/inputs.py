@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .._validation import as_count, as_number, as_real
 from ..errors import GridError, ModelError
-from .wiring import Times
+from .wiring import Times, Wiring
 
 
 def as_tensor(x: Any, dim: int, device: torch.device) -> Tensor:
@@ -66,8 +66,12 @@ def as_shape(shape: Any) -> tuple[int, ...]:
     return tuple(as_count("shape", size, error=ModelError) for size in shape)
 
 
-def as_range(t_range: Any) -> tuple[float, float] | None:
-    """First and last time, or None."""
+def as_range(t_range: Any, module: nn.Module, wiring: Wiring) -> tuple[float, float] | None:
+    """First and last time: those given, the module's own, those of a table of timesteps (negative before it)."""
+    if t_range is None:
+        t_range = getattr(module, "t_range", None)
+    if t_range is None and wiring.time == "timestep":
+        t_range = (1.0 / wiring.process.n_timesteps, wiring.process.horizon)  # type: ignore[attr-defined]  # just checked
     if t_range is None:
         return None
     if not isinstance(t_range, tuple | list) or len(t_range) != 2:

@@ -10,13 +10,13 @@ from ..errors import SfbenchError
 if TYPE_CHECKING:
     from .adapter import NetworkScore
 
-FEWEST, _MOST = 16, 4096
+FEWEST, _MOST = 16, 8192
 _CACHE, _WORK = 1 << 22, 1 << 30  # bytes of the largest activation of a batch, on a CPU and on an accelerator
 _LAYERS_ALIVE = 16  # activations of that size that may live at once: skip connections, workspaces
 
 
 def rows_that_fit(score: "NetworkScore") -> int:
-    """A power of two between 16 and 4096, from one evaluation of one point at noise."""
+    """A power of two between 16 and 8192, from one evaluation of one point at noise."""
     largest = largest_activation(score)
     budget = _CACHE
     if score.device.type == "cuda":

@@ -37,7 +37,6 @@ from .run import TrainingRun, take_steps
 from .settings import TrainingError, TrainingSettings
 from .wiring import Wiring, as_device, as_wiring
 
-_GENERATOR_STATE = 1 << 16  # bytes, with room
 Value = TypeVar("Value")
 
 

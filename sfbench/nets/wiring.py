@@ -85,7 +85,7 @@ class Wiring:
         self, module: nn.Module, x: Tensor, t: Times, alpha: Any, sigma: Any, condition: Tensor | None
     ) -> Tensor:
         """What the module returns, (n, d) in the dtype of x; every fault is an error that says how it was called."""
-        dtype, name = dtype_of(module) or x.dtype, type(getattr(module, "_orig_mod", module)).__name__
+        dtype = dtype_of(module) or x.dtype
         times = self._times(module, len(x), t, x.device, dtype)
         scale = input_scale(alpha, sigma, self.parameterisation)
         points = (x if isinstance(scale, float) and scale == 1.0 else x * scale).to(dtype)
@@ -107,23 +107,23 @@ class Wiring:
             if self.condition_name is not None and condition is None:
                 way = f"its {self.condition_name!r} was not given: pass condition=, one for each row"
             raise ModelError(
-                f"{name} failed, called with x = {_described(points)}, t = {_described(times)}{kept}: "
+                f"{_name(module)} failed, called with x = {_described(points)}, t = {_described(times)}{kept}: "
                 f"{type(error).__name__}: {reason} ({way})"
             ) from error
-        output = _tensor_in(returned, name)
+        output = returned if isinstance(returned, Tensor) else _tensor_in(returned, _name(module))
         if output.shape != points.shape:
             hint = ""
             if output.ndim == points.ndim > 2 and output.shape[1] == 2 * points.shape[1]:
                 hint = "; if half of the channels are a learned variance, wrap the module and return the first half"
             raise ModelError(
-                f"{name} returned shape {tuple(output.shape)} for points of shape {tuple(points.shape)}{hint}"
+                f"{_name(module)} returned shape {tuple(output.shape)} for points of shape {tuple(points.shape)}{hint}"
             )
         if not output.is_floating_point() or output.layout != torch.strided:
             kind = f"{output.dtype}" if output.layout == torch.strided else f"a tensor of layout {output.layout}"
-            raise ModelError(f"{name} returned {kind}; a score is real: dense and floating point")
+            raise ModelError(f"{_name(module)} returned {kind}; a score is real: dense and floating point")
         if output.device != x.device:
             raise ModelError(
-                f"{name} returned a tensor on {output.device} for points on {x.device}; keep all of "
+                f"{_name(module)} returned a tensor on {output.device} for points on {x.device}; keep all of "
                 "it on one device: score.to(device=...)"
             )
         return output.reshape(x.shape).to(x.dtype)
@@ -254,6 +254,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
         isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text)
     )
+
+
+def _name(module: nn.Module) -> str:
+    return type(getattr(module, "_orig_mod", module)).__name__  # of what was compiled
 
 
 def _tensor_in(returned: Any, name: str) -> Tensor:

@@ -166,7 +166,7 @@ def sample(
     order = tracked(range(len(steps)), len(steps), "sampling", progress)
     looks = callback is not None or not is_accelerator(place)
     request = SampleRequest(fused, count, kind, steps, max_lost, callback, generator, order, device=place, looks=looks)
-    _ = request.at_prior  # what is no score is refused before the run
+    _ = request.at_prior  # what is not a score is refused before the run
     result = chosen.draw(request)
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is not trusted
         result, doubts = audit(chosen, request, result, check_steps=bool(check_steps))

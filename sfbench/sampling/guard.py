@@ -91,7 +91,7 @@ def prior_scores(fused: FusedScore, t: float, n: int) -> tuple[Float64Array, lis
     Raises
     ------
     ModelError, NotFiniteError
-        If an answer is no real array of the points' shape, or the model writes into its points; names the model.
+        If an answer is not a real array of the points' shape, or the model writes into its points; names the model.
     """
     points = fused.process.prior_std(t) * np.random.default_rng(0).standard_normal((n, fused.dim))
     found = []

@@ -34,7 +34,7 @@ from .base import Observer
 from .changing_weights import check_changes, jump
 from .device_particles import DeviceParticles
 from .guard import CountedScore, Survivors
-from .integrators import AffineIntegrator
+from .integrators import AffineIntegrator, ReverseProcess
 from .lattice import LatticeNoise, islands
 from .moves import LangevinMoves
 from .particles import Blocks, Particles
@@ -185,8 +185,8 @@ def run_corrected(
                 particles.tilt(-change)
                 remembers = False  # what is remembered is a mean at the old weights
             if run.moves is not None:
-                noise_of = run.independent_noise
-                particles.x = run.moves.apply(run.mean_score, run.fused, particles.x, t_next, noise_of, run.normals)
+                reverse = ReverseProcess(run.mean_score, run.fused.process, run.independent_noise)
+                particles.x = run.moves.apply(reverse, particles.x, t_next)
             if observer is not None:  # a copy, since the points will move
                 observer(j + 1, t_next, particles.x + 0.0, particles.log_weights.sum(axis=0))
     particles.note_ess()

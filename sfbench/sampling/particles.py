@@ -148,7 +148,7 @@ class Particles:
             self.resamplings += poor.any(axis=1)
 
     def unite(self, blocks: Blocks, scheme: Scheme, rng: np.random.Generator) -> None:
-        """End with equal weights: weights per block are no weights of points. Forgets the islands."""
+        """End with equal weights: weights per block are not weights of points. Forgets the islands."""
         self.bounds, self.started = np.array([0, len(self.x)]), np.array([int(self.started.sum())])
         for b in range(len(blocks)):
             self._resample(b, slice(0, len(self.x)), blocks, scheme, rng, [])

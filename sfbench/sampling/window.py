@@ -48,7 +48,7 @@ def steps_for(fused: FusedScore, n_steps: int, *, stretch: bool = False) -> Time
     GridError
         For a number of steps that is not one, or models whose times of validity do not overlap.
     ModelError, NotFiniteError
-        For models whose answers are no scores.
+        For models whose answers are not scores.
 
     Notes
     -----

@@ -64,7 +64,7 @@ class ConditionRows:
         rows = self._current
         times, rest = divmod(n, len(rows))
         if rest:
-            raise ModelError(f"{n} points were asked for at once, which is no multiple of {len(rows)} rows")
+            raise ModelError(f"{n} points were asked for at once, which is not a multiple of {len(rows)} rows")
         if len(rows) == 1:
             return rows.expand(n, *rows.shape[1:]) if is_tensor(rows) else np.repeat(rows, n, axis=0)
         return rows if times == 1 else library(rows).concatenate([rows] * times)

@@ -278,7 +278,7 @@ def as_law(model: Any) -> Any:
 
 
 def _way_in(model: object) -> str:
-    """How an object that is no score model may become one."""
+    """How an object that is not a score model may become one."""
     if hasattr(model, "state_dict") and hasattr(model, "forward"):
         return "wrap a network in sfbench.nets.NetworkScore, which says what it predicts and how it is called"
     if hasattr(model, "scheduler"):

@@ -14,6 +14,7 @@ from ..experiments.errors import StudyError
 
 _EDGE = 1 << 20
 _CHUNK_EDGE = 1 << 12
+_MAPPED_ROWS = 16
 
 
 class DataSource(Protocol):
@@ -63,6 +64,11 @@ class NpySource:
     def rows(self, start: int, stop: int) -> FloatArray:
         """Rows ``start`` to ``stop``; the file is mapped only while they are copied."""
         return np.array(self._open()[start:stop])
+
+    def take(self, places: np.ndarray) -> FloatArray:
+        """The rows at some places, in any order; mapped anew for every few, since neighbours are mapped with a row."""
+        parts = (places[first : first + _MAPPED_ROWS] for first in range(0, max(1, len(places)), _MAPPED_ROWS))
+        return np.concatenate([np.array(self._open()[part]) for part in parts])
 
 
 @final

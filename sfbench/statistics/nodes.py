@@ -7,7 +7,7 @@ another weighting omega needs no new pass. Per-sample terms, which intervals nee
 (omega applied), because rows x nodes x k^2 numbers would be too many.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
 from operator import add
 from typing import final
@@ -16,7 +16,6 @@ import numpy as np
 
 from .._typing import Float64Array
 from ..errors import GramError
-from ..times import Weighting
 from .gram import Contributions, ScoreGram
 from .settings import GramSettings
 
@@ -89,10 +88,6 @@ class NodeStatistics:
     def by_part(self) -> tuple[ScoreGram, ...]:
         """The objective of each kept part."""
         return tuple(self.at(slice(*ends)) for ends in zip(self.edges[:-1], self.edges[1:], strict=True))
-
-    def reweighted(self, weighting: Weighting) -> "NodeStatistics":
-        """The same means under another weighting omega; per-sample terms, which hold the old one, are left out."""
-        return NodeStatistics(replace(self.settings, weighting=weighting), self.G, self.b, self.n)
 
     def __add__(self, other: "NodeStatistics") -> "NodeStatistics":
         if not isinstance(other, NodeStatistics):

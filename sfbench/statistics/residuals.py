@@ -85,8 +85,8 @@ class Residuals:
         bins = min(bins, len(self.settings.grid))
         self.losses, self.linear = np.zeros((self.n_rows, k, k)), np.zeros(self.n_rows)
         weight = getattr(source, "sample_weight", None)
-        kept = np.ones(n) if weight is None else weight
-        self.weight = kept[:: self.stride] / max(float(kept[:: self.stride].mean()), np.finfo(np.float64).tiny)
+        kept = np.ones(self.n_rows) if weight is None else weight[:: self.stride]
+        self.weight = kept / max(float(kept.mean()), np.finfo(np.float64).tiny)
         self._look(source.data, directions)
         if bins:
             self._bin = np.arange(len(self.settings.grid)) * bins // len(self.settings.grid)

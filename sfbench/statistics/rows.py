@@ -38,11 +38,23 @@ class Rows:
         self._ahead = (stop, after, self._pool.submit(self._read, stop, after)) if stop < after else None
         return found
 
+    @property
+    def in_any_order(self) -> bool:
+        """Whether :meth:`take` can be asked."""
+        return hasattr(self.source, "take")
+
+    def take(self, places: np.ndarray) -> Array:
+        """The rows at some places, in any order."""
+        return self._checked(self.source.take(places), "in the order in which they are drawn")  # type: ignore[attr-defined]
+
     def _read(self, start: int, stop: int) -> Array:
+        return self._checked(self.source.rows(start, stop), f"counted from row {start}")
+
+    def _checked(self, rows: Array, where: str) -> Array:
         try:
-            rows = self.check(self.source.rows(start, stop))
+            rows = self.check(rows)
         except NotFiniteError as reason:
-            raise NotFiniteError(f"{reason} (counted from row {start})") from None
+            raise NotFiniteError(f"{reason} ({where})") from None
         return on_device(rows, "cpu").pin_memory() if self.pinned else rows
 
 

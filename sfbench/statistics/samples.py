@@ -163,7 +163,7 @@ def data_source(
     models = as_items("models", models, "score models or laws", ModelError)
     scores = as_score_models(models, settings.process)
     rows = as_rows(x, as_data)
-    data: Any = as_data(x, scores[0].dim) if rows is None else rows
+    data: Any = as_data(x, scores[0].dim, getattr(scores[0], "shape", None)) if rows is None else rows
     if data.shape[1] != scores[0].dim:
         raise ModelError(f"models live in {scores[0].dim} dimensions, data in {data.shape[1]}")
     refuse_huge("the statistics of all nodes", len(settings.grid), len(scores), len(scores))
@@ -213,11 +213,17 @@ def _check_models(scores: tuple[ScoreModel, ...], data: Array | Rows, settings: 
             check_model(score, points, float(settings.grid.nodes[middle]), f"models[{i}]", divergence=bends)
 
 
-def as_data(x: Any, dim: int | None = None) -> Array:
+def as_data(x: Any, dim: int | None = None, shape: tuple[int, ...] | None = None) -> Array:
     """Return target data as a finite (n, d) array with n >= 1, float32 or float64, for models of dimension ``dim``.
 
-    Arrays of more axes, images (n, C, H, W) for example, are flattened to (n, d). Tensors stay tensors on their device.
+    Arrays of more axes, images (n, C, H, W) for example, are flattened to (n, d), if their items have the ``shape`` of
+    the models', where it is known. Tensors stay tensors on their device.
     """
+    items = tuple(getattr(x, "shape", ()))[1:]
+    if shape is not None and len(items) > 1 and [s for s in items if s != 1] != [s for s in shape if s != 1]:
+        last = items[-1:] + items[:-1] == tuple(shape)
+        hint = "; channels come first: np.moveaxis(x, -1, 1)" if last else ""
+        raise ModelError(f"data have items of shape {items}, the models of shape {tuple(shape)}{hint}")
     if is_tensor(x):
         return _as_tensor_data(as_tensor_points("data", x, GramError), dim)
     if isinstance(x, str | PathLike):

@@ -40,20 +40,54 @@ from .terms import ChunkEvaluator
 
 _TERM_NUMBERS = 1 << 22  # in the per-sample terms of one call
 _LEAST_SHARE = 0.1  # of the mean probability, for every node: influences are estimates
+_LISTED = 1 << 16  # rows whose order is kept as a list; that of more takes more memory than what is done with them
+_ROUNDS = 6
+
+
+@final
+class KeyedOrder:
+    """A random order of n numbers that takes no memory: a Feistel cipher on the next power of four, walked until the
+    answer is below n (Black and Rogaway 2002).
+    """
+
+    def __init__(self, n: int, rng: np.random.Generator) -> None:
+        self._n, self._bits = n, np.uint64(max(1, ((n - 1).bit_length() + 1) // 2))
+        self._keys = rng.integers(1 << 63, size=_ROUNDS, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        found = np.arange(*part.indices(self._n), dtype=np.uint64)
+        pending = np.arange(len(found))
+        while len(pending):
+            found[pending] = self._encrypted(found[pending])
+            pending = pending[found[pending] >= self._n]
+        return found.astype(np.int64)
+
+    def _encrypted(self, values: np.ndarray) -> np.ndarray:
+        half = (np.uint64(1) << self._bits) - np.uint64(1)
+        left, right = values >> self._bits, values & half
+        for key in self._keys:
+            mixed = (right + np.uint64(1)) * key  # modulo 2^64
+            mixed ^= mixed >> np.uint64(32)
+            mixed *= np.uint64(0xD6E8FEB86659FD93)
+            left, right = right, left ^ (mixed >> np.uint64(40) & half)
+        return left << self._bits | right
 
 
 @final
 class _Shuffled:
-    """Rows of an array in another order."""
+    """Rows of an array, or of a file that can be read in any order, in a random one."""
 
-    def __init__(self, data: Array, order: np.ndarray) -> None:
-        self.data, self.order, self.shape = data, order, tuple(data.shape)
+    def __init__(self, data: Array | Rows, rng: np.random.Generator) -> None:
+        n = len(data)
+        self.data, self.shape = data, tuple(data.shape)
+        self.order = rng.permutation(n) if n <= _LISTED else KeyedOrder(n, rng)
 
     def __len__(self) -> int:
-        return len(self.order)
+        return int(self.shape[0])
 
     def __getitem__(self, part: slice) -> Array:
-        return take(self.data, self.order[part])
+        rows = self.order[part]
+        return self.data.take(rows) if isinstance(self.data, Rows) else take(self.data, rows)
 
 
 @final
@@ -75,14 +109,14 @@ class SubsampledPass:
     def __init__(
         self, source: DataSource, settings: GramSettings, keep: int, parts: int, rng: np.random.Generator
     ) -> None:
-        if isinstance(source.data, Rows):
+        if isinstance(source.data, Rows) and not source.data.in_any_order:
             raise GramError(
-                "a budget takes rows in random order, which files and loaders cannot give; pass an array "
-                "(np.load(file, mmap_mode='r') reads only the rows that are used)"
+                "a budget takes rows in random order, which loaders, Parquet and zarr cannot give; pass an array, or a "
+                ".npy file (open_source(path) reads only the rows that are used)"
             )
         self.source, self.settings, self.keep, self.rng = source, settings, max(keep, 2), rng
         self.n, k, n_nodes = len(source.data), len(source.models), len(settings.grid)
-        source.data = _Shuffled(source.data, rng.permutation(self.n))
+        source.data = _Shuffled(source.data, rng)
         self._at = [settings.restricted(slice(t, t + 1)) for t in range(n_nodes)]
         self._tensors = source.device is not None
         self._edges = part_edges(n_nodes, parts)

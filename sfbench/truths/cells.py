@@ -1,7 +1,8 @@
 r"""Where the mass is: cells around the modes of the barycenter, and moments of the laws.
 
 A cell holds the points nearest to one local maximum of the barycenter's density, found by ascent from the mean of every
-component of every auxiliary. Copies of a product have the cells of the factor, whose mass is averaged over the copies.
+component of every auxiliary. Angles are numbers in [-pi, pi), their distances go around. Copies of a product have the
+cells of the factor, whose mass is averaged over the copies.
 States of a finite space have a cell each for the likeliest three, and one for the others.
 """
 
@@ -15,6 +16,7 @@ import scipy  # submodules load on first use
 from synthetic import GaussianMixture, components_of
 from synthetic.discrete import all_states
 from synthetic.quadrature import cover
+from synthetic.torus import wrap
 
 from .._typing import Float64Array
 from ..laws import GridDensity, PlanarDensity
@@ -22,6 +24,7 @@ from .laws import MixtureLaw, ProductLaw
 from .truth import Truth
 
 _MOST_MODES = 8
+_ANGLES = 8192  # nodes of the midpoint rule in [-pi, pi)
 _SAME = 0.05  # distance below which two maxima are one, in units of the smallest deviation
 
 
@@ -33,6 +36,7 @@ class Cells:
     centres: Float64Array
     copies: int
     of_states: bool
+    period: float | None = None
 
     @property
     def count(self) -> int:
@@ -45,7 +49,9 @@ class Cells:
             hits = (np.asarray(y)[:, None, :] == self.centres[None]).all(axis=2)
             return np.column_stack([hits, ~hits.any(axis=1)]).astype(np.float64)
         points = np.asarray(y, np.float64).reshape(-1, self.centres.shape[1])
-        nearest = scipy.spatial.cKDTree(self.centres).query(points)[1]
+        # the tree measures around the circle, for coordinates in [0, period)
+        shift = 0.0 if self.period is None else 0.5 * self.period
+        nearest = scipy.spatial.cKDTree(self.centres + shift, boxsize=self.period).query(points + shift)[1]
         hits = np.eye(len(self.centres))[nearest].reshape(-1, self.copies, len(self.centres))
         return np.asarray(hits.mean(axis=1))
 
@@ -60,18 +66,21 @@ def find_cells(truth: Truth) -> Cells:
         return Cells(states[likeliest].astype(np.float64), 1, True)
     law, copies = truth.laws["barycenter"], truth.entry.copies
     pool: Any = law.factor if isinstance(law, ProductLaw) else law
-    mixtures: Any = components_of(pool)
+    mixtures: Any = pool.components if truth.on_circle else components_of(pool)
     starts = np.unique(np.concatenate([part.means for part in mixtures]).round(9), axis=0)
-    scale = min(float(np.sqrt(part.spectrum.values.min())) for part in mixtures)
+    variances = [part.variances if truth.on_circle else part.spectrum.values for part in mixtures]
+    scale = float(np.sqrt(min(values.min() for values in variances)))
     found: list[tuple[float, Float64Array]] = []
     for start in starts:
         climbed = scipy.optimize.minimize(
             lambda y: -float(pool.log_prob(y[None])[0]), start, jac=lambda y: -pool.score(y[None])[0], tol=1e-9
         )
-        if all(np.linalg.norm(climbed.x - other) > _SAME * scale for _, other in found):
-            found.append((float(climbed.fun), climbed.x))
+        top = wrap(climbed.x) if truth.on_circle else climbed.x
+        if all(np.linalg.norm(top - other) > _SAME * scale for _, other in found):
+            found.append((float(climbed.fun), top))
     found.sort(key=lambda pair: (round(pair[0], 6), pair[1].round(6).tolist()))
-    return Cells(np.stack([y for _, y in found[:_MOST_MODES]]), copies, False)
+    period = 2.0 * np.pi if truth.on_circle else None
+    return Cells(np.stack([y for _, y in found[:_MOST_MODES]]), copies, False, period)
 
 
 def moments(law: Any, truth: Truth) -> tuple[Float64Array, Float64Array]:
@@ -96,6 +105,10 @@ def _raw_moments(law: Any, truth: Truth) -> tuple[Float64Array, Float64Array]:
         return law.mean(), law.weights @ (law.means**2 + spread)
     if isinstance(law, GridDensity):
         return np.array([law.moment(1)]), np.array([law.moment(2)])
+    if truth.on_circle:
+        nodes = np.linspace(-np.pi, np.pi, _ANGLES, endpoint=False) + np.pi / _ANGLES
+        masses = np.exp(law.log_prob(nodes[:, None])) * (2.0 * np.pi / _ANGLES)
+        return np.array([masses @ nodes]), np.array([masses @ nodes**2])
     if isinstance(law, PlanarDensity):
         masses = law.density.ravel() * law.cell
         return masses @ law.centres, masses @ law.centres**2

@@ -17,16 +17,18 @@ from typing import Any
 
 import numpy as np
 
+from solvers import solve
 from synthetic import IntractableError, SyntheticProblem
 
 from ..errors import OutputError, SfbenchError
 from ..files import provenance, write_json
 from ..statistics import population_weights
 from ..times import time_grid
+from ..torus import population_gram
 from .catalogue import find_entry, known_truths
 from .cells import find_cells, moments
 from .reference import Reference, get_reference, pairs
-from .truth import PROCESS, Truth, get_truth
+from .truth import Truth, get_truth
 
 FILE = "certified.json"
 WINDOWS = ((1e-4, 2e-4), (1e-3, 0.1), (1e-3, 1.0), (1e-3, 5.0))
@@ -57,11 +59,11 @@ def certify(name: str) -> dict[str, Any]:
             "seed": entry.seed,
             "copies": entry.copies,
         },
-        "process": "uniform jumps" if truth.is_discrete else repr(PROCESS),
+        "process": "uniform jumps" if truth.is_discrete else repr(truth.process),
         "dim": truth.dim,
         "weights": _rounded(truth.weights, 6),
         "log_z": _rounded(truth.log_z, 6),
-        "weights_by_window": _weights_by_window(truth.problem),
+        "weights_by_window": _weights_by_window(truth),
         "mode_centres": _rounded(cells.centres, 3),
         "laws": {law: _about(truth, reference, law, cells) for law in truth.laws},
         "total_variation": {f"{a}, {b}": _distance(reference, a, b) for a, b in pairs(truth)},
@@ -151,11 +153,6 @@ def record_check(path: Path, name: str) -> dict[str, Any]:
     return record
 
 
-def write_certificates(path: Path) -> None:
-    """Compute all certificates and write the file that the package holds."""
-    write_json(path, {name: certify(name) for name in known_truths()})
-
-
 def _difference(kept: Any, now: Any, place: str = "") -> str:
     if isinstance(kept, dict) and isinstance(now, dict) and kept.keys() == now.keys():
         texts = [_difference(kept[key], now[key], f"{place}.{key}".strip(".")) for key in kept if key != "sha256"]
@@ -190,18 +187,23 @@ def _distance(reference: Reference, a: str, b: str) -> list[float]:
     return [_rounded(found.value, 4), _rounded(found.stderr, 4)]
 
 
-def _weights_by_window(problem: Any) -> dict[str, list[float]] | None:
-    if not isinstance(problem, SyntheticProblem):
+def _weights_by_window(truth: Truth) -> dict[str, list[float]] | None:
+    problem, process = truth.problem, truth.process
+    if not isinstance(problem, SyntheticProblem) or truth.entry.group == "heavy":  # a wide grid, convolved: minutes
         return None
-    try:
-        return {
-            f"[{low:g}, {high:g}]": _rounded(
-                population_weights(problem, process=PROCESS, grid=time_grid(low, high, 16)), 3
-            )
-            for low, high in WINDOWS
-        }
-    except IntractableError:
-        return None
+    found: dict[str, list[float]] = {}
+    for low, high in WINDOWS:
+        grid = time_grid(low, high, 16)
+        try:
+            if truth.on_circle:
+                gram = population_gram(problem.target, problem.auxiliaries, process=process, grid=grid)  # type: ignore[arg-type]
+                weights = np.asarray(solve(gram.to_qp(), "active_set").weights)
+            else:
+                weights = population_weights(problem, process=process, grid=grid)
+        except IntractableError:
+            return None
+        found[f"[{low:g}, {high:g}]"] = _rounded(weights, 3)
+    return found
 
 
 def _dispersion(truth: Truth) -> float | None:

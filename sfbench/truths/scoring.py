@@ -26,6 +26,7 @@ import scipy  # submodules load on first use
 from numpy.typing import ArrayLike
 
 from synthetic import Estimate
+from synthetic.torus import wrap
 
 from .._typing import Float64Array
 from .._validation import as_generator, as_number, as_positive
@@ -38,7 +39,6 @@ from .witness import Witness
 
 FEWEST = 100
 CONFIDENCE = 1.645  # standard errors on both sides of a 90 % interval
-_POWERFUL = 0.99
 
 
 @final
@@ -107,7 +107,7 @@ class SampleScore:
 
     def _verdict(self) -> str:
         if self.law == "neither":
-            return "they follow none of the laws"
+            return "they follow none of the laws; they are at least as far away as said"
         if self.law != "cannot tell":
             return f"they follow the {self.law} law (it would be told from the others with {self.power[self.law]:.1%})"
         parts = [f"{law} (told from the others with {self.power[law]:.1%})" for law in self.compatible]
@@ -132,7 +132,7 @@ def score_samples(
     problem : str
         One of :func:`known_truths`.
     x : array_like (n, d) or (n,)
-        Points, or states (whole numbers), at least 100.
+        Points, angles (radians, up to full turns), or states (whole numbers), at least 100.
     log_weights : array_like (n,), optional
         Log weights up to a constant; minus infinity leaves a point out.
     log_z, log_z_error : float, optional
@@ -235,7 +235,7 @@ def _checked(truth: Truth, points: Float64Array) -> Any:
     if points.shape[1] != truth.dim:
         raise SfbenchError(f"x must have shape (n, {truth.dim}) for problem {truth.name!r}, got {points.shape}")
     if not truth.is_discrete:
-        return points
+        return wrap(points) if truth.on_circle else points
     states, alphabet = points.round().astype(np.int64), truth.auxiliaries[0].alphabet
     if not np.array_equal(states, points) or states.min() < 0 or states.max() >= alphabet:
         raise ModelError(f"x must hold whole numbers 0 ... {alphabet - 1} for problem {truth.name!r}")

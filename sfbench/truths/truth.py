@@ -2,8 +2,8 @@ r"""A named problem and the exact laws that a sampler of it may have reached.
 
 Auxiliaries ``p_i``, weights w, and in the coordinates in which they differ
 
-    fused       P_w: the reverse SDE with the averaged score, by Fokker-Planck equation on the line and in the plane, in
-                closed form for Gaussians, by Kolmogorov's equation on finite spaces
+    fused       P_w: the reverse SDE with the averaged score, by Fokker-Planck equation on the line, the circle and in
+                the plane, in closed form for Gaussians, by Kolmogorov's equation on finite spaces
     barycenter  p_w = prod_i p_i^{w_i} / Z(w)
     mixture     sum_i w_i p_i
     target      the law of the data, where it is none of these
@@ -28,6 +28,7 @@ from ..discrete import ExactRates, FusedRates, UniformNoise, chain_law
 from ..laws import affine_fused_law, fused_law
 from ..processes import ForwardProcess, OrnsteinUhlenbeck
 from .catalogue import Entry, find_entry
+from .families import CIRCLE, FAMILIES, circle_density
 from .laws import Density, MixtureLaw, ProductLaw
 
 PROCESS: ForwardProcess = OrnsteinUhlenbeck()
@@ -59,6 +60,8 @@ class Truth:
         ``log Z(w)``.
     subspace : Subspace or None
         Those coordinates; None where they are the space's own.
+    process : ForwardProcess or UniformNoise
+        Under which the fused law is meant.
     """
 
     entry: Entry
@@ -70,6 +73,7 @@ class Truth:
     errors: Mapping[str, float]
     log_z: float
     subspace: Subspace | None
+    process: Any = PROCESS
 
     @property
     def name(self) -> str:
@@ -80,6 +84,11 @@ class Truth:
     def is_discrete(self) -> bool:
         """Whether points are states: whole numbers."""
         return isinstance(self.problem, DiscreteProblem)
+
+    @property
+    def on_circle(self) -> bool:
+        """Whether coordinates are angles."""
+        return self.process is CIRCLE
 
     @property
     def dim(self) -> int:
@@ -130,7 +139,7 @@ def get_truth(name: str) -> Truth:
 
     Notes
     -----
-    Costs a Fokker-Planck equation: about a second on the line, 7 in the plane, nothing for Gaussians.
+    Costs a Fokker-Planck equation: about a second on the line or circle, 7 in the plane, nothing for Gaussians.
     """
     return make_truth(find_entry(name).name)
 
@@ -139,9 +148,11 @@ def get_truth(name: str) -> Truth:
 def make_truth(name: str) -> Truth:
     """The same, of a name that is known."""
     entry = find_entry(name)
-    if entry.group == "discrete":
-        return _of_states(entry)
-    problem = make_problem(entry.family, rng=entry.seed, **entry.params)
+    problem: Any = _problem(entry)
+    if isinstance(problem, DiscreteProblem):
+        return _of_states(entry, problem)
+    if entry.family == "wrapped_mixtures":
+        return _of_angles(entry, problem)
     weights = np.full(problem.k, 1.0 / problem.k) if problem.true_weights is None else problem.true_weights
     subspace = common_subspace((*problem.auxiliaries, problem.target))
     cores: Any = problem.auxiliaries if subspace is None else subspace.cores[: problem.k]
@@ -153,13 +164,38 @@ def make_truth(name: str) -> Truth:
     auxiliaries: tuple[Any, ...] = problem.auxiliaries
     target: Any = problem.target
     if entry.copies > 1:  # of the laws in core coordinates, which are then the space's own
-        laws = {key: ProductLaw(law, entry.copies) for key, law in laws.items()}
-        auxiliaries = cores = tuple(ProductLaw(core, entry.copies) for core in cores)
+        laws, cores = _copied(entry, laws, cores)
+        auxiliaries = cores
         target, subspace = laws.get("target", laws["barycenter"]), None
     laws["mixture"] = MixtureLaw(cores, weights)
     errors = dict.fromkeys(laws, 0.0) | {"fused": entry.copies * error}
     log_z = entry.copies * pool.log_partition().value
     return Truth(entry, problem, auxiliaries, target, weights, laws, errors, log_z, subspace)
+
+
+def _problem(entry: Entry) -> Any:
+    if entry.family in FAMILIES:
+        return FAMILIES[entry.family](**entry.params)
+    make = make_discrete_problem if entry.discrete else make_problem
+    return make(entry.family, rng=entry.seed, **entry.params)
+
+
+def _copied(entry: Entry, laws: dict[str, Any], cores: Any) -> tuple[dict[str, Any], tuple[Any, ...]]:
+    if entry.copies == 1:
+        return laws, cores
+    return {key: ProductLaw(law, entry.copies) for key, law in laws.items()}, tuple(
+        ProductLaw(core, entry.copies) for core in cores
+    )
+
+
+def _of_angles(entry: Entry, problem: Any) -> Truth:
+    weights, pool = problem.true_weights, problem.target
+    fused = circle_density(problem.auxiliaries, weights)
+    laws, cores = _copied(entry, {"fused": fused, "barycenter": pool}, problem.auxiliaries)
+    laws["mixture"] = MixtureLaw(cores, weights)
+    errors = dict.fromkeys(laws, 0.0) | {"fused": entry.copies * fused.error}
+    log_z = entry.copies * pool.log_partition().value
+    return Truth(entry, problem, cores, laws["barycenter"], weights, laws, errors, log_z, None, CIRCLE)
 
 
 def _fused(cores: Any, weights: Float64Array) -> tuple[Any, float]:
@@ -171,8 +207,7 @@ def _fused(cores: Any, weights: Float64Array) -> tuple[Any, float]:
     return found, found.error
 
 
-def _of_states(entry: Entry) -> Truth:
-    problem = make_discrete_problem(entry.family, rng=entry.seed, **entry.params)
+def _of_states(entry: Entry, problem: DiscreteProblem) -> Truth:
     first, weights = problem.auxiliaries[0], problem.true_weights
     noise = UniformNoise(first.alphabet)
     rates = FusedRates(tuple(ExactRates(law, noise) for law in problem.auxiliaries), weights)
@@ -191,4 +226,5 @@ def _of_states(entry: Entry) -> Truth:
         dict.fromkeys(laws, 0.0) | {"fused": float(abs(chances.sum() - 1.0)) + 1e-6},
         pool.log_partition().value,
         None,
+        noise,
     )

@@ -55,7 +55,7 @@ def _assert_close(problem: SimplexQP, first: Vector, first_gap: float, second: V
 
 
 def check_feasible(solver: SimplexSolver, tol: float) -> None:
-    """The raw answer is on the simplex before the facade mends it."""
+    """The raw answer is on the simplex before the facade repairs it."""
     for seed in range(3):
         problem = random_qp(4, 8, seed).normalised()
         rng = np.random.default_rng(0)

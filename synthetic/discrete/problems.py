@@ -59,7 +59,7 @@ def product_mixtures(
     components: int = 2,
     contrast: float = 1.0,
 ) -> tuple[DiscreteLaw, ...]:
-    """Mixtures of random product laws; their pools are no mixtures."""
+    """Mixtures of random product laws; their pools are not mixtures."""
     shape = (as_count("k", k), as_count("components", components), as_count("length", length), alphabet)
     logits = contrast * rng.standard_normal(shape)
     shares = rng.dirichlet(np.full(components, 5.0), size=k)

@@ -40,8 +40,6 @@ def test_a_small_run_ends_in_claims(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         }
 
     monkeypatch.setattr(study, "grids", tiny)
-    monkeypatch.setattr("benchmarks.discrete.claims._SMALL", ("chains, 4 states",))
-    monkeypatch.setattr("benchmarks.discrete.claims._NOISES", ("masked",))
     code = study.main(["--quick", "--jobs", "1", "--out", str(tmp_path)])
     claims = json.loads((tmp_path / "claims.json").read_text())["claims"]
     assert {claim["name"].split(":")[0] for claim in claims} >= {"log Z", "certificate", "switched"}

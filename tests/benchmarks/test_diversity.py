@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.common.measures import density_and_coverage, log_vendi, log_vendi_of_samples, mixture_entropy
+from benchmarks.digits.diversity import LAWS, evaluate_claims
 from benchmarks.diversity import __main__ as study
 from benchmarks.diversity import cells
 from benchmarks.diversity.claims import second_differences
-from benchmarks.diversity.measures import density_and_coverage, log_vendi, mixture_entropy
 from synthetic import GaussianMixture
 
 
@@ -22,6 +23,7 @@ def test_the_vendi_score_is_that_of_the_kernel_matrix() -> None:
     kernel = np.exp(-squares / (2 * 2)) / len(x)
     found = -np.log(np.sum(np.linalg.eigvalsh(kernel) ** 2))
     assert log_vendi(*cells.moments(law)) == pytest.approx(found, abs=0.05)
+    assert log_vendi_of_samples(x) == pytest.approx(log_vendi(*cells.moments(law)), abs=0.05)
 
 
 def test_the_entropy_of_one_component_is_the_formula() -> None:
@@ -62,6 +64,20 @@ def test_second_differences_see_a_bend() -> None:
         {"kind": "both", "d": 1, "seed": 0, "law": "p_w", "weight": w, "entropy": w * (1 - w)} for w in (0.0, 0.5, 1.0)
     ]
     assert second_differences(rows, "p_w").min() == pytest.approx(-0.5)
+
+
+def test_digits_that_are_as_diverse_fused_as_mixed_are_no_loss() -> None:
+    def rows(loss: float) -> list[Any]:
+        numbers = {"middle": 0.1, "share": 0.5, "density": 1.0, "coverage": 0.5, "founders": 9.0, "trusted": False}
+        laws = [*((law, 0.5) for law in (*LAWS, "real digits")), ("P_w", 0.0), ("P_w", 1.0)]
+        return [
+            {"law": law, "weight": w, **numbers, "log_vendi": 2.0 + 0.01 * draw - loss * (law == "P_w")}
+            for draw in range(3)
+            for law, w in laws
+        ]
+
+    assert evaluate_claims(rows(0.5))[0].stands
+    assert not evaluate_claims(rows(-0.5))[0].holds
 
 
 @pytest.mark.slow

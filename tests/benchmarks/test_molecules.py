@@ -140,10 +140,19 @@ def exact_tables(shift=0.0):
     flat = np.full(162, 1 / 162).tolist()
     peak = [1.0, *np.zeros(161)]
     reference = {
-        "pool": -0.4, "pool_error": 0.01, "water": 27.0, "water_error": 0.02, "own_pool": -0.41, "own_pool_error": 0.01,
-        "own_water": 27.0, "own_water_error": 0.02, "torsions": flat,
-        "floor": 0.06, "tv": {"pooled": 0.05, "mixture": 0.2}, "energies": list(range(200)),
-    }  # fmt: skip
+        "pool": -0.4,
+        "pool_error": 0.01,
+        "water": 27.0,
+        "water_error": 0.02,
+        "own_pool": -0.41,
+        "own_pool_error": 0.01,
+        "own_water": 27.0,
+        "own_water_error": 0.02,
+        "torsions": flat,
+        "floor": 0.06,
+        "tv": {"pooled": 0.05, "mixture": 0.2},
+        "energies": list(range(200)),
+    }
     annealed = [
         {"chain": c, "run": 0, "particles": 10, "levels": 4, "pool": -0.4 + shift + 0.002 * c, "water": 27.0 + shift}
         | {

@@ -52,7 +52,8 @@ def _rows(right: float) -> list[dict[str, Any]]:
         share = right if target == "china" else 1.0 - right
         for method in ("fused", "exchanged", *METHODS):
             gain = {"fused": right - 0.5, "exchanged": 0.5 - right}.get(method, 0.0)
-            row = {"px": 8, "d": 192, "microseconds": 1.0, "target": target, "n": 16, "draw": 0, "method": method}
+            row = {"px": 8, "seed": 0, "d": 192, "parameters": 9, "train_s": 1.0, "microseconds": 1.0}
+            row |= {"target": target, "n": 16, "draw": 0, "method": method}
             row |= {"loss": 1.0, "above_fused": 0.0, "error": 0.1, "below_uniform": gain, "gain_error": 0.1}
             fitted = {"w_china": share, "w_flower": 1.0 - share, "gap": 0.0, "fit_s": 1.0, "tune_s": 1.0}
             rows.append(row | (fitted if method == "fused" else {}))

@@ -57,10 +57,10 @@ def test_the_confusion_of_the_probe_is_undone() -> None:
 
 def test_measures_of_known_laws() -> None:
     rng = np.random.default_rng(0)
-    assert judge._bimodality(rng.uniform(size=100_000)) == pytest.approx(5 / 9, abs=0.01)
-    assert judge._bimodality(rng.choice([0.0, 1.0], 1000)) == pytest.approx(1.0, abs=0.01)
-    assert judge._vendi(np.ones((50, 3))) == pytest.approx(1.0)
-    assert judge._vendi(np.tile(np.eye(4), (25, 1))) == pytest.approx(4.0)
+    assert judge.bimodality(rng.uniform(size=100_000)) == pytest.approx(5 / 9, abs=0.01)
+    assert judge.bimodality(rng.choice([0.0, 1.0], 1000)) == pytest.approx(1.0, abs=0.01)
+    assert judge.vendi(np.ones((50, 3))) == pytest.approx(1.0)
+    assert judge.vendi(np.tile(np.eye(4), (25, 1))) == pytest.approx(4.0)
     x = rng.standard_normal((4000, 3))
     assert judge._frechet(x, x) == pytest.approx(0.0, abs=1e-6)
     assert judge._frechet(x, 2 * x + 1) == pytest.approx(3.0 + 3.0, rel=0.1)
@@ -121,10 +121,12 @@ def test_the_same_settings_run_on_a_tiny_sdxl(tmp_path: Path, capsys: pytest.Cap
     adapters = [f"--adapter={tmp_path / name}.safetensors" for name in ADAPTERS]
     places = ["--pipeline", str(tmp_path / "pipe"), "--clip", str(tmp_path / "clip"), "--out", str(tmp_path / "out")]
     assert study.main([*adapters, *places, "--n", "2", "--steps", "1"]) == 0
-    rows = json.loads((tmp_path / "out" / "pipeline.json").read_text())["rows"]
+    kept = json.loads((tmp_path / "out" / "pipeline.json").read_text())
+    rows = kept["rows"]
+    assert "int V dlambda over 2 pilot images" in kept["barycenter"]
     assert [row["setting"] for row in rows][-4:] == ["switched 0.5", "mixture 0.5", "adapters 0.5", "linear 0.5"]
     assert len(rows) == 7 + 4
-    assert all(0 <= row["crossed"] <= 1 for row in rows)
+    assert all(0 <= row["crossed"] <= 1 <= row["vendi"] <= 2 for row in rows)
     assert (tmp_path / "out" / "faces.png").exists()
     assert "fused 0.5 0.5" in capsys.readouterr().out
     assert study.main([adapters[0], *places]) == 2

@@ -255,7 +255,7 @@ BAD = [
         "takes an .npy, .npz or .csv file",
     ),
     (["fuse", "--data", "several.npz", "--model", "OWN:left", "--process", "karras"], "none called 'x'"),
-    (["fuse", "--data", "text.npy", "--model", "OWN:left", "--process", "karras"], "no array of numbers"),
+    (["fuse", "--data", "text.npy", "--model", "OWN:left", "--process", "karras"], "not an array of numbers"),
     (["fuse", "--data", "objects.npy", "--model", "OWN:left", "--process", "karras"], "cannot be read"),
     (["fuse", "--metric", "nearness"], "unknown metric 'nearness'"),
     (["fuse", "--module", "absent"], "cannot import 'absent'"),

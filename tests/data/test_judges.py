@@ -78,7 +78,7 @@ def test_files_of_code_are_refused(tmp_path, monkeypatch):
     torch.save({"a": Canary()}, evil)
     torch.save([torch.zeros(1)], other)
     for content in (evil.getvalue(), pickle.dumps(Canary()), b"", b"junk", evil.getvalue()[:50]):
-        with pytest.raises(DataError, match="f is no file of tensors"):
+        with pytest.raises(DataError, match="f is not a file of tensors"):
             read_state(content, "f")
     with pytest.raises(DataError, match="something else than tensors"):
         read_state(other.getvalue(), "f")

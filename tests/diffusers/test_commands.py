@@ -9,11 +9,12 @@ import pytest
 import torch
 from peft import get_peft_model_state_dict
 from PIL import Image
+from safetensors.torch import save_file
 
 import sfbench.diffusers as fusion
 from sfbench.cli import main
 
-from .pipelines import ADAPTERS, with_adapters
+from .pipelines import ADAPTERS, build, with_adapters
 
 
 @pytest.fixture(scope="session")
@@ -75,6 +76,7 @@ def test_a_grid_begins_and_ends_with_single_experts(call: Any) -> None:
     code, _, _ = call("sample", "--weights", "0,1", "--sampler", "ode", *options, "--out", "one")
     assert code == 0
     sheet = picture("grid/grid.png")
+    assert [expert["name"] for expert in fusion.read_recipe("grid/grid.png")["experts"]] == list(ADAPTERS)
     row = (len(sheet) - 4) // 3
     assert not np.array_equal(sheet[14 : 14 + 64, 4:68], sheet[14 + 2 * row : 14 + 64 + 2 * row, 4:68])
     assert "experts: first, second" in out
@@ -83,10 +85,12 @@ def test_a_grid_begins_and_ends_with_single_experts(call: Any) -> None:
 @pytest.mark.slow
 def test_ways_are_compared(call: Any, place: Path) -> None:
     options = ("-p", "a cat", "-n", "1", "--steps", "1", "--size", "16", "--images", str(place / "pictures"))
-    code, out, err = call("compare", "--ways", "fused,linear,adapters", *options, "--json")
+    code, out, err = call("compare", "--ways", "fused,linear,superdiff,adapters", *options, "--guidance", "1", "--json")
     assert code == 0, err
+    assert f"{6 + 16 * 4 * 4} network evaluations" in err  # two ways of two runs; four networks on four pictures
     rows = {row["name"]: row for row in json.loads(out)}
-    assert list(rows) == ["fused", "linear", "adapters"]
+    assert list(rows) == ["fused", "linear", "superdiff", "adapters"]
+    assert rows["superdiff"]["runs"] == 2
     assert rows["fused"]["loss"] == 0.0
     assert rows["linear"]["loss"] == pytest.approx(rows["adapters"]["loss"], rel=1e-3)
     assert Path("fusion/compare.png").exists()
@@ -104,6 +108,8 @@ def test_the_cost_is_said_before_anything_runs(call: Any) -> None:
     [
         ("grid", ("--adapter", "third"), "name=file"),
         ("grid", ("--adapter", "third=no_such.safetensors"), "no such file"),
+        ("grid", ("--rows", "1"), "'--rows'"),
+        ("learn", ("--images", ".", "--prompts", "no_such.txt"), "--prompts: there is no file"),
         ("sample", ("--weights", "a,b"), "numbers such as"),
         ("sample", ("--weights", "0.5,0.6"), "sum to 1"),
         ("sample", ("--sampler", "correct"), "did you mean 'corrected'"),
@@ -116,6 +122,44 @@ def test_mistakes_get_one_line(call: Any, command: str, more: tuple[str, ...], w
     assert code == 2
     assert words in " ".join(err.replace("│", " ").split())
     assert "Traceback" not in err
+
+
+def test_a_recipe_names_the_adapter_that_it_lacks(call: Any, tmp_path: Path) -> None:
+    with fusion.fused(with_adapters("sd15"), ADAPTERS) as handle:
+        handle.save(tmp_path)
+    code, _, err = call("sample", "--recipe", str(tmp_path), adapters=False)
+    assert code == 2
+    assert "give --adapter first=file" in err
+
+
+@pytest.mark.slow
+def test_one_expert_is_fused_with_the_pipeline_itself(call: Any, place: Path, tmp_path: Path) -> None:
+    (tmp_path / "twin").symlink_to(place / "pipe")
+    options = ("-p", "a cat", "-n", "1", "--steps", "1", "--size", "16", "--json")
+    code, out, err = call("grid", "--adapter", f"ink={place / 'first'}.safetensors", *options, adapters=False)
+    assert code == 0, err
+    assert json.loads(out)["experts"] == ["__base__", "ink"]
+    code, out, err = call("sample", "--other", "twin", *options, adapters=False)
+    assert code == 0, err
+    assert "2 network evaluations" in err
+    assert json.loads(out)["images"] == ["fusion/0000.png"]
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        (
+            "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k",
+            "size mismatch for down_blocks.*to_k",
+        ),
+        ("transformer.blocks.0.attn.to_k", "has no weights for a UNet2DConditionModel"),
+    ],
+)
+def test_an_adapter_of_another_network_is_named(path: str, words: str, tmp_path: Path) -> None:
+    tensors = {f"{path}.lora_A.weight": torch.zeros(2, 32), f"{path}.lora_B.weight": torch.zeros(8, 2)}
+    save_file(tensors, tmp_path / "wide.safetensors")
+    with pytest.raises(fusion.DiffusersError, match=words):
+        fusion.load_adapter(build("sd15"), "wide", str(tmp_path / "wide.safetensors"))
 
 
 def test_nothing_to_fuse_is_said(call: Any) -> None:

@@ -119,9 +119,17 @@ def test_objectives_on_pictures_are_those_of_the_gram() -> None:
     pipe = with_adapters("ddpm", scale=0.5)
     images = np.random.default_rng(0).random((6, 8, 8, 3))
     result = fusion.compare(
-        pipe, ADAPTERS, [0.3, 0.7], ways=["fused", "composite", "linear", "adapters"], n=1, images=images, rng=0,
-        learning={"n_nodes": 2}, output_type="np", steps=1,
-    )  # fmt: skip
+        pipe,
+        ADAPTERS,
+        [0.3, 0.7],
+        ways=["fused", "composite", "linear", "adapters"],
+        n=1,
+        images=images,
+        rng=0,
+        learning={"n_nodes": 2},
+        output_type="np",
+        steps=1,
+    )
     assert (result["fused"].loss, result["fused"].stderr) == (0.0, 0.0)
     assert result["linear"].loss == pytest.approx(result["adapters"].loss)
     assert result["composite"].stderr > 0

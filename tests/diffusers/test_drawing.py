@@ -212,6 +212,13 @@ def test_the_corrected_sampler_runs_on_a_flow_pipeline() -> None:
     assert np.isfinite(result.log_weights).all()
 
 
+def test_levels_that_leave_those_of_a_flow_are_refused() -> None:
+    own = diffusers.FlowMatchEulerDiscreteScheduler(use_karras_sigmas=True)  # within [0, 1]
+    assert not fusion.sde_scheduler(own).config.use_karras_sigmas
+    with pytest.raises(fusion.SchedulerError, match="use_karras_sigmas=True leaves the levels of a flow"):
+        fusion.sde_scheduler(own, use_karras_sigmas=True)
+
+
 def test_a_cosine_table_is_not_started_where_it_holds_no_signal() -> None:
     cosine = diffusers.DDPMScheduler(beta_schedule="squaredcos_cap_v2", clip_sample=False)
     made = fusion.sde_scheduler(cosine)

@@ -35,8 +35,8 @@ def test_scores_are_those_of_the_networks() -> None:
 @pytest.mark.parametrize(
     ("family", "options", "words"),
     [
-        ("sd15", {}, "no plain pipeline: its network needs encoder_hidden_states"),
-        ("dit", {}, "no plain pipeline"),
+        ("sd15", {}, "not a plain pipeline: its network needs encoder_hidden_states"),
+        ("dit", {}, "not a plain pipeline"),
         ("ddpm", {"dim": 3}, "read from the pipeline"),
     ],
 )

@@ -1,5 +1,7 @@
 """The hook on one network: what it averages, what it restores, what it works with and what it refuses."""
 
+import importlib.util
+import sys
 from typing import Any
 
 import numpy as np
@@ -380,6 +382,15 @@ def test_the_parts_of_the_libraries_that_are_relied_on_are_there(pipe: Any) -> N
     fusion.fuse(pipe, ADAPTERS)
     hook = HookRegistry.check_if_exists_or_initialize(pipe.unet).get_hook(fusion.handle.NAME)
     assert hook.fn_ref.original_forward is not None
+
+
+def test_a_missing_extra_names_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "peft", None)
+    spec = importlib.util.find_spec("sfbench.diffusers")
+    assert spec is not None
+    assert spec.loader is not None
+    with pytest.raises(ImportError, match=r"needs the package 'peft': pip install .*'sfbench\[hf\]'"):
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
 
 def test_the_name_is_there_without_an_import() -> None:

@@ -68,6 +68,7 @@ def test_options_of_prompted_pipelines(prompt: Any, options: dict[str, Any], wor
         ({"experts": []}, "experts must be"),
         ({"experts": "first"}, "experts must be"),
         ({"learning": 3}, "learning must be"),
+        ({"scheduler": "dpm"}, "a diffusers scheduler is needed, got a str"),
         ({"images": PICTURES, "learning": {"bins": 2}}, "bins"),
         ({"images": PICTURES, "learning": {"rng": 2}}, "rng"),
         ({"images": PICTURES, "learning": {"n_node": 2}}, "no option 'n_node'"),

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfbench.experiments import CellFunction, StudyError, cell_rng, make_study, study_cells
-from sfbench.experiments.canonical import decode_record, decode_spec, encode_record, encode_spec
+from sfbench.experiments.canonical import as_read, decode_record, decode_spec, encode_record, encode_spec
 from sfbench.experiments.cells import load_cell_function
 
 from .example_cells import Spec, plain_function, run_cell
@@ -31,12 +31,14 @@ class Anything:
 @pytest.mark.slow
 @given(PLAIN)
 def test_records_come_back_bit_for_bit(record: Any) -> None:
-    assert repr(decode_record(encode_record(record))) == repr(record)
+    assert repr(decode_record(encode_record(record))) == repr(as_read(record)) == repr(record)
 
 
 def test_numpy_in_records_becomes_plain_and_keeps_its_bits() -> None:
     x = np.random.default_rng(0).standard_normal((3, 2))
-    record = decode_record(encode_record({"x": x, "n": np.int64(3), "ok": np.bool_(True), "v": np.float64(0.1)}))
+    given = {"x": x, "n": np.int64(3), "ok": np.bool_(True), "v": np.float64(0.1), 1: [(np.float32(0.1),), {2: "a"}]}
+    record = decode_record(encode_record(given))
+    assert repr(as_read(given)) == repr(record)
     assert np.array_equal(np.array(record["x"]), x)
     assert record["n"] == 3
     assert record["ok"] is True

@@ -172,7 +172,7 @@ def test_resume_says_when_a_place_holds_another_function(tmp_path: Path) -> None
 
 
 def test_a_study_needs_no_names_to_move_its_class_of_specs(tmp_path: Path) -> None:
-    """The class of the specs themselves is no part of a key, only its place is kept."""
+    """The class of the specs themselves is not part of a key, only its place is kept."""
     from .example_cells import Spec, run_cell
 
     study = make_study("s", run_cell, [Spec(1, 1)])

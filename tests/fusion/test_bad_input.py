@@ -195,7 +195,7 @@ def test_problems_survive_copies_used_or_not(name: str) -> None:
     x = problem.target.sample(5, rng=0)
     fresh = pickle.dumps(make_problem(name))
     problem.target.log_prob(x)
-    assert pickle.dumps(problem) == fresh  # caches are no part of it
+    assert pickle.dumps(problem) == fresh  # caches are not part of it
     for other in _copies(problem):
         assert isinstance(other, SyntheticProblem)
         assert other.params == problem.params

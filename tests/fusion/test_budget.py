@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sfbench
-from sfbench.errors import GramError
+from sfbench.errors import GramError, NotFiniteError
 from sfbench.fusion.budget import influence
 from sfbench.statistics import passes
 from sfbench.statistics.files import open_source
 from sfbench.statistics.samples import data_source
-from sfbench.statistics.subsampled import SubsampledPass, shares
+from sfbench.statistics.subsampled import KeyedOrder, SubsampledPass, shares
 from synthetic import make_problem
 from tests.common import Foreign, settings
 
@@ -173,6 +173,40 @@ def test_what_a_budget_cannot_do_is_refused(tmp_path):
         sfbench.fuse(MODELS, x, process=OU, bins=4, evaluations=5000)
     with pytest.raises(GramError, match="has no evaluations"):
         sfbench.fuse(PROBLEM.auxiliaries, x, process=OU, objective="likelihood", evaluations=5000)
-    np.save(tmp_path / "x.npy", x)
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.from_numpy(x)), batch_size=50)
     with pytest.raises(GramError, match="random order"):
-        sfbench.fuse(MODELS, open_source(tmp_path / "x.npy"), process=OU, evaluations=5000)
+        sfbench.fuse(MODELS, loader, process=OU, evaluations=5000)
+
+
+def test_a_file_is_read_in_the_random_order_of_an_array(tmp_path):
+    x = PROBLEM.target.sample(3000, rng=0)
+    np.save(tmp_path / "x.npy", x)
+    fits = [
+        sfbench.fuse(MODELS, data, process=OU, evaluations=9000, rng=3) for data in (x, open_source(tmp_path / "x.npy"))
+    ]
+    np.testing.assert_array_equal(fits[0].weights, fits[1].weights)
+    assert fits[0].n_evaluations == fits[1].n_evaluations <= 9000
+    x[1234] = np.nan
+    np.save(tmp_path / "x.npy", x)
+    with pytest.raises(NotFiniteError, match="in the order in which they are drawn"):
+        sfbench.fuse(MODELS, open_source(tmp_path / "x.npy"), process=OU, weight_tol=1e-3, rng=3)
+
+
+@given(n=st.integers(1, 3000), seed=st.integers(0, 1 << 30))
+def test_an_order_by_key_is_a_permutation_read_in_any_pieces(n, seed):
+    order = KeyedOrder(n, np.random.default_rng(seed))
+    whole = order[:n]
+    np.testing.assert_array_equal(np.sort(whole), np.arange(n))
+    np.testing.assert_array_equal(np.concatenate([order[: n // 3], order[n // 3 : n]]), whole)
+
+
+def test_orders_by_key_are_random():
+    """Place of each row, and pairs of neighbours, over 4,000 keys: chi-square against a uniform permutation."""
+    n, runs = 30, 4000
+    orders = np.array([KeyedOrder(n, np.random.default_rng(seed))[:n] for seed in range(runs)])
+    for values, cells in ((orders + n * np.arange(n), n * n), (orders[:, :-1] * n + orders[:, 1:], n * n)):
+        counts = np.bincount(values.ravel(), minlength=cells).astype(float)
+        counts = counts[counts > 0]  # no row follows itself
+        want = counts.mean()
+        statistic = float(((counts - want) ** 2 / want).sum())
+        assert statistic < len(counts) + 6.0 * np.sqrt(2.0 * len(counts))

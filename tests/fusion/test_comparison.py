@@ -36,6 +36,15 @@ def test_the_right_model_wins_and_differences_are_sharper_than_losses(shifted: S
         assert part in found._repr_html_()
 
 
+def test_one_row_has_no_error(shifted: SyntheticProblem) -> None:
+    fit = sfbench.fuse(shifted.auxiliaries, shifted.target.sample(1, rng=0), process=OU, rng=0, check_models=False)
+    assert "too few rows" in fit.summary()
+    assert "of a linear predictor's" not in fit.summary()
+    one = repr(fit.losses(shifted.target.sample(1, rng=1)))
+    assert "one row: error not known" in one
+    assert "nan" not in one
+
+
 def test_a_wrong_sign_is_worse_than_predicting_nothing(shifted: SyntheticProblem) -> None:
     class Wrong:
         dim, process = 5, OU

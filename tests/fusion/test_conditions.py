@@ -95,7 +95,7 @@ def test_conditions_stay_with_their_rows() -> None:
     rows = ConditionRows(np.arange(10))
     rows.select(4, 7)
     np.testing.assert_array_equal(rows.of(6), [4, 5, 6, 4, 5, 6])
-    with pytest.raises(ModelError, match="no multiple"):
+    with pytest.raises(ModelError, match="not a multiple"):
         rows.of(4)
 
 

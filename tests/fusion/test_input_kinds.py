@@ -36,7 +36,7 @@ class Frame:
 
 
 class Table:
-    """A data frame that is no array, with columns named like the attributes of a loader."""
+    """A data frame that is not an array, with columns named like the attributes of a loader."""
 
     dataset = batch_size = n = d = X[:, 0]
 

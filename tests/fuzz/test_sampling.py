@@ -123,7 +123,7 @@ INTEGRATORS = {
     "AdaptiveFlow": (AdaptiveFlow, {"rtol": st.floats(1e-6, 1e-3), "atol": st.floats(1e-6, 1e-3)}),
     "name": (lambda name: name, {"name": st.sampled_from(["ddim", "ddpm", "heun", "euler", "exponential_2m"])}),
 }
-MOVES = {"steps": st.integers(1, 2), "size": st.floats(0.05, 0.5), "adjusted": st.booleans()}
+MOVES = {"steps": st.integers(1, 2), "size": st.floats(0.05, 0.5)}
 
 
 @st.composite

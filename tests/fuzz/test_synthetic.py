@@ -165,11 +165,7 @@ def constructions(draw: st.DrawFn) -> Case:
 def evaluations(draw: st.DrawFn) -> Case:
     """Densities and scores at hostile points."""
     law = draw(laws)
-    names = [
-        name
-        for name in ("log_prob", "score", "divergence", "score_and_divergence", "log_prob_and_score")
-        if hasattr(law, name)
-    ]
+    names = [name for name in ("log_prob", "score", "divergence", "score_and_divergence") if hasattr(law, name)]
     name = draw(st.sampled_from(names))
     x = draw(arrays((draw(st.integers(0, 4)), law.dim)))
     method = getattr(law, name)

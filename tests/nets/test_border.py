@@ -9,6 +9,7 @@ import torch
 import sfbench
 from sfbench import GridError, ModelError, NotFiniteError
 from sfbench.nets import EDM, NetworkScore, build_network
+from sfbench.sampling import TrustWarning
 from synthetic import GaussianMixture
 
 OU, VP, VE = sfbench.OrnsteinUhlenbeck(), sfbench.VariancePreserving(), sfbench.VarianceExploding(25.0)
@@ -231,6 +232,30 @@ def test_time_scales(time, expected):
         np.testing.assert_allclose(seen.numpy(), np.full(6, expected), rtol=1e-6)
 
 
+@pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy])
+def test_items_of_another_shape_are_refused(kind):
+    """(n, 4, 4, 3) has as many numbers as (n, 3, 4, 4), in another order."""
+    process = sfbench.OrnsteinUhlenbeck()
+    images = np.random.default_rng(0).normal(size=(20, 3, 4, 4))
+    models = [NetworkScore(torch.nn.Conv2d(3, 3, 1), (3, 4, 4), process, "score", time=lambda t: t)]
+    with pytest.raises(ModelError, match=r"items of shape \(4, 4, 3\), the models of shape \(3, 4, 4\); channels come"):
+        sfbench.fuse(models, kind(np.moveaxis(images, 1, -1).copy()), process=process)
+    with pytest.raises(ModelError, match="channels come first"):
+        sfbench.compare({"one": models[0]}, np.moveaxis(images, 1, -1), process=process)
+
+
+def test_no_timestep_before_the_first():
+    """Samplers end, and checks ask, within the table, where a network may take the root of its timestep."""
+    process = sfbench.processes.from_betas(np.linspace(1e-4, 0.02, 1000))
+    models = [network(process=process, time="timestep") for _ in range(2)]
+    assert models[0].t_range == (1 / 1000, 1.0)
+    assert network(process=process, time="timestep", t_range=(0.1, 0.5)).t_range == (0.1, 0.5)
+    result = sfbench.fuse(models, X, process=process, rng=0)
+    with pytest.warns(TrustWarning):  # these networks are none of this process
+        sfbench.sample(result, 8, steps=8, check_steps=False, rng=1)
+    assert min(float(t.min()) for model in models for _, t, _ in model.module.seen) >= -1e-9
+
+
 def test_integer_steps_and_functions_that_err():
     class Table(torch.nn.Module):
         """Looks its steps up, as discrete models do."""
@@ -372,78 +397,3 @@ def test_foreign_modules_have_no_default_prediction():
         network(parameterisation="epsilom")
     with pytest.raises(ModelError, match="unknown parameterisation 3"):
         network(parameterisation=3)
-
-
-# ---------------------------------------------------------------------- devices, memory, and the rest
-def test_devices():
-    with pytest.raises(ModelError, match=r"device 'nonsense' is not there.*this machine has cpu"):
-        network().to(device="nonsense")
-    absent = f"cuda:{torch.cuda.device_count()}"
-    with pytest.raises(ModelError, match=rf"device '{absent}' is not there"):
-        network().to(device=absent)
-    split = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 4, device="meta"))
-    with pytest.raises(ModelError, match=r"lie on several devices \(cpu, meta\).*module\.to\(device\)"):
-        network(split)
-
-
-class Hungry(Foreign):
-    """Runs out of memory above some number of rows."""
-
-    def __init__(self, limit, error):
-        super().__init__()
-        self.limit, self.error = limit, error
-
-    def forward(self, x, t):
-        if len(x) > self.limit:
-            raise self.error
-        return super().forward(x, t)
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        torch.OutOfMemoryError("CUDA out of memory."),
-        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes."),
-        MemoryError(),
-    ],
-)
-def test_batches_shrink_until_they_fit(error):
-    points = np.random.default_rng(0).standard_normal((50, 4))
-    model = network(Hungry(5, error), batch=32)
-    np.testing.assert_allclose(model.score(points, 0.3), -0.5 * points, rtol=1e-6)
-    assert model.preferred_rows == 4
-    scores, _ = model.score_and_projections(points, 0.3, np.ones((1, 50, 4)))
-    np.testing.assert_allclose(scores, -0.5 * points, rtol=1e-6)
-    with pytest.raises(ModelError, match="not enough memory for one point of dimension 4"):
-        network(Hungry(0, error)).score(points, 0.3)
-
-
-def test_short_representation():
-    text = repr(network(build_network("mlp", {"dim": 4, "width": 8}, process=OU)))
-    assert text.startswith("NetworkScore(ScoreMLP, ")
-    assert "weights, predicts score, cpu)" in text
-    assert len(text) < 100
-
-
-def test_ranges_of_times():
-    assert network().t_range is None
-    assert network(t_range=(1e-3, 1)).t_range == (1e-3, 1.0)
-    module = Foreign()
-    module.t_range = (0.1, 0.5)
-    assert network(module).t_range == (0.1, 0.5)
-    for wrong in ((1.0, 0.5), (-1.0, 2.0), (np.nan, 1.0), (0.1,), 0.3, ("a", "b")):
-        with pytest.raises(ModelError, match="t_range"):
-            network(t_range=wrong)
-
-
-def test_bad_arguments():
-    for options, message in (
-        ({"module": lambda x, t: x}, "module is a function; a torch.nn.Module is needed"),
-        ({"process": "ou"}, "process must be a forward process"),
-        ({"batch": 0}, "batch must be an integer of at least 1"),
-        ({"batch": 1.5}, "batch must be an integer"),
-        ({"condition_name": "class labels"}, "condition_name must be the name of an argument"),
-        ({"condition": 3}, "condition= needs condition_name="),
-    ):
-        with pytest.raises(ModelError, match=message):
-            network(**options)

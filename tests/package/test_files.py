@@ -120,13 +120,13 @@ def test_links_are_followed_and_stay(tmp_path: Path) -> None:
 
 
 def test_devices_and_folders_are_not_replaced(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="'/dev/null': it is no regular file"):
+    with pytest.raises(OutputError, match="'/dev/null': it is not a regular file"):
         write_atomically("/dev/null", lambda f: f.write("new"))
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
     with pytest.raises(OutputError, match="it is a folder; name a file"):
         write_atomically(tmp_path, lambda f: f.write("new"))
     os.mkfifo(tmp_path / "fifo")
-    with pytest.raises(OutputError, match="no regular file"):
+    with pytest.raises(OutputError, match="not a regular file"):
         write_atomically(tmp_path / "fifo", lambda f: f.write("new"))
 
 

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 FILES = [
     DOCS / "theory.md",
-    *(DOCS / "theory" / f"{name}.md" for name in ("auxiliaries", "diversity", "conditions", "noises")),
+    *(DOCS / "theory" / f"{name}.md" for name in ("auxiliaries", "diversity", "conditions", "noises", "discrete")),
 ]
 
 
@@ -95,6 +95,9 @@ def test_a_name_that_is_gone_is_noticed() -> None:
 
 
 def test_pages_refer_to_statements_that_exist() -> None:
-    for path in [*FILES, *(DOCS / f"{name}.md" for name in ("auxiliaries", "decide", "diversity", "noises"))]:
+    for path in [
+        *FILES,
+        *(DOCS / f"{name}.md" for name in ("auxiliaries", "decide", "diversity", "noises", "discrete")),
+    ]:
         named = {int(number) for number in re.findall(r"\bT(\d+)\b", path.read_text(encoding="utf-8"))}
         assert named <= {*STATEMENTS}, path.name

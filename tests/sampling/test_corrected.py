@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from sfbench.errors import ModelError, SfbenchError
+from sfbench.errors import SfbenchError
 from sfbench.metrics.from_samples import total_variation_from_samples
 from sfbench.processes import OrnsteinUhlenbeck, VariancePreserving
 from sfbench.sampling import CorrectedSampler, EulerMaruyama, Exponential, Heun, TrustWarning, sample
@@ -70,27 +70,12 @@ def test_every_resampling_scheme_gives_the_same_law(problem, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("moves", "n_steps", "tolerance"), [(LangevinMoves(1), 256, 0.05), (LangevinMoves(1, adjusted=True), 256, 0.05)]
-)
-def test_moves_keep_the_law(problem, moves, n_steps, tolerance):
+def test_moves_keep_the_law(problem):
     pool = LogLinearPool(problem.auxiliaries, (0.5, 0.5))
     fused = FusedScore(problem.auxiliaries, (0.5, 0.5), process=OU)
-    result = sample(fused, 4000, CorrectedSampler(moves=moves), steps=n_steps, rng=2)
+    result = sample(fused, 4000, CorrectedSampler(moves=LangevinMoves(1)), steps=256, rng=2)
     tv = total_variation_from_samples(result.x, pool, log_weights=result.log_weights, n_bins=12)
-    assert tv.value < tolerance
-
-
-def test_adjusted_moves_need_densities(fused):
-    class Bare:
-        dim = 1
-
-        def score(self, x, t):
-            return -x
-
-    sampler = CorrectedSampler(moves=LangevinMoves(adjusted=True))
-    with pytest.raises(ModelError, match="densities"):
-        sample(FusedScore([Bare(), Bare()], [0.5, 0.5], process=OU), 20, sampler, steps=4, rng=0)
+    assert tv.value < 0.05
 
 
 def product(problem, r):

@@ -71,7 +71,7 @@ PLACES: dict[str, tuple[str, Any, Callable[[Any], Any]]] = {
 }
 for _kind in ("isotropic 2-D", "full 2-D", "diagonal 12-D", "embedded rank 1", "pool of mixtures 2-D"):
     _law = KINDS[_kind]()
-    for _method in ("log_prob", "score", "divergence", "score_and_divergence", "log_prob_and_score"):
+    for _method in ("log_prob", "score", "divergence", "score_and_divergence"):
         if hasattr(_law, _method):
             PLACES[f"{_kind}, {_method}"] = ("x", np.eye(4, _law.dim), getattr(_law, _method))
 
@@ -178,7 +178,7 @@ def test_methods_leave_the_law_as_it_was(kind: str) -> None:
 
 # ---------------------------------------------------------------------- shapes
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("method", ["log_prob", "score", "divergence", "score_and_divergence", "log_prob_and_score"])
+@pytest.mark.parametrize("method", ["log_prob", "score", "divergence", "score_and_divergence"])
 def test_nothing_broadcasts(kind: str, method: str) -> None:
     law = KINDS[kind]()
     if not hasattr(law, method):

@@ -195,7 +195,7 @@ def test_points_that_cannot_be_squared_are_named(layout: str, value: float, dtyp
     law = random_mixture(1, layout, 2, 3)
     x = np.zeros((9000, 3), dtype)  # the culprit is not in the first chunk
     x[8500, 1] = value
-    for method in (law.log_prob, law.score, law.divergence, law.score_and_divergence, law.log_prob_and_score):
+    for method in (law.log_prob, law.score, law.divergence, law.score_and_divergence):
         with pytest.raises(NotFiniteError, match=r"x\[8500, 1\] is -?(nan|inf|2e\+150); every entry must be finite"):
             method(x)
 

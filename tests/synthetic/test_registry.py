@@ -270,7 +270,8 @@ assert make_problem("plain").k == 2
 assert type(make_problem("random_mixtures").target).__name__ == "LogLinearPool"
 known = known_problems()
 assert known["circle"].startswith("Gaussians on a circle") and "cannot be loaded" in known["torus"]
-for name, message in {"torus": "cannot be loaded", "number": "is no family", "circel": "did you mean 'circle'"}.items():
+refused = {"torus": "cannot be loaded", "number": "is not a family", "circel": "did you mean 'circle'"}
+for name, message in refused.items():
     try:
         make_problem(name)
     except SyntheticError as error:
@@ -373,8 +374,8 @@ def test_problems_of_ones_own_are_checked() -> None:
     bad: list[tuple[tuple[Any, ...], type[SyntheticError], str]] = [
         ((law, []), ShapeError, r"auxiliaries must be a sequence of at least one law, got \[\]"),
         ((law, law), ShapeError, "auxiliaries must be a sequence of at least one law, got GaussianMixture"),
-        ((law, [law, 3]), SyntheticError, r"auxiliaries\[1\] is no law with dim, log_prob and sample, but 3"),
-        ((None, [law]), SyntheticError, "target is no law with dim"),
+        ((law, [law, 3]), SyntheticError, r"auxiliaries\[1\] is not a law with dim, log_prob and sample, but 3"),
+        ((None, [law]), SyntheticError, "target is not a law with dim"),
         ((law, [random_mixture(0, d=3)]), ShapeError, r"must live in one dimension, got \[2, 3\]"),
         ((law, [law], [0.5, 0.5]), ShapeError, "true_weights must have length 1, got 2"),
         ((law, [law], [0.5]), SimplexError, "true_weights sum to 0.5"),

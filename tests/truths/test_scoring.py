@@ -53,6 +53,14 @@ def test_other_laws_are_neither() -> None:
     assert "complement" in moved.reasons["fused"]
 
 
+def test_kl_is_at_least_what_total_variation_implies() -> None:
+    """Also of samples in which a continuous witness sees nothing, such as whole numbers."""
+    found = score_samples("line_paper", np.random.default_rng(0).integers(0, 3, 500).astype(float))
+    assert found.law == "neither"
+    for law, tv in found.total_variation.items():
+        assert found.kl[law].value >= 2.0 * (tv.value - 4.0 * tv.stderr) ** 2
+
+
 @pytest.mark.slow
 def test_weights_make_the_law() -> None:
     """Draws of the mixture, reweighted to the barycenter."""

@@ -66,8 +66,8 @@ def run_study(
     run = _Run(study, store_path(folder), settings or RunSettings(), keep=True)
     with run.finished() as journal:
         others = [key for i, key in enumerate(study.keys) if i not in run.computed]
-        run.computed |= {run.position[key]: cell.record for key, cell in journal.cells(others).items()}
-    return [decode_record(run.computed.get(i, "null")) for i in range(len(study.keys))], run.outcome
+        run.computed |= {run.position[key]: decode_record(cell.record) for key, cell in journal.cells(others).items()}
+    return [run.computed.get(i) for i in range(len(study.keys))], run.outcome
 
 
 def finish_study(study: Study, path: Path, settings: RunSettings | None = None) -> Outcome:
@@ -88,7 +88,7 @@ class _Run:
         self.study, self.path, self.settings, self.keep = study, path, settings, keep
         self.position = {key: i for i, key in enumerate(study.keys)}
         self.started = time.monotonic()
-        self.computed: dict[int, str] = {}
+        self.computed: dict[int, Any] = {}
         self.done: set[int] = set()
         self.attempts: dict[int, int] = {}
         self.stopped = self.first_error = self.id = ""
@@ -206,7 +206,7 @@ class _Run:
         failures = [(study.keys[i], self.id, finished, text) for i, text in outcome.errors.items()]
         self.journal.add_results(results, failures, outcome.environment)
         if self.keep:
-            self.computed |= {i: text for i, (text, _) in outcome.records.items()}
+            self.computed |= outcome.read or {i: decode_record(text) for i, (text, _) in outcome.records.items()}
         new = len(outcome.records.keys() - self.done)
         self.done |= outcome.records.keys()
         for i, text in outcome.errors.items():

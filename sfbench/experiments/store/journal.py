@@ -169,7 +169,7 @@ class Journal:
             raise damaged(self.path, f"a row that matches its hash holds no JSON ({str(text)[:40]!r})") from None
 
     def about(self) -> dict[tuple[str, str], str]:
-        """What is known of names that is no part of a key; see :func:`~.rows.about_study`."""
+        """What is known of names that is not part of a key; see :func:`~.rows.about_study`."""
         return {(kind, name): value for kind, name, value in self._rows("about")}
 
     def studies(self) -> list[StoredStudy]:
@@ -253,7 +253,7 @@ def _merged_grid(
 ) -> tuple[dict[str, str], str]:
     """Keys by encoded spec of the grid to keep, and a note of what changed; refuses what no result could survive.
 
-    A grid inside the other, either way, is no conflict: adding seeds or sizes changes no other cell.
+    A grid inside the other, either way, is not a conflict: adding seeds or sizes changes no other cell.
     """
     function = study.function
     texts = dict(zip(study.texts, study.keys, strict=True))

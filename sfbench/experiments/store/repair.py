@@ -56,7 +56,7 @@ def _replace(path: Path) -> Repaired:
     fresh.unlink(missing_ok=True)  # of a repair that was killed
     set_aside_if_of_another(path)
     with closing(sqlite3.connect(path, isolation_level=None, timeout=LOCK_TIMEOUT_S)) as connection:
-        with suppress(sqlite3.DatabaseError):  # bytes that are no database have no writers to wait for
+        with suppress(sqlite3.DatabaseError):  # bytes that are not a database have no writers to wait for
             connection.execute("BEGIN IMMEDIATE")
         kept = seen = 0
         with Journal(fresh, "write") as journal:

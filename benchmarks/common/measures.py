@@ -45,3 +45,10 @@ def density_and_coverage(reference: Array, samples: Array) -> tuple[float, float
     within = np.sort(cdist(reference, reference), axis=1)[:, NEIGHBOURS]  # the point itself is the zeroth
     inside = cdist(reference, samples) <= within[:, None]
     return float(inside.sum(axis=0).mean() / NEIGHBOURS), float(inside.any(axis=1).mean())
+
+
+def log_vendi_of_samples(x: Array) -> float:
+    """Logarithm of the Vendi score of order 2 of samples (n, d), ``l^2 = d``, from the pairs of different samples."""
+    squared = cdist(x, x, "sqeuclidean")
+    pairs = np.exp(-squared / x.shape[1])[~np.eye(len(x), dtype=bool)]
+    return -float(np.log(pairs.mean()))
