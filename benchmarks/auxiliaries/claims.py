@@ -105,7 +105,11 @@ def _sparsity(excess: dict[Cell, np.ndarray], bound: dict[Cell, float]) -> list[
     ]
     ks = sorted({c[1] for c in excess if c[0] == "disjoint" and c[1] >= 4})
     points = [float(x) for x in ks]
-    slopes = {s: loglog_slope(points, np.stack([_scaled(excess, x, s) for x in ks], axis=1)) for s in (4, 0)}
+    slopes = {}
+    for s in (4, 0):
+        scaled = [_scaled(excess, x, s) for x in ks]
+        seeds = min(len(values) for values in scaled)
+        slopes[s] = loglog_slope(points, np.stack([values[:seeds] for values in scaled], axis=1))
     slope, low, high = slopes[4]
     claims.append(
         Claim(

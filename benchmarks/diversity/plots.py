@@ -48,7 +48,7 @@ def _figure(tables: Tables) -> Any:
     axes[2].plot([r["shared"] for r in own], [r["predicted"] for r in own], "k:", label="predicted for p_w")
     axes[2].set(xscale="log", xlabel="share of the mode of the other", ylabel="mass between the modes")
     axes[2].set_title(f"modes {2 * a:g} standard deviations apart", fontsize=9)
-    for axis in axes:
+    for axis in axes[1:]:  # the first has the colours of the third
         axis.legend(fontsize=7)
     return figure
 

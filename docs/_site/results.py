@@ -59,6 +59,7 @@ TITLES = {
     "wiring": "Are wrong wirings found?",
     "switched": "One model a step: switched sampling",
     "digits_switched": "Switched sampling of digits",
+    "digits_diversity": "Weights and diversity of digits",
     "controlled": "Particles that look ahead",
     "portraits": "Portraits",
     "judging": "Is the judge of samples right?",

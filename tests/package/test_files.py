@@ -166,7 +166,7 @@ def test_folders_are_made_and_checked(tmp_path: Path) -> None:
     assert list((tmp_path / "a" / "b").iterdir()) == []
     (tmp_path / "file").write_text("", encoding="utf-8")
     for bad in (tmp_path / "file", tmp_path / "file" / "below", "a\0b"):
-        with pytest.raises(OutputError, match=r"cannot write to output folder .*; choose another with --out"):
+        with pytest.raises(OutputError, match=r"cannot write to output folder .*; choose another \(--out\)"):
             prepare_folder(bad)
 
 
