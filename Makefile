@@ -1,4 +1,4 @@
-.PHONY: help check lint types layers test fast data-tests fuzz package test-pythons docs spelling anchors links browse pages
+.PHONY: help check lint types layers test fast data-tests fuzz package test-pythons docs spelling anchors links browse pages networks-speed
 CASES ?= 200000
 SEED ?= random
 DATA = alanine efficientnet_lite0 faces font_digits mnist mnist_cnn qm9 series temperatures
@@ -56,6 +56,10 @@ links: anchors  ## those, and links to other sites where the network is there
 browse:  ## the built site in Chromium: nothing fetched, formulas set, 360 px, light and dark, axe-core finds nothing serious
 	npm install --silent --no-save --prefix docs/_build/npm puppeteer-core@24 axe-core@4
 	cp docs/_site/browse.mjs docs/_build/npm/ && node docs/_build/npm/browse.mjs docs/_build/html docs/_build/screenshots
+
+networks-speed:  ## networks against bare forward passes, on an idle machine (8 minutes), and the pages that say so
+	-OMP_NUM_THREADS=1 python -m benchmarks.networks_speed --out benchmarks/results/networks_speed
+	$(MAKE) pages
 
 pages:  ## pages of results and measured values of the theory, from the stores in benchmarks/results
 	cd docs && python -m _site.results

@@ -197,11 +197,13 @@ def as_tensor_points(name: str, x: Array, error: type[SfbenchError]) -> Array:
     if x.requires_grad:
         raise error(f"{name} records gradients; pass {name}.detach()")
     if x.layout != torch.strided or x.device.type == "meta":
-        raise error(f"{name} must be a dense tensor with values, got {x.layout} on {x.device}")
+        way = f"pass {name}.to_dense()" if x.device.type != "meta" else "its device holds no numbers: load them first"
+        raise error(f"{name} must be a dense tensor with values, got {x.layout} on {x.device}; {way}")
     if x.dtype not in (torch.float32, torch.float64):
         raise error(
-            f"{name} must hold real numbers in float32 or float64, got {x.dtype}; pass {name}.float() (a network "
-            "computes in its own precision whatever its points have)"
+            f"{name} must hold real numbers in float32 or float64, got {x.dtype}; pass "
+            f"{name}.{'real' if x.is_complex() else 'float()'} (a network computes in its own precision whatever its "
+            "points have)"
         )
     return x
 

@@ -37,7 +37,7 @@ def prepare_folder(folder: str | os.PathLike[str]) -> Path:
             pass
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         reason = getattr(error, "strerror", None) or str(error)
-        raise OutputError(f"cannot write to output folder {str(path)!r}: {reason}; choose another with --out") from None
+        raise OutputError(f"cannot write to output folder {str(path)!r}: {reason}; choose another (--out)") from None
     return path
 
 

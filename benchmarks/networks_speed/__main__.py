@@ -79,34 +79,37 @@ def measure(
     fused = sfbench.FusedScore(models, np.full(K, 1.0 / K), process=OU)
     quiet: dict[str, Any] = {"steps": STEPS, "check_steps": False, "rng": 0}
     rows: list[Row] = []
-    for task, run, evaluations in (
-        ("fuse", lambda: score_statistics(models, x, settings, rng=0), 2 * NODES * n),
-        ("sample", lambda: sample(fused, n, device=device, **quiet), STEPS * n),
-        ("corrected", lambda: sample(fused, n, "corrected", device=device, **quiet), STEPS * n),
-    ):
+    fits: list[tuple[str, Callable[[], object]]] = [("fuse", lambda: score_statistics(models, x, settings, rng=0))]
+    samples: list[tuple[str, Callable[[], object]]] = [
+        ("sample", lambda: sample(fused, n, device=device, **quiet)),
+        ("corrected", lambda: sample(fused, n, "corrected", device=device, **quiet)),
+    ]
+    for tasks, evaluations in ((fits, 2 * NODES * n), (samples, STEPS * n)):
         batch = models[0].preferred_rows
+        asked: list[list[int]] = [[] for _ in tasks]
+        runs = [_counted(run, models[0], points) for (_, run), points in zip(tasks, asked, strict=True)]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what random networks draw is no law
-            asked: list[int] = []
-            contenders = [_counted(run, models[0], asked), *(floor(models, evaluations, b) for b in (batch, 4 * batch))]
-            seconds = interleaved(contenders, repeats, device)
-        best = 1 + int(seconds[:, 2].min() < seconds[:, 1].min())
-        value, low, high = ratio(seconds, 0, best)
+            floors = [floor(models, evaluations, b) for b in (batch, 4 * batch)]
+            seconds = interleaved([*runs, *floors], repeats, device)
+        best = len(runs) + int(seconds[:, -1].min() < seconds[:, -2].min())
         each = 1e6 * seconds.min(axis=0) / (K * evaluations)
-        rows.append(
-            {
-                "network": label,
-                "task": task,
-                "points": n,
-                "batch": batch,
-                "ratio": value,
-                "low": low,
-                "high": high,
-                "asked": sum(asked) / (repeats + 1) / evaluations,
-                "microseconds": float(each[0]),
-                "floor_microseconds": float(each[best]),
-            }
-        )
+        for i, (task, _) in enumerate(tasks):
+            value, low, high = ratio(seconds, i, best)
+            rows.append(
+                {
+                    "network": label,
+                    "task": task,
+                    "points": n,
+                    "batch": batch,
+                    "ratio": value,
+                    "low": low,
+                    "high": high,
+                    "asked": sum(asked[i]) / (repeats + 1) / evaluations,
+                    "microseconds": float(each[i]),
+                    "floor_microseconds": float(each[best]),
+                }
+            )
     return rows
 
 
@@ -165,8 +168,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; returns the exit code."""
     parser = OneLineParser(prog="python -m benchmarks.networks_speed", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--device", default="cpu", help="a torch device")
-    parser.add_argument("--quick", action="store_true", help="a quarter of the points, 3 repeats")
-    parser.add_argument("--images", type=int, default=1_000_000, help="images on disk whose fit's memory is measured")
+    parser.add_argument("--quick", action="store_true", help="half of the images, fewer repeats")
+    parser.add_argument("--images", type=int, help="images on disk whose fit's memory is measured (a million)")
     parser.add_argument("--out", default="results/networks_speed", help="folder for tables and claims")
     arguments = parser.parse_args(argv)
     device = sfbench.nets.wiring.as_device(arguments.device)
@@ -176,8 +179,10 @@ def main(argv: list[str] | None = None) -> int:
     print(f"{card}; k = {K}; ratio to bare forward passes, with the 10-90 % range of paired ratios")
     rows: list[Row] = []
     for label, case in cases.items():
-        repeats = 2 if case[0] == "unet" and device.type == "cpu" else 3 if arguments.quick else 7
-        found = measure(label, case, device, repeats, 4 if arguments.quick else 1)
+        repeats = 3 if arguments.quick else 7
+        if case[0] == "unet" and device.type == "cpu":
+            repeats = 1 if arguments.quick else 2
+        found = measure(label, case, device, repeats, 2 if arguments.quick and case[0] == "unet" else 1)
         for row in found:
             print(
                 f"{row['network']:20} {row['task']:9} {row['ratio']:.3f} [{row['low']:.3f}, {row['high']:.3f}]  "
@@ -188,7 +193,8 @@ def main(argv: list[str] | None = None) -> int:
         rows += found
     contests = trained.cases(256 if arguments.quick else 1024, device)
     weights, learnt = trained.precision(contests), trained.published(contests, 1 if arguments.quick else 3)
-    held = memory.measure(2000 if arguments.quick else arguments.images) if device.type == "cpu" else []
+    images = arguments.images or (2000 if arguments.quick else 1_000_000)
+    held = memory.measure(images) if device.type == "cpu" else []
     small = stacked.measure(networks(*NETWORKS["MLP 31 k"][:3], device), 7) if device.type == "cpu" else []
     tables = (("networks_speed", rows), ("precision", weights), ("published_way", learnt))
     for name, table in (*tables, ("memory", held), ("stacked", small)):

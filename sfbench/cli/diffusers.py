@@ -89,6 +89,7 @@ def sample_command(
     weights: Weights = None,
     recipe: Annotated[Path | None, typer.Option(help="folder or picture with a recipe, in place of --weights")] = None,
     sampler: Annotated[str, typer.Option(help="fused, switched, ode or corrected")] = "fused",
+    linearise: Annotated[bool, typer.Option("--linearise", help="switch off clipping and thresholding")] = False,
     n: Number = 4,
     steps: Steps = 30,
     guidance: Guidance = None,
@@ -106,7 +107,7 @@ def sample_command(
     pipe, experts = _open(pipeline, adapter, other, device, least=1 if recipe is None else 0)
     runs = 1 if sampler == "switched" else max(len(experts), 1)
     _say_cost(runs * steps * n, "for", n, dry_run)
-    options = _options(guidance, size) | {"steps": steps, "rng": seed, "verbose": not as_json}
+    options = _options(guidance, size) | {"steps": steps, "rng": seed, "verbose": not as_json, "linearise": linearise}
     options["scheduler"] = None if sampler == "ode" else _sde_scheduler(pipe)
     with _fused(pipe, experts, weights, recipe), warnings.catch_warnings():
         warnings.simplefilter("ignore", TrustWarning)  # the report carries the same words

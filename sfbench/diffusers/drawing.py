@@ -243,7 +243,7 @@ def _linear(scheduler: Any, options: dict[str, Any], linearise: bool) -> Any:
         names = " and ".join([*settings, *(["guidance_rescale"] if rescaled else [])])
         raise DiffusersError(
             f"{names} of the {type(scheduler).__name__} or the pipeline are not linear in the prediction: the images "
-            "would follow no law of the averaged score; pass linearise=True to switch them off"
+            "would follow no law of the averaged score; pass linearise=True (--linearise) to switch them off"
         )
     if rescaled:
         options["guidance_rescale"] = 0.0

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .._validation import as_real
 from .errors import DiffusersError
+from .experts import find_denoiser
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
@@ -83,8 +84,10 @@ def encode(pipe: Any, pictures: Sequence[Any], size: tuple[int, int] | None = No
     size : (height, width), optional
         Pictures are resized to it.
     """
-    pixels = _pixels(pictures, size)
     vae = getattr(pipe, "vae", None)
+    config = getattr(find_denoiser(pipe)[1] if vae is None else vae, "config", None)
+    grey = getattr(config, "in_channels", 3) == 1
+    pixels = _pixels([p.convert("L") if grey and not isinstance(p, Tensor) else p for p in pictures], size)
     if vae is None:
         return pixels
     device = getattr(pipe, "_execution_device", vae.device)

@@ -15,6 +15,7 @@ A flow's shift moves the steps, not the process: the network's timestep is ``n s
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any, Literal, final
 
 import numpy as np
@@ -267,5 +268,9 @@ def final_sigma(scheduler: Any) -> float:
 
 
 def nonlinear_settings(scheduler: Any) -> list[str]:
-    """Settings under which a step is not linear in the prediction, so that averaging does not commute with it."""
-    return [name for name in ("clip_sample", "thresholding") if scheduler.config.get(name)]
+    """Settings under which a step is not linear in the prediction, so that averaging does not commute with it.
+
+    Only those that the scheduler itself has: a configuration keeps what it was given by another scheduler.
+    """
+    known = signature(type(scheduler).__init__).parameters
+    return [name for name in ("clip_sample", "thresholding") if name in known and scheduler.config.get(name)]

@@ -62,7 +62,7 @@ def fit_warnings(
         notes.append(_window(bias, grid, labels))
     notes += few_samples(gram.n) if gram.k > 1 else ()
     if gram.contributions is not None and gram.n > 1:
-        notes += _unclear_zeros(gram, gram.contributions, answer.weights, at_zero)
+        notes += _unclear_zeros(gram, gram.contributions, answer.weights, at_zero, labels)
     if gram.contributions is not None:
         notes += _heavy_rows(gram.contributions)
     return tuple(notes)
@@ -86,14 +86,14 @@ def warnings_over_time(grams: Sequence[ScoreGram], answer: TimeWeights, smoothin
 
 
 def _unclear_zeros(
-    gram: ScoreGram, kept: Contributions, weights: Float64Array, at_zero: NDArray[np.bool_]
+    gram: ScoreGram, kept: Contributions, weights: Float64Array, at_zero: NDArray[np.bool_], labels: Sequence[str]
 ) -> list[str]:
     if gram.k < 2:
         return []
     unclear = unclear_zeros(gram, kept, weights, at_zero)
     if not unclear.any():
         return []
-    names = ", ".join(str(i) for i in np.flatnonzero(unclear))
+    names = ", ".join(labels[i] for i in np.flatnonzero(unclear).tolist())
     text = f"these data do not tell whether the weight of auxiliary {names} is zero: "
     return [text + "intervals are approximate here and may be too long or too short (docs/intervals.md)"]
 

@@ -175,7 +175,9 @@ def _checked(
     deviation = float(np.sqrt(np.mean((data - data.mean()) ** 2)))
     ends_near_one = 0.3 < float(process.prior_std(process.horizon)) < 3.0
     if ends_near_one and not _SCALES[0] < deviation < _SCALES[1] and any(report.loss > _POOR for report in reports):
-        text = f"data have a standard deviation of {deviation:.3g} under {process!r:.60}, whose noise ends near 1"
+        text = (
+            f"data have a standard deviation of {deviation:.3g}, but the noise of {type(process).__name__} ends near 1"
+        )
         texts.append(f"{text}: scale them as the models' training data were")
     return reports, tuple(texts)
 

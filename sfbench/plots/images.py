@@ -41,7 +41,7 @@ def plot_images(
         For shapes that are none of images, or empty ranges.
     NotFiniteError
     """
-    given = to_host(x.x) if hasattr(x, "log_weights") else x
+    given = to_host(x.items if shape is None else x.x) if hasattr(x, "log_weights") else x
     images = as_real("x", given)
     wanted = "x must have shape (n, C, H, W) or (n, H, W) with C = 1 or 3, or (n, d) with shape=(C, H, W)"
     if shape is not None:

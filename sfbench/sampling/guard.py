@@ -101,7 +101,7 @@ def prior_scores(fused: FusedScore, t: float, n: int) -> tuple[Float64Array, lis
         if not isinstance(s, np.ndarray) or isinstance(s, np.ma.MaskedArray):
             raise ModelError(
                 f"{name} returned a {type(s).__module__}.{type(s).__name__}; a score must be a numpy array (of a "
-                "tensor: s.detach().cpu().numpy())"
+                "tensor: s.detach().cpu().numpy(); of a network: wrap it in sfbench.nets.NetworkScore)"
             )
         s = _of_shape(s, points, name)
         if not np.all(np.isfinite(s)):

@@ -19,6 +19,7 @@ from .residuals import Residuals, ResidualsByPart
 from .settings import GramSettings
 
 _DEFAULT_ROWS = 4096
+_FEW_ROWS = 512  # of a node; of more, on a CPU, a call costs less than embedding a time for every row
 _GROUP_NUMBERS = 1 << 16  # of a model that are held in float64 at a time, on the host
 
 
@@ -45,7 +46,9 @@ class TensorEvaluator:
     ) -> Iterator[Float64Array]:
         """Sums (blocks, k, k - 1) over blocks of rows, node by node: b in the first row, G in the others."""
         signs, n_nodes = len(self.signs), len(self.times)
-        most = max(1, self.rows // (signs * len(y))) if self.together else 1
+        each = signs * len(y)
+        joins = self.together and (each <= _FEW_ROWS or is_accelerator(zeta.device))
+        most = max(1, min(self.rows, _DEFAULT_ROWS) // each) if joins else 1
         found = []
         share = None if weight is None else on_device(weight, zeta.device)
         for first in range(0, n_nodes, most):

@@ -111,6 +111,9 @@ def test_settings_that_are_not_linear_need_consent() -> None:
         assert pipe.scheduler is before
         assert before.config.clip_sample
         assert len(result.images) == 2
+        left_over = fusion.sde_scheduler(pipe, use_karras_sigmas=True)
+        left_over.register_to_config(clip_sample=True)  # as pipelines read from a folder hand on; it never clips
+        assert len(fusion.sample(pipe, None, 2, steps=2, scheduler=left_over, rng=0).images) == 2
         with pytest.raises(fusion.DiffusersError, match="thresholding"):
             fusion.sample(pipe, None, 2, "ode", steps=2, scheduler=diffusers.UniPCMultistepScheduler(thresholding=True))
 
@@ -138,6 +141,7 @@ def test_bad_options_are_named(pipe: Any, options: dict[str, Any], words: str) -
     assert "step" not in vars(pipe.scheduler)
 
 
+@pytest.mark.slow
 def test_pipelines_are_given_what_they_take() -> None:
     pipe = with_adapters("dit")
     with fusion.fused(pipe, ADAPTERS):

@@ -41,6 +41,17 @@ def test_pictures_come_from_folders_paths_and_arrays(tmp_path: Any) -> None:
     torch.testing.assert_close(encode(pipe, as_pictures(tensor)), wanted)
 
 
+def test_pictures_are_grey_where_the_network_is(tmp_path: Any) -> None:
+    array = np.random.default_rng(0).integers(0, 256, (2, 8, 8), dtype=np.uint8)
+    for i, picture in enumerate(array):
+        Image.fromarray(picture).save(tmp_path / f"{i}.png")
+    pipe = build("ddpm")
+    pipe.unet.register_to_config(in_channels=1)
+    from_files = encode(pipe, as_pictures(tmp_path))
+    assert from_files.shape == (2, 1, 8, 8)
+    torch.testing.assert_close(from_files, encode(pipe, as_pictures(array[..., None])))
+
+
 # ------------------------------------------------------------------------------------------------- refusals
 @pytest.fixture(scope="module")
 def shared() -> Any:
