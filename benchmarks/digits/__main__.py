@@ -29,13 +29,14 @@ from sfbench.data import data_entry
 from sfbench.experiments import RunSettings
 from sfbench.files import prepare_folder, provenance, write_json
 
+from ..common.claims import print_claims, write_claims
 from ..common.figures import draw
 from ..common.frame import Options, parse_study, study_parser
 from ..common.networks import add_device_argument, references, train_all, use_device
 from ..common.study import Row, one_line_errors, run_cells, run_settings, time_left, write_rows
 from .cells import FixedSpec, MethodsSpec, WindowSpec, fixed_cell, fixed_methods, judge_of, methods_cell, window_cell
 from .models import QUICK, STUDIES, Study, Training, TrainingSpec, load_pools, train_network, training_specs
-from .report import as_text, draw_figure, summarise
+from .report import as_text, draw_figure, evaluate_claims, summarise
 
 
 @one_line_errors
@@ -109,8 +110,11 @@ def write_report(
         write_rows(folder, name, [{k: v for k, v in row.items() if k != "pixels"} for row in rows])
     write_rows(folder, "networks", trained)
     write_json(folder / "summary.json", {"summary": summary, "window": window} | provenance(seed))
+    claims = evaluate_claims(methods, fixed)
+    write_claims(folder, claims)
     draw(folder, lambda: {"digits": draw_figure(methods, fixed, summary, data_entry(training.data).shape)})
     print(as_text(summary))
+    print_claims(claims)
 
 
 if __name__ == "__main__":

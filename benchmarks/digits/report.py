@@ -6,6 +6,7 @@ import numpy as np
 
 from sfbench._typing import Float64Array
 
+from ..common.claims import Claim, within
 from ..common.study import Row
 from .cells import pooled_share, unpack_pixels
 from .models import SHARES, TARGET_SHARE
@@ -53,6 +54,66 @@ def summarise(methods: list[Row], fixed: list[Row], window: Row) -> Row:
         "meaningful nodes": [sum(window["meaningful"]), len(window["meaningful"])],
         "error over difference, worst auxiliary, by node": [max(ratios) for ratios in window["ratio"]],
     }
+
+
+def evaluate_claims(methods: list[Row], fixed: list[Row]) -> list[Claim]:
+    """Fused digits against those of other methods, by draw of the target data; where fusion loses is said."""
+    sizes = sorted({row["n"] for row in methods})
+    few, many = sizes[0], sizes[-1]
+
+    def values(name: str, n: int, metric: str) -> Float64Array:
+        rows = _pick(methods, method=name, n=n) or _pick(fixed, method=name)
+        return np.array([row[metric] for row in sorted(rows, key=lambda row: row["draw"])])
+
+    def ratio(a: str, b: str, n: int) -> tuple[float, tuple[float, float]]:
+        """Median and range over draws of the digit-FID of a over that of b."""
+        found = values(a, n, "fid") / values(b, n, "fid")
+        return float(np.median(found)), (float(found.min()), float(found.max()))
+
+    shares = values("fused", few, "share")
+    less = values("fused", few, "bits") - values("fine-tuned", few, "bits")
+    average = values("fused", few, "bits") - values("parameter average", few, "bits")
+    tuned, nearest = ratio("fused", "fine-tuned", few), ratio("fused", "auxiliary 2", few)
+    claims = [
+        within(
+            f"share of sevens of fused draws, n = {few} (target {TARGET_SHARE:g})",
+            float(shares.mean()),
+            TARGET_SHARE - 0.05,
+            TARGET_SHARE + 0.05,
+            interval=(float(shares.min()), float(shares.max())),
+            control=float(values("auxiliary 2", few, "share").mean()),
+            control_name="the nearest auxiliary",
+        ),
+        within(
+            f"bits per dimension of fused less fine-tuned, n = {few}",
+            float(np.median(less)),
+            high=-0.01,
+            interval=(float(less.min()), float(less.max())),
+            control=float(np.median(average)),
+            control_name="less the average of parameters, which does as well",
+        ),
+        within(
+            f"digit-FID of fused over fine-tuned, n = {few}",
+            tuned[0],
+            high=1.0,
+            interval=tuned[1],
+            control=ratio("fused", "fine-tuned", many)[0],
+            control_name=f"n = {many}, where fusion loses",
+        ),
+        within(
+            f"digit-FID of fused over the nearest auxiliary, n = {few}",
+            nearest[0],
+            high=1.0,
+            interval=nearest[1],
+            control=ratio("fused", "arithmetic mixture", few)[0],
+            control_name="over the mixture, to which fusion loses",
+        ),
+    ]
+    for name in ("from scratch", "fine-tuned", "parameter average", "arithmetic mixture", "corrected"):
+        for n in sizes:
+            value, ends = ratio("fused", name, n)
+            claims.append(Claim(f"digit-FID of fused over {name}, n = {n}", value, interval=ends))
+    return claims
 
 
 def _pick(rows: list[Row], **wanted: Any) -> list[Row]:

@@ -18,9 +18,11 @@ from sfbench.files import prepare_folder, provenance, write_json
 from sfbench.methods import as_method, known_methods
 from sfbench.truths.catalogue import CATALOGUE
 
+from ..common.claims import exit_code, print_claims, write_claims
 from ..common.frame import Options, parse_study, study_parser
 from ..common.study import Row, one_line_errors, run_cells, run_settings, write_rows
 from .cells import LeaderSpec, run_leader_cell, score_submission
+from .claims import evaluate_claims
 from .joining import SETTINGS, copy_submissions, join, read_about, read_table, run_record
 from .table import ranking, write_pages
 
@@ -49,7 +51,7 @@ OPTIONS: Options = {
     "--budgets": {"nargs": "*", "type": int, "help": "evaluations a point (default: 64 256)"},
     "--n": {"type": int, "help": "points (default: 3000)"},
     "--data": {"type": int, "help": "rows of the target's data (default: 512)"},
-    "--seeds": {"type": int, "help": "runs of each (default: 3)"},
+    "--seeds": {"type": int, "help": "runs of each (default: 2)"},
     "--join": {"type": Path, "help": "folder of a table: run --methods under its settings, add them to it"},
     "--merge": {"type": Path, "help": "folder of a submission: score it and add it to the tables of --out"},
 }
@@ -69,7 +71,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         if given := [name for name in SETTINGS if getattr(args, name) is not None]:
             parser.error(f"--{given[0]} is the stored table's with --join; leave it out")
         vars(args).update(read_about(args.join)["settings"])
-    for name, value in {"n": 3000, "data": 512, "seeds": 3, "seed": 0}.items():
+    for name, value in {"n": 3000, "data": 512, "seeds": 2, "seed": 0}.items():
         setattr(args, name, value if getattr(args, name) is None else getattr(args, name))
     if args.quick:
         args.problems, args.budgets = args.problems or QUICK, args.budgets or list(QUICK_BUDGETS)
@@ -91,7 +93,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 @one_line_errors
 def main(argv: list[str] | None = None) -> int:
-    """Run what is missing, or merge a submission; write tables, page and figure."""
+    """Run what is missing, or merge a submission; write tables, claims, page, figure; exit code 1 if a claim fails."""
     args = parse_arguments(argv)
     folder = prepare_folder(args.out)
     if args.merge is not None:
@@ -110,6 +112,8 @@ def main(argv: list[str] | None = None) -> int:
             copy_submissions(args.join, folder)
         write_rows(folder, "leaderboard", rows)
         write_json(folder / "summary.json", about)
+    claims = evaluate_claims(rows, about["settings"])
+    write_claims(folder, claims)
     for path in sorted((folder / "submissions").glob("*.json")):
         rows += json.loads(path.read_text(encoding="utf-8"))["rows"]
     paths = write_pages(folder, rows, about)
@@ -117,8 +121,9 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{budget} evaluations a point:")
         for cells in ranking(rows, budget):
             print("  ", "  ".join(cells[:4]))
+    print_claims(claims)
     print("written:", *map(str, paths))
-    return 0
+    return exit_code(claims)
 
 
 def _run(args: argparse.Namespace, folder: Path) -> list[Row]:

@@ -48,7 +48,8 @@ def shifted_mean(values: Iterable[float]) -> float:
     return float(np.exp(np.mean(np.log(np.array(list(values)) + SHIFT))) - SHIFT)
 
 
-def _tv(row: Row) -> float:
+def tv_of(row: Row) -> float:
+    """Total variation to the target; 1 for a run that has none."""
     return float(row["tv"]) if row["status"] == "ok" else 1.0
 
 
@@ -59,11 +60,11 @@ def ranking(rows: Sequence[Row], budget: int) -> list[list[str]]:
     ranked = []
     for method in dict.fromkeys(row["method"] for row in chosen):
         own = [row for row in chosen if row["method"] == method]
-        by_problem = {p: [_tv(row) for row in own if row["problem"] == p] or [1.0] for p in problems}
+        by_problem = {p: [tv_of(row) for row in own if row["problem"] == p] or [1.0] for p in problems}
         mean = shifted_mean(float(np.mean(values)) for values in by_problem.values())
         seeds = sorted({row["seed"] for row in own})
         single = [
-            shifted_mean(next((_tv(r) for r in own if (r["problem"], r["seed"]) == (p, s)), 1.0) for p in problems)
+            shifted_mean(next((tv_of(r) for r in own if (r["problem"], r["seed"]) == (p, s)), 1.0) for p in problems)
             for s in seeds
         ]
         ranked.append((mean, method, min(single), max(single), own))

@@ -19,6 +19,7 @@ from pathlib import Path
 from sfbench.experiments import RunSettings
 from sfbench.files import prepare_folder, provenance, write_json
 
+from ..common.claims import print_claims, write_claims
 from ..common.figures import draw
 from ..common.frame import parse_study, study_parser
 from ..common.networks import add_device_argument, references, train_all, use_device
@@ -36,7 +37,7 @@ from .cells import (
     train_auxiliary,
     window_cell,
 )
-from .report import as_text, draw_figure, summarise
+from .report import as_text, draw_figure, evaluate_claims, summarise
 
 _PUBLISHED_SIZES, _PUBLISHED_DRAWS = (256, 1024), 3
 
@@ -83,8 +84,11 @@ def run_study_of_mixture(scale: Scale, folder: Path, seed: int, settings: RunSet
         write_rows(folder, table, found)
     summary = summarise(rows, published, window)
     write_json(folder / "summary.json", {"summary": summary, "window": window} | provenance(seed))
+    claims = evaluate_claims(rows, published, window)
+    write_claims(folder, claims)
     draw(folder, lambda: {"mixture_1d": draw_figure(rows, window)})
     print(as_text(summary))
+    print_claims(claims)
     print(f"{len(records)} draws, {time.monotonic() - began:.0f} s; tables and figures in {folder}")
     return 0
 

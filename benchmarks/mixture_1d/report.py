@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from ..common.claims import Claim, within
 from ..common.study import Row
 
 METRICS = ("w1", "w1_clipped", "tv", "mode_mass_error")
@@ -43,6 +44,59 @@ def summarise(rows: list[Row], published: list[Row], window: Row) -> Row:
         "window": [window["t_min"], window["t_max"]],
         "published way": published,
     }
+
+
+def evaluate_claims(rows: list[Row], published: list[Row], window: Row) -> list[Claim]:
+    """Weights, fusion against training and mixing (and where it loses), and the price of the published way."""
+    sizes, truth = sorted({row["n"] for row in rows}), window["population_weight"]
+
+    def ratio(above: str, below: str, n: int, metric: str = "tv") -> tuple[float, tuple[float, float]]:
+        """Median and range over draws."""
+        a, b = ([row[metric] for row in rows if (row["method"], row["n"]) == (name, n)] for name in (above, below))
+        found = np.array(a) / np.array(b)
+        return float(np.median(found)), (float(found.min()), float(found.max()))
+
+    fits = [row for row in rows if row["method"] == "fused"]
+    middles = [0.5 * (row["low"] + row["high"]) for row in fits]
+    reaches = np.array([0.5 * (row["high"] - row["low"]) for row in fits])
+    held, half = (float(np.mean(np.abs(truth - np.array(middles)) <= part * reaches)) for part in (1.0, 0.25))
+    cpu = [row["cpu_ratio"] for row in published]
+    few, many = sizes[0], sizes[-1]
+    value, ends = ratio("from scratch", "fused", few)
+    best, range_of_best = ratio("fused", "arithmetic mixture", few)
+    claims = [
+        within(
+            "95 % intervals that hold the population weight",
+            held,
+            low=0.85,
+            control=half,
+            control_name="a quarter as wide",
+            note=f"{len(fits)} fits",
+        ),
+        within(
+            f"total variation from scratch over fused, n = {few}",
+            value,
+            low=1.0,
+            interval=ends,
+            control=ratio("from scratch", "fused", many)[0],
+            control_name=f"n = {many}, where fusion loses",
+        ),
+        within(
+            f"total variation of fused over the arithmetic mixture, n = {few}",
+            best,
+            high=0.5,
+            interval=range_of_best,
+            control=ratio("nearest auxiliary", "arithmetic mixture", few)[0],
+            control_name="the nearest auxiliary",
+        ),
+        within(
+            "CPU of the published way over one pass", float(np.median(cpu)), low=10.0, interval=(min(cpu), max(cpu))
+        ),
+    ]
+    for n in sizes[1:]:
+        value, ends = ratio("from scratch", "fused", n)
+        claims.append(Claim(f"total variation from scratch over fused, n = {n}", value, interval=ends))
+    return claims
 
 
 def as_text(summary: Row) -> str:

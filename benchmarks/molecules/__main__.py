@@ -33,7 +33,7 @@ PARTS = ("exact", "networks", "compositions")
 
 def exact_grid(quick: bool, seed: int) -> dict[str, tuple[Callable[[Any], Any], Sequence[Any]]]:
     """Cells with exact forces."""
-    particles, levels, steps, runs = (64, 8, 20, 1) if quick else (256, 16, 50, 2)
+    particles, levels, steps, runs = (64, 8, 20, 1) if quick else (48, 16, 500, 2)
     sizes, draws = ((32, 512), 3) if quick else ((32, 128, 512, 2048), 8)
     return {
         "reference": (run_reference, [ReferenceSpec()]),

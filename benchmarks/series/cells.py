@@ -14,12 +14,12 @@ from ..common.study import Row, cell_rng, study_cells
 from .facts import covariance_error, crps, energy_score, stylised_facts
 from .garch import GarchLaw, fit_garch
 from .laws import (
-    FLOW_STEPS,
     PROCESS,
     FusedLaw,
     MixtureLaw,
     SeriesLaw,
     fit_auxiliaries,
+    flow_times,
     forecast_weights,
     pool_weights,
     score_matching_weights,
@@ -86,9 +86,9 @@ def fit_laws(task: SeriesTask, x: np.ndarray, rng: np.random.Generator) -> dict[
     kept = mixed.weights > 0
     mixed = GaussianMixture(mixed.weights[kept] / mixed.weights[kept].sum(), mixed.means[kept], mixed.covariances[kept])
     laws: dict[str, SeriesLaw] = {
-        "fused": FusedLaw(auxiliaries, score_matching_weights(auxiliaries, x, rng), ahead),
+        "fused": FusedLaw(auxiliaries, score_matching_weights(auxiliaries, x, rng), ahead, None, task.t_min),
         "barycenter": FusedLaw(auxiliaries, pooled, ahead, log_z),
-        "uniform": FusedLaw(auxiliaries, even, even),
+        "uniform": FusedLaw(auxiliaries, even, even, None, task.t_min),
         "nearest": MixtureLaw(nearest),
         "mixture, equal": MixtureLaw(arithmetic_mixture(list(auxiliaries), even)),
         "mixture, EM": MixtureLaw(mixed),
@@ -161,7 +161,7 @@ def run_facts(spec: FactsSpec) -> list[Row]:
     score, few = sfbench.FusedScore((law,), [1.0], process=PROCESS), x[:: max(1, len(x) // 8)]
     flow, coarse = (
         float(np.abs(ode_log_density(score, few, steps=steps).values - law.log_prob(few)).max())
-        for steps in (FLOW_STEPS, FLOW_STEPS // 16)
+        for steps in (flow_times(task.t_min), flow_times(task.t_min, 16))
     )
     rows: list[Row] = [{"task": spec.task, "fact": "flow error", "seed": spec.seed, "target": flow, "gaussian": coarse}]
     for name, value in stylised_facts(x).items():

@@ -28,7 +28,7 @@ import sfbench
 from sfbench.laws import ode_log_density
 from sfbench.sampling import CorrectedSampler, TrustWarning
 from sfbench.statistics import GramSettings, score_gram
-from sfbench.times import time_grid
+from sfbench.times import TimeSteps, time_grid, time_steps
 from solvers import LogPartitionObjective, solve
 from synthetic import Estimate, GaussianMixture, arithmetic_mixture
 
@@ -57,6 +57,12 @@ class SeriesLaw(Protocol):
 
     def forecast(self, given: np.ndarray, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Draws (rows, n, d - g) of what follows rows (rows, g), and their weights (rows, n)."""
+
+
+def flow_times(t_min: float | None, coarser: int = 1) -> TimeSteps:
+    """Times of a probability flow from ``t_min``, twice as many where that is given."""
+    steps = FLOW_STEPS if t_min is None else 2 * FLOW_STEPS
+    return time_steps(PROCESS, steps // coarser, t_min=t_min)
 
 
 def fit_auxiliaries(task: SeriesTask) -> tuple[GaussianMixture, ...]:
@@ -134,12 +140,15 @@ class FusedLaw:
     weights, forecast_weights : array (k,)
     log_z : Estimate or None
         Of the pool at ``weights``.
+    t_min : float or None
+        Start of the probability flow; see :class:`SeriesTask`.
     """
 
     auxiliaries: tuple[GaussianMixture, ...]
     weights: np.ndarray
     forecast_weights: np.ndarray
     log_z: Estimate | None = None
+    t_min: float | None = None
 
     @property
     def pooled(self) -> bool:
@@ -152,7 +161,7 @@ class FusedLaw:
             logs = np.stack([law.log_prob(x) for law in self.auxiliaries], axis=1)
             return np.asarray(logs @ self.weights) - self.log_z.value
         score = sfbench.FusedScore(self.auxiliaries, self.weights, process=PROCESS)
-        return ode_log_density(score, x, steps=FLOW_STEPS).values
+        return ode_log_density(score, x, steps=flow_times(self.t_min)).values
 
     def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """By the reverse SDE; particles of the pool are resampled to equal weights."""

@@ -52,6 +52,9 @@ class SeriesTask:
         Whether rows resemble their neighbours.
     history : array or None
         Daily returns before the target, for models of volatility, in the same units.
+    t_min : float or None
+        Where densities of probability flows start, None for the default. The flow's law there has ``2 t_min`` more
+        variance in every direction, which has to be little against the smallest variance of the auxiliaries.
     """
 
     name: str
@@ -61,6 +64,7 @@ class SeriesTask:
     given: int
     in_time: bool
     history: np.ndarray | None = None
+    t_min: float | None = None
 
     @property
     def dim(self) -> int:
@@ -114,12 +118,13 @@ def _scaled(
     given: int,
     in_time: bool,
     history: np.ndarray | None = None,
+    t_min: float | None = None,
 ) -> SeriesTask:
     pooled = np.concatenate(list(auxiliaries.values()))
     mean, scale = float(pooled.mean()), float(pooled.std())
     scaled = {key: (x - mean) / scale for key, x in auxiliaries.items()}
     past = None if history is None else (history - mean) / scale
-    return SeriesTask(name, scaled, (target - mean) / scale, tuple(splits), given, in_time, past)
+    return SeriesTask(name, scaled, (target - mean) / scale, tuple(splits), given, in_time, past, t_min)
 
 
 def _returns(name: str, seed: int) -> SeriesTask:
@@ -146,7 +151,7 @@ def _temperatures(name: str, seed: int) -> SeriesTask:
     chosen = (days.y == 1) & summer
     target, months = days.x[chosen], days.groups[chosen]
     splits = ((np.flatnonzero(months != m), np.flatnonzero(months == m)) for m in np.unique(months))
-    return _scaled(name, auxiliaries, target, splits, 18, True)
+    return _scaled(name, auxiliaries, target, splits, 18, True, t_min=1e-9)
 
 
 def _mnist1d(name: str, seed: int) -> SeriesTask:
@@ -162,7 +167,7 @@ def _mnist1d(name: str, seed: int) -> SeriesTask:
     threes, eights = test.x[test.y == _THREES], test.x[test.y == _EIGHTS]
     few = round(len(threes) * 2 / 3)
     target = rng.permutation(np.concatenate([threes, eights[: min(few, len(eights))]]))
-    return _scaled(name, auxiliaries, target, _folds(len(target)), 30, False)
+    return _scaled(name, auxiliaries, target, _folds(len(target)), 30, False, t_min=1e-6)
 
 
 def _toy(name: str, seed: int) -> SeriesTask:
