@@ -13,6 +13,7 @@ The only error left is that of the time grid: finer grids in space move G, b and
 """
 
 from collections.abc import Callable, Sequence
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,55 +150,60 @@ def noised_pool(pool: Law, grid: Grid, alpha: float, sigma: float) -> tuple[Floa
     if sigma < _WIDE * alpha * max(axis[1] - axis[0] for axis in source.axes):
         source = cover([pool], refine=_FINER)
     values = np.exp(pool.log_prob(source.nodes)).reshape(source.shape) * source.cell
-    waves = [_waves(*axes, alpha, sigma) for axes in zip(source.axes, grid.axes, strict=True)]
-    for since, _, _ in waves:  # each product moves its axis to the end
-        values = np.tensordot(values, since, (0, 0))
-    fields = [[to for _, to, _ in waves]]
-    fields += [[slope if f == e else to for f, (_, to, slope) in enumerate(waves)] for e in range(len(waves))]
-    found = []
-    for sides in fields:
-        field = values
-        for side in sides:
-            field = np.tensordot(field, side, (0, 1))
-        found.append(field.ravel())
-    return found[0], np.column_stack(found[1:])
+    noises = [_Noise(*axes, alpha, sigma) for axes in zip(source.axes, grid.axes, strict=True)]
+
+    def field(e: int | None = None) -> Float64Array:
+        """The noised density, or its slope along one axis."""
+        found = values
+        for f, noise in enumerate(noises):  # each moves its axis to the end
+            found = np.moveaxis(noise.spread(found, slope=e == f), 0, -1)
+        return found.ravel()
+
+    return field(), np.column_stack([field(e) for e in range(len(noises))])
 
 
-def _waves(
-    axis: Float64Array, points: Float64Array, alpha: float, sigma: float
-) -> tuple[Float64Array, Float64Array, Float64Array]:
-    """Factors A (m, f), B (n, f) and B' of the kernel ``B A'`` from nodes x of an axis to points y, and of its slope.
+@final
+class _Noise:
+    """The kernel ``N(y; alpha x, sigma^2)`` from nodes x of an axis to points y (p,), as a Fourier sum.
 
-    The kernel is ``N(y; alpha x, sigma^2)`` less the frequencies that the noise leaves nothing of, or the axis misses.
+    Less the frequencies that the noise leaves nothing of, or the axis misses. ``exp(2 pi i m y / n)`` of a frequency m
+    is a product of two of which there are few: no matrix of points and frequencies is needed.
     """
-    step, noise = float(axis[-1] - axis[0]) / (len(axis) - 1), sigma / alpha  # a single difference has fewer digits
-    margin = _REACH * noise / step
-    n = len(axis) + int(np.ceil(2.0 * margin))  # the period, in steps
-    m = np.arange(1, min((n + 1) // 2, 2 + int(_REACH / noise * n * step / (2.0 * np.pi))))
-    k = 2.0 * np.pi / (n * step) * m
 
-    def turned(places: Float64Array, m: Float64Array) -> NDArray[np.complex128]:
-        """Phases of some frequencies at places in steps; whole turns are taken off exactly."""
-        whole = np.rint(places)
-        turns = np.outer(whole, m) % n + np.outer(places - whole, m)
-        return np.asarray(np.exp(2j * np.pi / n * turns))
+    def __init__(self, axis: Float64Array, points: Float64Array, alpha: float, sigma: float) -> None:
+        step, noise = float(axis[-1] - axis[0]) / (len(axis) - 1), sigma / alpha  # a difference has fewer digits
+        margin = _REACH * noise / step
+        self.n = n = len(axis) + int(np.ceil(2.0 * margin))  # the period, in steps
+        wanted = min((n + 1) // 2, 2 + int(_REACH / noise * n * step / (2.0 * np.pi)))
+        self.few = few = int(np.ceil(np.sqrt(wanted)))
+        m = np.arange(few * few)
+        k = 2.0 * np.pi / (n * step) * m
+        self.share = (m < wanted) * np.where(m > 0, 2.0, 1.0) / (alpha * n * step) * np.exp(-0.5 * (k * noise) ** 2)
+        self.slope = 1j * k / alpha
+        places = (points / alpha - axis[0]) / step
+        self.since, self.to = self._phases(np.arange(float(len(axis)))), self._phases(places)
+        self.to[1][(places < -margin) | (places > len(axis) - 1 + margin)] = 0.0  # where the next period would be seen
 
-    def phases(places: Float64Array) -> tuple[Float64Array, Float64Array]:
-        """Cosines and sines at places in steps: each frequency is a sum of two of which there are few."""
-        few = int(np.ceil(np.sqrt(len(m) + 1)))
-        low, high = turned(places, np.arange(few, dtype=float)), turned(places, few * np.arange(few, dtype=float))
-        waves = (high[:, :, None] * low[:, None, :]).reshape(len(places), -1)[:, 1 : len(m) + 1]
-        return waves.real, waves.imag
+    def _phases(self, places: Float64Array) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
+        """Phases of the first few frequencies, and of their multiples by few, at places in steps."""
+        whole, few = np.rint(places), np.arange(self.few)
 
-    share = 2.0 / (alpha * n * step) * np.exp(-0.5 * (k * noise) ** 2)
-    places = (points / alpha - axis[0]) / step
-    cos, sin = phases(places)
-    constant = np.full((len(points), 1), 1.0 / (alpha * n * step))
-    to = np.hstack([constant, cos * share, sin * share])
-    slope = np.hstack([0.0 * constant, -sin * (share * k / alpha), cos * (share * k / alpha)])
-    beyond = (places < -margin) | (places > len(axis) - 1 + margin)  # where the next period would be seen
-    to[beyond] = slope[beyond] = 0.0
-    return np.hstack([np.ones((len(axis), 1)), *phases(np.arange(float(len(axis))))]), to, slope
+        def turned(m: NDArray[np.int64]) -> NDArray[np.complex128]:  # whole turns are taken off exactly
+            turns = np.outer(whole, m) % self.n + np.outer(places - whole, m)
+            return np.asarray(np.exp(2j * np.pi / self.n * turns))
+
+        return turned(few), turned(self.few * few)
+
+    def spread(self, values: Float64Array, *, slope: bool) -> Float64Array:
+        """Sums (p, ...) of values (n, ...) on the axis over the kernel or its slope in y."""
+        shares = self.share * self.slope if slope else self.share
+        if values.ndim == 1:  # no matrix of nodes and frequencies is made
+            (low, high), (to_low, to_high) = self.since, self.to
+            waves = (low.conj().T * values) @ high.conj() * shares.reshape(self.few, self.few).T
+            return np.asarray(((to_low @ waves) * to_high).sum(axis=1).real)
+        since, to = ((high[:, :, None] * low[:, None, :]).reshape(len(low), -1) for low, high in (self.since, self.to))
+        waves = shares[:, None] * (since.real.T @ values - 1j * (since.imag.T @ values))
+        return np.asarray(to.real @ waves.real - to.imag @ waves.imag)
 
 
 def _by_hermite(pool: Law, grid: Grid, alpha: float, sigma: float) -> tuple[Float64Array, Float64Array]:

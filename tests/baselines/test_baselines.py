@@ -9,6 +9,7 @@ from sfbench.scores import FusedScore
 from synthetic import GaussianMixture, arithmetic_mixture
 
 
+@pytest.mark.slow
 def test_or_samples_the_arithmetic_mixture():
     """Densities estimated on the fly recover mixture weights that the scores alone do not contain."""
     laws = [GaussianMixture([1.0], [[-0.5]], 0.2), GaussianMixture([1.0], [[0.7]], 0.3)]
@@ -26,6 +27,7 @@ def test_and_of_one_model_is_that_model():
     assert "AND" in result.law
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sfbench.sampling.TrustWarning")  # with 200 steps AND has not settled
 def test_and_equalises_densities():
     """Two unit Gaussians at -1 and 1: where both densities agree is x = 0."""

@@ -11,6 +11,7 @@ from benchmarks.complexity.__main__ import counts, main
 from benchmarks.complexity.cells import CellSpec, Setting, run_cell
 
 
+@pytest.mark.slow
 def test_a_cell_depends_on_its_spec_alone_and_its_bounds_hold() -> None:
     specs = [CellSpec("n", "shifted_gaussians", 4, 3, (64, 128), s, 0, "antithetic", ("active_set",)) for s in range(3)]
     forwards, backwards = run_cell(specs), run_cell(specs[::-1])
@@ -33,7 +34,10 @@ def test_a_cell_depends_on_its_spec_alone_and_its_bounds_hold() -> None:
         ("paper_mixture_1d", {"1_samples", "4_estimators", "5_solvers"}),
     ],
 )
-def test_a_small_study_writes_its_tables_and_figures(problem: str, figures: set[str], tmp_path: Path) -> None:
+def test_a_small_study_writes_its_tables_and_figures(
+    problem: str, figures: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmarks.complexity.cells._TIMED_S", 1e-9)  # one solve each
     out = tmp_path / "out"
     out.mkdir()
     (out / "3_auxiliaries.png").write_text("of an earlier study")

@@ -85,7 +85,10 @@ def test_a_cell_counts_hits_and_repeats() -> None:
 
 
 @pytest.mark.slow
-def test_the_study_writes_its_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_study_writes_its_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmarks.coverage.__main__.QUICK", ("two at zero", "k = 2, multiplier 0.3"))
     main(["--quick", "--draws", "10", "--jobs", "1", "--out", str(tmp_path)])
     assert (tmp_path / "coverage.csv").exists()
     assert "sandwich" in capsys.readouterr().out

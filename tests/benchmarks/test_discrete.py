@@ -14,6 +14,7 @@ from sfbench.discrete import MaskedNoise
 from synthetic.discrete import DiscreteTable, all_states
 
 
+@pytest.mark.slow
 def test_the_clamped_scheme_approaches_the_barycenter_with_many_steps() -> None:
     """What it is compared on is fair: its only error is that of its steps."""
     problem = cells.problem_of("Potts, 8 states")

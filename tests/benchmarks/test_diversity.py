@@ -15,6 +15,7 @@ from benchmarks.diversity.claims import second_differences
 from synthetic import GaussianMixture
 
 
+@pytest.mark.slow
 def test_the_vendi_score_is_that_of_the_kernel_matrix() -> None:
     law = GaussianMixture([0.3, 0.7], [[0.0, 1.0], [2.0, -1.0]], [[0.5, 1.0], [1.5, 0.2]])
     x = law.sample(1500, rng=0)
@@ -37,6 +38,7 @@ def test_coverage_of_itself_is_full_and_of_something_far_is_none() -> None:
     assert density_and_coverage(x, x + 100.0) == (0.0, 0.0)
 
 
+@pytest.mark.slow
 def test_the_gradient_of_the_entropy_and_its_floor() -> None:
     laws = cells.gaussians("both", 5, 0, 3)
     w, step = np.array([0.2, 0.5, 0.3]), np.array([1e-6, -1e-6, 0.0])

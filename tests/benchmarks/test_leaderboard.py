@@ -60,6 +60,7 @@ def test_pages_show_what_was_measured(tmp_path: Path) -> None:
     assert "<b>" not in page
 
 
+@pytest.mark.slow
 def test_cells_say_why_they_failed() -> None:
     few = run_leader_cell(LeaderSpec(NAME, "fused", 1, 200, 50, 0, 0))
     assert few["status"] == "budget"

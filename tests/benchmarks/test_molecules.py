@@ -109,6 +109,7 @@ def gaussians():
     )
 
 
+@pytest.mark.slow
 def test_weights_of_pool_and_mixture_are_found():
     laws, rng = gaussians(), np.random.default_rng(5)
     x = LogLinearPool(laws, [0.3, 0.7]).sample(4000, rng=rng)

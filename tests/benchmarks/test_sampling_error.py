@@ -81,6 +81,7 @@ def test_a_stopped_study_goes_on_and_is_not_mixed(tmp_path: Path, monkeypatch, c
     monkeypatch.setattr(
         "benchmarks.sampling_error.cells.reference_problem", None
     )  # finished cells are not computed again
+    monkeypatch.setattr("benchmarks.sampling_error.__main__.draw_figures", lambda folder: [])
     assert sampling_error.main(options) == code
     assert tables == {name: (tmp_path / f"{name}.jsonl").read_bytes() for name in EXPERIMENTS}
     monkeypatch.undo()

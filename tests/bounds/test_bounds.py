@@ -230,6 +230,7 @@ def test_the_fused_law_of_gaussians_by_ode_equals_its_closed_form() -> None:
         assert np.allclose(law.covariances, variance, rtol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("process", PROCESSES[:2], ids=["ou", "vp"])
 def test_the_fused_law_of_gaussians_equals_fokker_planck(process: Any) -> None:
     laws = [GaussianMixture([1.0], [[0.0]], 0.3), GaussianMixture([1.0], [[2.0]], 2.0)]

@@ -59,6 +59,7 @@ def test_a_target_that_is_a_pool_on_the_line() -> None:
     assert found["KL(q_delta || P_w) upper"].holds
 
 
+@pytest.mark.slow
 def test_other_processes_have_their_own_certificates() -> None:
     problem = make_problem("scaled_gaussians", k=2, d=3)
     values = set()
@@ -69,6 +70,7 @@ def test_other_processes_have_their_own_certificates() -> None:
     assert len(values) == 2
 
 
+@pytest.mark.slow
 def test_reproducible_and_independent_of_nothing_but_the_seed() -> None:
     problem = make_problem("shifted_gaussians", k=2, d=2)
     first, again, other = (check_bounds(problem, n=50, seed=seed) for seed in (3, 3, 4))

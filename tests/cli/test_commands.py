@@ -60,6 +60,7 @@ def test_parameters_are_taken_as_they_are_printed(name: str, capsys: Capture) ->
     assert repr(make_problem(name, **parsed)) == repr(make_problem(name))
 
 
+@pytest.mark.slow
 def test_help_waits_for_nothing_heavy(tmp_path: Path) -> None:
     program = (
         "import sys; from sfbench.cli import main\n"

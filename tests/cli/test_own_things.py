@@ -68,6 +68,7 @@ def test_own_laws_and_points_give_what_fuse_gives(capsys: Capture) -> None:
     assert "own_models.py:left" in out
 
 
+@pytest.mark.slow
 def test_a_fit_is_kept_and_sampled(folder: Path, capsys: Capture) -> None:
     code, out, err = run(capsys, *fuse_own("--out", "fit"))
     assert (code, err) == (0, "sfbench: made the folder 'fit'\n")
@@ -90,6 +91,7 @@ def test_a_fit_is_kept_and_sampled(folder: Path, capsys: Capture) -> None:
         assert run(capsys, "sample", "fit", *given)[0] == 2
 
 
+@pytest.mark.slow
 def test_the_folder_is_that_of_save_and_of_save_without_the_command_line(folder: Path, capsys: Capture) -> None:
     laws = [GaussianMixture([1.0], [[m, 0.0]], 1.0) for m in (-1.0, 1.0)]
     run(capsys, *fuse_own("--out", "fit"))
@@ -188,6 +190,7 @@ def test_fits_of_one_problem_are_compared_on_new_points(capsys: Capture) -> None
     assert "--data is needed" in err
 
 
+@pytest.mark.slow
 def test_a_fit_of_a_named_problem_is_sampled_with_its_weights(capsys: Capture) -> None:
     fitted = as_json(capsys, "fuse", "--problem", "paper_mixture_1d", "--param", "scale=6", "--n", "100", "--out", "a")
     drawn = as_json(capsys, "sample", "a", "--n", "200", "--steps", "16", "--sampler", "corrected")
@@ -196,6 +199,7 @@ def test_a_fit_of_a_named_problem_is_sampled_with_its_weights(capsys: Capture) -
     assert drawn["log_z_truth"] is not None
 
 
+@pytest.mark.slow
 def test_checkpoints_are_models_and_a_changed_one_is_noticed(folder: Path, capsys: Capture) -> None:
     from sfbench.nets import NetworkScore, build_network, save_checkpoint
 
@@ -292,6 +296,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert files(folder) == before
 
 
+@pytest.mark.slow
 def test_check_takes_process_and_window(capsys: Capture) -> None:
     base = ("check", "--problem", "shifted_gaussians", "--param", "k=2", "--n", "100")
     plain = as_json(capsys, *base)

@@ -39,6 +39,7 @@ def test_the_command_line_as_installed(command: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["problems", "--help", "fuse --help"])
 def test_a_reader_that_stops_reading_is_no_error(command: str, tmp_path: Path) -> None:
     done = shell(f"sfbench {command} | head -1; echo ${{PIPESTATUS[0]}}", tmp_path)
@@ -46,6 +47,7 @@ def test_a_reader_that_stops_reading_is_no_error(command: str, tmp_path: Path) -
     assert done.stdout.splitlines()[-1] in ("0", "141")
 
 
+@pytest.mark.slow
 def test_a_table_in_a_narrow_terminal_is_whole_in_a_pipe(tmp_path: Path) -> None:
     done = shell("sfbench problems", tmp_path)
     for name, sentence in known_problems().items():

@@ -68,6 +68,7 @@ def wait_for(condition):
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_a_killed_fetch_blocks_nobody(client, own_cache):
     (client / "wait").touch()
     process = start(client)

@@ -8,6 +8,7 @@ import sfbench.diffusers as fusion
 from .pipelines import ADAPTERS, activate, add_adapter, build, draw, with_adapters
 
 
+@pytest.mark.slow
 def test_layerwise_casting_and_group_offload_work() -> None:
     for order in ("before", "after"):
         pipe = with_adapters("sd3")

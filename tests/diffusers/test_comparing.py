@@ -83,6 +83,7 @@ def test_other_architectures_do_not_merge() -> None:
 
 
 # ------------------------------------------------------------------------------------------------- comparing
+@pytest.mark.slow
 def test_ways_share_noise_and_are_what_they_say() -> None:
     pipe = with_adapters("ddpm")
     options = {"output_type": "np", "num_inference_steps": 2}

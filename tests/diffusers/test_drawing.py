@@ -141,6 +141,7 @@ def test_bad_options_are_named(pipe: Any, options: dict[str, Any], words: str) -
     assert "step" not in vars(pipe.scheduler)
 
 
+@pytest.mark.slow
 def test_pipelines_are_given_what_they_take() -> None:
     pipe = with_adapters("dit")
     with fusion.fused(pipe, ADAPTERS):

@@ -205,6 +205,7 @@ def test_weights_that_change_with_the_noise_are_used(laws: Any) -> None:
 
 
 # ------------------------------------------------------------------------------------------------- guidance
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["sd15", "sdxl", "sd3", "dit", "modular"])
 def test_guided_fields_are_weighted_and_named(family: str) -> None:
     pipe = with_adapters(family)

@@ -61,6 +61,7 @@ def test_shares_solve_their_equations_and_are_bounded() -> None:
     assert float(_equalising(data, 1e6 * ahead).norm(dim=0).max()) < 11.0
 
 
+@pytest.mark.slow
 def test_it_is_a_way_of_comparing() -> None:
     pipe = with_adapters("ddpm")
     options = {"ways": ["fused", "superdiff", "superdiff_and"], "n": 2, "steps": 2, "rng": 0, "output_type": "np"}

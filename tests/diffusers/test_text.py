@@ -27,6 +27,7 @@ def switch_all(pipe: Any, name: str) -> None:
         activate(part, name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["sd15", "sdxl", "sd3", "flux"])
 def test_every_adapter_encodes_the_prompt_by_itself(family: str) -> None:
     pipe = with_text_adapters(family)
@@ -55,6 +56,7 @@ def test_every_adapter_encodes_the_prompt_by_itself(family: str) -> None:
         assert (draw(pipe) - both).abs().max() <= 1e-4 * both.abs().max()
 
 
+@pytest.mark.slow
 def test_recipes_hold_the_adapters_of_text_encoders(tmp_path: Path) -> None:
     pipe, other = with_text_adapters("sd15"), build("sd15")
     with fusion.fused(pipe, ADAPTERS, [0.25, 0.75]) as handle:
@@ -64,6 +66,7 @@ def test_recipes_hold_the_adapters_of_text_encoders(tmp_path: Path) -> None:
     assert torch.equal(draw(other), image)
 
 
+@pytest.mark.slow
 def test_another_pipeline_reads_the_prompt_with_its_own_encoder() -> None:
     pipe, other = build("sd15"), build("sd15", 5)
     with torch.no_grad():

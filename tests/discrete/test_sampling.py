@@ -45,6 +45,7 @@ def laws() -> dict[tuple[DiscreteNoise, str], np.ndarray]:
     return {(noise, law): chain_law(fused(noise), WINDOW, law, tol=1e-6) for noise in NOISES for law in kinds}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", NOISES, ids=str)
 def test_the_corrected_law_is_the_barycenter_and_its_mass_is_z(noise: DiscreteNoise, laws: Any) -> None:
     pool = np.exp(POOL.log_prob(all_states(2, 2)))
@@ -81,6 +82,7 @@ def test_first_hitting_costs_one_evaluation_a_site() -> None:
     assert result.x.max() < 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", NOISES, ids=str)
 def test_at_a_vertex_every_sampler_returns_the_auxiliary(noise: DiscreteNoise) -> None:
     exact = np.exp(PROBLEM.auxiliaries[1].log_prob(all_states(2, 2)))
@@ -90,6 +92,7 @@ def test_at_a_vertex_every_sampler_returns_the_auxiliary(noise: DiscreteNoise) -
         assert np.abs(found - exact).max() <= 4.5 * np.sqrt(0.25 / N)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", NOISES, ids=str)
 def test_the_certificate_holds_in_every_cell_and_fails_for_another_chain(noise: DiscreteNoise) -> None:
     """Tight at the best weights of an exact family; below the KL of another law's chain somewhere."""

@@ -235,6 +235,7 @@ def test_rows_that_match_their_hash_and_hold_nonsense_are_one_line(folder: Path,
     assert capsys.readouterr().err.count("\n") == 4
 
 
+@pytest.mark.slow
 def test_a_working_folder_that_is_gone_is_no_matter(folder: Path, tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()

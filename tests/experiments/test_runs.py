@@ -110,6 +110,7 @@ def test_a_bumped_version_forces_recomputation(tmp_path: Path) -> None:
     assert run_study(single, tmp_path, QUIET)[1].cached == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_failing_cells_are_recorded_retried_and_stop_nobody(tmp_path: Path, jobs: int) -> None:
     good, bad = small_study(2).specs, [Spec(16, s, "a", "raise") for s in range(2)]
@@ -175,9 +176,12 @@ def test_cells_of_a_group_share_a_call_and_a_failing_group_is_taken_apart(tmp_pa
 @pytest.mark.slow
 def test_a_time_limit_stops_cleanly_and_a_resume_goes_on(tmp_path: Path) -> None:
     study = small_study(4, "slow")
-    _, outcome = run_study(study, tmp_path, replace(QUIET, time_limit=0.3))
-    assert outcome.exit_code == 3
-    assert 0 < outcome.done < 24
+    for _ in range(20):  # a busy machine may take all the time to begin
+        _, outcome = run_study(study, tmp_path, replace(QUIET, time_limit=0.3))
+        assert outcome.exit_code == 3
+        if outcome.done:
+            break
+    assert 0 < outcome.done < 24  # each takes 50 ms
     assert "sfbench study resume" in outcome.summary()
     assert run_study(study, tmp_path, replace(QUIET, n_jobs=2))[1].complete
 

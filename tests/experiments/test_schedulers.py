@@ -58,6 +58,7 @@ def test_what_listens_and_is_no_scheduler_is_not_waited_for(
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.slow
 def test_malformed_and_refused_addresses_are_one_line(tmp_path: Path) -> None:
     """In a process of its own, whose standard error shows what Dask says when it is torn down."""
     addresses = ["nonsense", "127.0.0.1", "tcp://", "", "tls://127.0.0.1:9", "tcp://a b:1", "\0:\1"]

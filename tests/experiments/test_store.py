@@ -53,6 +53,7 @@ def folder(finished: Path, tmp_path: Path) -> Path:
     return tmp_path / "study"
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_is_found_or_changes_nothing(finished: Path) -> None:
     flips = flip_bits(finished, 200, rng=np.random.default_rng(0))
     assert flips.silent == 0

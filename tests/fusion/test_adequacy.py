@@ -135,6 +135,7 @@ def test_any_estimator(options: dict[str, Any]) -> None:
     assert judged(SHIFTED, shifted([0.5, 0.3, 0.2], 2.0).sample(500, rng=0), **options).p_value < 1e-6
 
 
+@pytest.mark.slow
 def test_networks_are_judged_by_the_pass_itself() -> None:
     """Tensors and arrays give the same numbers, from evaluations that the fit makes anyway; files keep them."""
     x = shifted([0.5, 0.3, 0.2]).sample(300, rng=0)

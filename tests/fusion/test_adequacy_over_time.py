@@ -42,6 +42,7 @@ def test_one_bin_is_the_constant_fit() -> None:
     np.testing.assert_allclose(one.over_single, constant.over_single, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_level_and_power() -> None:
     """P-values are corrected for the number of bins: above uniform ones in the family, tiny outside of it."""
     inside = [fitted(shifted([0.5, 0.3, 0.2]).sample(300, rng=i), 3, i).adequacy for i in range(12)]

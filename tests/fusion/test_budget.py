@@ -59,6 +59,7 @@ def test_all_nodes_of_all_samples_are_the_ordinary_pass(n_noise):
         np.testing.assert_allclose(part.b, other.b, rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_statistics_are_unbiased_and_their_spread_is_that_of_the_kept_terms():
     rule = settings()
     population = sfbench.population_gram(PROBLEM, process=OU, grid=rule.grid)
@@ -128,6 +129,7 @@ def test_the_same_seed_gives_the_same_bits_and_sorted_data_do_no_harm():
     assert low <= sfbench.fuse(MODELS, x, process=OU, rng=1).weights[0] <= high
 
 
+@pytest.mark.slow
 def test_tensors_are_fitted_on_a_budget_too():
     from sfbench.nets import NetworkScore, build_network
 

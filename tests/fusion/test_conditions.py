@@ -58,6 +58,7 @@ def plain() -> list[Conditional]:
     return [Conditional(o) for o in OFFSETS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [plain, networks])
 def test_labels_of_rows_find_the_weights(make: Any) -> None:
     found = sfbench.fuse(make(), X, process=OU, condition=LABELS, rng=0)
@@ -74,6 +75,7 @@ def test_labels_of_rows_find_the_weights(make: Any) -> None:
     assert wrong.adequacy.fused > 1.1 * found.adequacy.fused
 
 
+@pytest.mark.slow
 def test_one_path_for_arrays_and_tensors_and_both_kinds_of_models() -> None:
     host = sfbench.fuse(plain(), X, process=OU, condition=LABELS, n_noise=2, rng=0)
     tensors = sfbench.fuse(

@@ -30,6 +30,7 @@ def test_at_the_base_it_is_the_corrected_samplers_weight(problem):
     assert np.all(ratios.log_ratios @ ratios.base <= 1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", [(0.5, 0.5), (0.2, 0.8)])
 def test_vanilla_fusion_agrees_with_quadrature(weights):
     problem = make_problem("paper_mixture_1d", scale=6.0, target="barycenter", weights=weights)

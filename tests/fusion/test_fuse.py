@@ -228,6 +228,7 @@ def has_window_bias(result: sfbench.FusionResult) -> bool:
     return any(text.startswith("window bias: t < ") for text in result.warnings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [256, 2000])
 @pytest.mark.parametrize("estimator", ["antithetic", "dsm"])
 def test_no_window_bias_where_pooling_and_noise_commute(n: int, estimator: Any) -> None:

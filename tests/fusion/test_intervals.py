@@ -157,6 +157,7 @@ def test_at_a_vertex_with_no_multipliers_the_weight_of_one_is_covered() -> None:
 
 
 # ------------------------------------------------------------------ constraints and inexact fits
+@pytest.mark.slow
 def test_constraints_of_the_solver_hold_for_the_intervals() -> None:
     x = unit(0.9, 0.6).sample(500, rng=0)
     laws = [unit(0, 0), unit(2, 0), unit(1, 2)]
@@ -215,6 +216,7 @@ def test_a_flat_direction_that_is_not_a_duplicate_is_covered() -> None:
 
 
 # ------------------------------------------------------------------ every interval holds its fit
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     k=st.integers(2, 7),

@@ -36,6 +36,7 @@ def test_likelihood_has_no_window_bias_where_score_matching_has() -> None:
     assert matched.weights[0] == pytest.approx(0.5903, abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rank", [1, 2])
 def test_embedded_laws_are_fitted_in_their_subspace(rank: int) -> None:
     problem = make_problem("embedded_mixture", rank=rank, d=12, k=3)

@@ -41,6 +41,7 @@ class Around:
         return s + self.share(t) * (self.other.score(x, t) - s)
 
 
+@pytest.mark.slow
 def test_weights_that_change_at_the_edges_of_bins_are_found() -> None:
     """At any time the average of the two models at w(t) is the target's score exactly."""
     laws = make_problem("random_mixtures", d=2, k=2, rng=3).auxiliaries

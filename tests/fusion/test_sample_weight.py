@@ -68,6 +68,7 @@ def test_equal_weights_change_no_bit() -> None:
     assert plain.effective_n is None
 
 
+@pytest.mark.slow
 def test_rows_of_weight_zero_are_not_there() -> None:
     """The fit of the others, with their own noise: the same weights within the spread, and the same adequacy."""
     inside = make_problem("shifted_gaussians", k=3, d=2, weights=(0.5, 0.3, 0.2))

@@ -43,6 +43,7 @@ def test_right_wirings_raise_no_alarm(kind: str, target: GaussianMixture) -> Non
     assert report.cause == ""
 
 
+@pytest.mark.slow
 def test_few_numbers_of_noise_raise_no_alarm() -> None:
     """On the line, the mean square of 32 numbers of noise is 1 within a quarter only, in every loss alike."""
     process = sfbench.OrnsteinUhlenbeck()
@@ -61,6 +62,7 @@ def test_a_wrong_parameterisation_is_named(kind: str, declared: str) -> None:
         check_wiring({"net": network(kind, declared)}, LAW.sample(100, rng=0), process=VP)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("time", ["scaled", "log_snr", "c_noise"])
 def test_a_wrong_scale_of_time_is_named(time: str) -> None:
     with pytest.warns(FitWarning, match="time='t'"):
@@ -97,12 +99,14 @@ def test_it_is_a_top_level_name() -> None:
     assert sfbench.check_wiring is check_wiring
 
 
+@pytest.mark.slow
 def test_mistakes_come_in_pairs() -> None:
     wrong = network("x0", "epsilon", time="log_snr")
     with pytest.warns(FitWarning, match="time='t' and parameterisation='x0'"):
         check_wiring([wrong], LAW.sample(100, rng=0), process=VP)
 
 
+@pytest.mark.slow
 def test_reversed_times_of_a_network_are_found() -> None:
     class Reversed(Inside):
         def forward(self, x: Tensor, t: Tensor) -> Tensor:
@@ -126,6 +130,7 @@ class Counted(Foreign):
         return self.sign * super().score(x, t)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:misfit")  # which a wrong wiring is, too
 def test_fuse_names_the_model_that_is_wired_wrongly_and_fits_the_same_weights() -> None:
     x = LAW.sample(200, rng=0)

@@ -104,6 +104,7 @@ def refused_or_sound(folder) -> None:
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < MEMORY
 
 
+@pytest.mark.slow
 @fuzz
 @given(data=st.data())
 def test_configs(saved, data):
@@ -112,6 +113,7 @@ def test_configs(saved, data):
     refused_or_sound(saved / "bad")
 
 
+@pytest.mark.slow
 @fuzz
 @given(data=st.data())
 def test_headers_and_bytes(saved, data):
@@ -218,6 +220,7 @@ def bits(x: Any) -> Any:
     return x.tobytes() if isinstance(x, np.ndarray) and x.dtype != object else None
 
 
+@pytest.mark.slow
 @fuzz
 @given(
     x=points(),

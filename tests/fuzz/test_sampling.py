@@ -14,6 +14,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -172,6 +173,7 @@ named = st.sampled_from(["fused", "ode", "corrected", "switched", "superposed", 
 samplers = st.one_of(named, st.sampled_from(sorted(SAMPLERS)).flatmap(lambda name: built(*SAMPLERS[name])))
 
 
+@pytest.mark.slow
 @fuzz(0.2)
 @given(sampler=or_odd(samplers), data=st.data())
 def test_options(sampler, data):
@@ -278,6 +280,7 @@ def run(source: Any, arguments: dict[str, Any]) -> Any:
     return result
 
 
+@pytest.mark.slow
 @fuzz(0.4)
 @given(source=sources(), sampler=named, n=st.sampled_from([1, 2, 40, 700]), data=st.data())
 def test_sources(source, sampler, n, data):
@@ -312,6 +315,7 @@ ARGUMENTS = {
 THINGS = [GaussianMixture([1.0], [[0.0, 1.0]], 1.0), AnalyticScore(GaussianMixture([1.0], [[0.0, 1.0]], 1.0), OU)]
 
 
+@pytest.mark.slow
 @fuzz(0.3)
 @given(data=st.data())
 def test_arguments(data):

@@ -356,6 +356,7 @@ def judge(case: Case) -> str:
     return "answered"
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::numpy.exceptions.ComplexWarning")
 @pytest.mark.parametrize("group", GROUPS)
 def test_hostile_arguments_are_refused_by_name_or_answered_rightly(group: str) -> None:

@@ -15,6 +15,7 @@ PAIR = (
 )
 
 
+@pytest.mark.slow
 def test_vertex_is_the_auxiliary_and_refinement_converges():
     fused = FusedScore(PAIR, (1.0, 0.0), process=OU)
     marginal = AnalyticScore(PAIR[0], OU).marginal(5e-5)

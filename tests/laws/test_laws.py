@@ -20,6 +20,7 @@ def test_bernoulli_function():
     np.testing.assert_allclose(bernoulli(z), expected, rtol=1e-8, atol=1e-300)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("weights", "gap"), [((0.5, 0.5), 0.40), ((0.2, 0.8), 0.28)])
 def test_published_gaps_between_the_two_laws(problem, weights, gap):
     fused = FusedScore(problem.auxiliaries, weights, process=OU)
@@ -30,6 +31,7 @@ def test_published_gaps_between_the_two_laws(problem, weights, gap):
     assert found.stderr < 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("process", [OU, VariancePreserving()])
 def test_vertex_is_the_auxiliary_and_refinement_converges(problem, process):
     fused = FusedScore(problem.auxiliaries, (0.0, 1.0), process=process)

@@ -95,6 +95,7 @@ def test_a_well_behaved_method_of_ones_own_has_a_name() -> None:
         run_method("correctd", [], [[0.0]], process=OU, n=1, budget=1)
 
 
+@pytest.mark.slow
 def test_budgets_are_kept_and_most_of_them_used() -> None:
     truth = get_truth("line_paper")
     x = truth.target.sample(256, rng=0)

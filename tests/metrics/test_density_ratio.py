@@ -40,6 +40,7 @@ def covers(deviations: np.ndarray) -> bool:
     return bool(hits > P_VALUE and wide > P_VALUE and abs(deviations.mean()) < 5 / np.sqrt(len(deviations)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", PAIRS)
 @pytest.mark.parametrize("metric", [total_variation, kl_divergence])
 def test_intervals_cover_the_truth(metric: Metric, pair: str) -> None:
@@ -49,6 +50,7 @@ def test_intervals_cover_the_truth(metric: Metric, pair: str) -> None:
 
 
 # ---------------------------------------------------------------------- teeth
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", [total_variation, kl_divergence])
 def test_standard_errors_three_times_too_small_are_caught(metric: Metric, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = DensityRatios.standard_error
@@ -56,6 +58,7 @@ def test_standard_errors_three_times_too_small_are_caught(metric: Metric, monkey
     assert not covers(z_scores(metric, "pools")[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", [total_variation, kl_divergence])
 def test_standard_errors_ten_times_too_large_are_caught(metric: Metric, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = DensityRatios.standard_error
@@ -63,6 +66,7 @@ def test_standard_errors_ten_times_too_large_are_caught(metric: Metric, monkeypa
     assert not covers(z_scores(metric, "pools")[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", [total_variation, kl_divergence])
 def test_a_constant_off_by_a_tenth_is_caught(metric: Metric, monkeypatch: pytest.MonkeyPatch) -> None:
     def shifted(at_p: Any, at_q: Any) -> tuple[float, float]:
@@ -73,6 +77,7 @@ def test_a_constant_off_by_a_tenth_is_caught(metric: Metric, monkeypatch: pytest
     assert not covers(z_scores(metric, "close pools")[0])
 
 
+@pytest.mark.slow
 def test_a_metric_of_the_wrong_laws_is_caught() -> None:
     def reversed_kl(p: Any, q: Any, **options: Any) -> Estimate:
         return kl_divergence(*((q, p) if options else (p, q)), **options)
@@ -120,6 +125,7 @@ def test_laws_without_overlap_have_no_bridge() -> None:
     assert bridge_constant(np.full(50, np.inf), np.full(50, -np.inf))[1] == np.inf
 
 
+@pytest.mark.slow
 def test_pools_without_overlap_fall_back_on_their_own_constants() -> None:
     pool = LogLinearPool([lifted(core) for core in CORES], (0.3, 0.3, 0.4))
     far = LogLinearPool([lifted(core.affine(1.0, 100.0)) for core in CORES], (0.3, 0.3, 0.4))

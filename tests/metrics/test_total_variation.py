@@ -54,6 +54,7 @@ def test_noise_contracts(p: GaussianMixture, q: GaussianMixture, first: float, m
     assert values[0] + 1e-13 >= values[1] >= values[2] - 1e-13
 
 
+@pytest.mark.slow
 @examined
 @given(mixtures_1d, mixtures_1d, mixtures_1d, st.floats(0, 1))
 def test_it_is_jointly_convex(p: GaussianMixture, q: GaussianMixture, r: GaussianMixture, share: float) -> None:
@@ -71,6 +72,7 @@ def test_a_projection_contracts(method: Any) -> None:
 
 
 # ---------------------------------------------------------------------- oracles
+@pytest.mark.slow
 @examined
 @given(mixtures_1d, mixtures_1d)
 def test_crossings_equal_a_plain_sum(p: GaussianMixture, q: GaussianMixture) -> None:

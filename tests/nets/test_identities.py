@@ -73,6 +73,7 @@ def test_batches_do_not_change_scores():
     np.testing.assert_array_equal(whole.score(read_only, 0.3), whole.score(x, 0.3))
 
 
+@pytest.mark.slow
 def test_stein_with_exact_and_hutchinson_divergence():
     process = PROCESSES[0]
     x = LAWS[1].sample(4000, rng=3)

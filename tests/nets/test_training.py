@@ -46,6 +46,7 @@ def train(settings=SHORT, **options):
     return train_score_network(small(), LAW.sample(400, rng=0), settings, process=OU, rng=3, **options)
 
 
+@pytest.mark.slow
 def test_same_seed_same_bits_and_another_seed_other_bits():
     first, second = train(), train()
     np.testing.assert_array_equal(weights_of(first.score), weights_of(second.score))
@@ -54,6 +55,7 @@ def test_same_seed_same_bits_and_another_seed_other_bits():
     assert np.any(weights_of(other.score) != weights_of(first.score))
 
 
+@pytest.mark.slow
 def test_interrupted_run_resumes_to_the_same_bits(tmp_path):
     whole = train()
 
@@ -78,6 +80,7 @@ def kept_names(folder):
     return {path.name for path in (folder / "state").iterdir()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("call", "count"), [("replace", 4), ("replace", 5), ("replace", 6), ("unlink", 1)])
 def test_a_kill_while_the_state_is_written_loses_no_state(tmp_path, monkeypatch, call, count):
     """The second writing of the state is cut off before each of its renames, and before the old files are removed."""
@@ -100,6 +103,7 @@ def test_a_kill_while_the_state_is_written_loses_no_state(tmp_path, monkeypatch,
     assert kept_names(tmp_path) == {"manifest.json", *json.loads((tmp_path / "state" / "manifest.json").read_text())}
 
 
+@pytest.mark.slow
 def test_states_of_the_older_layout_are_read_and_damage_is_found(tmp_path):
     def stop(step, loss):
         if step == 21:

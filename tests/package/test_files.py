@@ -80,6 +80,7 @@ def test_a_kill_in_the_middle_leaves_the_old_content(tmp_path: Path) -> None:
     assert path.read_text(encoding="utf-8") == "new"
 
 
+@pytest.mark.slow
 def test_readers_never_see_a_part(tmp_path: Path) -> None:
     path, size = tmp_path / "big", 200_000
     write_atomically(path, lambda f: f.write("0" * size))

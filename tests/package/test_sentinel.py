@@ -104,6 +104,7 @@ def test_importing_a_package_imports_no_heavy_library(package: str, tmp_path: Pa
     assert done.stdout.strip() == "[]", done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["--help", "solvers", "problems"])
 def test_light_commands_import_no_heavy_library(command: str, tmp_path: Path) -> None:
     heavy = tuple(name for name in HEAVY if name != "rich")  # prints the tables

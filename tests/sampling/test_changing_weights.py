@@ -49,6 +49,7 @@ def pool(weights: np.ndarray) -> np.ndarray:
     return np.exp(LogLinearPool(LAWS, weights).log_prob(GRID[:, None]))
 
 
+@pytest.mark.slow
 def test_particles_reach_the_pool_of_the_weights_at_the_end() -> None:
     result = sample(CHANGING, 8000, CorrectedSampler(), rng=0)
     assert result.law == "KL barycenter p_w (log-linear pool), of the weights at the end"
@@ -143,6 +144,7 @@ def test_weights_of_a_time_and_what_is_refused() -> None:
         FusedScore([*LAWS, LAWS[0]], CHANGING.schedule, process=OU)
 
 
+@pytest.mark.slow
 def test_the_fused_law_of_gaussians_under_changing_weights() -> None:
     """By differential equations, by particles, and, for equal covariances, in one line."""
     means = np.array([[-2.0, 0.5], [1.0, -1.0]])

@@ -49,6 +49,7 @@ def test_log_partition_and_its_standard_error(problem):
     assert values.std(ddof=1) < 1.5 * stated
 
 
+@pytest.mark.slow
 def test_second_order_chains_need_fewer_steps(problem):
     truth = LogLinearPool(problem.auxiliaries, (0.5, 0.5)).log_partition().value
     fused = FusedScore(problem.auxiliaries, (0.5, 0.5), process=OU)
@@ -68,6 +69,7 @@ def test_every_resampling_scheme_gives_the_same_law(problem, name):
     assert abs(float(result.weights @ (result.x[:, 0] > 0)) - right_mass(pool)) < 0.025
 
 
+@pytest.mark.slow
 def test_moves_keep_the_law(problem):
     pool = LogLinearPool(problem.auxiliaries, (0.5, 0.5))
     fused = FusedScore(problem.auxiliaries, (0.5, 0.5), process=OU)
@@ -81,6 +83,7 @@ def product(problem, r):
     return FusedScore(factors, [0.5, 0.5], process=OU), factors[0].blocks
 
 
+@pytest.mark.slow
 def test_blocks_keep_products_reliable_and_warn_without(problem):
     fused, blocks = product(problem, 24)
     truth = right_mass(LogLinearPool(problem.auxiliaries, (0.5, 0.5)))
@@ -127,6 +130,7 @@ def test_only_affine_noise_can_be_corrected(integrator):
         CorrectedSampler(integrator)
 
 
+@pytest.mark.slow
 def test_euler_maruyama_can_be_corrected_too(problem):
     fused = FusedScore(problem.auxiliaries, (0.5, 0.5), process=OU)
     result = sample(fused, 4000, CorrectedSampler(EulerMaruyama()), steps=400, rng=0)

@@ -5,7 +5,10 @@ import io
 import re
 from pathlib import Path
 
+import pytest
 
+
+@pytest.mark.slow
 def test_the_example_of_the_page_runs():
     text = (Path(__file__).parents[2] / "docs" / "samplers.md").read_text(encoding="utf-8")
     section = text[text.index("## Which sampler") :]

@@ -44,6 +44,7 @@ def example() -> str:
     return found.group(1)
 
 
+@pytest.mark.slow
 def test_the_example_of_the_docs_samples_what_it_says(example, capsys):
     names: dict = {}
     exec(example, names)

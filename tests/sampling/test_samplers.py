@@ -48,6 +48,7 @@ def test_the_check_has_teeth(fused, problem):
     assert total_variation_from_samples(x, pool).value > 0.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("integrator", "n_steps"), FLOWS)
 def test_flow_agrees_with_the_adaptive_oracle(fused, integrator, n_steps):
     steps = time_steps(fused.process, n_steps, t_min=1e-3)
@@ -181,6 +182,7 @@ def test_a_cheap_integrator_beats_uniform_euler_maruyama(fused):
     assert tv[0] < 0.02 < 0.08 < tv[1]
 
 
+@pytest.mark.slow
 def test_embedded_law_reduces_to_its_core():
     problem = make_problem("embedded_mixture", rank=1, d=40, k=2, rng=3)
     fused = FusedScore(problem.auxiliaries, problem.true_weights, process=OrnsteinUhlenbeck())

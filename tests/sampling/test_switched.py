@@ -52,6 +52,7 @@ def test_switched_follows_the_fused_law(fused, options):
     assert total_variation_from_samples(x, exact).value < total_variation_floor(x, exact) + 0.035
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", ["weights", "one model for all"])
 def test_the_check_of_the_law_has_teeth(fused, monkeypatch, broken):
     unequal = FusedScore(fused.models, [0.8, 0.2] if broken == "weights" else [0.5, 0.5], process=OU)
@@ -159,6 +160,7 @@ def test_every_model_sees_one_batch_of_its_share_and_the_cost_is_counted(order):
     assert sample(score, 20, steps=steps, check_steps=False, rng=0).diagnostics.n_model_evaluations == 48
 
 
+@pytest.mark.slow
 @given(weights=st.lists(st.floats(0.01, 1.0), min_size=2, max_size=64), n=st.integers(1, 50), seed=st.integers(0, 99))
 def test_balanced_orders_spend_their_shares_in_every_stretch(weights, n, seed):
     w = np.array(weights) / np.sum(weights)

@@ -83,6 +83,7 @@ def test_single_precision_is_the_default_of_a_device_and_close() -> None:
     np.testing.assert_allclose(single.x.numpy(), double.x, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_adaptive_flow_and_the_whole_audit_take_tensors() -> None:
     score = fused(2, "laws")
     a = sample(score, 16, "adaptive", device="cpu", dtype="float64", steps=4, rng=0)
@@ -249,6 +250,7 @@ def test_what_is_lost_unseen_is_drawn_again_and_reported() -> None:
             sampler.draw(unseen(sampler, score, "cpu"))
 
 
+@pytest.mark.slow
 def test_likelihoods_take_tensors() -> None:
     score, x = fused(2, "networks"), np.random.default_rng(0).standard_normal((20, 2))
     points = torch.from_numpy(x)

@@ -228,6 +228,7 @@ def test_steps_that_fail_when_longer_are_not_trusted(fused):
         sample(fused, 400, FusedSampler(Fragile()), steps=time_steps(OU, 600, "uniform"), rng=0)
 
 
+@pytest.mark.slow
 def test_checks_leave_the_sample_and_the_generator_alone(fused):
     for sampler in ("fused", "ode", "corrected"):
         states = []

@@ -229,6 +229,7 @@ def test_an_unused_copy_is_found_from_an_inexact_answer(solver: str) -> None:
         assert result.weights[1] == pytest.approx(result.weights[4], abs=1e-9)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_hard_gram_matrices_are_certified(seed: int) -> None:

@@ -103,6 +103,7 @@ def test_auto_is_exact_on_singular_matrices(installation: str, k: int) -> None:
         assert result.value <= solve(problem, "active_set", tol=1e-12).value + 1e-13 * problem.scale
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(
     k=st.integers(2, 5),

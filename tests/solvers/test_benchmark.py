@@ -81,6 +81,7 @@ def test_unwritable_output_is_one_line(tmp_path: Path, capsys: pytest.CaptureFix
     assert error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_both_ways_of_the_comparison_share_one_objective() -> None:
     """The antithetic Gram, the minibatch gradient and the population quadrature agree within sampling error."""
     problem = make_problem("paper_mixture_1d", space="raw", scale=6.0, target="mixture")
@@ -97,6 +98,7 @@ def test_both_ways_of_the_comparison_share_one_objective() -> None:
     assert estimate.hessian(w) @ along @ along == pytest.approx(exact.hessian(w) @ along @ along, rel=0.01)
 
 
+@pytest.mark.slow
 def test_published_way_resumes_and_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(published_way, "QUICK", published_way.Size(draws=2, n=128, epochs=2))
     record = published_way.run(seed=0, quick=True, folder=tmp_path)
@@ -108,6 +110,7 @@ def test_published_way_resumes_and_reports(tmp_path: Path, monkeypatch: pytest.M
     assert len(published_way.report(record)) == 2 + len(record["cpu"]) + 1 + len(published_way.PUBLISHED)
 
 
+@pytest.mark.slow
 def test_window_bias_study_tells_the_cases_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

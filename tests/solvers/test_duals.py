@@ -110,6 +110,7 @@ def perturbed(n: int) -> list[SimplexQP]:
     return [SimplexQP(base.P + A @ A.T / 20, base.q + 0.05 * rng.normal(size=5)) for A in noise]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["none", "cap", "entropy"])
 def test_a_batch_keeps_its_constraints_and_is_translated_once(kind: str) -> None:
     written = []

@@ -269,6 +269,7 @@ class NoisyGradient:
         return self.problem.gradient(w) + 0.3 * rng.normal(size=self.dim)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_stochastic_reference_gets_near_and_repeats(optimizer: str) -> None:
     problem = random_qp(4, 12, 2)

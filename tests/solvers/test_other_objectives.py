@@ -84,6 +84,7 @@ def test_every_method_agrees_on_the_likelihood(solver: str) -> None:
     assert abs(result.value - best.value) <= result.gap + best.gap + 1e-12
 
 
+@pytest.mark.slow
 def test_likelihood_torch_reference() -> None:
     result = solve(gaussians([-3.0, 2.0], target=0.0), "torch", tol=1e-6)
     assert result.converged

@@ -9,6 +9,7 @@ from solvers import MissingExtraError, UnknownSolverError, describe_solver, get_
 from solvers.base import BatchSolver, SimplexSolver
 
 
+@pytest.mark.slow
 def test_importing_solvers_imports_no_backend() -> None:
     code = (
         "import sys, solvers; solvers.known_solvers(); solvers.available_solvers();"

@@ -50,6 +50,7 @@ def test_closed_form_equals_quadrature(layout: str, process: sfbench.ForwardProc
     assert closed.n == quadrature.n == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("d", [1, 2])
 def test_pools_that_are_gaussian_have_the_closed_form(d: int) -> None:
     """A pool of Gaussians, hidden from the closed form by doubled components, passes through the noised-pool rule."""

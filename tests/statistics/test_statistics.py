@@ -227,6 +227,7 @@ def test_data_far_from_the_origin_lose_few_digits(kind: str, offset: float, esti
     assert _agree(far, near, 1e-13 * offset)
 
 
+@pytest.mark.slow
 def test_memory_does_not_depend_on_the_number_of_samples(ou: sfbench.OrnsteinUhlenbeck) -> None:
     models = [Foreign(GaussianMixture([1.0], np.full((1, 64), i), 1.0 + i), ou) for i in range(3)]
 

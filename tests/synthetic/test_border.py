@@ -125,6 +125,7 @@ def test_a_foreign_array_that_fails_is_named() -> None:
         PLANE.score(Broken())  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_torch_is_not_imported() -> None:
     use = "synthetic.make_problem('random_mixtures').target.sample(5)"
     code = f"import sys, synthetic; {use}; assert 'torch' not in sys.modules"

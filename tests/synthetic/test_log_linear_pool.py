@@ -57,6 +57,7 @@ def test_partition_on_the_line_equals_adaptive_quadrature(layouts: tuple[str, st
     assert_partitions_agree(law, brute_log_z(laws, law.weights), "auto", "quadrature", "envelope")
 
 
+@pytest.mark.slow
 @examined
 @given(
     st.integers(0, 1000),

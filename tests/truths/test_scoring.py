@@ -30,6 +30,7 @@ def test_exact_draws_are_told(name: str, law: str) -> None:
             assert abs(tv.value - exact) < 5 * tv.stderr
 
 
+@pytest.mark.slow
 def test_one_law_twice_cannot_be_told() -> None:
     name = "gaussian_shifted_k4_d16"  # pooling and noise commute
     found = score_samples(name, get_truth(name).sample("fused", N, rng=1))
@@ -122,6 +123,7 @@ def test_bad_input_is_refused_by_name(change: dict[str, object], match: str) -> 
         score_samples(**(good | change))  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_points_must_be_finite_states_whole() -> None:
     x = np.zeros((200, 1))
     x[3] = np.nan
@@ -131,6 +133,7 @@ def test_points_must_be_finite_states_whole() -> None:
         score_samples("discrete_potts_6", np.full((200, 6), 0.5))
 
 
+@pytest.mark.slow
 def test_commands(tmp_path, capsys) -> None:  # type: ignore[no-untyped-def]
     assert main(["truths", "list", "--group", "gaussian"]) == 0
     assert "gaussian_scaled_d4_ratio4" in capsys.readouterr().out

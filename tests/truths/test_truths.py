@@ -163,6 +163,7 @@ def test_planar_density_draws_what_it_says() -> None:
     assert planar.log_prob([[20.0, 0.0]])[0] == -np.inf
 
 
+@pytest.mark.slow
 def test_every_law_has_the_moments_that_are_certified() -> None:
     """The moments come from grids and closed forms, these from draws."""
     for name in ("gaussian_scaled_d4_ratio4", "discrete_mixture"):
