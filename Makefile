@@ -21,7 +21,7 @@ layers:
 test:  ## everything but the tests of fetched data
 	python -m pytest
 
-fast:  ## the tests that need less than half a second each (a second with all their cases)
+fast:  ## the tests that need less than a third of a second each
 	python -m pytest -m "not slow"
 
 data-tests:  ## fetch the data sets and judges that tests need, then test them
