@@ -23,6 +23,5 @@ def networks(name: str, options: dict[str, Any], dim: int, device: torch.device)
     """K networks of one architecture."""
     found = []
     for seed in range(K):
-        torch.manual_seed(seed)
-        found.append(NetworkScore(build_network(name, options, process=OU).to(device), dim, OU))
+        found.append(NetworkScore(build_network(name, options, process=OU, seed=seed).to(device), dim, OU))
     return found
