@@ -74,21 +74,26 @@ def _against_d(axis: Any, problems: dict[Problem, list[Row]], rank: str) -> None
     for name, label, style in _BOUNDS:
         at = [[r[name] for key, rows in own.items() if key[3] == d for r in rows if r[name] is not None] for d in dims]
         axis.plot(dims, [np.mean(values) if values else np.nan for values in at], style, ms=4, label=label)
-    axis.set(xscale="log", yscale="log", xlabel="dimension d", title=f"{rank} rank, spread {widest:g}")
+    axis.set(xscale="log", yscale="log", xlabel="dimension d")
+    axis.set_title(f"{rank} rank, spread {widest:g}", fontsize=9)
+    axis.set_xticks(dims, [f"{d}" for d in dims])
+    axis.minorticks_off()
     axis.legend(fontsize=7)
 
 
 def _curves(axis: Any, rows: list[Row], tails: str) -> None:
     """Misfits found against false alarms, by distance from the family; dotted: window bias, which does not tell."""
     negative = [r for r in rows if r["distance"] == 0 and r["tails"] == "gaussian"]
-    for distance in sorted({r["distance"] for r in rows}):
+    for i, distance in enumerate(sorted({r["distance"] for r in rows})):
         positive = [r for r in rows if r["distance"] == distance and r["tails"] == tails]
         if positive and positive != negative:
-            axis.plot(*_roc(evidence(positive, "misfit_p"), evidence(negative, "misfit_p")), label=f"{distance:g}")
+            curve = _roc(evidence(positive, "misfit_p"), evidence(negative, "misfit_p"))
+            axis.plot(*curve, color=f"C{i}", label=f"{distance:g}")
     positive = [r for r in rows if r["distance"] > 0 and r["tails"] == tails]
     if positive:
         axis.plot(*_roc(evidence(positive, "window_p"), evidence(negative, "window_p")), "k:", label="window bias")
-    axis.set(xlabel="false alarms", title=f"misfits found, {tails}, by distance", xlim=(0, 1), ylim=(0, 1.02))
+    axis.set(xlabel="false alarms", xlim=(-0.02, 1), ylim=(0, 1.02))
+    axis.set_title(f"misfits found, {tails}, by distance", fontsize=9)
     axis.legend(fontsize=7)
 
 

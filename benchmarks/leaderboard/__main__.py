@@ -8,11 +8,13 @@ and adds them to it; ``--merge FOLDER`` merges results of others, a folder with 
 """
 
 import argparse
+import itertools
 import json
 import shlex
 import sys
 from pathlib import Path
 
+from sfbench._validation import did_you_mean
 from sfbench.errors import OutputError, SfbenchError
 from sfbench.files import prepare_folder, provenance, write_json
 from sfbench.methods import as_method, known_methods
@@ -80,9 +82,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     args.problems = args.problems or PROBLEMS
     continuous = [name for name, entry in CATALOGUE.items() if not entry.discrete]
     if unknown := [name for name in args.problems if name not in continuous]:
-        parser.error(f"unknown problem {unknown[0]!r}; see sfbench truths list (the discrete ones have no scores)")
+        close = did_you_mean(unknown[0], continuous)
+        parser.error(f"unknown problem {unknown[0]!r}{close}; see sfbench truths list (discrete ones have no scores)")
     if unknown := [name for name in args.methods if ":" not in name and name not in known_methods()]:
-        parser.error(f"unknown method {unknown[0]!r}; known: {', '.join(known_methods())}")
+        close = did_you_mean(unknown[0], known_methods())
+        parser.error(f"unknown method {unknown[0]!r}{close}; known: {', '.join(known_methods())}")
     for name in args.methods:
         try:
             as_method(name)
@@ -102,6 +106,8 @@ def main(argv: list[str] | None = None) -> int:
     else:
         table = [] if args.join is None else read_table(args.join)
         made = [] if args.join is None else read_about(args.join)["runs"]
+        if args.join is None and args.grid == "refuse":
+            _refuse_to_drop_rows(args, folder)
         rows = _run(args, folder)
         command = shlex.join(["python", "-m", "benchmarks.leaderboard", *(sys.argv[1:] if argv is None else argv)])
         words = f"{args.n} points, {args.data} rows of data, {args.seeds} seeds; runs that fail count as TV 1."
@@ -124,6 +130,19 @@ def main(argv: list[str] | None = None) -> int:
     print_claims(claims)
     print("written:", *map(str, paths))
     return exit_code(claims)
+
+
+def _refuse_to_drop_rows(args: argparse.Namespace, folder: Path) -> None:
+    """The table is written anew: rows that this command does not make would be gone."""
+    if not (folder / "summary.json").is_file():
+        return
+    kept = {(row["problem"], row["method"], row["budget"]) for row in read_table(folder)}
+    dropped = kept - set(itertools.product(args.problems, args.methods, args.budgets))
+    if dropped:
+        raise OutputError(
+            f"the table in {str(folder)!r} has {len(dropped)} rows that this command does not make, such as "
+            f"{min(dropped)}: --join {folder} adds methods to it, --grid replace drops them; or choose another --out"
+        )
 
 
 def _run(args: argparse.Namespace, folder: Path) -> list[Row]:

@@ -23,13 +23,15 @@ def _figure(rows: list[Row]) -> Any:
     figure, axes = plt.subplots(1, len(kinds), figsize=(4.4 * len(kinds), 3.6), layout="constrained", squeeze=False)
     for axis, kind in zip(axes[0], kinds, strict=True):
         own = [row for row in rows if row["kind"] == kind]
+        sizes = sorted({row["n"] for row in own})
         for method in dict.fromkeys(row["method"] for row in own):
-            sizes = sorted({row["n"] for row in own})
             values = [[r["bits"] for r in own if r["method"] == method and r["n"] == n] for n in sizes]
             middle = [float(np.mean(v)) for v in values]
             spread = [float(np.std(v)) for v in values]
             axis.errorbar(sizes, middle, spread, marker="o", markersize=3, label=method)
         axis.set_xscale("log")
+        axis.set_xticks(sizes, [f"{n:,}" for n in sizes])
+        axis.minorticks_off()
         axis.set_xlabel("rows of the target, n")
         axis.set_title(kind)
     axes[0, 0].set_ylabel("held-out bits for each site")

@@ -144,6 +144,17 @@ def test_what_cannot_run_is_said_before_anything_runs(tmp_path: Path, capsys: py
     assert "holds no leaderboard" in capsys.readouterr().err
 
 
+def test_a_narrower_command_does_not_drop_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_rows(tmp_path, "leaderboard", [row("uniform", NAME, 0.1), row("fused", NAME, 0.2)])
+    (tmp_path / "summary.json").write_text("{}")
+    assert main(["--methods", "uniform", "--problems", NAME, "--budgets", "64", "--out", str(tmp_path)]) == 2
+    assert "1 rows that this command does not make" in capsys.readouterr().err
+    assert len(read_table(tmp_path)) == 2
+    with pytest.raises(SystemExit, match="2"):
+        main(["--methods", "fusde", "--out", str(tmp_path)])
+    assert "did you mean 'fused'" in capsys.readouterr().err
+
+
 def test_methods_join_a_table_under_its_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = ["--methods", "uniform", "--join", str(tmp_path), "--out", str(tmp_path / "out")]
     assert main(run) == 2
