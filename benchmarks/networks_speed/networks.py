@@ -21,8 +21,5 @@ K = 4
 
 def networks(name: str, options: dict[str, Any], dim: int, device: torch.device) -> list[NetworkScore]:
     """K networks of one architecture."""
-    found = []
-    for seed in range(K):
-        torch.manual_seed(seed)
-        found.append(NetworkScore(build_network(name, options, process=OU).to(device), dim, OU))
-    return found
+    built = [build_network(name, options, process=OU, seed=seed).to(device) for seed in range(K)]
+    return [NetworkScore(network, dim, OU) for network in built]

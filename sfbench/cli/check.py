@@ -117,5 +117,8 @@ def _print(record: dict[str, Any]) -> None:
         rows[-1] += [f"{entry['guarantee']}: {entry['label']}"]
     title = f"{record['parameters']}, n = {record['n']}, seed {record['seed']}"
     print_table(title, ["quantity", "observed", "bound", "ratio", "holds", "guarantee"], rows)
+    from rich.console import Console
+
+    console = Console()  # wraps on a terminal, where a table does
     for text in record["warnings"]:
-        print(f"warning: {text}")
+        console.print(f"warning: {text}", markup=False, highlight=False, soft_wrap=not console.is_terminal)

@@ -167,7 +167,9 @@ def influence(seen: list[Float64Array], G: Float64Array, weights: Float64Array, 
         free = np.arange(len(weights))
     basis = tangent_basis(len(free))
     H = 2.0 * basis.T @ G[np.ix_(free, free)] @ basis
-    H += _RIDGE * max(float(np.trace(H)), np.finfo(float).tiny) * np.eye(len(H))
+    if not np.trace(H) > 0.0:  # the models are one: no node moves the weights
+        return np.zeros(len(omega))
+    H += _RIDGE * float(np.trace(H)) * np.eye(len(H))
     found = []
     for weight, terms in zip(omega, seen, strict=True):
         gradient = 2.0 * (np.einsum("rij,j->ri", terms[:, 1:], weights[1:]) - terms[:, 0])  # of weights 1, 2, ...

@@ -185,6 +185,7 @@ def test_committed_tables_say_how_each_row_was_made(tmp_path: Path) -> None:
         assert (tmp_path / "leaderboard.csv").read_bytes() == (folder / "leaderboard.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_the_judge_is_judged() -> None:
     found = run_judge_cell(JudgeSpec(NAME, "mixture", 2000, 0, 0))
     assert found["verdict"] == "mixture"

@@ -178,6 +178,12 @@ def test_what_a_budget_cannot_do_is_refused(tmp_path):
         sfbench.fuse(MODELS, loader, process=OU, evaluations=5000)
 
 
+def test_models_that_are_one_spend_their_budget_like_others():
+    x = PROBLEM.target.sample(3000, rng=0)
+    fit = sfbench.fuse([MODELS[0], MODELS[0]], x, process=OU, evaluations=9000, check_models=False, rng=0)
+    assert 8000 < fit.n_evaluations <= 9000
+
+
 def test_a_file_is_read_in_the_random_order_of_an_array(tmp_path):
     x = PROBLEM.target.sample(3000, rng=0)
     np.save(tmp_path / "x.npy", x)

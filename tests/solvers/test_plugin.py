@@ -41,6 +41,7 @@ print(solve(SimplexQP([[2.0, 0.0], [0.0, 2.0]], [0.0, -1.0]), "coordinate_pairs"
     assert run(installed, code) == "coordinate_pairs"
 
 
+@pytest.mark.slow
 def test_plugin_cannot_replace_a_built_in(installed: Path) -> None:
     code = """
 import warnings

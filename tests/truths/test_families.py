@@ -40,6 +40,7 @@ def test_the_fused_law_of_angles_is_what_the_reverse_process_reaches() -> None:
     )
 
 
+@pytest.mark.slow
 def test_cells_of_angles_meet_at_the_ends() -> None:
     cells = find_cells(get_truth("torsion_two_wells"))
     low, high = cells.shares(np.array([[-np.pi + 1e-3], [np.pi - 1e-3]]))

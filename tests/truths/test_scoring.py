@@ -53,6 +53,7 @@ def test_other_laws_are_neither() -> None:
     assert "complement" in moved.reasons["fused"]
 
 
+@pytest.mark.slow
 def test_kl_is_at_least_what_total_variation_implies() -> None:
     """Also of samples in which a continuous witness sees nothing, such as whole numbers."""
     found = score_samples("line_paper", np.random.default_rng(0).integers(0, 3, 500).astype(float))
@@ -153,6 +154,7 @@ def test_commands(tmp_path, capsys) -> None:  # type: ignore[no-untyped-def]
     assert "shape (n, 1)" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_log_weights_are_read_from_the_file_of_points_too(tmp_path, capsys) -> None:  # type: ignore[no-untyped-def]
     name, both, other = "gaussian_scaled_d4_ratio4", tmp_path / "both.npz", tmp_path / "other.npz"
     x, logs = get_truth(name).sample("mixture", 300, rng=0), np.where(np.arange(300) < 200, 0.0, -np.inf)
