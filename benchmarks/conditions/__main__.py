@@ -13,7 +13,7 @@ from .plots import draw_figures
 
 def grid(quick: bool, seed: int) -> list[ConditionsSpec]:
     """All problems."""
-    dims, seeds = ((4, 64), (seed,)) if quick else ((4, 16, 64), (seed, seed + 1))
+    dims, seeds = ((4, 32), (seed,)) if quick else ((4, 16, 64), (seed, seed + 1))
     return [
         ConditionsSpec(rank, distance, spread, d, tails, 512, 6, own)
         for rank in ("fixed", "growing")
