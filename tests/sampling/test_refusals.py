@@ -46,6 +46,7 @@ CASES = {
     "dtype": (lambda: sample(FUSED, 5, dtype="flot"), "flot"),
     "max_lost": (lambda: sample(FUSED, 5, max_lost="all"), "all"),
     "callback": (lambda: sample(FUSED, 5, callback=3, steps=2), "callback"),
+    "callback of one argument": (lambda: sample(FUSED, 5, callback=float, steps=2), "callback must be a function of"),
     "sampler, close match": (lambda: sample(FUSED, 5, "corected"), "did you mean 'corrected'"),
     "threshold": (lambda: CorrectedSampler(threshold="high"), "threshold"),
     "moves": (lambda: CorrectedSampler(moves=3), "moves"),
