@@ -220,7 +220,7 @@ def as_data(x: Any, dim: int | None = None, shape: tuple[int, ...] | None = None
     the models', where it is known. Tensors stay tensors on their device.
     """
     items = tuple(getattr(x, "shape", ()))[1:]
-    if shape is not None and len(items) > 1 and [s for s in items if s != 1] != [s for s in shape if s != 1]:
+    if isinstance(shape, tuple) and len(items) > 1 and [s for s in items if s != 1] != [s for s in shape if s != 1]:
         last = items[-1:] + items[:-1] == tuple(shape)
         hint = "; channels come first: np.moveaxis(x, -1, 1)" if last else ""
         raise ModelError(f"data have items of shape {items}, the models of shape {tuple(shape)}{hint}")
