@@ -243,14 +243,21 @@ class NetworkScore:
             As x, in its dtype (float64 for integers).
         """
         points, times, conditions = self._inputs(x, t, condition)
-        out = torch.empty_like(points)
+        out: Tensor | None = None
 
         def evaluate(rows: slice) -> None:
-            out[rows] = self._checked(self._part(points, rows), _rows(times, rows), _rows(conditions, rows))
+            nonlocal out
+            found = self._checked(self._part(points, rows), _rows(times, rows), _rows(conditions, rows))
+            if rows.start == 0 and rows.stop >= len(points) and self.parameterisation != "score":  # made here
+                out = found.to(points)
+                return
+            out = torch.empty_like(points) if out is None else out
+            out[rows] = found
 
         with torch.no_grad():
             self._in_batches(len(points), evaluate)
-        return out if isinstance(x, Tensor) else out.numpy()
+        scores = torch.empty_like(points) if out is None else out
+        return scores if isinstance(x, Tensor) else scores.numpy()
 
     def evaluate(self, x: Tensor, t: float | FloatArray | Tensor, condition: Any = None) -> Tensor:
         """Score of a tensor x (n, d) in one call, differentiable in x and the weights."""
