@@ -20,7 +20,8 @@ def test_floor_and_tasks_evaluate_the_same_points(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(speed.trained, "cases", lambda n, device: CASES(24, device))
     monkeypatch.setattr(speed.trained, "_EPOCHS", (1,))
     monkeypatch.setattr(speed.memory, "measure", lambda n: [])
-    assert speed.main(["--quick", "--out", str(tmp_path)]) in (0, 1)  # speed depends on what else the machine does
+    options = ["--quick", "--threads", "1", "--out", str(tmp_path)]
+    assert speed.main(options) in (0, 1)  # speed depends on what else the machine does
     named = [claim.name for claim in read_claims(tmp_path)]
     assert sum(name.startswith("time over bare forward passes") for name in named) == 3
     assert json.loads((tmp_path / "manifest.json").read_text())["arguments"]["quick"] is True
@@ -28,6 +29,8 @@ def test_floor_and_tasks_evaluate_the_same_points(monkeypatch: pytest.MonkeyPatc
     assert (tmp_path / "precision.csv").read_text().count("\n") == 7
     assert (tmp_path / "published_way.csv").read_text().count("\n") == 7
     assert speed.main(["--device", "nowhere", "--out", str(tmp_path)]) == 2
+    with pytest.raises(SystemExit):
+        speed.main(["--threads", "0", "--out", str(tmp_path)])
     models = speed.networks("mlp", {"dim": 2, "width": 8, "depth": 1}, 2, torch.device("cpu"))
     seen: list[int] = []
     models[0].module.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
