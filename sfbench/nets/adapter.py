@@ -212,6 +212,11 @@ class NetworkScore:
         self._memory.rows = self._memory.rows or self.batch or rows_that_fit(self)
         return self._memory.rows
 
+    @property
+    def is_checked(self) -> bool:
+        """Whether its first call was made, and found right."""
+        return self._memory.is_trusted
+
     def __repr__(self) -> str:
         what = f"{sum(p.numel() for p in self.module.parameters()):,} weights, predicts {self.parameterisation}"
         return f"NetworkScore({type(self.module).__name__}, {what}, {self.device})"

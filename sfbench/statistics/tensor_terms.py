@@ -40,7 +40,6 @@ class TensorEvaluator:
         wanted = [getattr(model, "preferred_rows", _DEFAULT_ROWS) for model in models]
         self.rows = min(wanted)
         self.together = all(getattr(m, "takes_times", False) for m in models) and all(s == 1.0 for s in self.shares)
-        self._terms: Array = None  # of one group of rows, kept from node to node
 
     def evaluate(
         self, y: Array, zeta: Array, block: int, first_row: int, weight: Float64Array | None = None
@@ -102,16 +101,13 @@ class TensorEvaluator:
                 curvature[i - 1] = base_divergence - divergence
         n_blocks = -(-rows // block)
         group = rows if is_accelerator(x.device) else max(1, _GROUP_NUMBERS // (signs * block * d)) * block
-        shape = (k, signs, min(group, rows), d)
-        if self._terms is None or self._terms.shape != shape:
-            self._terms = noise.new_empty(shape)
-        found = []
+        buffer, found = noise.new_empty((k, signs, min(group, rows), d)), []
         for place, node in enumerate(nodes):
             share, sigma = self.shares[node], self.coefficients[node][1]
             total = zeros((n_blocks, k, k - 1), x, "float64")
             for first in range(0, rows, group):
                 part = slice(first, min(first + group, rows))
-                terms, own = self._terms[:, :, : part.stop - first], base[place, :, part]
+                terms, own = buffer[:, :, : part.stop - first], base[place, :, part]
                 torch.mul(noise[:, part], -share / sigma, out=terms[0]).sub_(own)
                 for value, term in zip(others, terms[1:], strict=True):
                     torch.sub(value[place, :, part], own, out=term)
