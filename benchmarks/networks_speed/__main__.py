@@ -132,10 +132,15 @@ def evaluate_claims(
         name = f"time over bare forward passes: {row['network']}, {row['task']}"
         claims.append(within(name, row["ratio"], high=goal, interval=ends, note=note))
     for row in held:
-        if row["images"]:
-            name = f"peak memory over a forward pass and its batch: {row['network']}, d = {row['dim']}"
-            note = f"{row['peak_mib']:.1f} MiB, batch {row['batch_mib']:.2f}"
-            claims.append(within(f"{name}, {row['images']:,} images", row["ratio"], high=MEMORY_GOAL, note=note))
+        if not row["images"]:
+            continue
+        mapped, note = row["heap"] == "mapped", f"{row['peak_mib']:.1f} MiB, batch {row['batch_mib']:.2f}"
+        what = "peak memory over a forward pass and its batch"
+        if not mapped:
+            what = f"peak memory in the usual heap, over {memory.PASSES} forward passes of one network"
+            note = f"medians of {memory.PROCESSES} processes; {row['low']:.1f} to {row['high']:.1f} MiB"
+        name = f"{what}: {row['network']}, d = {row['dim']}, {row['images']:,} images"
+        claims.append(within(name, row["ratio"], high=MEMORY_GOAL if mapped else None, note=note))
     for row in weights:
         if row["dtype"] != "float64":
             name = f"precision: {row['networks']}, {row['dtype']}, largest change of a weight against float64"

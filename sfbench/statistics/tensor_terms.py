@@ -7,7 +7,7 @@ in float64 on the device; sums of a block over all nodes travel to the host toge
 
 import sys
 from collections.abc import Iterator
-from typing import final
+from typing import cast, final
 
 import numpy as np
 
@@ -98,7 +98,7 @@ class TensorEvaluator:
             value, divergence = self._ask(i, x, nodes)
             others.append(value)
             if curvature is not None:
-                curvature[i - 1] = base_divergence - divergence
+                curvature[i - 1] = base_divergence - cast("Array", divergence)
         n_blocks = -(-rows // block)
         group = rows if is_accelerator(x.device) else max(1, _GROUP_NUMBERS // (signs * block * d)) * block
         buffer, found = noise.new_empty((k, signs, min(group, rows), d)), []
