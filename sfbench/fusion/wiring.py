@@ -235,7 +235,8 @@ def _judged(label: str, model: ScoreModel, data: Float64Array, noise: Float64Arr
     for (moves, moved), (asks, ask, readings) in product(_data_scales(data), _askings(model, process)):
         part = replace(whole, data=moved[few], noise=noise[few])
         try:
-            outputs = part.outputs(ask)
+            with np.errstate(over="ignore"):  # at times that the process does not have
+                outputs = part.outputs(ask)
         except Exception:  # this is not how the model can be called
             continue
         for reads, reading in readings:
