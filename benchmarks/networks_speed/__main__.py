@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 import sfbench
+from sfbench._arrays import as_device
 from sfbench.files import prepare_folder, provenance, write_json
 from sfbench.nets import NetworkScore
 from sfbench.sampling import sample
@@ -168,7 +169,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if min(arguments.threads) < 1:
         parser.error(f"--threads must be at least 1, got {min(arguments.threads)}")
-    device = sfbench.nets.wiring.as_device(arguments.device)
+    device = as_device(arguments.device)
     folder, started = prepare_folder(arguments.out), time.monotonic()
     card = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     cases = NETWORKS if device.type == "cpu" else NETWORKS | ON_DEVICE

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .._arrays import as_device
 from .._typing import FloatArray
 from .._validation import as_count, as_flag
 from ..errors import ModelError, NotFiniteError
@@ -27,7 +28,6 @@ from .wiring import (
     TimeArgument,
     Times,
     Wiring,
-    as_device,
     as_process,
     as_wiring,
     device_of,
@@ -223,7 +223,7 @@ class NetworkScore:
 
     def to(self, *, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> "NetworkScore":
         """A copy on another device or in another precision."""
-        place = None if device is None else as_device(device)
+        place = None if device is None else as_device(device, ModelError, may_be_empty=True)
         return replace(self, module=deepcopy(self.module).to(device=place, dtype=dtype))
 
     def given(self, condition: Any) -> "NetworkScore":
@@ -252,7 +252,7 @@ class NetworkScore:
 
         def evaluate(rows: slice) -> None:
             nonlocal out
-            found = self._checked(self._part(points, rows), _rows(times, rows), _rows(conditions, rows))
+            found = self._checked(self._part(points, rows), rows_of(times, rows), rows_of(conditions, rows))
             if rows.start == 0 and rows.stop >= len(points) and self.parameterisation != "score":  # made here
                 out = found.to(points)
                 return
@@ -298,7 +298,7 @@ class NetworkScore:
         def evaluate(rows: slice) -> None:
             leaf = self._part(points, rows).detach().clone().requires_grad_(True)
             with torch.enable_grad():
-                value = self._checked(leaf, _rows(times, rows), _rows(conditions, rows))
+                value = self._checked(leaf, rows_of(times, rows), rows_of(conditions, rows))
             along = directions if directions.shape[1] == 1 else directions[:, rows]
             scores[rows] = value.detach()
             products[:, rows] = self._products(value, leaf, along).to(products)
@@ -403,5 +403,6 @@ class NetworkScore:
         return as_condition(chosen, n, self.device, self.dtype, one_for_all=condition is None)
 
 
-def _rows(values: Any, rows: slice) -> Any:
+def rows_of(values: Any, rows: slice) -> Any:
+    """Some rows of a tensor; anything else as it is."""
     return values[rows] if isinstance(values, Tensor) else values

@@ -29,12 +29,7 @@ from ..errors import ModelError
 
 Prediction = Literal["epsilon", "v", "x0", "score", "velocity"]
 _PREDICTIONS = get_args(Prediction)
-_ALIASES = {
-    "eps": "epsilon",
-    "v_prediction": "v",
-    "sample": "x0",
-    "flow_prediction": "velocity",
-}
+_ALIASES = {"eps": "epsilon", "v_prediction": "v", "sample": "x0", "flow_prediction": "velocity"}
 
 
 @final
