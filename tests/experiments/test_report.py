@@ -229,7 +229,7 @@ def test_ordinary_records_with_unusual_columns_have_a_report(tmp_path: Path) -> 
         table = load_table(journal, "odd")
         assert [row["record_cell"] for row in table.rows] == [7] * 4
         assert len({row["cell"] for row in table.rows}) == 4
-        assert compare(journal, journal)[0].same
+        assert compare(journal, journal)[0]["same"]
 
 
 def test_a_folder_whose_name_is_not_utf8_has_a_report(tmp_path: Path) -> None:

@@ -200,13 +200,15 @@ class _Run:
             )
         study, function, finished = self.study, (self.study.function.name, self.study.function.version), _now()
         results = [
-            StoredCell(study.keys[i], *function, study.texts[i], *result, outcome.environment[0], self.id, finished)
-            for i, result in outcome.records.items()
+            StoredCell(
+                study.keys[i], *function, study.texts[i], text, seconds, outcome.environment[0], self.id, finished
+            )
+            for i, (text, _, seconds) in outcome.records.items()
         ]
         failures = [(study.keys[i], self.id, finished, text) for i, text in outcome.errors.items()]
         self.journal.add_results(results, failures, outcome.environment)
         if self.keep:
-            self.computed |= outcome.read or {i: decode_record(text) for i, (text, _) in outcome.records.items()}
+            self.computed |= {i: record for i, (_, record, _) in outcome.records.items()}
         new = len(outcome.records.keys() - self.done)
         self.done |= outcome.records.keys()
         for i, text in outcome.errors.items():
