@@ -60,7 +60,7 @@ def test_a_summary_counts_what_is_missing_and_averages_nothing_unseen(folder: Pa
     assert summary.table.caption() == "108 of 120 cells, 12 missing"
     assert summary.axes == ["n"]
     assert (summary.metrics, summary.bounds) == (["kl", "tv"], {"kl": ["bound"]})
-    assert [check["n"] for check in summary.checks] == [54, 54]
+    assert [check["checked"] for check in summary.checks] == [54, 54]
     assert len(summary.points) == 6
     assert sum(point["missing"] for point in summary.points) == 12
     assert {point["seeds"] + point["missing"] for point in summary.points} == {20}
@@ -75,11 +75,11 @@ def test_seconds_of_cells_are_counted_once_by_factors_that_are_one_in_each(folde
         table, stored = load_table(journal, "rates"), journal.cells_of(run_cell.name)
 
     def whole(costs: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        return {cost["of"]: cost for cost in costs if cost["name"] == "whole cells"}
+        return {cost["of"]: cost for cost in costs if cost["time"] == "whole cells"}
 
     cells = whole(summarise(table).costs)
     assert list(cells) == ["all", "a", "b", "n = 16", "n = 64", "n = 256"]
-    assert cells["all"]["n"] == cells["a"]["n"] + cells["b"]["n"] == len(stored) == 108
+    assert cells["all"]["measured"] == cells["a"]["measured"] + cells["b"]["measured"] == len(stored) == 108
     assert cells["all"]["sum"] == pytest.approx(sum(cell.seconds for cell in stored), rel=1e-12)
     assert cells["all"]["largest"] == max(cell.seconds for cell in stored)
     # rows of one cell that differ in a factor do not multiply its seconds
