@@ -6,7 +6,6 @@ every key: ``module:class``, or an attribute ``cell_name`` of the class, which a
 """
 
 import dataclasses
-import functools
 import importlib
 import json
 import math
@@ -101,13 +100,7 @@ def encode_spec(spec: Any) -> str:
 
 
 def _plain_fields(spec: Any) -> dict[str, Any]:
-    kind: Any = type(spec)
-    return {name: _plain_value(getattr(spec, name), kind, name) for name in _field_names(kind)}
-
-
-@functools.cache
-def _field_names(kind: Any) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(kind))
+    return {f.name: _plain_value(getattr(spec, f.name), type(spec), f.name) for f in dataclasses.fields(spec)}
 
 
 def _plain_value(value: Any, kind: type[Any], name: str) -> Any:
@@ -172,30 +165,24 @@ def _plain_record(value: Any, place: tuple[Any, ...]) -> Any:
         return value
     if kind is str and (value.isascii() or not _BROKEN.search(value)):
         return value
-    if kind is list or kind is tuple:
+    if isinstance(value, list | tuple):
         return [_plain_record(item, (*place, i)) for i, item in enumerate(value)]
-    if kind is dict:
-        return {_plain_key(key, place): _plain_record(item, (*place, key)) for key, item in value.items()}
     where = "record" + "".join(f"[{key!r}]" for key in place)
+    if isinstance(value, dict):
+        if wrong := [
+            key for key in value if type(key) is not int and (not isinstance(key, str) or _BROKEN.search(key))
+        ]:
+            raise StudyError(f"{where} has the key {wrong[0]!r}; names must be text, in whole characters")
+        return {f"{key}": _plain_record(item, (*place, key)) for key, item in value.items()}
     if kind is float:
         raise StudyError(f"{where} is {value}; store None where a number does not exist, or repair the cell")
     if kind is str:
         raise StudyError(f"{where} is {value!r}, which is not whole characters (a file name that is not UTF-8?)")
     if isinstance(value, np.generic | np.ndarray) and not isinstance(plain := value.tolist(), np.generic):
         return _plain_record(plain, place)
-    for base in (str, int, float, list, tuple, dict):  # a class of somebody's own, or of the standard library
-        if isinstance(value, base):
-            return _plain_record(json.loads(json.dumps(value)) if base in (str, int, float) else base(value), place)
+    if isinstance(value, str | int | float):  # of a class of their own, such as enumerations
+        return _plain_record(json.loads(json.dumps(value)), place)
     raise StudyError(f"{where} is a {kind.__name__}, which is not JSON data")
-
-
-def _plain_key(key: Any, place: tuple[Any, ...]) -> str:
-    if type(key) is int:
-        return str(key)
-    if not isinstance(key, str) or _BROKEN.search(key):
-        where = "record" + "".join(f"[{outer!r}]" for outer in place)
-        raise StudyError(f"{where} has the key {key!r}; names must be text, in whole characters")
-    return key
 
 
 def decode_record(text: str) -> Any:

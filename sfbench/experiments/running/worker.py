@@ -29,26 +29,26 @@ THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
     "NUMEXPR_NUM_THREADS",
 )
-Groups = Sequence[Sequence[tuple[int, Any]]]
+Groups = Sequence[Sequence[tuple[str, Any]]]  # keys and specs
 
 
 @final
 @dataclass
 class BatchOutcome:
-    """What came of a batch, by position: (text, record, seconds) or a traceback; and where it ran.
+    """What came of a batch, by key: (text, record, seconds) or a traceback; and where it ran.
 
     ``unusable`` says why a worker could not even begin.
     """
 
     environment: tuple[str, str]
-    records: dict[int, tuple[str, Any, float]] = field(default_factory=dict)
-    errors: dict[int, str] = field(default_factory=dict)
+    records: dict[str, tuple[str, Any, float]] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     unusable: str = ""
 
 
 def run_batch(function: CellFunction, groups: Groups, folder: str) -> BatchOutcome:
-    """Compute groups of (position, spec) of the study in ``folder``; never raises for what a cell does."""
+    """Compute groups of (key, spec) of the study in ``folder``; never raises for what a cell does."""
     started, outcome = time.perf_counter(), BatchOutcome(environment())
     with in_study_folder(folder):
         for group in groups:
@@ -67,7 +67,7 @@ def run_elsewhere(task: bytes, folder: str, *, is_child: bool) -> BatchOutcome:
     return run_batch(function, groups, folder)
 
 
-def _run_group(function: CellFunction, group: Sequence[tuple[int, Any]], outcome: BatchOutcome) -> None:
+def _run_group(function: CellFunction, group: Sequence[tuple[str, Any]], outcome: BatchOutcome) -> None:
     started = time.perf_counter()
     try:
         records = [encode_record(record) for record in function.records([spec for _, spec in group])]
@@ -82,7 +82,7 @@ def _run_group(function: CellFunction, group: Sequence[tuple[int, Any]], outcome
         outcome.errors[group[0][0]] = text.encode(errors="backslashreplace").decode()
         return
     share = (time.perf_counter() - started) / len(group)
-    outcome.records.update({i: (*record, share) for (i, _), record in zip(group, records, strict=True)})
+    outcome.records.update({key: (*record, share) for (key, _), record in zip(group, records, strict=True)})
 
 
 def _traceback(error: BaseException) -> str:
