@@ -109,7 +109,8 @@ class Study:
     def _run(self, argv: Sequence[str] | None) -> int:
         args = self.parse(argv)
         started = time.monotonic()
-        folder, settings = prepare_folder(args.out), run_settings(args)
+        args.out = folder = prepare_folder(args.out)
+        settings = run_settings(args)
         quick = bool(self.quick) and args.quick
         tables: Tables = {}
         for table, (run_cell, specs, *title) in self.cells(args).items():
@@ -128,7 +129,8 @@ class Study:
                 write_rows(folder, table, rows)
         claims = self.claims(tables)
         write_claims(folder, claims, quick=quick, **about)
-        write_json(folder / "manifest.json", about | {"arguments": vars(args)})
+        arguments = {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()}
+        write_json(folder / "manifest.json", about | {"arguments": arguments})
         if self.figures is not None:
             self.figures(folder)
         print_claims(claims, self.claims_title)

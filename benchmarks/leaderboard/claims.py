@@ -4,9 +4,9 @@ Fused methods are compared with the mixture over the problems that a table holds
 seeds. Where fusion loses is a claim like the others.
 """
 
+import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -18,12 +18,12 @@ FUSED = ("fused", "corrected", "switched", "controlled")
 TRAINED = ("from_scratch", "fine_tuned")
 
 
-def evaluate_claims(rows: Sequence[Row], settings: dict[str, Any]) -> list[Claim]:
+def evaluate_claims(rows: Sequence[Row]) -> list[Claim]:
     """Complete, within the budget, fusion against mixing, and where training wins."""
     budget = max(row["budget"] for row in rows)
     own = [row for row in rows if not row.get("submitted")]
     methods = list(dict.fromkeys(row["method"] for row in own))
-    cells = len(methods) * len(settings["problems"]) * len(settings["budgets"]) * settings["seeds"]
+    cells = math.prod(len({row[name] for row in own}) for name in ("method", "problem", "budget", "seed"))
     status = Counter(row["status"] for row in own)
     done = [row for row in own if row["status"] == "ok"]
     spent = np.array([row["evaluations"] / row["budget"] for row in done])
