@@ -67,9 +67,9 @@ def _rates(rows: list[Row], strict: bool) -> list[Claim]:
     return claims
 
 
-def _limits(strict: bool, low: float, high: float, control: float | None, control_name: str) -> dict[str, Any]:
+def _limits(strict: bool, low: float, high: float, control: float | None, name: str) -> dict[str, Any]:
     """The requirement and its control, for the family that the claims are about."""
-    return {"low": low, "high": high, "control": control, "control_name": control_name} if strict else {}
+    return {"low": low, "high": high, "control": (control, name)} if strict else {}
 
 
 def _dimension(by_d: list[Row], by_k: list[Row], strict: bool) -> list[Claim]:
@@ -103,7 +103,7 @@ def _bounds(rows: list[Row]) -> list[Claim]:
         tightness = float(np.median([row["kl"] / row["certificate_kl"] for row in checked]))
         note = f"{len(checked)} runs, median KL over bound {tightness:.4f}"
         name = "violations of the Girsanov certificate"
-        claims.append(within(name, violations, 0, 0, control=halved, control_name="half the bound", note=note))
+        claims.append(within(name, violations, 0, 0, control=(halved, "half the bound"), note=note))
     checked = [row for row in rows if "slow_holds" in row]
     violations = sum(not row["slow_holds"] for row in checked)
     control: float | None = None
@@ -111,7 +111,7 @@ def _bounds(rows: list[Row]) -> list[Claim]:
         control = sum(row["excess"] > row["fast_rate"] for row in checked)
     name = "violations of the slow bound on the excess"
     other, note = "the mean fast rate as a bound", f"{len(checked)} runs"
-    claims.append(within(name, violations, 0, 0, control=control, control_name=other, note=note))
+    claims.append(within(name, violations, 0, 0, control=(control, other), note=note))
     return claims
 
 
@@ -121,7 +121,7 @@ def _solvers(rows: list[Row]) -> list[Claim]:
     rounded = max(row["rounded_gap"] / row["scale"] for row in studied)
     names = sorted({row["solver"] for row in studied})
     name, note = "worst certified gap over scale", ", ".join(names)
-    return [within(name, worst, high=1e-8, control=rounded, control_name="weights to 2 decimals", note=note)]
+    return [within(name, worst, high=1e-8, control=(rounded, "weights to 2 decimals"), note=note)]
 
 
 def _windows(rows: list[Row]) -> list[Claim]:
@@ -131,8 +131,9 @@ def _windows(rows: list[Row]) -> list[Claim]:
         low, high = expected - 5e-4, expected + 5e-4
         other = CHECKED_WINDOWS[(1e-3, 0.1) if expected == 0.5 else (1e-4, 2e-4)]
         name = f"population weight on t in [{row['t_min']:g}, {row['t_max']:g}]"
-        controls: dict[str, Any] = {"control": other, "control_name": "another window's value"}
-        claims.append(within(name, row["weight"], low, high, **controls, note="reference problem"))
+        claims.append(
+            within(name, row["weight"], low, high, control=(other, "another window's value"), note="reference problem")
+        )
     return claims
 
 
@@ -151,8 +152,7 @@ def _estimators(rows: list[Row]) -> list[Claim]:
             f"std of the fitted weight, dsm over {name}, t = {times[0]:g}",
             ratio(times[0], name),
             low=5.0,
-            control=ratio(times[-1], name),
-            control_name=late,
+            control=(ratio(times[-1], name), late),
             note=f"{repeats} seeds",
         )
         for name in ("antithetic", "stein")

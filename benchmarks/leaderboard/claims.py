@@ -41,7 +41,13 @@ def evaluate_claims(rows: Sequence[Row]) -> list[Claim]:
         value, ends = _ratio(own, budget, "corrected", "mixture")
         control = _ratio(own, budget, "nearest", "mixture")[0]
         claims.append(
-            within(words, value, high=0.5, interval=ends, control=control, control_name="the nearest auxiliary")
+            within(
+                words,
+                value,
+                high=0.5,
+                interval=ends,
+                control=(control, "the nearest auxiliary"),
+            )
         )
     if {"corrected", "fused"} <= set(methods):
         shares = {method: _reached(own, method) for method in methods}
@@ -49,7 +55,15 @@ def evaluate_claims(rows: Sequence[Row]) -> list[Claim]:
         words = "share of runs that end at the barycenter or near it: corrected less averaged score alone"
         mixed, name = gain.get("mixture"), "mixture" if "mixture" in gain else ""
         note = f"corrected {shares['corrected']:.2f}, averaged score {shares['fused']:.2f}"
-        claims.append(within(words, gain["corrected"], low=0.0, note=note, control=mixed, control_name=name))
+        claims.append(
+            within(
+                words,
+                gain["corrected"],
+                low=0.0,
+                note=note,
+                control=(mixed, name),
+            )
+        )
     for method in (m for m in TRAINED if m in methods):
         claims += [_against(own, method, n) for n in sorted({row["budget"] for row in own})]
     return claims

@@ -200,9 +200,14 @@ def test_the_page_shows_claims_with_their_controls(folder: Path) -> None:
     """As ``benchmarks.common.claims`` writes them: one that holds, one that fails, one whose control passes."""
     slope, ends = -0.4674856932436394, (-0.5389706, -0.41359667)
     claims = [
-        within("slope <i>", slope, -0.6, 0.0, control=0.03263, control_name="permuted", interval=ends, note="20 seeds"),
+        within("slope <i>", slope, -0.6, 0.0, control=(0.03263, "permuted"), interval=ends, note="20 seeds"),
         within("gap", 3e-16, 0.0, 0.0),
-        within("weak", 0.5, high=1.0, control=0.7, control_name="shifted"),
+        within(
+            "weak",
+            0.5,
+            high=1.0,
+            control=(0.7, "shifted"),
+        ),
         Claim("seconds", 1234.5),
     ]
     write_claims(folder, claims, seed=0)
