@@ -9,6 +9,7 @@ from typing import Any, final
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from .errors import DiffusersError
 from .experts import AbstractExpert, AdapterExpert, Forward
@@ -94,11 +95,9 @@ class BatchedAdapters:
 
 def _stack(values: list[Any], rows: int) -> Any:
     """Values of all experts one below the other, where they have one row for every row of the batch."""
-    first = values[0]
-    if isinstance(first, Tensor):
-        return torch.cat(values) if first.ndim > 0 and len(first) == rows else first
-    if isinstance(first, dict):
-        return {key: _stack([value[key] for value in values], rows) for key in first}
-    if isinstance(first, tuple | list):
-        return type(first)([_stack([value[j] for value in values], rows) for j in range(len(first))])
-    return first
+
+    def stacked(*leaves: Any) -> Any:
+        first = leaves[0]
+        return torch.cat(leaves) if isinstance(first, Tensor) and first.ndim > 0 and len(first) == rows else first
+
+    return tree_map(stacked, *values)

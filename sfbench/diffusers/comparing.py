@@ -32,7 +32,7 @@ from ..fusion import FusionResult
 from .calling import run
 from .drawing import scheduler_in_place
 from .errors import DiffusersError
-from .experts import AdapterExpert, as_experts, find_denoiser
+from .experts import AdapterExpert, as_experts, by_name, find_denoiser
 from .handle import fused
 from .learning import learn_weights
 from .merging import MERGES, merge
@@ -157,8 +157,7 @@ def compare(
         )
     module = find_denoiser(pipe)[1]
     models = as_experts(pipe, module, experts)
-    objects = experts.values() if isinstance(experts, Mapping) else experts
-    given = dict(zip([model.name for model in models], objects, strict=True))
+    given = by_name(models, experts)
     k = len(models)
     w = np.full(k, 1.0 / k) if weights is None else as_weights(weights, k, DiffusersError)
     loaded = [model.adapter for model in models if isinstance(model, AdapterExpert) and model.adapter != BASE]

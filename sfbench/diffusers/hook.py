@@ -81,6 +81,7 @@ class FusionHook(ModelHook):  # type: ignore[misc]  # diffusers has no types
         self.pipe, self.experts, self.weights, self.method = pipe, list(experts), weights, method
         self.mean_channels, self.timestep_at, self.batched = mean_channels, timestep_at, batched
         self.on, self.keep, self._inside = True, False, False
+        self.last: Call | None  # if predictions are kept
         self.since_step: list[Call] = []  # calls that a sampler has not yet looked at
         self.collect = False
         self.intercept: Callable[[Forward, tuple[Any, ...], dict[str, Any]], Any] | None = None  # in place of fusing
@@ -94,15 +95,6 @@ class FusionHook(ModelHook):  # type: ignore[misc]  # diffusers has no types
         self._step: Any = None
         self._chosen = 0
         self._finite: list[tuple[int, Tensor]] = []
-
-    @property
-    def last(self) -> Call | None:
-        """The last call, if predictions are kept."""
-        return self._last
-
-    @last.setter
-    def last(self, call: Call | None) -> None:
-        self._last = call
 
     @_TRANSPARENT
     def new_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> Any:
@@ -181,7 +173,7 @@ class FusionHook(ModelHook):  # type: ignore[misc]  # diffusers has no types
     def _present_weights(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Float64Array:
         if self.weights.constant and self.method != "switched":
             return self.weights.at(None)
-        timestep = self._timestep(args, kwargs)
+        timestep = self.timestep(args, kwargs)
         weights = self.weights.at(None if self.weights.constant else self._level(timestep))
         if self.method != "switched":
             return weights
@@ -193,7 +185,8 @@ class FusionHook(ModelHook):  # type: ignore[misc]  # diffusers has no types
             self._credits[self._chosen] -= 1.0
         return np.asarray(np.eye(len(weights))[self._chosen])
 
-    def _timestep(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> float:
+    def timestep(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> float:
+        """The timestep in the arguments of a call of the network."""
         if self.timestep_at is None:
             raise DiffusersError("the network takes no timestep, so weights cannot change with the noise")
         position, name = self.timestep_at
@@ -202,7 +195,7 @@ class FusionHook(ModelHook):  # type: ignore[misc]  # diffusers has no types
 
     def level(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Level:
         """The noise level of a call of the network."""
-        return self._level(self._timestep(args, kwargs))
+        return self._level(self.timestep(args, kwargs))
 
     def _level(self, timestep: float) -> Level:
         scheduler = getattr(self.pipe, "scheduler", None)

@@ -31,6 +31,7 @@ from ..sampling.particles import Blocks, Particles
 from ..sampling.resampling import Scheme
 from .errors import DiffusersError, NotFusedError
 from .hook import Call, FusionHook
+from .outputs import weighted_sum
 from .schedules import Schedule, final_sigma, level_of, present_index, present_sigma
 
 _STEEPEST = 1.0 / 7.0  # smallest s^2 snr that is believed at the last step: it may weigh up to 4 V_eps
@@ -156,7 +157,7 @@ class WatchedSteps:
         total, mean, first = 0.0, None, None
         for i in active:
             parts = [chunk for call in calls for chunk in _chunks(call.predictions[i], self.n)]
-            guided = _combine(parts, coefficients)
+            guided = weighted_sum(parts, coefficients.tolist())
             if first is None:
                 first = guided  # differences to one expert, not a difference of squares
                 continue
@@ -225,14 +226,6 @@ def _chunks(prediction: Tensor | None, n: int) -> Sequence[Tensor]:
     if len(prediction) % n:
         raise DiffusersError(f"the network was given {len(prediction)} rows for {n} images")
     return [prediction[start : start + n] for start in range(0, len(prediction), n)]
-
-
-def _combine(parts: Sequence[Tensor], coefficients: Float64Array) -> Tensor:
-    first = parts[0]
-    total = first.to(torch.promote_types(first.dtype, torch.float32)) * float(coefficients[0])
-    for part, coefficient in zip(parts[1:], coefficients[1:], strict=True):
-        total.add_(part, alpha=float(coefficient))
-    return total
 
 
 def _square_norms(values: Tensor) -> Tensor:
