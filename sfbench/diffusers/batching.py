@@ -29,20 +29,7 @@ _NETWORKS = (
 
 @final
 class BatchedAdapters:
-    """Evaluates adapters of one network side by side.
-
-    Parameters
-    ----------
-    module : nn.Module
-        The pipeline's network.
-    experts : sequence of AbstractExpert
-        All of them adapters, none of them with DoRA.
-
-    Raises
-    ------
-    DiffusersError
-        For other experts, and for networks whose batch axes are not known.
-    """
+    """Evaluates adapters of one network side by side; refuses DoRA, other experts, and networks it does not know."""
 
     def __init__(self, module: nn.Module, experts: Sequence[AbstractExpert]) -> None:
         name = type(module).__name__
@@ -50,10 +37,9 @@ class BatchedAdapters:
             raise DiffusersError(
                 f"method='batched' is known for {', '.join(_NETWORKS)} only, not for a {name}; take 'sequential'"
             )
-        others = [expert.name for expert in experts if not isinstance(expert, AdapterExpert)]
-        if others:
-            raise DiffusersError(f"method='batched' needs adapters only; {others} are networks: take 'sequential'")
         adapters = [expert for expert in experts if isinstance(expert, AdapterExpert)]
+        if others := [expert.name for expert in experts if expert not in adapters]:
+            raise DiffusersError(f"method='batched' needs adapters only; {others} are networks: take 'sequential'")
         self.switch = adapters[0].switch
         self.names = [expert.adapter for expert in adapters]
         special = [

@@ -12,6 +12,7 @@ network stays what it is to everybody else: its config, dtype, loaders and saver
 An expert of weight zero is not run, and the output of a single expert is handed on as it is.
 """
 
+import inspect
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -51,36 +52,28 @@ class Call:
 
 @final
 class FusionHook(ModelHook):  # type: ignore[misc]  # diffusers has no types
-    """Averages experts at every call of the network that it is registered on.
+    """Averages experts at every call of the network (module) of a pipeline, or of a network without one.
 
-    Parameters
-    ----------
-    pipe : pipeline or None
-        Where the scheduler is looked up when weights change with the noise.
-    experts : sequence of AbstractExpert
-    weights : AbstractWeights
-    method : {"sequential", "batched", "switched"}
-        One expert after the other, all adapters in one batch, or one expert a step.
-    mean_channels : int or None
-        Channels of the mean where the network also predicts a variance.
-    timestep_at : int or None
-        Position of the timestep among the arguments of the network.
+    The pipeline's scheduler is looked up when weights change with the noise.
     """
 
     def __init__(
         self,
         pipe: Any,
+        module: nn.Module,
         experts: Sequence[AbstractExpert],
         weights: AbstractWeights,
         method: Method,
-        mean_channels: int | None,
-        timestep_at: tuple[int, str] | None,
-        batched: BatchedAdapters | None,
+        keep: bool,
     ) -> None:
         super().__init__()
         self.pipe, self.experts, self.weights, self.method = pipe, list(experts), weights, method
-        self.mean_channels, self.timestep_at, self.batched = mean_channels, timestep_at, batched
-        self.on, self.keep, self._inside = True, False, False
+        self.batched = BatchedAdapters(module, experts) if method == "batched" else None
+        self.mean_channels = _mean_channels(pipe, module)
+        names = list(inspect.signature(module.forward).parameters)
+        held = next((name for name in ("timestep", "timesteps", "t") if name in names), None)
+        self.timestep_at = None if held is None else (names.index(held), held)  # among the network's arguments
+        self.on, self.keep, self._inside = True, keep, False
         self.last: Call | None  # if predictions are kept
         self.since_step: list[Call] = []  # calls that a sampler has not yet looked at
         self.collect = False
@@ -224,3 +217,14 @@ class FusionHook(ModelHook):  # type: ignore[misc]  # diffusers has no types
             raise NotFiniteError(
                 f"expert {self.experts[i].name!r} predicted NaN or infinities (in float16, take bfloat16 or float32)"
             )
+
+
+def _mean_channels(pipe: Any, module: nn.Module) -> int | None:
+    """Channels of the mean where a network predicts a variance too."""
+    config = getattr(module, "config", None)
+    given, returned = getattr(config, "in_channels", None), getattr(config, "out_channels", None)
+    if not isinstance(given, int) or not isinstance(returned, int):
+        return None
+    scheduler = getattr(pipe, "scheduler", None)
+    learned = scheduler is not None and str(scheduler.config.get("variance_type")).startswith("learned")
+    return returned // 2 if returned == 2 * given or (learned and returned % 2 == 0) else None

@@ -31,29 +31,15 @@ from .schedules import Schedule
 @final
 @dataclass(frozen=True, eq=False)
 class NetworkCall:
-    """The call of a network that a pipeline made for a batch of prompts.
-
-    Attributes
-    ----------
-    handle : Handle
-    schedule : Schedule
-    own : callable
-        The forward of the pipeline's network, without the hook.
-    args, kwargs
-        Its arguments.
-    first : str
-        Name of the argument that holds the points.
-    time_scale : float
-        What the network is given for one timestep of the scheduler: 1, or one over their number.
-    """
+    """The call of a network that a pipeline made for a batch of prompts."""
 
     handle: Handle
     schedule: Schedule
-    own: Forward
+    own: Forward  # of the pipeline's network, without the hook
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
-    first: str
-    time_scale: float
+    first: str  # name of the argument that holds the points
+    time_scale: float  # what the network is given for one timestep of the scheduler: 1, or one over their number
 
     @property
     def points(self) -> Tensor:
@@ -62,13 +48,7 @@ class NetworkCall:
         return found
 
     def at(self, x: Tensor, t: float) -> list[Tensor]:
-        """Raw predictions of every expert at points x (rows, ...) and time t of the process, in float32 or better.
-
-        Raises
-        ------
-        NotFiniteError
-            If one of them is not finite; names the expert.
-        """
+        """Raw predictions of every expert at points x (rows, ...) and time t of the process, in float32 or better."""
         hook, schedule = self.handle.hook, self.schedule
         alpha, sigma = float(schedule.process.alpha(t)), float(schedule.process.sigma(t))
         like = self.points
@@ -113,15 +93,7 @@ class NetworkCall:
 @final
 @dataclass(frozen=True, eq=False)
 class ExpertScore:
-    """One expert as a score model of flattened latents, under the prompt of one image.
-
-    Attributes
-    ----------
-    call : NetworkCall
-        Of one row.
-    number : int
-        Of the expert.
-    """
+    """The expert of a number as a score model of flattened latents, under the prompt of a call of one row."""
 
     call: NetworkCall
     number: int
@@ -157,12 +129,8 @@ def visit(
 ) -> None:
     """Run a fused pipeline for n images, one for each prompt, and look at its first call of the network.
 
-    Guidance is switched off. What ``look`` evaluates inside keeps to the pipeline's device, dtype and offloading.
-
-    Raises
-    ------
-    DiffusersError
-        If the pipeline calls its network with other rows than one for each image.
+    Guidance is switched off, and calls with other rows than one for each image are refused. What ``look`` evaluates
+    inside keeps to the pipeline's device, dtype and offloading.
     """
     pipe, hook = handle.pipe, handle.hook
     known = accepted(pipe)
