@@ -1,6 +1,7 @@
 """Recipes: what was fused, with which weights, from which files; in a folder, and inside every picture."""
 
 import hashlib
+import io
 import json
 import warnings
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from .._validation import as_flag, as_items, as_kind
 from ..errors import OutputError
-from ..files import prepare_folder, read_regular, write_atomically, write_json
+from ..files import prepare_folder, read_regular, write_bytes, write_json
 from .errors import DiffusersError, RecipeError, SchedulerError
 from .experts import AdapterExpert, NetworkExpert, OwnExpert, find_denoiser, text_encoders
 from .handle import Handle, fuse
@@ -116,11 +117,11 @@ def save_images(
         about = record | {"number": i}
         if drawn is not None:
             about |= {"law": drawn.law, "weight": float(drawn.weights[i])}
-        info = PngInfo()
+        info, content = PngInfo(), io.BytesIO()
         info.add_text(KEY, json.dumps(about, sort_keys=True))
-        target = path / names.format(i)
-        write_atomically(target, lambda f, p=picture, t=info: p.save(f, format="PNG", pnginfo=t), binary=True)  # type: ignore[misc]
-        written.append(target)
+        picture.save(content, format="PNG", pnginfo=info)
+        written.append(path / names.format(i))
+        write_bytes(written[-1], content.getvalue())
     return written
 
 
@@ -230,8 +231,7 @@ def _save_adapter(module: nn.Module, name: str, folder: Path) -> None:
     prepare_folder(folder)
     module.peft_config[name].save_pretrained(str(folder))  # type: ignore[union-attr, index]
     tensors = {key: value.contiguous() for key, value in get_peft_model_state_dict(module, adapter_name=name).items()}
-    content = save(tensors)
-    write_atomically(folder / _WEIGHTS, lambda f: f.write(content), binary=True)
+    write_bytes(folder / _WEIGHTS, save(tensors))
 
 
 def _load_adapter(module: nn.Module, name: str, folder: Path) -> None:
