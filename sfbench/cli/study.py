@@ -9,29 +9,36 @@ The study engine is imported by the commands that use it, so that help does not 
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .common import Json, Store, Study, Version, print_table
 
+if TYPE_CHECKING:
+    from ..experiments import Journal
+
 study_app = typer.Typer(help="Look after the results of a study.", no_args_is_help=True)
+
+
+def _opened(folder: Path, mode: str = "read") -> "Journal":
+    from ..experiments import Journal, store_path
+
+    return Journal(store_path(folder), mode)
 
 
 @study_app.command()
 def status(folder: Store, study: Study = None, as_json: Json = False) -> None:
     """Cells done, failed and missing, and who is at work."""
-    from ..experiments import Journal, store_path
     from ..experiments.running.resume import running_now, study_status
 
-    path = store_path(folder)
-    with Journal(path) as journal:
+    with _opened(folder) as journal:
         found, runs, alive = study_status(journal, study), journal.runs(), running_now(journal)
     if as_json:
         last = runs[-1] if runs else None
         print(json.dumps({"studies": found, "running": len(alive), "last_run": last}))
         return
-    _print_status(path, found)
+    _print_status(journal.path, found)
     for s in found:
         if s["last_error"]:
             print(f"{s['study']}: the first failed cell says: {s['last_error']}")
@@ -58,24 +65,22 @@ def _print_status(path: Path, found: list[dict[str, Any]]) -> None:
 @study_app.command()
 def failures(folder: Store, study: Study = None, as_json: Json = False) -> int:
     """Failed cells: specs, attempts, the last traceback of each; exit code 1 if there are any."""
-    from ..experiments import Journal, store_path
     from ..experiments.canonical import printable
     from ..experiments.running.resume import study_failures
 
-    with Journal(store_path(folder)) as journal:
+    with _opened(folder) as journal:
         found = study_failures(journal, study)
+    code = 1 if found else 0
     if as_json:
         print(json.dumps(found))
-        return 1 if found else 0
+        return code
     for i, failure in enumerate(found, 1):
         spec = ", ".join(f"{name}={json.dumps(value)}" for name, value in failure["spec"].items())
         print(f"{i}. {failure['study']}: {spec}\n   tried {failure['attempts']} time(s); the last says:")
         print("\n".join(f"   {line}" for line in printable(failure["traceback"]).strip().splitlines()))
-    if found:
-        print(f"{len(found)} failed cells; try them again with: sfbench study resume {folder} --retry-failed")
-    else:
-        print("no failed cells")
-    return 1 if found else 0
+    again = f"{len(found)} failed cells; try them again with: sfbench study resume {folder} --retry-failed"
+    print(again if found else "no failed cells")
+    return code
 
 
 @study_app.command(name="resume")
@@ -89,13 +94,11 @@ def resume_command(
     as_json: Json = False,
 ) -> int:
     """Compute the missing cells; results that are there stay as they are."""
-    from ..experiments import Journal, RunSettings, store_path
+    from ..experiments import RunSettings, store_path
     from ..experiments.running.resume import resume, study_status
 
-    settings, path = (
-        RunSettings(n_jobs=jobs, scheduler=scheduler, time_limit=time_limit, retry_failed=retry_failed),
-        store_path(folder),
-    )
+    settings = RunSettings(n_jobs=jobs, scheduler=scheduler, time_limit=time_limit, retry_failed=retry_failed)
+    path = store_path(folder)
     outcomes = resume(path, settings, study)
     code = max(outcome.exit_code for outcome in outcomes)
     if as_json:
@@ -104,7 +107,7 @@ def resume_command(
     for outcome in outcomes:
         print(outcome.summary())
     if any(outcome.stopped for outcome in outcomes):
-        with Journal(path) as journal:  # what is left, of the studies too that were not begun
+        with _opened(folder) as journal:  # what is left, of the studies too that were not begun
             _print_status(path, study_status(journal, study))
     return code
 
@@ -119,13 +122,11 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write the results as tables; missing cells are counted, never filled in."""
-    from ..experiments import Journal, store_path
     from ..experiments.report.tables import load_table, write_tables
 
-    path = store_path(folder)
-    with Journal(path) as journal:
+    with _opened(folder) as journal:
         tables = [load_table(journal, s.name, algorithm_version) for s in journal.chosen(study)]
-    files = list(write_tables(tables, out or path.parent / "export", kind or ["csv"]))
+    files = list(write_tables(tables, out or journal.path.parent / "export", kind or ["csv"]))
     if as_json:
         print(json.dumps([{"path": str(p), "study": t.study.name, "rows": len(t.rows)} for p, t in files]))
         return
@@ -142,7 +143,7 @@ def verify_command(
     as_json: Json = False,
 ) -> None:
     """Check the structure of the store and the sha256 of every row; with --repair, save what is intact."""
-    from ..experiments import Journal, repair, store_path, verify
+    from ..experiments import repair, store_path, verify
     from ..experiments.errors import DamagedStoreError
     from ..experiments.store.compare import digest
 
@@ -158,7 +159,7 @@ def verify_command(
             print(f"go on with: sfbench study resume {folder}")
             return
         rows = verify(path)  # another process has repaired it by now
-    with Journal(path) as journal:
+    with _opened(folder) as journal:
         number = digest(journal)
     if as_json:
         print(json.dumps({"rows": rows, "digest": number}))
@@ -174,12 +175,11 @@ def diff(
     as_json: Json = False,
 ) -> int:
     """Compare the results of two runs cell by cell; exit code 1 if they differ."""
-    from ..experiments import Journal, store_path
     from ..experiments.store.compare import compare
 
     if not 0.0 <= rtol < 1.0:
         raise ValueError(f"--rtol must be in [0, 1), got {rtol}")
-    with Journal(store_path(a)) as first, Journal(store_path(b)) as second:
+    with _opened(a) as first, _opened(b) as second:
         found = compare(first, second, rtol=rtol)
     same = all(d["same"] for d in found)
     if as_json:
@@ -204,10 +204,8 @@ def diff(
 @study_app.command()
 def prune(folder: Store, study: Study = None, as_json: Json = False) -> None:
     """Remove results of algorithm versions, record schemas and dtypes other than the study's own."""
-    from ..experiments import Journal, store_path
-
     removed: list[dict[str, Any]] = []
-    with Journal(store_path(folder), "write") as journal:
+    with _opened(folder, "write") as journal:
         for known in journal.chosen(study):
             stale = journal.stale(known.function)
             journal.drop(stale)
