@@ -76,14 +76,11 @@ def fokker_planck_1d(
 
     Notes
     -----
-    Costs about ``2 steps`` score evaluations, which are kept up to 256 MB, and ``4 steps`` tridiagonal solves on
-    ``n_cells`` points.
+    Costs about ``2 steps`` score evaluations (kept to 256 MB) and ``4 steps`` tridiagonal solves on ``n_cells`` points.
     """
     process = known_process(score, process)
     if score.dim != 1:
-        raise ModelError(
-            f"fokker_planck_1d needs a score on the line, got dim {score.dim}; see fused_law for embeddings"
-        )
+        raise ModelError(f"fokker_planck_1d needs a score on the line, got dim {score.dim}; fused_law takes embeddings")
     check_cells(n_cells)
     if not isinstance(steps, TimeSteps):
         steps = time_steps(process, steps, t_min=t_min, t_max=t_max)
@@ -114,27 +111,22 @@ def known_process(score: ScoreModel, process: ForwardProcess | None) -> ForwardP
         raise ModelError(f"a {type(score).__name__} is a law without time; pass AnalyticScore(law, process)")
     if not isinstance(score, ScoreModel):
         raise ModelError(f"score is a {type(score).__name__}; a score model needs `dim` and `score(x, t)`")
-    if process is not None:
-        as_process(process)
     own = process_of(score)
-    if process is not None and own is not None and process != own:
+    found = own if process is None else as_process(process)
+    if found is None:
+        raise ModelError(f"a {type(score).__name__} does not say its forward process; pass process=...")
+    if own is not None and found != own:
         raise ProcessMismatchError(f"the score belongs to {own!r} but process={process!r} was given; leave it out")
-    if process is not None:
-        return process
-    if own is not None:
-        return own
-    raise ModelError(f"a {type(score).__name__} does not say its forward process; pass process=...")
+    return found
 
 
 def _adapted_edges(score: ScoreModel, process: ForwardProcess, n_cells: int, steps: TimeSteps) -> Float64Array:
-    coarse_steps = TimeSteps(steps.times[:: max(1, len(steps) // 60)]) if len(steps) > 60 else steps
-    if coarse_steps.times[-1] != steps.times[-1]:
-        coarse_steps = TimeSteps(np.append(coarse_steps.times, steps.times[-1]))
+    few = TimeSteps(np.append(steps.times[: -1 : max(1, len(steps) // 60)], steps.times[-1]))
     half_width = 8.0 * process.prior_std(float(steps.times[0]))
     for _ in range(_MOST_DOUBLINGS):
         edges = np.linspace(-half_width, half_width, max(1025, n_cells // 2) | 1)
         history: list[Float64Array] = []
-        _evolve(process, edges, coarse_steps, partial(_scores, score, edges[1:-1]), history)
+        _evolve(process, edges, few, partial(_scores, score, edges[1:-1]), history)
         rim = len(edges) // 40
         leak = max(float(max(rho[:rim].sum(), rho[-rim:].sum())) * (edges[1] - edges[0]) for rho in history)
         if leak < _LEAKAGE:
