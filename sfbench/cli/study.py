@@ -17,7 +17,6 @@ from .common import Json, Store, Study, Version, print_table
 
 if TYPE_CHECKING:
     from ..experiments import Journal
-    from ..experiments.running.resume import StudyStatus
 
 study_app = typer.Typer(help="Look after the results of a study.", no_args_is_help=True)
 
@@ -37,29 +36,29 @@ def status(folder: Store, study: Study = None, as_json: Json = False) -> None:
         found, runs, alive = study_status(journal, study), journal.runs(), running_now(journal)
     if as_json:
         last = runs[-1] if runs else None
-        print(json.dumps({"studies": [s._asdict() for s in found], "running": len(alive), "last_run": last}))
+        print(json.dumps({"studies": found, "running": len(alive), "last_run": last}))
         return
     _print_status(journal.path, found)
     for s in found:
-        if s.last_error:
-            print(f"{s.study}: the first failed cell says: {s.last_error}")
+        if s["last_error"]:
+            print(f"{s['study']}: the first failed cell says: {s['last_error']}")
     if alive:
         print(f"{len(alive)} run(s) at work: {', '.join(str(run['pid']) for run in alive)}")
         return
-    if any(s.missing for s in found):
+    if any(s["missing"] for s in found):
         print(f"go on with: sfbench study resume {folder}")
-    if any(s.failed for s in found):
+    if any(s["failed"] for s in found):
         print(f"see why with: sfbench study failures {folder}")
         print(f"try failed cells again with: sfbench study resume {folder} --retry-failed")
 
 
-def _print_status(path: Path, found: "list[StudyStatus]") -> None:
+def _print_status(path: Path, found: list[dict[str, Any]]) -> None:
     columns = ["study", "version", "cells", "done", "failed", "missing", "cell seconds", "other versions"]
     rows = []
     for s in found:
-        others = ", ".join(f"{v}: {n}" for v, n in s.other_versions.items())
-        counts = [str(n) for n in (s.total, s.done, s.failed, s.missing)]
-        rows.append([s.study, s.version, *counts, f"{s.cell_seconds:.1f}", others])
+        others = ", ".join(f"{v}: {n}" for v, n in s["other_versions"].items())
+        texts = [str(s[name]) for name in ("study", "version", "total", "done", "failed", "missing")]
+        rows.append([*texts, f"{s['cell_seconds']:.1f}", others])
     print_table(str(path), columns, rows)
 
 
@@ -73,12 +72,12 @@ def failures(folder: Store, study: Study = None, as_json: Json = False) -> int:
         found = study_failures(journal, study)
     code = 1 if found else 0
     if as_json:
-        print(json.dumps([failure._asdict() | {"error": failure.error} for failure in found]))
+        print(json.dumps(found))
         return code
     for i, failure in enumerate(found, 1):
-        spec = ", ".join(f"{name}={json.dumps(value)}" for name, value in failure.spec.items())
-        print(f"{i}. {failure.study}: {spec}\n   tried {failure.attempts} time(s); the last says:")
-        print("\n".join(f"   {line}" for line in printable(failure.traceback).strip().splitlines()))
+        spec = ", ".join(f"{name}={json.dumps(value)}" for name, value in failure["spec"].items())
+        print(f"{i}. {failure['study']}: {spec}\n   tried {failure['attempts']} time(s); the last says:")
+        print("\n".join(f"   {line}" for line in printable(failure["traceback"]).strip().splitlines()))
     again = f"{len(found)} failed cells; try them again with: sfbench study resume {folder} --retry-failed"
     print(again if found else "no failed cells")
     return code
@@ -182,23 +181,22 @@ def diff(
         raise ValueError(f"--rtol must be in [0, 1), got {rtol}")
     with _opened(a) as first, _opened(b) as second:
         found = compare(first, second, rtol=rtol)
-    same = all(difference.same for difference in found)
+    same = all(d["same"] for d in found)
     if as_json:
-        listed: list[dict[str, Any]] = [
-            {**vars(d), "worst": {c: None if g == float("inf") else g for c, g in d.worst.items()}} for d in found
-        ]
-        print(json.dumps({"same": same, "studies": listed}))
+        for d in found:
+            d["worst"] = {column: None if gap == float("inf") else gap for column, gap in d["worst"].items()}
+        print(json.dumps({"same": same, "studies": found}))
         return 0 if same else 1
     rows = []
     for d in found:
-        counts = [str(n) for n in (d.equal, d.differing, d.only_a, d.only_b)]
-        worst = ", ".join(f"{column} {gap:.1e}" for column, gap in sorted(d.worst.items()))
-        rows.append([d.study, " / ".join(d.versions), *counts, worst])
+        counts = [str(d[name]) for name in ("equal", "differing", "only_a", "only_b")]
+        worst = ", ".join(f"{column} {gap:.1e}" for column, gap in sorted(d["worst"].items()))
+        rows.append([d["study"], " / ".join(d["versions"]), *counts, worst])
     columns = ["study", "versions", "equal", "differing", "only in A", "only in B", "largest relative differences"]
     print_table(f"A = {a}, B = {b}, rtol {rtol:g}", columns, rows)
     for d in found:
-        if d.example:
-            print(f"{d.study}: the first differing cell is {d.example}")
+        if d["example"]:
+            print(f"{d['study']}: the first differing cell is {d['example']}")
     print("the results are the same" if same else "the results differ")
     return 0 if same else 1
 
