@@ -25,6 +25,7 @@ from ..scores import AnalyticScore, ScoreModel, as_score_models
 from .affine import MomentStatistics, are_gaussian
 from .estimators import ESTIMATORS, Estimator
 from .gram import ScoreGram
+from .isotropic_terms import IsotropicEvaluator, has_distances
 from .nodes import NodeStatistics, part_edges
 from .residuals import Residuals, ResidualsByPart
 from .rows import is_loader
@@ -240,8 +241,11 @@ def accumulate(
     ):
         return _accumulate_moments(source, cast("list[ReducedLaw]", laws), settings, sizes)
     dim = source.models[0].dim
-    evaluator: ChunkEvaluator | TensorEvaluator
-    if getattr(source, "device", None) is None:
+    evaluator: ChunkEvaluator | IsotropicEvaluator | TensorEvaluator
+    summed = source.reduced and residuals is None and not keep and source.sample_weight is None
+    if summed and has_distances(laws, settings):
+        evaluator = IsotropicEvaluator(source.models, settings)
+    elif getattr(source, "device", None) is None:
         evaluator = ChunkEvaluator(source.models, settings, residuals)
     else:
         evaluator = TensorEvaluator(source.models, settings, residuals)
