@@ -256,4 +256,3 @@ def _isotropic_reduction(laws: Sequence[GaussianMixture], target: GaussianMixtur
         coordinates[:, :rank] = (law.means - shift) @ frame
         reduced.append(ReducedIsotropicMixture(law.weights, coordinates, law.spectrum.values, d))
     return IsotropicReduction(frame, shift, tuple(reduced), target)
-

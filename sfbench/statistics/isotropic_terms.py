@@ -1,9 +1,9 @@
 r"""Sums of the terms of isotropic mixtures without any score: from distances to the means alone.
 
-With ``rho_j = alpha mu_j - x``, responsibilities R and ``W_ij = R_ij / v_ij``, a score is ``s_i = sum_j W_ij rho_ij``, and
-``<rho_j, rho_l> = (|rho_j|^2 + |rho_l|^2 - alpha^2 D_jl) / 2`` with ``D_jl = |mu_j - mu_l|^2``. So with
+With ``rho_j = alpha mu_j - x``, responsibilities R and ``W_ij = R_ij / v_ij``, a score is ``s_i = sum_j W_ij rho_ij``,
+and ``<rho_j, rho_l> = (|rho_j|^2 + |rho_l|^2 - alpha^2 D_jl) / 2`` with ``D_jl = |mu_j - mu_l|^2``. So with
 
-    p_i = sum_j W_ij,   g_i = sum_j W_ij |rho_ij|^2,   and their differences to model 0,  q_i = p_i - p_0,  h_i = g_i - g_0,
+    p_i = sum_j W_ij,     g_i = sum_j W_ij |rho_ij|^2,     q_i = p_i - p_0,     h_i = g_i - g_0,
 
     <S_i, S_l>  =  (q_i h_l + h_i q_l - alpha^2 U_i'D U_l) / 2,                              U_i = W_i - W_0,
     <S_i, s_0>  =  (q_i g_0 + h_i p_0 - alpha^2 U_i'D W_0) / 2,
@@ -34,7 +34,7 @@ _SMALLEST_LOG = -600.0  # responsibilities are cut here, or products would be su
 
 
 def has_distances(laws: Sequence[Any], settings: GramSettings) -> bool:
-    """Whether this form is exact for reduced laws and worth it: isotropic, and not many components in few dimensions."""
+    """Whether this form is exact for reduced laws and worth it: not for many components in few dimensions."""
     if not all(law.spectrum.layout == "isotropic" for law in laws) or np.dtype(settings.dtype) != np.float64:
         return False
     most = len(laws) * max(law.n_components for law in laws)
