@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._typing import FloatArray, SeedLike
-from .._validation import as_generator
+from .._validation import as_generator, as_weights
 from ..errors import ModelError
 from ..nets import NetworkScore, TrainingResult, TrainingSettings, build_network, train_score_network
 from ..processes import ForwardProcess
@@ -97,11 +97,9 @@ def average_checkpoints(models: Sequence[NetworkScore], weights: ArrayLike) -> N
     ModelError
         If the networks differ in shape, process or parameterisation, or the weights are off the simplex.
     """
-    w = np.asarray(weights, np.float64)
-    if not models or w.shape != (len(models),):
-        raise ModelError(f"need one weight per network, got {w.shape} weights for {len(models)} networks")
-    if not np.all(np.isfinite(w)) or np.any(w < 0) or abs(float(w.sum()) - 1.0) > 1e-8:
-        raise ModelError(f"weights must be non-negative, finite and sum to 1; got {w.tolist()}")
+    if not models:
+        raise ModelError("there are no networks to average")
+    w = as_weights(weights, len(models), ModelError)
     first = models[0]
     states = [model.module.state_dict() for model in models]
     for i, (model, state) in enumerate(zip(models, states, strict=True)):
@@ -140,9 +138,7 @@ def sample_mixture(
     rng : Generator, SeedSequence, int or None
     """
     generator = as_generator(rng)
-    w = np.asarray(weights, np.float64)
-    if w.shape != (len(models),) or np.any(w < 0) or abs(float(w.sum()) - 1.0) > 1e-8:
-        raise ModelError(f"weights must be one non-negative number per model and sum to 1; got {w.tolist()}")
+    w = as_weights(weights, len(models), ModelError)
     counts = generator.multinomial(n, w / w.sum())
     parts = [draw(m, int(c), generator) for m, c in zip(models, counts, strict=True) if c]
     mixed: FloatArray = generator.permutation(np.concatenate(parts))

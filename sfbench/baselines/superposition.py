@@ -26,6 +26,7 @@ from .._validation import as_choice, as_positive
 from ..sampling import Diagnostics, Sampler, SampleRequest, SampleResult, sample
 from ..sampling.guard import CountedScore, Survivors
 from ..scores import FusedScore
+from ..statistics.gram import tangent_basis
 from ..times import TimeSteps
 
 
@@ -130,8 +131,7 @@ def _equalising(scores: Array, strength: float, noise: Array, largest: float) ->
     constant = xp.einsum("nd,ind->ni", noise, scores) - 0.5 * xp.einsum("nii->ni", gram)
     # kappa = 1/k + B c, B an orthonormal basis of the tangent of the simplex; rows: differences to the mean change.
     basis, centre, identity = (
-        to_kind(matrix, scores)
-        for matrix in (np.linalg.svd(np.ones((1, k)))[2][1:].T, np.eye(k) - 1.0 / k, np.eye(k - 1))
+        to_kind(matrix, scores) for matrix in (tangent_basis(k), np.eye(k) - 1.0 / k, np.eye(k - 1))
     )
     system = xp.einsum("ai,nij,jc->nac", centre, gram, basis)
     target = -xp.einsum("ai,ni->na", centre, constant + gram.mean(axis=2))
