@@ -24,8 +24,6 @@ def parameter_average(mixtures: Sequence[GaussianMixture], weights: ArrayLike) -
     ModelError
         If the mixtures have no components to pair, or the weights are off the simplex.
     """
-    if len(mixtures) == 0:
-        raise ModelError("there are no mixtures to average")
     w = as_weights(weights, len(mixtures), ModelError)
     shapes = {p.means.shape for p in mixtures}
     if len(shapes) > 1:

@@ -97,8 +97,6 @@ def average_checkpoints(models: Sequence[NetworkScore], weights: ArrayLike) -> N
     ModelError
         If the networks differ in shape, process or parameterisation, or the weights are off the simplex.
     """
-    if not models:
-        raise ModelError("there are no networks to average")
     w = as_weights(weights, len(models), ModelError)
     first = models[0]
     states = [model.module.state_dict() for model in models]
@@ -141,5 +139,4 @@ def sample_mixture(
     w = as_weights(weights, len(models), ModelError)
     counts = generator.multinomial(n, w / w.sum())
     parts = [draw(m, int(c), generator) for m, c in zip(models, counts, strict=True) if c]
-    mixed: FloatArray = generator.permutation(np.concatenate(parts))
-    return mixed
+    return np.asarray(generator.permutation(np.concatenate(parts)))

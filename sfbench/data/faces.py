@@ -17,17 +17,19 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from .entry import WHOLE, Archive, Arrays, DataSet, Files
+from .catalogue import CATALOGUE
+from .entry import Arrays, Files
 from .errors import DataError, DataUnavailable
 
 _SIDE, _PER_CLASS = 32, 500
 _LARGEST = 1 << 25
 _TIMEOUT = 1800.0
-_CLASSES = tuple(f"{gender}/{race}" for gender in ("female", "male") for race in ("asian", "black", "brown", "white"))
+_ENTRY = CATALOGUE["faces"]
+_FOLDERS = {file: archive.package for archive in _ENTRY.archives for file in archive.members}
 _SCRIPT = Path(__file__).with_name("faces.mjs")
 
 
-def draw_faces(packages: Files, count: int, classes: tuple[str, ...] = _CLASSES, side: int = _SIDE) -> np.ndarray:
+def draw_faces(packages: Files, count: int, classes: tuple[str, ...] = _ENTRY.classes, side: int = _SIDE) -> np.ndarray:
     """Draw faces.
 
     Parameters
@@ -109,34 +111,7 @@ def unpack(content: bytes, folder: Path, name: str) -> None:
             target.write_bytes(handle.read())
 
 
-def _decode(files: Files, split: str) -> Arrays:
+def decode(files: Files, split: str) -> Arrays:
+    """All classes."""
     images = draw_faces(files, _PER_CLASS)
-    return images, np.repeat(np.arange(len(_CLASSES)), _PER_CLASS)
-
-
-_PACKAGES = {
-    # package: version, sha256
-    "facesjs": ("5.0.3", "5dcd38542f674a7df9d85dae2bade41dc99bdb317f6f723f1b4923aa0d0e4dda"),
-    "dlv": ("1.1.3", "7c316193a4d49e70b3f552e4d52573ecb5b8154075f049cb30c9c2dc9ebb7c90"),
-    "dset": ("3.1.4", "ea5753352be6a2416c35f0f23831db3a9986c6d9183c339fbb3f11f94d4c8357"),
-    "svg-path-bbox": ("2.1.0", "da7b6b61601dbb9613407ea39e87c955c52434f9604990529e3d5de79f4fa45b"),
-    "svgpath": ("2.6.0", "800acf61f8659853d6f46c133a2a0c056943572840407c3db63fdaf731f12f81"),
-    "@resvg/resvg-js": ("2.6.2", "5b4c67c32d593a42bca6d97320b57465cf340bee441f4cb6bf250b1086872a43"),
-    "@resvg/resvg-js-linux-x64-gnu": ("2.6.2", "ead221101ab0c8f27821c6ad4e65259ff6796d49978831b2992abb0ecdbaf96a"),
-}
-_FOLDERS = {f"{package.split('/')[-1]}.tgz": package for package in _PACKAGES}
-_ENTRY = DataSet(
-    name="faces",
-    description="drawn faces, 32 x 32 in colour, 500 each of two genders and four skin tones, paired by number",
-    licence="Apache 2.0 (facesjs); resvg MPL 2.0",
-    redistributable=True,
-    shape=(_SIDE, _SIDE, 3),
-    levels=255,
-    splits={"all": "8e856cbc7e5497e7cda2c2b8fcbe40c0025bb1dcfe3636935150ec0dcd32ba26"},
-    files={file: _PACKAGES[package][1] for file, package in _FOLDERS.items()},
-    decode=_decode,
-    classes=_CLASSES,
-    archives=tuple(Archive("npm", package, *_PACKAGES[package], {file: WHOLE}) for file, package in _FOLDERS.items()),
-    slow=True,
-)
-ENTRIES = (_ENTRY,)
+    return images, np.repeat(np.arange(len(_ENTRY.classes)), _PER_CLASS)

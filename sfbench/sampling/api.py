@@ -3,7 +3,9 @@
 import os
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from inspect import signature
 from typing import Any
 
@@ -148,12 +150,9 @@ def sample(
     as_flag("check_steps", check_steps)
     generator = as_generator(rng)
     if condition is not None:
-
-        def draw(under: FusedScore, count: int, rng: np.random.Generator) -> SampleResult:
-            options: Any = {"max_lost": max_lost, "callback": callback, "progress": progress, "rng": rng}
-            options |= {"steps": steps, "device": device, "dtype": dtype, "check_steps": check_steps}
-            return sample(under, count, chosen, **options)
-
+        options: Any = {"steps": steps, "device": device, "dtype": dtype, "check_steps": check_steps}
+        options |= {"max_lost": max_lost, "callback": callback, "progress": progress}
+        draw = partial(sample, sampler=chosen, **options)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", TrustWarning)  # said below, with the condition
             result = sample_under(draw, fused, count, condition, generator)
@@ -267,25 +266,18 @@ def as_fused(source: Any, process: ForwardProcess | None = None) -> FusedScore:
 
 
 def _as_dtype(dtype: Any) -> np.dtype[Any]:
-    if str(dtype).startswith("torch."):
-        dtype = str(dtype).removeprefix("torch.")
-    for kind in (np.dtype(np.float64), np.dtype(np.float32)):
-        try:
-            if np.dtype(dtype) == kind:
-                return kind
-        except (TypeError, ValueError):
-            break
+    name = str(dtype)
+    with suppress(TypeError, ValueError):
+        kind = np.dtype(name.removeprefix("torch.") if name.startswith("torch.") else dtype)
+        if kind in (np.dtype(np.float64), np.dtype(np.float32)):
+            return kind
     raise SfbenchError(f"dtype must be float64 or float32, got {dtype!r}")
 
 
 def _takes_four(callback: object) -> bool:
     """Whether it can be called with four arguments, as far as it says; some built-in ones do not."""
-    if not callable(callback):
-        return False
     try:
-        signature(callback).bind(0, 0.0, None, None)
-    except TypeError:
-        return False
-    except ValueError:
-        return True
+        signature(callback).bind(0, 0.0, None, None)  # type: ignore[arg-type]  # not callable: a TypeError
+    except (TypeError, ValueError) as error:
+        return isinstance(error, ValueError)
     return True

@@ -163,17 +163,12 @@ class ControlledSampler(Sampler):
     integrator: AffineIntegrator = field(default_factory=lambda: Exponential(2))
     threshold: float = 0.7
     n_steps: int = 96
-    takes_devices: ClassVar[bool] = False
+    law: ClassVar[str] = CORRECTED_LAW
 
     def __post_init__(self) -> None:
         as_count("sweeps", self.sweeps)
         as_count("knots", self.knots, at_least=2)
         check_chain("controlled", self.integrator, self.threshold)
-
-    @property
-    def law(self) -> str:
-        """The KL barycenter."""
-        return CORRECTED_LAW
 
     def draw(self, request: SampleRequest) -> SampleResult:
         """Draw weighted particles; costs ``1 + sweeps min(1, 4096 / n)`` times the corrected sampler's evaluations."""

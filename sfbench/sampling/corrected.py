@@ -71,6 +71,7 @@ class CorrectedSampler(Sampler):
     check_steps: bool = True
     n_steps: int = 256
     takes_devices: ClassVar[bool] = True
+    law: ClassVar[str] = CORRECTED_LAW
 
     def __post_init__(self) -> None:
         scheme(self.resampling)
@@ -79,11 +80,6 @@ class CorrectedSampler(Sampler):
         if self.moves is not None and not isinstance(self.moves, LangevinMoves):
             raise SfbenchError(f"moves must be LangevinMoves(...) or None, got {self.moves!r}")
         check_chain("corrected", self.integrator, self.threshold)
-
-    @property
-    def law(self) -> str:
-        """The KL barycenter."""
-        return CORRECTED_LAW
 
     def draw(self, request: SampleRequest) -> SampleResult:
         """Draw weighted particles."""

@@ -138,9 +138,9 @@ class Particles:
         self, blocks: Blocks, threshold: float, scheme: Scheme, rng: np.random.Generator, memory: list[Array]
     ) -> None:
         """Resample the islands of blocks whose effective share is below the threshold, and the arrays in ``memory``
-        with them. The worst block's share is added to ``ess``.
+        with them.
         """
-        shares = self._note_shares()
+        shares = self.note_ess()
         poor = shares < threshold
         if poor.any():
             for b, r in np.argwhere(poor).tolist():
@@ -154,24 +154,10 @@ class Particles:
             self._resample(b, slice(0, len(self.x)), blocks, scheme, rng, [])
         self.log_weights[:] = 0.0
 
-    def note_ess(self) -> None:
-        """Add the worst block's effective share to ``ess``."""
-        self._note_shares()
-
-    def drop_lost(self, memory: list[Array], survivors: Survivors, t: float) -> list[Array]:
-        """Drop diverged particles, which count as weight zero; returns what is left of ``memory``."""
-        keep = survivors.drop(self.x, t)
-        if keep is None:
-            return memory
-        kept_before = np.concatenate([[0], np.cumsum(keep)])
-        self.bounds = kept_before[self.bounds]
-        self.x = take(self.x, keep)
-        self.log_weights, self.founders = self.log_weights[:, keep], self.founders[:, keep]
-        return [take(array, keep) for array in memory]
-
-    # ------------------------------------------------------------------ inside
-    def _note_shares(self) -> Float64Array:
-        """Effective share of the particles per block and island (b, r); empty islands have share 1."""
+    def note_ess(self) -> Float64Array:
+        """Effective share of the particles per block and island (b, r), 1 of empty islands; adds the worst block's to
+        ``ess``.
+        """
         work = self.log_weights - self.log_weights.max(axis=1, keepdims=True)
         np.exp(work, out=work)
         sums = self._island_sums(work)
@@ -185,6 +171,18 @@ class Particles:
             shares = sums**2 / (sizes * squares)
         return np.where((sizes > 0) & (squares > 0), shares, 1.0)
 
+    def drop_lost(self, memory: list[Array], survivors: Survivors, t: float) -> list[Array]:
+        """Drop diverged particles, which count as weight zero; returns what is left of ``memory``."""
+        keep = survivors.drop(self.x, t)
+        if keep is None:
+            return memory
+        kept_before = np.concatenate([[0], np.cumsum(keep)])
+        self.bounds = kept_before[self.bounds]
+        self.x = take(self.x, keep)
+        self.log_weights, self.founders = self.log_weights[:, keep], self.founders[:, keep]
+        return [take(array, keep) for array in memory]
+
+    # ------------------------------------------------------------------ inside
     def _island_sums(self, values: Float64Array) -> Float64Array:
         """Sums (b, r) over the islands of values (b, n)."""
         if len(self.bounds) == 2:
