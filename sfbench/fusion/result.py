@@ -1,29 +1,27 @@
 """What a fit returns: weights with everything they rest on."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
 from solvers import SimplexSolver, SolverFailureError, SolverResult
-from synthetic import DiffusableLaw
 
 from .._typing import Float64Array, SeedLike
 from ..errors import GramError
 from ..processes import ForwardProcess
-from ..scores import FusedScore, ScoreModel
+from ..scores import FusedScore
 from ..statistics.gram import ScoreGram, tangent_basis
 from ..statistics.nodes import NodeStatistics
 from ..times import TimeGrid
 from .adequacy import Adequacy
+from .fit import AbstractFit
 from .identity import DataIdentity
 from .intervals import IntervalMethod, confidence_interval
-from .names import attached, labels_of
 from .summary import as_dict, intervals_or_reason, result_html, summary_text
 from .window_bias import WindowBias
 
@@ -35,7 +33,7 @@ _KEPT_LEVEL = 0.9
 
 @final
 @dataclass(frozen=True, eq=False)
-class FusionResult:
+class FusionResult(AbstractFit):
     """Fitted weights with everything they rest on.
 
     Attributes
@@ -89,19 +87,6 @@ class FusionResult:
     effective_n: float | None = None
     n_evaluations: int | None = None
     judged: Adequacy | Callable[[], Adequacy] | None = None
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Names of the models, or their numbers."""
-        return labels_of(self.names, self.gram.k)
-
-    @cached_property
-    def adequacy(self) -> Adequacy | None:
-        """Losses on the rows of the fit, and whether the target is in the family (:mod:`sfbench.fusion.adequacy`).
-
-        Of exact laws found when it is first asked for, on some rows; None for fits by likelihood.
-        """
-        return self.judged() if callable(self.judged) else self.judged
 
     def confidence_interval(
         self,
@@ -214,18 +199,6 @@ class FusionResult:
             with suppress(GramError, SolverFailureError):
                 kept = replace(kept, kept_intervals=self.confidence_interval(_KEPT_LEVEL))
         return save_result(kept, folder)
-
-    def attach(
-        self, models: Iterable[ScoreModel | DiffusableLaw] | Mapping[str, ScoreModel | DiffusableLaw]
-    ) -> "FusionResult":
-        """The same fit with its models again: a sequence in its order, or a mapping with its names.
-
-        Warns
-        -----
-        FitWarning
-            For a model whose content (sha256) is not that of the fit.
-        """
-        return replace(self, score=attached(self.score, models, self.labels))
 
     def _repr_html_(self) -> str:
         return result_html(self)
