@@ -173,6 +173,11 @@ def _locked_file(path: str | os.PathLike[str]) -> int | None:
     return None
 
 
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write one file of these bytes."""
+    write_atomically(path, lambda f: f.write(content), binary=True)
+
+
 def write_json(path: str | os.PathLike[str], value: object) -> None:
     """Write one JSON document."""
     write_atomically(path, lambda f: json.dump(value, f, indent=1, sort_keys=True))

@@ -61,7 +61,8 @@ def overhead(scale: Scale) -> list[Row]:
     from threadpoolctl import threadpool_limits
 
     study: Study = make_study("sweep", run_sweep_timed, sweep_specs(scale.seeds))
-    groups = [[study.specs[i] for i in g] for g in group_cells(study, range(len(study.specs)))]
+    specs = dict(zip(study.keys, study.specs, strict=True))
+    groups = [[specs[key] for key in group] for group in group_cells(study, study.keys)]
 
     def bare() -> None:
         for group in groups:

@@ -186,12 +186,9 @@ def process_of(scheduler: Any) -> ForwardProcess:
 def kind_of(scheduler: Any) -> Kind:
     """What a scheduler's sigma means, without a look at its table."""
     name, config = type(scheduler).__name__, scheduler.config
-    return "flow" if _is_flow(name, config) else "edm" if name.startswith("EDM") else "vp"
-
-
-def _is_flow(name: str, config: Any) -> bool:
-    named = name.startswith(("FlowMatch", "LTXEuler"))
-    return named or bool(config.get("use_flow_sigmas")) or config.get("prediction_type") == "flow_prediction"
+    if name.startswith(("FlowMatch", "LTXEuler")) or config.get("use_flow_sigmas"):
+        return "flow"
+    return "flow" if config.get("prediction_type") == "flow_prediction" else "edm" if name.startswith("EDM") else "vp"
 
 
 def dynamics_of(scheduler: Any) -> tuple[Dynamics, str]:
