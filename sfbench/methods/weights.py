@@ -113,10 +113,9 @@ def em(task: Task) -> Float64Array:
     for _ in range(_EM_ITERATIONS):
         with np.errstate(divide="ignore"):
             updated = scipy.special.softmax(logs + np.log(w), axis=1).mean(axis=0)
-        done = float(np.abs(updated - w).max()) < 1e-9
+        if float(np.abs(updated - w).max()) < 1e-9:
+            return np.asarray(updated / updated.sum())
         w = updated
-        if done:
-            break
     return np.asarray(w / w.sum())
 
 

@@ -45,6 +45,8 @@ _SAMPLERS: Registry[Callable[..., Sampler]] = Registry(
         "superposed": "sfbench.baselines.superposition:SuperposedSampler",
     },
 )
+known_samplers = _SAMPLERS.names
+register_sampler = _SAMPLERS.register
 
 
 def sample(
@@ -185,24 +187,8 @@ def _described(result: SampleResult, models: list[Any]) -> SampleResult:
     return result if shape is None and not laws else replace(result, law=law, shape=shape)
 
 
-def known_samplers() -> list[str]:
-    """Names that :func:`sample` takes, besides those of :func:`known_integrators`."""
-    return _SAMPLERS.names()
-
-
-def register_sampler(name: str, make: Callable[..., Sampler]) -> Callable[..., Sampler]:
-    """Add a sampler (a class, or a function that makes one) under a name that is not built in."""
-    return _SAMPLERS.register(name, make)
-
-
 def as_sampler(sampler: Any) -> Sampler:
-    """The sampler of that name (or that runs the integrator of that name), or the sampler itself.
-
-    Raises
-    ------
-    SfbenchError
-        For an unknown name, or something that is not a sampler.
-    """
+    """The sampler of that name (or that runs the integrator of that name), or the sampler itself; else SfbenchError."""
     if isinstance(sampler, Sampler):
         return sampler
     if not isinstance(sampler, str):

@@ -92,15 +92,7 @@ def certificates() -> dict[str, dict[str, Any]]:
 
 
 def certificate(name: str) -> dict[str, Any]:
-    """The certificate of a named problem that the package holds.
-
-    Raises
-    ------
-    SfbenchError
-        For an unknown name.
-    OutputError
-        If the file of certificates was changed.
-    """
+    """The certificate of a named problem that the package holds; OutputError if it was changed since."""
     find_entry(name)
     found = certificates().get(name)
     if found is None or found["sha256"] != digest(found):
