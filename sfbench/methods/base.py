@@ -82,14 +82,10 @@ class Task:
         The auxiliaries.
     laws : tuple of laws, or None
         Their densities, for methods that need them; None where there are none, as for networks.
-    x : array (m, d)
-        Data of the target.
-    process : ForwardProcess
-    n : int
-        Number of points wanted.
+    x, process, n, rng
+        As given to :func:`run_method`: x (m, d) are data of the target, n points are wanted.
     meter : Meter
         What may be spent, on weights and points together.
-    rng : Generator
     """
 
     models: tuple[MeteredScore, ...]

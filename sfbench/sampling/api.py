@@ -1,6 +1,5 @@
 """The verb :func:`sample`, and samplers by name."""
 
-import os
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from synthetic import DiffusableLaw
+from synthetic import DiffusableLaw, IntractableError
+from synthetic._memory import refuse_huge
 
 from .._arrays import as_device, is_accelerator, keep_freed_memory
 from .._lazy import Registry
@@ -144,7 +144,11 @@ def sample(
             raise SfbenchError(
                 f"the models are on {found} and device={device!r} was asked for; move them there: model.to(device=...)"
             )
-    count = as_size(n, fused.dim, kind.itemsize * (6 + 2 * len(fused.models)))
+    count, each = as_count("n", n), kind.itemsize * (6 + 2 * len(fused.models))
+    try:
+        refuse_huge("n points, with what a run keeps of them,", count, fused.dim, itemsize=each)
+    except IntractableError as reason:
+        raise SfbenchError(str(reason)) from None
     if not 0.0 <= as_number("max_lost", max_lost) < 1.0:
         raise SfbenchError(f"max_lost must be a number in [0, 1), got {max_lost!r}")
     if callback is not None and not _takes_four(callback):
@@ -215,19 +219,6 @@ def as_sampler(sampler: Any) -> Sampler:
             f"barycenter p_w), 'ode' (probability flow), or one of {', '.join(others)}"
         ) from None
     return FlowSampler(integrator) if integrator.law == FLOW_LAW else FusedSampler(integrator)
-
-
-def as_size(n: object, dim: int, bytes_each: int) -> int:
-    """A number of points whose arrays fit in the machine's memory."""
-    count = as_count("n", n)
-    needed = count * dim * bytes_each
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else needed
-    if needed > there:
-        raise SfbenchError(
-            f"{n} points in dimension {dim} need about {needed / 2**30:.3g} GiB and this machine has "
-            f"{there / 2**30:.3g}; sample in several runs with seeds of their own"
-        )
-    return count
 
 
 def as_fused(source: Any, process: ForwardProcess | None = None) -> FusedScore:
