@@ -110,9 +110,10 @@ def check_certificates(names: Iterable[str] | None = None) -> dict[str, str | No
     """
     if isinstance(names, str):
         raise SfbenchError(f"names must be a sequence of names, got the string {names!r}")
+    known = {name: certificate(name) for name in (known_truths() if names is None else names)}
     found: dict[str, str | None] = {}
-    for name in known_truths() if names is None else names:
-        kept, now = certificate(name), certify(name)
+    for name, kept in known.items():
+        now = certify(name)
         found[name] = None if kept["sha256"] == now["sha256"] else _difference(kept, now)
     return found
 
