@@ -28,7 +28,12 @@ def evaluate_claims(rows: Sequence[Row]) -> list[Claim]:
             halved = float(np.mean([row[f"{kind}_covered_by_half"] for row in chosen]))
             name = f"{family}: coverage of {LEVEL:.0%} intervals, {kind}"
             claims.append(
-                within(name, covered, LEVEL - slack, control=halved, control_name="intervals of half the length")
+                within(
+                    name,
+                    covered,
+                    LEVEL - slack,
+                    control=(halved, "intervals of half the length"),
+                )
             )
         longest = max(row["tolerance_length"] for row in chosen)
         spent = float(np.median([row["tolerance_evaluations"] for row in chosen]))

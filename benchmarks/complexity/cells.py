@@ -341,9 +341,18 @@ def run_estimator_cell(spec: EstimatorSpec) -> list[Row]:
     return rows
 
 
-def window_rows(root_seed: int) -> list[Row]:
+@final
+@dataclass(frozen=True)
+class WindowsSpec:
+    """The reference problem of a root seed."""
+
+    root_seed: int
+
+
+@study_cells(version=1, factors=("t_min", "t_max"), name="complexity/windows")
+def run_windows(spec: WindowsSpec) -> list[Row]:
     """Population weights of the reference problem by time window."""
-    problem = Setting("paper_mixture_1d").build(None, None, root_seed)
+    problem = Setting("paper_mixture_1d").build(None, None, spec.root_seed)
     rows = []
     for window in _WINDOWS:
         gram = population_gram(problem, process=OrnsteinUhlenbeck(), grid=time_grid(*window, _NODES))

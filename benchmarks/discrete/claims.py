@@ -43,8 +43,7 @@ def _laws(rows: Sequence[Row]) -> list[Claim]:
             "corrected: TV to the enumerated barycenter, worst mean over seeds",
             float(means[worst]),
             high=0.01,
-            control=control,
-            control_name="fused chain at its best",
+            control=(control, "fused chain at its best"),
             note=f"up to 9 states, n = {rows[0]['n']:,}; worst run {largest:.4f}; direct draws up to {floor:.4f}",
         )
     )
@@ -56,15 +55,17 @@ def _laws(rows: Sequence[Row]) -> list[Claim]:
             "Ising 2 x 2: mean TV above that of direct draws",
             excess,
             high=0.01,
-            control=fused,
-            control_name="fused chain",
+            control=(fused, "fused chain"),
         )
     )
     scores = [abs(r["log_z"] - r["truth"]) / r["log_z_error"] for r in rows]
     other = min(abs(r["truth"]) / r["log_z_error"] for r in rows)
     claims.append(
         within(
-            "log Z: largest error in standard errors", max(scores), high=4.0, control=other, control_name="log Z = 0"
+            "log Z: largest error in standard errors",
+            max(scores),
+            high=4.0,
+            control=(other, "log Z = 0"),
         )
     )
     named = max(r["own_switched"] - r["floor"] for r in rows)
@@ -74,8 +75,7 @@ def _laws(rows: Sequence[Row]) -> list[Claim]:
             "switched: TV to the law of the averaged rates, above direct draws",
             named,
             high=0.01,
-            control=far,
-            control_name="to the barycenter",
+            control=(far, "to the barycenter"),
         )
     )
     return claims
@@ -87,8 +87,7 @@ def _fits(rows: Sequence[Row]) -> list[Claim]:
             "fits: largest certified gap",
             max(r["gap"] for r in rows),
             high=1e-6,
-            control=min(r["gap_equal"] for r in rows),
-            control_name="equal weights at their least",
+            control=(min(r["gap_equal"] for r in rows), "equal weights at their least"),
             note=f"{len(rows)} fits",
         )
     ]
@@ -107,8 +106,7 @@ def _fits(rows: Sequence[Row]) -> list[Claim]:
                 f"{label}: share of weights in their 90 % intervals",
                 float(np.mean([r["covered"] for r in chosen])),
                 low=0.8,
-                control=float(np.mean([r["covered_halved"] for r in chosen])),
-                control_name="intervals of half the length",
+                control=(float(np.mean([r["covered_halved"] for r in chosen])), "intervals of half the length"),
                 note=f"{len(chosen)} fits; {text}",
             )
         )
@@ -129,8 +127,7 @@ def _fits(rows: Sequence[Row]) -> list[Claim]:
                 slope,
                 -0.65,
                 -0.35,
-                control=-0.25,
-                control_name="slow rate",
+                control=(-0.25, "slow rate"),
                 note=text,
             )
         )
@@ -164,8 +161,7 @@ def _lengths(rows: Sequence[Row]) -> list[Claim]:
             "trusted runs: worst TV of neighbouring pairs",
             worst,
             high=0.03,
-            control=control,
-            control_name="fused chain at its best",
+            control=(control, "fused chain at its best"),
             note=f"{len(trusted)} of {len(rows)} runs trusted",
         ),
     ]
@@ -196,8 +192,7 @@ def _bounds(rows: Sequence[Row]) -> list[Claim]:
             "certificate: largest KL over bound",
             max(ratios),
             high=1.0 + 1e-6,
-            control=control,
-            control_name="switched chain under the fused bound",
+            control=(control, "switched chain under the fused bound"),
             note=f"{len(rows)} cells, least {min(ratios):.3f}",
         )
     ]

@@ -84,8 +84,7 @@ def _free_energies(exact: Row, rows: Sequence[Row]) -> list[Claim]:
                 -CLOSE,
                 CLOSE,
                 interval=interval,
-                control=uncorrected - exact[name],
-                control_name="without correction weights",
+                control=(uncorrected - exact[name], "without correction weights"),
                 note=f"{about}{exact[f'{name}_error']:.3f}; its value {exact[name]:.3f}",
             )
         )
@@ -114,16 +113,14 @@ def _torsions(exact: Row, rows: Sequence[Row]) -> list[Claim]:
             "torsions, total variation on phi < 0: vacuum and water chains reweighted to the pool",
             exact["tv"]["pooled"],
             high=high,
-            control=exact["tv"]["mixture"],
-            control_name="arithmetic mixture",
+            control=(exact["tv"]["mixture"], "arithmetic mixture"),
             note=note,
         ),
         within(
             "torsions, total variation on phi < 0: annealed sampler at w = 1/2",
             annealed,
             high=max(high, 1.5 * noise),
-            control=unweighted,
-            control_name="its particles before annealing",
+            control=(unweighted, "its particles before annealing"),
             note=f"at most 1.5 times that of {particles} independent draws of the reference, {noise:.3f}, or the floor",
         ),
     ]
@@ -141,8 +138,7 @@ def _weights(rows: Sequence[Row]) -> list[Claim]:
             0.4,
             0.6,
             interval=interval,
-            control=float(np.mean([r["water"] for r in largest])),
-            control_name="points of water",
+            control=(float(np.mean([r["water"] for r in largest])), "points of water"),
             note=f"spread (standard deviation) at the smallest n {np.std(small, ddof=1):.2f}",
         )
     ]
@@ -196,8 +192,7 @@ def _compositions(rows: Sequence[Row]) -> list[Claim]:
                 value,
                 low=0.0,
                 interval=interval,
-                control=float(np.mean(gains[outside])),
-                control_name=f"target {outside}, not between the auxiliaries",
+                control=(float(np.mean(gains[outside])), f"target {outside}, not between the auxiliaries"),
                 note=f"{len(gains[between])} draws of all n; {len({r['n'] for r in rows})} sizes",
             )
         )

@@ -25,8 +25,7 @@ def evaluate_claims(rows: Sequence[Row]) -> list[Claim]:
                     f"{px} px: weight of the network of {name} for patches of {name}",
                     min(weights[name]),
                     low=0.5,
-                    control=max(weights[other]),
-                    control_name=f"for patches of {other}",
+                    control=(max(weights[other]), f"for patches of {other}"),
                 )
             )
             rows_of = {method: _pick(own, method, name) for method in ("fused", "exchanged")}
@@ -39,8 +38,7 @@ def evaluate_claims(rows: Sequence[Row]) -> list[Claim]:
                     f"{px} px, {name}: loss of uniform weights above fitted ones, in standard errors",
                     gain / max(error, 1e-12),
                     low=2.0,
-                    control=lost / max(control_error, 1e-12),
-                    control_name="weights fitted to the other photo",
+                    control=(lost / max(control_error, 1e-12), "weights fitted to the other photo"),
                     note=f"n = {seen[0]['n']}: {gain:.4f} of {_mean(seen, 'loss'):.4f}; paired over patches",
                 )
             )

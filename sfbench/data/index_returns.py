@@ -22,18 +22,7 @@ _DAYS, _STEP, _TEST_FROM = 32, 4, 2017
 
 
 def return_windows(prices: np.ndarray, days: int, step: int) -> np.ndarray:
-    """Windows of log returns in per cent.
-
-    Parameters
-    ----------
-    prices : ndarray (n,)
-    days, step : int
-        Returns in a window, and distance between the starts of neighbours.
-
-    Returns
-    -------
-    ndarray ((n - 1 - days) // step + 1, days)
-    """
+    """Windows ((n - 1 - days) // step + 1, days) of log returns, in per cent, of prices (n,)."""
     if prices.ndim != 1 or len(prices) <= days or not np.isfinite(prices).all() or prices.min() <= 0:
         raise DataError(f"windows of {days} returns need more than {days} positive prices, got shape {prices.shape}")
     returns = np.round(100 * np.diff(np.log(prices)), 6) + 0.0  # no -0.0

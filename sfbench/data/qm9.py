@@ -24,15 +24,7 @@ _LARGEST_ROTATION = 1e4  # GHz; water, the lightest bent molecule, has 800
 
 
 def properties(table: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Properties (n, 15) and composition classes (n,) of the molecules of one table that are not linear.
-
-    Parameters
-    ----------
-    table : bytes
-        Comma-separated, with a header.
-    name : str
-        For messages.
-    """
+    """Properties (n, 15) and composition classes (n,) of the molecules of a table of this name that are not linear."""
     values, classes = [], []
     try:
         for row in csv.DictReader(io.TextIOWrapper(io.BytesIO(table), "utf-8", newline="")):

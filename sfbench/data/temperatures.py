@@ -21,15 +21,7 @@ def decode(files: Files, split: str) -> Arrays:
 
 
 def whole_days(text: str, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Days of which all 24 hours are there once, (n, 24), and their months, (n,) in 1 ... 12.
-
-    Parameters
-    ----------
-    text : str
-        A table with the columns ``date`` ("2010/01/31 23:00") and ``temp``.
-    name : str
-        For messages.
-    """
+    """Days of which all 24 hours are there once, (n, 24), and their months, (n,) in 1 ... 12."""
     found: dict[tuple[int, ...], dict[int, float]] = {}
     try:
         for row in csv.DictReader(io.StringIO(text)):

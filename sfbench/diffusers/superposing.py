@@ -39,22 +39,7 @@ _LARGEST = 10.0  # length of the shares' way from equal ones, under AND
 
 @final
 class Superposition:
-    """What a hook does in place of averaging, for one run of a pipeline: ``hook.intercept = Superposition(...)``.
-
-    Parameters
-    ----------
-    handle : Handle
-    weights : array (k,)
-        Of the mixture.
-    n : int
-        Images in the run.
-    rule : {"or", "and"}
-
-    Raises
-    ------
-    SchedulerError
-        If the scheduler does not follow the reverse SDE one call a step.
-    """
+    """What a hook does in place of averaging, for one run of n images: ``hook.intercept = Superposition(...)``."""
 
     def __init__(self, handle: Handle, weights: Float64Array, n: int, rule: Literal["or", "and"] = "or") -> None:
         self.handle, self.n, self.rule = handle, n, as_choice("rule", rule, ("or", "and"), DiffusersError)
@@ -117,13 +102,7 @@ def _equalising(data: Tensor, ahead: Tensor) -> Tensor:
 
 
 def check_steps(scheduler: Any) -> Schedule:
-    """The schedule of a scheduler that follows the reverse SDE with one call of the network a step.
-
-    Raises
-    ------
-    SchedulerError
-        For others.
-    """
+    """The schedule of a scheduler that follows the reverse SDE with one call of the network a step; refuses others."""
     schedule, (dynamics, why) = from_scheduler(scheduler), dynamics_of(scheduler)
     name = type(scheduler).__name__
     if dynamics != "sde" or getattr(scheduler, "order", 1) != 1 or "Singlestep" in name:

@@ -59,9 +59,9 @@ def test_a_small_study_writes_its_tables_and_figures(
 
 
 def test_a_claim_whose_control_passes_does_not_hold() -> None:
-    assert within("x", 1.0, low=0.0, high=2.0, control=5.0).stands
-    assert not within("x", 1.0, low=0.0, high=2.0, control=1.5).stands
-    assert not within("x", 3.0, low=0.0, high=2.0, control=5.0).stands
+    assert within("x", 1.0, low=0.0, high=2.0, control=(5.0, "other")).stands
+    assert not within("x", 1.0, low=0.0, high=2.0, control=(1.5, "other")).stands
+    assert not within("x", 3.0, low=0.0, high=2.0, control=(5.0, "other")).stands
     assert not within("x", float("nan")).stands
 
 

@@ -57,7 +57,7 @@ def _here(n_jobs: int, folder: str) -> Iterator[Pool]:
         try:
             if n_jobs > 1:
                 return executor().submit(run_elsewhere, _pickled(function, groups), folder, is_child=True)  # type: ignore[no-any-return]
-            future.set_result(run_batch(function, groups, folder, here=True))
+            future.set_result(run_batch(function, groups, folder))
         except BrokenExecutor as error:  # a worker died just now
             future.set_exception(error)
         return future

@@ -21,7 +21,7 @@ from ...files import prepare_folder
 from ..cells import Study, cell_key
 from ..errors import GridConflictError, StoreError, StudyError
 from .opening import check_identity, connect, create, damaged, translated
-from .rows import TABLES, StoredCell, StoredStudy, about_study, describe
+from .rows import TABLES, StoredCell, StoredStudy, describe
 
 _MOST_KEYS = 500  # of one query; more are looked for in the whole table
 _OPEN: Counter[Path] = Counter()  # stores that this process has open
@@ -29,20 +29,11 @@ _OPEN: Counter[Path] = Counter()  # stores that this process has open
 
 @final
 class Journal:
-    """An open store.
+    """An open store: the SQLite file ``path``.
 
-    Parameters
-    ----------
-    path : path
-        The SQLite file.
-    mode : {"read", "write"}
-        ``write`` makes the file if it is missing; ``read`` changes nothing, but for a transaction that a dead writer
-        left half done, which SQLite undoes.
-
-    Raises
-    ------
-    StoreError, DamagedStoreError, OutputError
-        If the file is not one of ours; its bytes are not those that were written; it cannot be written.
+    ``mode="write"`` makes the file if it is missing; ``"read"`` changes nothing, but for a transaction that a dead
+    writer left half done, which SQLite undoes. Raises StoreError for a file that is not one of ours, DamagedStoreError
+    for bytes that are not those that were written, OutputError for a file that cannot be written.
     """
 
     def __init__(self, path: str | os.PathLike[str], mode: str = "read") -> None:
@@ -106,12 +97,11 @@ class Journal:
             known = self.find_study(study.name)
             stored = self.grid(study.name) if known is not None else {}
             texts, note = _merged_grid(study, known, stored, on_conflict, self.path)
-            recorded = self.about()
-            if changed := [(*k, value) for k, value in about_study(study).items() if recorded.get(k, k[1]) != value]:
+            recorded, (described, about) = self.about(), describe(study, len(texts))
+            if changed := [(*k, value) for k, value in about.items() if recorded.get(k, k[1]) != value]:
                 connection.execute(TABLES["about"].create())
                 self._tables.add("about")
                 self._put("about", changed)
-            described = describe(study, len(texts))
             if known != described or list(texts.items()) != list(stored.items()):
                 connection.execute("DELETE FROM grid WHERE study = ?", (study.name,))
                 self._put("grid", [(study.name, i, key, text) for i, (text, key) in enumerate(texts.items())])
@@ -169,7 +159,7 @@ class Journal:
             raise damaged(self.path, f"a row that matches its hash holds no JSON ({str(text)[:40]!r})") from None
 
     def about(self) -> dict[tuple[str, str], str]:
-        """What is known of names that is not part of a key; see :func:`~.rows.about_study`."""
+        """What is known of names that is not part of a key; see :func:`~.rows.describe`."""
         return {(kind, name): value for kind, name, value in self._rows("about")}
 
     def studies(self) -> list[StoredStudy]:
