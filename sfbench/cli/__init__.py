@@ -16,9 +16,9 @@ def main(argv: list[str] | None = None) -> int:
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):  # names that the terminal cannot show do not end a command
                 stream.reconfigure(errors="backslashreplace")
-        from .app import app  # not before: Ctrl-C may come while libraries are imported
+        from .app import command  # not before: Ctrl-C may come while libraries are imported
 
-        code = app(args=argv, standalone_mode=False, prog_name="sfbench")
+        code = command(args=argv, standalone_mode=False, prog_name="sfbench")
     except (BrokenPipeError, SystemExit) as error:
         if isinstance(error, SystemExit) and error.code != 1:
             return int(error.code or 0)  # the shell's completion is done

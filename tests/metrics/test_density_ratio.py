@@ -24,7 +24,7 @@ PAIRS = {
 }
 
 
-def z_scores(metric: Metric, pair: str, repeats: int = 120, n: int = 1500) -> tuple[np.ndarray, float]:
+def z_scores(metric: Metric, pair: str, repeats: int = 80, n: int = 1500) -> tuple[np.ndarray, float]:
     """Deviations from quadrature on the line in standard errors, and the mean relative standard error."""
     p, q, core_p, core_q = pools(*PAIRS[pair])
     truth = metric(core_p, core_q).value

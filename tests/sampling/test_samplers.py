@@ -34,11 +34,6 @@ quiet = pytest.mark.filterwarnings("ignore::sfbench.sampling.TrustWarning")
 
 
 @pytest.fixture(scope="module")
-def exact(fused):
-    return fokker_planck_1d(fused, n_cells=1000, steps=150)
-
-
-@pytest.fixture(scope="module")
 def oracle(fused):
     """End points of the adaptive flow."""
     steps = time_steps(fused.process, 4, t_min=1e-3)

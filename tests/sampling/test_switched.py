@@ -46,9 +46,8 @@ class Recorder:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"order": "independent"}, {"order": "shared"}, {"integrator": "exponential"}])
-def test_switched_follows_the_fused_law(fused, options):
-    exact = fokker_planck_1d(fused, n_cells=1000, steps=150)
-    x = sample(fused, 8000, SwitchedSampler(**options), steps=256, check_steps=False, rng=0).x
+def test_switched_follows_the_fused_law(fused, exact, options):
+    x = sample(fused, 6000, SwitchedSampler(**options), steps=256, check_steps=False, rng=0).x
     assert total_variation_from_samples(x, exact).value < total_variation_floor(x, exact) + 0.035
 
 
@@ -69,7 +68,7 @@ def test_the_check_of_the_law_has_teeth(fused, monkeypatch, broken):
     assert total_variation_from_samples(x, exact).value > total_variation_floor(x, exact) + 0.05
 
 
-def flow_errors(integrator, order, numbers, n=2000):
+def flow_errors(integrator, order, numbers, n=1000):
     """Errors of the mean and of the second moment of flows that start from one point, balanced choices apart."""
     start = np.full((n, 1), 1.5)
     times = time_steps(OU, 4, t_min=0.01, t_max=3.0)
