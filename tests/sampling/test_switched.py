@@ -68,7 +68,7 @@ def test_the_check_of_the_law_has_teeth(fused, monkeypatch, broken):
     assert total_variation_from_samples(x, exact).value > total_variation_floor(x, exact) + 0.05
 
 
-def flow_errors(integrator, order, numbers, n=1000):
+def flow_errors(integrator, order, numbers, n=2000):
     """Errors of the mean and of the second moment of flows that start from one point, balanced choices apart."""
     start = np.full((n, 1), 1.5)
     times = time_steps(OU, 4, t_min=0.01, t_max=3.0)
