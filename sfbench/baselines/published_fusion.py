@@ -23,7 +23,7 @@ from .._validation import as_generator
 from ..errors import GramError
 from ..processes import ForwardProcess
 from ..scores import ScoreModel, as_score_models
-from ..statistics.passes import as_data
+from ..statistics.samples import as_data
 from ..times import TimeGrid
 
 
