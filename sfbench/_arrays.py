@@ -158,13 +158,7 @@ def keep_freed_memory() -> None:
 
 
 def as_device(device: Any) -> Any:
-    """A torch device that is there, or None for None.
-
-    Raises
-    ------
-    SfbenchError
-        If it is not; names those that are.
-    """
+    """A torch device that is there, or None for None; the error names those that are."""
     if device is None:
         return None
     import torch
@@ -186,13 +180,7 @@ def as_device(device: Any) -> Any:
 
 
 def as_tensor_points(name: str, x: Array, error: type[SfbenchError]) -> Array:
-    """A tensor of points that can be computed with: dense, float32 or float64, without gradients.
-
-    Raises
-    ------
-    SfbenchError
-        Of the class given; says which of the three it is not, and what to do.
-    """
+    """A tensor of points that can be computed with: dense, float32 or float64, without gradients."""
     torch = sys.modules["torch"]
     if x.requires_grad:
         raise error(f"{name} records gradients; pass {name}.detach()")
@@ -209,13 +197,7 @@ def as_tensor_points(name: str, x: Array, error: type[SfbenchError]) -> Array:
 
 
 def common_device(models: Any, error: type[SfbenchError], x: Array = None) -> Any:
-    """The one device on which models compute: None if none of them says (attribute ``device``).
-
-    Raises
-    ------
-    SfbenchError
-        Of the class given, if models, or models and points x, live on two devices.
-    """
+    """The one device on which models (and points x) live: None if none of them says (attribute ``device``)."""
     found: Any = None
     first = 0
     for i, model in enumerate(models):

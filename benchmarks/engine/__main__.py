@@ -128,7 +128,7 @@ def journal(scale: Scale) -> list[Row]:
         rows.append(row(f"fill a store of {len(study.keys)} cells, s", filled, "reported", True, f"{size:.0f} MB"))
         for verb, limit in limits.items():
             options = ["--format", "csv", "--format", "parquet"] if verb == "export" else []
-            command = [sys.executable, "-m", "sfbench.cli", "study", verb, place, *options]
+            command = [sys.executable, "-m", "sfbench", "study", verb, place, *options]
             run = partial(subprocess.run, command, check=True, capture_output=True)
             times = [_timed(run)[1] for _ in range(3)]
             value = float(np.median(times))

@@ -139,9 +139,7 @@ class AlanineScore:
         for i in range(n):
             integrator.step(_EVERY)
             points[i] = context.getState(getPositions=True).getPositions(asNumpy=True)._value
-        if not np.isfinite(points).all():
-            raise DataError("the simulation of alanine dipeptide diverged")
-        return np.asarray((points - points.mean(axis=1, keepdims=True)).reshape(n, DIM))
+        return _centred(points)
 
     def move(self, x: FloatArray, n_steps: int, *, rng: SeedLike = None) -> Float64Array:
         """Centred points (n, 66) after n_steps of 2 fs of Langevin dynamics from x (n, 66), with fresh velocities.
@@ -161,9 +159,7 @@ class AlanineScore:
             context.setVelocitiesToTemperature(_TEMPERATURE, int(seed))
             context.getIntegrator().step(n_steps)
             moved[i] = context.getState(getPositions=True).getPositions(asNumpy=True)._value
-        if not np.isfinite(moved).all():
-            raise DataError("the simulation of alanine dipeptide diverged")
-        return np.asarray((moved - moved.mean(axis=1, keepdims=True)).reshape(len(points), DIM))
+        return _centred(moved)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the simulation context, which belongs to one process."""
@@ -240,6 +236,13 @@ def _dihedral(atoms: Float64Array) -> Float64Array:
     left, right = np.cross(first, axis), np.cross(axis, last)
     sine = (np.cross(left, right) * axis).sum(axis=1) / np.linalg.norm(axis, axis=1)
     return np.asarray(np.arctan2(sine, (left * right).sum(axis=1)))
+
+
+def _centred(atoms: Float64Array) -> Float64Array:
+    """Points (n, 66) of simulated atoms (n, 22, 3)."""
+    if not np.isfinite(atoms).all():
+        raise DataError("the simulation of alanine dipeptide diverged")
+    return np.asarray((atoms - atoms.mean(axis=1, keepdims=True)).reshape(len(atoms), DIM))
 
 
 def _points(x: ArrayLike) -> Float64Array:

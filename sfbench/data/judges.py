@@ -11,7 +11,7 @@ Both are state dicts in PyTorch's format; their sha256 is verified before they a
 
 import io
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -39,15 +39,12 @@ def mnist_judge(x: ArrayLike, *, batch: int = 1000) -> np.ndarray:
     """
     import torch
 
-    levels = _checked(x, 784)
-    network = _mnist_cnn()
-    parts = []
-    with torch.inference_mode():
-        for start in range(0, len(levels), batch):
-            images = torch.from_numpy(levels[start : start + batch].astype(np.float32)).reshape(-1, 1, 28, 28)
-            logits = network((images / 255.0 - 0.1307) / 0.3081).double()
-            parts.append(torch.softmax(logits, dim=1).numpy())
-    return np.concatenate(parts)
+    levels, network = _checked(x, 784), _mnist_cnn()
+
+    def judge(images: Any) -> Any:
+        return torch.softmax(network((images.reshape(-1, 1, 28, 28) / 255.0 - 0.1307) / 0.3081).double(), dim=1)
+
+    return _in_batches(judge, levels, batch)
 
 
 def image_features(x: ArrayLike, shape: tuple[int, ...], *, batch: int = 50) -> np.ndarray:
@@ -66,28 +63,29 @@ def image_features(x: ArrayLike, shape: tuple[int, ...], *, batch: int = 50) -> 
     DataUnavailable, DataError
         As :func:`mnist_judge`.
     """
-    import torch
     from torch.nn.functional import interpolate
 
     if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] != 3):
         raise DataError(f"shape must be (h, w) or (h, w, 3), got {shape}")
-    levels = _checked(x, int(np.prod(shape)))
-    network = _efficientnet()
-    parts = []
+    levels, network = _checked(x, int(np.prod(shape))), _efficientnet()
+    way: dict[str, Any] = {"mode": "bilinear", "antialias": True, "align_corners": False}
+
+    def encode(rows: Any) -> Any:
+        images = rows.reshape(-1, *shape)
+        planes = images[:, None].repeat(1, 3, 1, 1) if len(shape) == 2 else images.moveaxis(3, 1).contiguous()
+        maps = network.extract_features((interpolate(planes, (_SIDE, _SIDE), **way) - 127.0) / 128.0)
+        return maps.mean(dim=(2, 3)).double()
+
+    return _in_batches(encode, levels, batch)
+
+
+def _in_batches(look: Callable[[Any], Any], levels: np.ndarray, batch: int) -> np.ndarray:
+    """What a function of tensors says of levels (n, d), so many rows at a time."""
+    import torch
+
     with torch.inference_mode():
-        for start in range(0, len(levels), batch):
-            images = levels[start : start + batch].astype(np.float32).reshape(-1, shape[0], shape[1], *shape[2:])
-            planes = images[:, None].repeat(3, axis=1) if len(shape) == 2 else np.moveaxis(images, 3, 1)
-            large = interpolate(
-                torch.from_numpy(np.ascontiguousarray(planes)),
-                (_SIDE, _SIDE),
-                mode="bilinear",
-                antialias=True,
-                align_corners=False,
-            )
-            maps = network.extract_features((large - 127.0) / 128.0)
-            parts.append(maps.mean(dim=(2, 3)).double().numpy())
-    return np.concatenate(parts)
+        parts = torch.split(torch.from_numpy(levels.astype(np.float32)), batch)
+        return np.concatenate([look(part).numpy() for part in parts])
 
 
 def _checked(x: ArrayLike, dim: int) -> np.ndarray:

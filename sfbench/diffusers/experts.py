@@ -18,13 +18,7 @@ Forward = Callable[..., Any]
 
 
 def find_denoiser(pipe: Any) -> tuple[str, nn.Module]:
-    """Name and module of the network that a pipeline calls at every step (a bare module is its own).
-
-    Raises
-    ------
-    DiffusersError
-        If there is none, or if there are two (only one of them would be fused).
-    """
+    """Name and module of the one network that a pipeline calls at every step (a bare module is its own)."""
     if isinstance(pipe, nn.Module):
         return "", pipe
     found = [name for name in DENOISERS if isinstance(getattr(pipe, name, None), nn.Module)]
@@ -125,13 +119,7 @@ class NetworkExpert(AbstractExpert):
 
 
 def as_experts(pipe: Any, denoiser: nn.Module, experts: Any) -> list[AbstractExpert]:
-    """Experts from what a user gives: names of adapters, pipelines, networks; a mapping gives them names.
-
-    Raises
-    ------
-    DiffusersError
-        For anything else, and for adapters that are not loaded.
-    """
+    """Experts from what a user gives: names of loaded adapters, pipelines, networks; a mapping gives them names."""
     if isinstance(experts, str) or not isinstance(experts, Sequence | Mapping) or not experts:
         raise DiffusersError(f"experts must be a sequence of adapters, pipelines or networks, got {experts!r:.200}")
     given = list(experts.items()) if isinstance(experts, Mapping) else [(None, expert) for expert in experts]

@@ -180,6 +180,13 @@ class Handle:
             Holds ``recipe.json`` afterwards: experts with sha256, weights, process, versions.
         adapters : bool
             Write the weights of the adapters too.
+
+        Raises
+        ------
+        RecipeError
+            For weights that are a function, and after :meth:`remove`.
+        OutputError
+            If the folder cannot be written.
         """
         from .recipe import save_recipe
 

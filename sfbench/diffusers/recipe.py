@@ -56,15 +56,7 @@ def make_recipe(handle: Handle) -> dict[str, Any]:
 
 
 def save_recipe(handle: Handle, folder: str | PathLike[str], *, adapters: bool = False) -> None:
-    """Write ``recipe.json``, and the adapters' weights if asked for; see :meth:`Handle.save`.
-
-    Raises
-    ------
-    RecipeError
-        For weights that are a function, and after :meth:`Handle.remove`.
-    OutputError
-        If the folder cannot be written.
-    """
+    """Write ``recipe.json``, and the adapters' weights if asked for; see :meth:`Handle.save`."""
     as_flag("adapters", adapters, RecipeError)
     if not as_kind("handle", handle, Handle, RecipeError).active:
         raise RecipeError("this fusion was removed from its pipeline: save it before handle.remove(), or fuse again")

@@ -224,8 +224,7 @@ def present_sigma(scheduler: Any, timestep: float) -> float:
     """
     sigmas = getattr(scheduler, "sigmas", None)
     if sigmas is None:
-        alpha_bar = float(scheduler.alphas_cumprod[min(max(round(timestep), 0), len(scheduler.alphas_cumprod) - 1)])
-        return float(np.sqrt((1.0 - alpha_bar) / alpha_bar))
+        return _sigma_of(scheduler.alphas_cumprod[min(max(round(timestep), 0), len(scheduler.alphas_cumprod) - 1)])
     return float(call_sigmas(scheduler)[present_index(scheduler, timestep)])
 
 
@@ -260,8 +259,11 @@ def final_sigma(scheduler: Any) -> float:
     """The sigma at which a run ends, mostly 0."""
     if getattr(scheduler, "sigmas", None) is not None:
         return float(scheduler.sigmas[-1])
-    alpha_bar = float(getattr(scheduler, "final_alpha_cumprod", 1.0))
-    return float(np.sqrt((1.0 - alpha_bar) / alpha_bar))
+    return _sigma_of(getattr(scheduler, "final_alpha_cumprod", 1.0))
+
+
+def _sigma_of(alpha_bar: Any) -> float:
+    return float(np.sqrt((1.0 - float(alpha_bar)) / float(alpha_bar)))
 
 
 def nonlinear_settings(scheduler: Any) -> list[str]:

@@ -157,7 +157,7 @@ def map_reduce_gram(
     source = open_source(path)
     n = source.n
     if n == 0:
-        raise StudyError(f"{os.fspath(path)!r} holds no rows")
+        raise GramError(f"{os.fspath(path)!r} holds no rows")
     content, full = fingerprint(path), str(Path(path).resolve())
     specs = [
         ShardSpec(name, full, content, start, min(start + shard_rows, n), seed) for start in range(0, n, shard_rows)

@@ -22,3 +22,24 @@ def _formulas_are_set_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(MathTextParser, "_parse_cached", shared)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _figures_are_drawn_once() -> Iterator[None]:
+    """Figures of studies are drawn as PNG, uncut; a second and a third drawing, for edges and as PDF, is matplotlib's.
+
+    ``test_frame.py`` draws one as the studies do.
+    """
+    from matplotlib.figure import Figure
+
+    save = Figure.savefig
+
+    def once(self: Figure, file: Any, **options: Any) -> None:
+        if options.get("format") == "pdf":
+            file.write(b"%PDF-")
+        else:
+            save(self, file, **options | {"bbox_inches": None})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", once)
+        yield

@@ -172,7 +172,7 @@ def test_bad_zarr_stores_are_refused(tmp_path: Path, x: np.ndarray, monkeypatch:
         ("file", "must be a folder"),
         ("absent", "no data"),
     ):
-        with pytest.raises(StudyError, match=message):
+        with pytest.raises(GramError, match=message):
             map_reduce_gram(build, tmp_path / f"{name}.zarr", tmp_path / "other", settings=QUIET)
     assert not (tmp_path / "other").exists()
     once = RunSettings(progress=False, max_retries=0)
@@ -206,7 +206,7 @@ def test_bad_data_says_what_and_where(tmp_path: Path, x: np.ndarray) -> None:
         ("absent.npy", "no data"),
         ("none.npy", "no rows"),
     ):
-        with pytest.raises(StudyError, match=message):
+        with pytest.raises(GramError, match=message):
             map_reduce_gram(build, tmp_path / name, tmp_path / "other", settings=QUIET)
     assert not (tmp_path / "other").exists()
     with pytest.raises(GramError, match="no data"):
@@ -220,7 +220,7 @@ def test_a_parquet_column_of_text_is_refused(tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
     pq.write_table(pa.table({"x": [1.0], "name": ["a"]}), tmp_path / "x.parquet")
-    with pytest.raises(StudyError, match="columns name"):
+    with pytest.raises(GramError, match="columns name"):
         ParquetSource(tmp_path / "x.parquet").n  # noqa: B018
 
 
