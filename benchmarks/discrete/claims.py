@@ -51,22 +51,12 @@ def _laws(rows: Sequence[Row]) -> list[Claim]:
     ising = [r for r in rows if r["problem"] not in _SMALL]
     excess, fused = (float(np.mean([r[key] - r["floor"] for r in ising])) for key in ("tv_corrected", "tv_fused"))
     claims.append(
-        within(
-            "Ising 2 x 2: mean TV above that of direct draws",
-            excess,
-            high=0.01,
-            control=(fused, "fused chain"),
-        )
+        within("Ising 2 x 2: mean TV above that of direct draws", excess, high=0.01, control=(fused, "fused chain"))
     )
     scores = [abs(r["log_z"] - r["truth"]) / r["log_z_error"] for r in rows]
     other = min(abs(r["truth"]) / r["log_z_error"] for r in rows)
     claims.append(
-        within(
-            "log Z: largest error in standard errors",
-            max(scores),
-            high=4.0,
-            control=(other, "log Z = 0"),
-        )
+        within("log Z: largest error in standard errors", max(scores), high=4.0, control=(other, "log Z = 0"))
     )
     named = max(r["own_switched"] - r["floor"] for r in rows)
     far = float(min(r["tv_switched"] - r["floor"] for r in rows))
@@ -122,14 +112,7 @@ def _fits(rows: Sequence[Row]) -> list[Claim]:
         slope = float(np.polyfit(np.log(sizes), np.log(tv), 1)[0])
         text = ", ".join(f"n = {n:,}: {value:.4f}" for n, value in zip(sizes, tv, strict=True))
         claims.append(
-            within(
-                f"{label}: slope of TV against n",
-                slope,
-                -0.65,
-                -0.35,
-                control=(-0.25, "slow rate"),
-                note=text,
-            )
+            within(f"{label}: slope of TV against n", slope, -0.65, -0.35, control=(-0.25, "slow rate"), note=text)
         )
         claims.append(Claim(f"{label}: TV of the best pool of the window to the target", chosen[0]["tv_truth"]))
     return claims

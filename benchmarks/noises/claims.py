@@ -85,15 +85,7 @@ def _torus_laws(rows: Sequence[Row]) -> list[Claim]:
     scores = [abs(r["log_z"] - r["truth"]) / r["log_z_error"] for r in rows]
     other = min(abs(r["truth"]) / r["log_z_error"] for r in rows)
     name = "torus: log Z, largest error in standard errors"
-    return [
-        *claims,
-        within(
-            name,
-            max(scores),
-            high=4.0,
-            control=(other, "log Z = 0"),
-        ),
-    ]
+    return [*claims, within(name, max(scores), high=4.0, control=(other, "log Z = 0"))]
 
 
 def _torus_fits(rows: Sequence[Row]) -> list[Claim]:

@@ -132,12 +132,7 @@ def _vertices(rows: Tables) -> Verdict:
     worst = max(rows["vertices"], key=lambda r: r["tv"] - r["floor"])
     text = f"worst excess over the floor {worst['tv'] - worst['floor']:+.4f} ({worst['sampler']})"
     other = min(r["tv_pool"] for r in rows["laws"] if r["method"].startswith("auxiliary"))
-    return (
-        "at a vertex every sampler returns that auxiliary",
-        text,
-        returns_vertex(worst),
-        other <= 0.024,
-    )
+    return ("at a vertex every sampler returns that auxiliary", text, returns_vertex(worst), other <= 0.024)
 
 
 def _evaluations(rows: Tables) -> Verdict:

@@ -67,7 +67,7 @@ def evaluate_claims(tables: dict[str, list[Row]]) -> list[Claim]:
     rows, facts = tables["splits"], tables["facts"]
     tasks = list(dict.fromkeys(row["task"] for row in rows))
     claims = [
-        Claim("fused against other laws, nats of held-out rows, by task, n and law", verdicts(rows, "log_prob", 1)),
+        Claim("fused against other laws, nats of held-out rows, by task, n and law", verdicts(rows, "log_prob", 1))
     ]
     if any("energy" in row for row in rows):
         claims.append(Claim("the same, energy score of forecasts", verdicts(rows, "energy", -1)))
