@@ -1,21 +1,16 @@
 """The claims of ``python -m benchmarks.discrete``, each beside a control that must fail it."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from ..common.claims import Claim, within
+from ..common.rows import mean, pick
 from ..common.study import Row
 
 Tables = dict[str, list[Row]]
 # Beyond 9 states the histogram of 20,000 direct draws is itself 0.01 off.
 _SMALL = ("chains, 4 states", "mixtures, 9 states", "Potts, 8 states")
-
-
-def pick(rows: Sequence[Row], **wanted: Any) -> list[Row]:
-    """Rows with the given values."""
-    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
 
 
 def evaluate_claims(tables: Tables) -> list[Claim]:
@@ -94,9 +89,9 @@ def _fits(rows: Sequence[Row]) -> list[Claim]:
         claims.append(
             within(
                 f"{label}: share of weights in their 90 % intervals",
-                float(np.mean([r["covered"] for r in chosen])),
+                mean(chosen, "covered"),
                 low=0.8,
-                control=(float(np.mean([r["covered_halved"] for r in chosen])), "intervals of half the length"),
+                control=(mean(chosen, "covered_halved"), "intervals of half the length"),
                 note=f"{len(chosen)} fits; {text}",
             )
         )

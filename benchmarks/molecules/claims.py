@@ -7,6 +7,7 @@ from scipy import stats
 from scipy.special import logsumexp
 
 from ..common.claims import Claim, within
+from ..common.rows import mean_interval
 from ..common.study import Row
 from .compositions import TARGETS
 from .data import OWN, REFERENCE, variation
@@ -26,16 +27,6 @@ def evaluate_claims(tables: dict[str, list[Row]]) -> list[Claim]:
     if "compositions" in tables:
         claims += _compositions(tables["compositions"])
     return claims
-
-
-def mean_interval(values: Sequence[float], extra: float = 0.0) -> tuple[float, tuple[float, float] | None]:
-    """Mean and its 95 % interval by Student's t, None for one value; ``extra`` a standard error of a subtrahend."""
-    array = np.asarray(values, np.float64)
-    if len(array) < 2:
-        return float(array.mean()), None
-    error = float(np.hypot(array.std(ddof=1) / np.sqrt(len(array)), extra))
-    half = float(stats.t.ppf(0.975, len(array) - 1)) * error
-    return float(array.mean()), (float(array.mean()) - half, float(array.mean()) + half)
 
 
 def crossed(exact: Row, rows: Sequence[Row], name: str, prefix: str = "") -> tuple[float, tuple[float, float]]:

@@ -1,11 +1,11 @@
 """The claims of ``python -m benchmarks.noises``, each beside a control that must fail it."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from ..common.claims import Claim, within
+from ..common.rows import mean, pick
 from ..common.study import Row
 from .student_cells import GAUSSIAN
 
@@ -24,16 +24,6 @@ def evaluate_claims(tables: Tables) -> list[Claim]:
         *_tails(tables["tails"]),
         *_shared(tables["shared"]),
     ]
-
-
-def pick(rows: Sequence[Row], **wanted: Any) -> list[Row]:
-    """Rows with the given values."""
-    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
-
-
-def mean(rows: Sequence[Row], key: str, less: str = "") -> float:
-    """Mean of a column, or of its difference from another."""
-    return float(np.mean([row[key] - (row[less] if less else 0.0) for row in rows]))
 
 
 def rms(rows: Sequence[Row], key: str) -> float:

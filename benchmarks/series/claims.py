@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import scipy
 
 from ..common.claims import Claim, within
+from ..common.rows import mean_interval
 from ..common.study import Row, read_rows, write_rows
 
 BASELINES = (
@@ -30,11 +30,8 @@ def paired(rows: Sequence[Row], task: str, n: int, a: str, b: str, score: str) -
 
 def interval(values: Sequence[float]) -> Interval | None:
     """Mean and 90 % interval of Student's t; None for fewer than two values."""
-    if len(values) < 2:
-        return None
-    mean = float(np.mean(values))
-    half = float(scipy.special.stdtrit(len(values) - 1, 0.95) * np.std(values, ddof=1) / np.sqrt(len(values)))
-    return mean, mean - half, mean + half
+    middle, ends = mean_interval(values, 0.9) if len(values) > 1 else (0.0, None)
+    return None if ends is None else (middle, *ends)
 
 
 def comparison(rows: Sequence[Row]) -> list[Row]:
