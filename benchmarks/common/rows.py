@@ -20,7 +20,7 @@ def mean(rows: Sequence[Row], key: str, less: str = "") -> float:
 
 
 def mean_interval(
-    values: Sequence[float], level: float = 0.95, *, extra: float = 0.0
+    values: Sequence[float], *, level: float = 0.95, extra: float = 0.0
 ) -> tuple[float, tuple[float, float] | None]:
     """Mean and its interval by Student's t, None for one value; ``extra`` is a standard error of a subtrahend."""
     array = np.asarray(values, np.float64)

@@ -163,7 +163,7 @@ def _networks(exact: Row, rows: Sequence[Row]) -> list[Claim]:
         claims.append(Claim(f"networks, n = {n}: fitted weight of water (true: 0.5)", value, interval=interval))
     for method in ("corrected, true weights", "corrected"):
         runs = [r for r in found if r["method"] == method]
-        value, interval = mean_interval([r["pool"] - exact["pool"] for r in runs], exact["pool_error"])
+        value, interval = mean_interval([r["pool"] - exact["pool"] for r in runs], extra=exact["pool_error"])
         note = f"{len(runs)} runs, one pair of networks; least effective share {min(r['least_ess'] for r in runs):.3f}"
         name = f"free energy of the pool, {method}, with networks, minus exact, kT"
         claims.append(Claim(name, value, interval=interval, note=note))
@@ -176,7 +176,7 @@ def _compositions(rows: Sequence[Row]) -> list[Claim]:
     for method in ("pool, likelihood", "pool, score matching"):
         gains = {t: [r["over_mixture"] for r in rows if (r["target"], r["method"]) == (t, method)] for t in TARGETS}
         error = max(r["over_mixture_stderr"] for r in rows if (r["target"], r["method"]) == (between, method))
-        value, interval = mean_interval(gains[between], error)
+        value, interval = mean_interval(gains[between], extra=error)
         claims.append(
             within(
                 f"QM9, {between}: held-out gain of the {method}, over the mixture, nats",

@@ -30,7 +30,7 @@ def paired(rows: Sequence[Row], task: str, n: int, a: str, b: str, score: str) -
 
 def interval(values: Sequence[float]) -> Interval | None:
     """Mean and 90 % interval of Student's t; None for fewer than two values."""
-    middle, ends = mean_interval(values, 0.9) if len(values) > 1 else (0.0, None)
+    middle, ends = mean_interval(values, level=0.9) if len(values) > 1 else (0.0, None)
     return None if ends is None else (middle, *ends)
 
 
