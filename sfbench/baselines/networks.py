@@ -45,11 +45,8 @@ def from_scratch(
 
     Parameters
     ----------
-    x : array_like (n, d)
     candidates : sequence of (architecture, options)
         For :func:`sfbench.nets.build_network`.
-    settings : TrainingSettings
-    process : ForwardProcess
     seed : int
         Of initial weights, split, and noise.
     options
@@ -124,16 +121,8 @@ def sample_mixture(
     *,
     rng: SeedLike = None,
 ) -> FloatArray:
-    """Points (n, d) of the arithmetic mixture ``sum_i w_i p_i``.
-
-    Parameters
-    ----------
-    models : sequence of ScoreModel
-    weights : array_like (k,)
-    n : int
-    draw : function ``(model, count, rng) -> points (count, d)``
-        Draws from one model, for example through :func:`sfbench.sample`.
-    rng : Generator, SeedSequence, int or None
+    """Points (n, d) of the arithmetic mixture ``sum_i w_i p_i``; ``draw(model, count, rng)`` draws from one model, for
+    example through :func:`sfbench.sample`.
     """
     generator = as_generator(rng)
     w = as_weights(weights, len(models), ModelError)

@@ -15,6 +15,7 @@ way               what is drawn                                                 
 ================  ==================================================================  ===================
 """
 
+import gc
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -172,6 +173,8 @@ def compare(
     if steps is not None:
         options["num_inference_steps"] = as_count("steps", steps, error=DiffusersError)
     fitted, losses = _losses(pipe, given, w, names, images, prompts, learn_seed, more)
+    if images is not None:
+        gc.collect()  # merged networks that were measured: hooks and their registry refer to each other
 
     def drawn(name: str) -> Way:
         """Image j starts from noise of its own seed in all ways."""
@@ -213,6 +216,7 @@ def _combined(
                 handle.weights = np.eye(k)[min(i, k - 1)]
 
         yield prepare
+    handle.hook.experts.clear()  # or a merged network would wait for the collector, too
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from torch import Tensor
 from .._typing import Float64Array
 from .._validation import as_choice
 from ..nets.parameterisation import input_scale, noise_coefficients
+from ..statistics.gram import tangent_basis
 from .errors import DiffusersError, SchedulerError
 from .experts import Forward
 from .handle import Handle
@@ -89,7 +90,7 @@ class Superposition:
 def _equalising(data: Tensor, ahead: Tensor) -> Tensor:
     """Shares (k, n) with equal ``<sum_j kappa_j D_j, D_i> - |D_i|^2 / 2 + ahead_i``, for data D (k, n, d)."""
     k = len(data)
-    basis = torch.as_tensor(np.linalg.svd(np.ones((1, k)))[2][1:].T, dtype=data.dtype)  # of shares that sum to zero
+    basis = torch.as_tensor(tangent_basis(k), dtype=data.dtype)  # of shares that sum to zero
     gram = torch.einsum("ind,jnd->nij", data, data)
     system = basis.T @ gram @ basis
     target = (gram.diagonal(dim1=1, dim2=2) / 2 - gram.mean(dim=2) - ahead.T) @ basis

@@ -89,7 +89,8 @@ def fokker_planck_1d(
     single = _evolve(process, edges, steps, at)
     double = _evolve(process, edges, steps.refined(process), at)
     widths = np.diff(edges)
-    fine = _extrapolated(single, double, widths)
+    fine = extrapolated(single, double)
+    fine /= fine @ widths
     half = edges[::2] if len(edges) % 2 else np.append(edges[:-1:2], edges[-1])
     coarse = _evolve(process, half, steps, lambda t: at(t)[1::2])
     merged = np.add.reduceat(single * widths, np.arange(0, len(widths), 2))
@@ -198,9 +199,6 @@ def bernoulli(z: Float64Array) -> Float64Array:
     return np.where(z < -700.0, -z, out)
 
 
-def _extrapolated(single: Float64Array, double: Float64Array, widths: Float64Array) -> Float64Array:
+def extrapolated(single: Float64Array, double: Float64Array) -> Float64Array:
     """Geometric Richardson extrapolation, kept within a factor 4 of the finer run."""
-    floor = 1e-300
-    ratio = np.clip(np.maximum(double, floor) / np.maximum(single, floor), 0.25, 4.0)
-    rho = double * ratio
-    return np.asarray(rho / (rho @ widths))
+    return np.asarray(double * np.clip(np.maximum(double, 1e-300) / np.maximum(single, 1e-300), 0.25, 4.0))

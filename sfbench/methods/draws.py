@@ -1,21 +1,8 @@
-r"""How methods draw points at given weights, with what is left of the budget.
-
-=================  ========================================================================================
-fused              reverse SDE of the averaged score: P_w
-switched           one model for each particle and step: P_w at the price of one model
-corrected          weighted particles: the KL barycenter p_w
-feynman_kac        the same on an even grid of times, Euler-Maruyama steps, resampling at every step
-mixture            a share of the points from each auxiliary
-parameter_average  the law whose parameters are averages
-or_, and_          compositions by densities estimated on the fly
-controlled         the corrected chain with particles that look ahead
-predicted          reverse SDE steps, each corrected by a Langevin step on the averaged score
-annealed           reverse SDE steps, each followed by Hamiltonian moves on the averaged score
-=================  ========================================================================================
-"""
+"""How methods draw points at given weights, with what is left of the budget."""
 
 import math
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -85,11 +72,14 @@ def _integrated(task: Task, weights: Float64Array, integrator: Integrator) -> Ou
 
 def _pool_density(laws: tuple[Any, ...], weights: Float64Array, process: ForwardProcess) -> LogDensity:
     """Log density, up to a constant, of the pool of the noised laws."""
-    active = [(w, law) for w, law in zip(weights, laws, strict=True) if w > 0]
+
+    @lru_cache(maxsize=1)
+    def noised(t: float) -> list[tuple[float, Any]]:  # asked at both ends of a move
+        alpha, sigma = float(process.alpha(t)), float(process.sigma(t))
+        return [(w, law.diffuse(alpha, sigma)) for w, law in zip(weights, laws, strict=True) if w > 0]
 
     def log_density(x: Array, t: float) -> Array:
-        alpha, sigma = float(process.alpha(t)), float(process.sigma(t))
-        return np.sum([w * law.diffuse(alpha, sigma).log_prob(x) for w, law in active], axis=0)
+        return np.sum([w * law.log_prob(x) for w, law in noised(t)], axis=0)
 
     return log_density
 

@@ -17,7 +17,7 @@ from synthetic.quadrature import can_cover
 from .._typing import Float64Array, SeedLike
 from .._validation import as_choice, as_generator
 from ..errors import NotFiniteError
-from .density_ratio import DensityRatios, checked_draws, density_ratios
+from .density_ratio import DensityRatios, density_ratios
 from .law_pairs import as_gaussian, grid_integral, reduced_pair
 
 Method = Literal["auto", "closed form", "quadrature", "monte carlo"]
@@ -79,7 +79,7 @@ def _between_gaussians(p: GaussianMixture, q: GaussianMixture) -> float:
 
 
 def _by_sampling(p: Law, q: Law, n: int, rng: np.random.Generator) -> Estimate:
-    ratios = density_ratios(p, q, checked_draws(n), rng)
+    ratios = density_ratios(p, q, n, rng)
     log_r = -ratios.at_p
     if not np.all(np.isfinite(log_r)):
         raise NotFiniteError("KL is infinite or undefined: q has no finite log density at a point drawn from p")

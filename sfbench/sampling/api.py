@@ -1,6 +1,5 @@
 """The verb :func:`sample`, and samplers by name."""
 
-import os
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from synthetic import DiffusableLaw
+from synthetic import DiffusableLaw, IntractableError
+from synthetic._memory import refuse_huge
 
 from .._arrays import as_device, is_accelerator, keep_freed_memory
 from .._lazy import Registry
@@ -45,6 +45,8 @@ _SAMPLERS: Registry[Callable[..., Sampler]] = Registry(
         "superposed": "sfbench.baselines.superposition:SuperposedSampler",
     },
 )
+known_samplers = _SAMPLERS.names
+register_sampler = _SAMPLERS.register
 
 
 def sample(
@@ -142,7 +144,11 @@ def sample(
             raise SfbenchError(
                 f"the models are on {found} and device={device!r} was asked for; move them there: model.to(device=...)"
             )
-    count = as_size(n, fused.dim, kind.itemsize * (6 + 2 * len(fused.models)))
+    count, each = as_count("n", n), kind.itemsize * (6 + 2 * len(fused.models))
+    try:
+        refuse_huge("n points, with what a run keeps of them,", count, fused.dim, itemsize=each)
+    except IntractableError as reason:
+        raise SfbenchError(str(reason)) from None
     if not 0.0 <= as_number("max_lost", max_lost) < 1.0:
         raise SfbenchError(f"max_lost must be a number in [0, 1), got {max_lost!r}")
     if callback is not None and not _takes_four(callback):
@@ -185,24 +191,8 @@ def _described(result: SampleResult, models: list[Any]) -> SampleResult:
     return result if shape is None and not laws else replace(result, law=law, shape=shape)
 
 
-def known_samplers() -> list[str]:
-    """Names that :func:`sample` takes, besides those of :func:`known_integrators`."""
-    return _SAMPLERS.names()
-
-
-def register_sampler(name: str, make: Callable[..., Sampler]) -> Callable[..., Sampler]:
-    """Add a sampler (a class, or a function that makes one) under a name that is not built in."""
-    return _SAMPLERS.register(name, make)
-
-
 def as_sampler(sampler: Any) -> Sampler:
-    """The sampler of that name (or that runs the integrator of that name), or the sampler itself.
-
-    Raises
-    ------
-    SfbenchError
-        For an unknown name, or something that is not a sampler.
-    """
+    """The sampler of that name (or that runs the integrator of that name), or the sampler itself; else SfbenchError."""
     if isinstance(sampler, Sampler):
         return sampler
     if not isinstance(sampler, str):
@@ -229,19 +219,6 @@ def as_sampler(sampler: Any) -> Sampler:
             f"barycenter p_w), 'ode' (probability flow), or one of {', '.join(others)}"
         ) from None
     return FlowSampler(integrator) if integrator.law == FLOW_LAW else FusedSampler(integrator)
-
-
-def as_size(n: object, dim: int, bytes_each: int) -> int:
-    """A number of points whose arrays fit in the machine's memory."""
-    count = as_count("n", n)
-    needed = count * dim * bytes_each
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else needed
-    if needed > there:
-        raise SfbenchError(
-            f"{n} points in dimension {dim} need about {needed / 2**30:.3g} GiB and this machine has "
-            f"{there / 2**30:.3g}; sample in several runs with seeds of their own"
-        )
-    return count
 
 
 def as_fused(source: Any, process: ForwardProcess | None = None) -> FusedScore:

@@ -23,14 +23,7 @@ def sample_under(
     draw: Callable[..., SampleResult], fused: FusedScore, n: int, condition: Any, rng: np.random.Generator
 ) -> SampleResult:
     """Draw n points, each under its condition, by runs of ``draw(fused, count, rng=)``; conditions are as in
-    :func:`sfbench.sample`.
-
-    Raises
-    ------
-    ModelError
-        If no model takes a condition.
-    SfbenchError
-        For conditions of another number or kind, or too many different ones.
+    :func:`sfbench.sample`. ModelError if no model takes one, SfbenchError if there are too many different ones.
     """
     given = as_condition(condition, n, SfbenchError)
     flat = np.ascontiguousarray(to_host(given)).reshape(n, -1)

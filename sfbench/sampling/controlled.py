@@ -51,18 +51,11 @@ _DAMPING, _ITERATIONS = 0.1, 30
 @final
 @dataclass(frozen=True, eq=False)
 class AdditiveFunction:
-    """A sum over coordinates of functions that are linear between evenly spaced knots and constant beyond.
+    """A sum over coordinates of functions that are linear between evenly spaced knots and constant beyond."""
 
-    Attributes
-    ----------
-    low, high : array (d,)
-        First and last knots.
-    values : array (d, knots)
-    """
-
-    low: Float64Array
-    high: Float64Array
-    values: Float64Array
+    low: Float64Array  # (d,), first knots
+    high: Float64Array  # (d,), last ones
+    values: Float64Array  # (d, knots)
 
     @classmethod
     def fitted(cls, x: FloatArray, y: Float64Array, knots: int) -> "AdditiveFunction":

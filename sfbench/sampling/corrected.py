@@ -9,7 +9,7 @@ import numpy as np
 from .._arrays import on_device, to_host
 from .._validation import as_choice, as_flag, as_number
 from ..errors import SfbenchError
-from .base import Observer, Sampler, SampleRequest
+from .base import Sampler, SampleRequest
 from .device_particles import ON_DEVICE
 from .errors import TrustWarning
 from .guard import Survivors
@@ -21,8 +21,6 @@ from .particles import Blocks, Particles, check_blocks
 from .resampling import scheme
 from .result import Diagnostics, SampleResult
 from .trust import start_error
-
-__all__ = ["CorrectedSampler", "Observer", "ParticleRun", "run_corrected"]
 
 Noise = Literal["auto", "independent", "lattice"]
 

@@ -52,36 +52,16 @@ class Blocks:
 @final
 @dataclass(eq=False)
 class Particles:
-    """Points and their history; weights and ancestry are on the host.
+    """Points and their history, of b blocks of coordinates and r islands; weights and ancestry are on the host."""
 
-    Attributes
-    ----------
-    x : array (n, d)
-        Points, as an array or a tensor.
-    log_weights : array (b, n)
-        Log weights per block since the start.
-    founders : array (b, n)
-        Initial particle from which each descends.
-    bounds : array (r + 1,)
-        Rows at which islands begin and end.
-    started : array (r,)
-        Particles per island at the start.
-    resamplings : array (b,)
-        Resamplings of any island.
-    ess : list of float
-        Effective share of the particles of the worst block after every weighting.
-    origin : array (n, d)
-        The points at the start.
-    """
-
-    x: Array
-    log_weights: Float64Array
-    founders: np.ndarray
-    bounds: np.ndarray
-    started: np.ndarray
-    resamplings: np.ndarray
-    ess: list[float]
-    origin: Array
+    x: Array  # (n, d), an array or a tensor
+    log_weights: Float64Array  # (b, n), since the start
+    founders: np.ndarray  # (b, n), the initial particle from which each descends
+    bounds: np.ndarray  # (r + 1,), rows at which islands begin and end
+    started: np.ndarray  # (r,), particles at the start
+    resamplings: np.ndarray  # (b,), of any island
+    ess: list[float]  # effective share of the particles of the worst block after every weighting
+    origin: Array  # (n, d), the points at the start
 
     @classmethod
     def start(cls, x: Array, n_blocks: int, bounds: np.ndarray | None = None) -> "Particles":

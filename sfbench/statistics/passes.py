@@ -23,26 +23,15 @@ from ..errors import GramError, ModelError
 from ..progress import progress
 from ..scores import AnalyticScore, ScoreModel, as_score_models
 from .affine import MomentStatistics, are_gaussian
-from .estimators import ESTIMATORS, Estimator
 from .gram import ScoreGram
+from .isotropic_terms import IsotropicEvaluator, has_distances
 from .nodes import NodeStatistics, part_edges
 from .residuals import Residuals, ResidualsByPart
 from .rows import is_loader
-from .samples import DataSource, LawSource, as_data, data_source
+from .samples import DataSource, LawSource, data_source
 from .settings import GramSettings
 from .tensor_terms import TensorEvaluator
 from .terms import BatchMeans, ChunkEvaluator, block_rows
-
-__all__ = [
-    "ESTIMATORS",
-    "Estimator",
-    "GramSettings",
-    "as_data",
-    "prefix_grams",
-    "score_gram",
-    "score_statistics",
-    "simulated_grams",
-]
 
 _LARGEST_AFFINE_DIM = 256  # dense moments of more coordinates cost more than the scores
 Models = Iterable[ScoreModel | DiffusableLaw]
@@ -240,8 +229,11 @@ def accumulate(
     ):
         return _accumulate_moments(source, cast("list[ReducedLaw]", laws), settings, sizes)
     dim = source.models[0].dim
-    evaluator: ChunkEvaluator | TensorEvaluator
-    if getattr(source, "device", None) is None:
+    evaluator: ChunkEvaluator | IsotropicEvaluator | TensorEvaluator
+    summed = getattr(source, "reduced", False) and residuals is None and not keep and source.sample_weight is None
+    if summed and has_distances(laws, settings):
+        evaluator = IsotropicEvaluator(source.models, settings)
+    elif getattr(source, "device", None) is None:
         evaluator = ChunkEvaluator(source.models, settings, residuals)
     else:
         evaluator = TensorEvaluator(source.models, settings, residuals)

@@ -29,7 +29,8 @@ from ..experiments.running.runner import run_study
 from ..experiments.running.settings import RunSettings, complete_records
 from .files import fingerprint, open_source
 from .gram import ScoreGram
-from .passes import GramSettings, score_gram
+from .passes import score_gram
+from .settings import GramSettings
 
 Build = Callable[[], tuple[Sequence[Any], GramSettings]]
 

@@ -125,21 +125,10 @@ class Truth:
 
 
 def get_truth(name: str) -> Truth:
-    """The truth of a named problem; what was computed once in a process is kept.
+    """The truth of a problem of :func:`known_truths`; what was computed once in a process is kept.
 
-    Parameters
-    ----------
-    name : str
-        One of :func:`known_truths`.
-
-    Raises
-    ------
-    SfbenchError
-        For an unknown name.
-
-    Notes
-    -----
-    Costs a Fokker-Planck equation: about a second on the line or circle, 7 in the plane, nothing for Gaussians.
+    Costs a Fokker-Planck equation: about a second on the line or circle, 7 in the plane, nothing for Gaussians. An
+    unknown name is an SfbenchError.
     """
     return make_truth(find_entry(name).name)
 

@@ -10,8 +10,9 @@ from scipy.stats import multivariate_normal
 
 import sfbench
 from sfbench import bounds
-from sfbench.statistics.passes import ESTIMATORS, GramSettings
+from sfbench.statistics.estimators import ESTIMATORS
 from sfbench.statistics.population import noised_pool
+from sfbench.statistics.settings import GramSettings
 from solvers import solve
 from synthetic import GaussianMixture, LogLinearPool, make_problem
 from synthetic.quadrature import cover

@@ -12,7 +12,7 @@ from sfbench import (
     score_gram,
     simulated_grams,
 )
-from sfbench.statistics.passes import ESTIMATORS
+from sfbench.statistics.estimators import ESTIMATORS
 from solvers import solve
 from synthetic import GaussianMixture, SyntheticProblem, make_problem
 
