@@ -100,6 +100,7 @@ def test_the_bridge_finds_the_constant(offset: float) -> None:
     assert 0 < error < 0.1
 
 
+@pytest.mark.slow
 def test_the_error_of_the_bridge_covers() -> None:
     p, q = (random_mixture(seed, 3, layout="full", reach=1.0) for seed in (0, 1))
     found = []
@@ -164,6 +165,7 @@ def test_pools_need_no_partition_function_where_they_overlap(monkeypatch: pytest
     assert found.stderr < 0.01 * found.value
 
 
+@pytest.mark.slow
 def test_a_distance_between_pools_is_quick() -> None:
     problem = make_problem("random_mixtures")
     other = problem.barycenter([0.2, 0.5, 0.3])

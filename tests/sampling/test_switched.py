@@ -103,6 +103,7 @@ def test_balanced_choices_keep_order_two_and_independent_ones_do_not(integrator)
     assert 0.6 < slopes["independent"] < 1.4
 
 
+@pytest.mark.slow
 def test_the_mean_of_the_reverse_sde_is_exact_to_order_two():
     exact = affine_fused_law(GAUSSIANS, UNEQUAL, process=OU, t_min=0.01, t_max=3.0).means[0, 0]
     found = []
