@@ -1,21 +1,16 @@
 """The claims of ``python -m benchmarks.discrete``, each beside a control that must fail it."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from ..common.claims import Claim, within
+from ..common.rows import mean, pick
 from ..common.study import Row
 
 Tables = dict[str, list[Row]]
 # Beyond 9 states the histogram of 20,000 direct draws is itself 0.01 off.
 _SMALL = ("chains, 4 states", "mixtures, 9 states", "Potts, 8 states")
-
-
-def pick(rows: Sequence[Row], **wanted: Any) -> list[Row]:
-    """Rows with the given values."""
-    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
 
 
 def evaluate_claims(tables: Tables) -> list[Claim]:
@@ -51,22 +46,12 @@ def _laws(rows: Sequence[Row]) -> list[Claim]:
     ising = [r for r in rows if r["problem"] not in _SMALL]
     excess, fused = (float(np.mean([r[key] - r["floor"] for r in ising])) for key in ("tv_corrected", "tv_fused"))
     claims.append(
-        within(
-            "Ising 2 x 2: mean TV above that of direct draws",
-            excess,
-            high=0.01,
-            control=(fused, "fused chain"),
-        )
+        within("Ising 2 x 2: mean TV above that of direct draws", excess, high=0.01, control=(fused, "fused chain"))
     )
     scores = [abs(r["log_z"] - r["truth"]) / r["log_z_error"] for r in rows]
     other = min(abs(r["truth"]) / r["log_z_error"] for r in rows)
     claims.append(
-        within(
-            "log Z: largest error in standard errors",
-            max(scores),
-            high=4.0,
-            control=(other, "log Z = 0"),
-        )
+        within("log Z: largest error in standard errors", max(scores), high=4.0, control=(other, "log Z = 0"))
     )
     named = max(r["own_switched"] - r["floor"] for r in rows)
     far = float(min(r["tv_switched"] - r["floor"] for r in rows))
@@ -104,9 +89,9 @@ def _fits(rows: Sequence[Row]) -> list[Claim]:
         claims.append(
             within(
                 f"{label}: share of weights in their 90 % intervals",
-                float(np.mean([r["covered"] for r in chosen])),
+                mean(chosen, "covered"),
                 low=0.8,
-                control=(float(np.mean([r["covered_halved"] for r in chosen])), "intervals of half the length"),
+                control=(mean(chosen, "covered_halved"), "intervals of half the length"),
                 note=f"{len(chosen)} fits; {text}",
             )
         )
@@ -122,14 +107,7 @@ def _fits(rows: Sequence[Row]) -> list[Claim]:
         slope = float(np.polyfit(np.log(sizes), np.log(tv), 1)[0])
         text = ", ".join(f"n = {n:,}: {value:.4f}" for n, value in zip(sizes, tv, strict=True))
         claims.append(
-            within(
-                f"{label}: slope of TV against n",
-                slope,
-                -0.65,
-                -0.35,
-                control=(-0.25, "slow rate"),
-                note=text,
-            )
+            within(f"{label}: slope of TV against n", slope, -0.65, -0.35, control=(-0.25, "slow rate"), note=text)
         )
         claims.append(Claim(f"{label}: TV of the best pool of the window to the target", chosen[0]["tv_truth"]))
     return claims

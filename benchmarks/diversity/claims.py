@@ -1,19 +1,14 @@
 """The claims of ``python -m benchmarks.diversity``, each beside a control that must fail it."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from ..common.claims import Claim, within
+from ..common.rows import pick
 from ..common.study import Row, loglog_slope
 
 Tables = dict[str, list[Row]]
-
-
-def pick(rows: Sequence[Row], **wanted: Any) -> list[Row]:
-    """Rows with the given values."""
-    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
 
 
 def evaluate_claims(tables: Tables) -> list[Claim]:

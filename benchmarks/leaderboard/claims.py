@@ -40,30 +40,14 @@ def evaluate_claims(rows: Sequence[Row]) -> list[Claim]:
         words = f"TV to the target of the corrected sampler over that of the equal mixture, {budget} evaluations"
         value, ends = _ratio(own, budget, "corrected", "mixture")
         control = _ratio(own, budget, "nearest", "mixture")[0]
-        claims.append(
-            within(
-                words,
-                value,
-                high=0.5,
-                interval=ends,
-                control=(control, "the nearest auxiliary"),
-            )
-        )
+        claims.append(within(words, value, high=0.5, interval=ends, control=(control, "the nearest auxiliary")))
     if {"corrected", "fused"} <= set(methods):
         shares = {method: _reached(own, method) for method in methods}
         gain = {method: share - shares["fused"] for method, share in shares.items()}
         words = "share of runs that end at the barycenter or near it: corrected less averaged score alone"
         mixed, name = gain.get("mixture"), "mixture" if "mixture" in gain else ""
         note = f"corrected {shares['corrected']:.2f}, averaged score {shares['fused']:.2f}"
-        claims.append(
-            within(
-                words,
-                gain["corrected"],
-                low=0.0,
-                note=note,
-                control=(mixed, name),
-            )
-        )
+        claims.append(within(words, gain["corrected"], low=0.0, note=note, control=(mixed, name)))
     for method in (m for m in TRAINED if m in methods):
         claims += [_against(own, method, n) for n in sorted({row["budget"] for row in own})]
     return claims

@@ -7,6 +7,7 @@ from scipy import stats
 from scipy.special import logsumexp
 
 from ..common.claims import Claim, within
+from ..common.rows import mean_interval
 from ..common.study import Row
 from .compositions import TARGETS
 from .data import OWN, REFERENCE, variation
@@ -26,16 +27,6 @@ def evaluate_claims(tables: dict[str, list[Row]]) -> list[Claim]:
     if "compositions" in tables:
         claims += _compositions(tables["compositions"])
     return claims
-
-
-def mean_interval(values: Sequence[float], extra: float = 0.0) -> tuple[float, tuple[float, float] | None]:
-    """Mean and its 95 % interval by Student's t, None for one value; ``extra`` a standard error of a subtrahend."""
-    array = np.asarray(values, np.float64)
-    if len(array) < 2:
-        return float(array.mean()), None
-    error = float(np.hypot(array.std(ddof=1) / np.sqrt(len(array)), extra))
-    half = float(stats.t.ppf(0.975, len(array) - 1)) * error
-    return float(array.mean()), (float(array.mean()) - half, float(array.mean()) + half)
 
 
 def crossed(exact: Row, rows: Sequence[Row], name: str, prefix: str = "") -> tuple[float, tuple[float, float]]:
@@ -172,7 +163,7 @@ def _networks(exact: Row, rows: Sequence[Row]) -> list[Claim]:
         claims.append(Claim(f"networks, n = {n}: fitted weight of water (true: 0.5)", value, interval=interval))
     for method in ("corrected, true weights", "corrected"):
         runs = [r for r in found if r["method"] == method]
-        value, interval = mean_interval([r["pool"] - exact["pool"] for r in runs], exact["pool_error"])
+        value, interval = mean_interval([r["pool"] - exact["pool"] for r in runs], extra=exact["pool_error"])
         note = f"{len(runs)} runs, one pair of networks; least effective share {min(r['least_ess'] for r in runs):.3f}"
         name = f"free energy of the pool, {method}, with networks, minus exact, kT"
         claims.append(Claim(name, value, interval=interval, note=note))
@@ -185,7 +176,7 @@ def _compositions(rows: Sequence[Row]) -> list[Claim]:
     for method in ("pool, likelihood", "pool, score matching"):
         gains = {t: [r["over_mixture"] for r in rows if (r["target"], r["method"]) == (t, method)] for t in TARGETS}
         error = max(r["over_mixture_stderr"] for r in rows if (r["target"], r["method"]) == (between, method))
-        value, interval = mean_interval(gains[between], error)
+        value, interval = mean_interval(gains[between], extra=error)
         claims.append(
             within(
                 f"QM9, {between}: held-out gain of the {method}, over the mixture, nats",

@@ -1,11 +1,11 @@
 """The claims of ``python -m benchmarks.noises``, each beside a control that must fail it."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from ..common.claims import Claim, within
+from ..common.rows import mean, pick
 from ..common.study import Row
 from .student_cells import GAUSSIAN
 
@@ -24,16 +24,6 @@ def evaluate_claims(tables: Tables) -> list[Claim]:
         *_tails(tables["tails"]),
         *_shared(tables["shared"]),
     ]
-
-
-def pick(rows: Sequence[Row], **wanted: Any) -> list[Row]:
-    """Rows with the given values."""
-    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
-
-
-def mean(rows: Sequence[Row], key: str, less: str = "") -> float:
-    """Mean of a column, or of its difference from another."""
-    return float(np.mean([row[key] - (row[less] if less else 0.0) for row in rows]))
 
 
 def rms(rows: Sequence[Row], key: str) -> float:
@@ -58,62 +48,41 @@ def shuffled(rows: Sequence[Row]) -> list[Row]:
     return out
 
 
+def _rate(name: str, rows: Sequence[Row], key: str, low: float, high: float) -> Claim:
+    """The slope of a column against n."""
+    control = (slope(shuffled(rows), key), "sizes permuted")
+    return within(f"{name} against n", slope(rows, key), low, high, control=control)
+
+
+def _close(name: str, rows: Sequence[Row], key: str, floor: str, control: tuple[str, str], note: str = "") -> Claim:
+    """The mean of a total variation is that of direct draws; that of another column is not."""
+    other = (mean(rows, control[0], floor), control[1])
+    return within(f"{name} above that of direct draws", mean(rows, key, floor), high=0.01, control=other, note=note)
+
+
 def _torus_laws(rows: Sequence[Row]) -> list[Claim]:
     claims = []
     for d in sorted({row["d"] for row in rows}):
         own = pick(rows, d=d)
-        claims.append(
-            within(
-                f"torus, d = {d}: corrected, mean TV to the barycenter above that of direct draws",
-                mean(own, "tv_corrected", "floor"),
-                high=0.01,
-                control=(mean(own, "tv_fused", "floor"), "fused"),
-                note=f"{len(own)} problems, n = {own[0]['n']:,}; direct draws {mean(own, 'floor'):.4f}",
-            )
-        )
+        note = f"{len(own)} problems, n = {own[0]['n']:,}; direct draws {mean(own, 'floor'):.4f}"
+        name = f"torus, d = {d}: corrected, mean TV to the barycenter"
+        claims.append(_close(name, own, "tv_corrected", "floor", ("tv_fused", "fused"), note))
     line = pick(rows, d=1)
-    claims.append(
-        within(
-            "torus, d = 1: fused, mean TV to the exact fused law above that of direct draws",
-            mean(line, "tv_fused_to_fused", "fused_floor"),
-            high=0.01,
-            control=(mean(line, "tv_corrected_to_fused", "fused_floor"), "corrected"),
-            note=f"fused law and barycenter are {min(r['exact_fused'] for r in line):.3f} to "
-            f"{max(r['exact_fused'] for r in line):.3f} apart",
-        )
-    )
+    ends = [f"{f(r['exact_fused'] for r in line):.3f}" for f in (min, max)]
+    note = f"fused law and barycenter are {ends[0]} to {ends[1]} apart"
+    name, control = "torus, d = 1: fused, mean TV to the exact fused law", ("tv_corrected_to_fused", "corrected")
+    claims.append(_close(name, line, "tv_fused_to_fused", "fused_floor", control, note))
     scores = [abs(r["log_z"] - r["truth"]) / r["log_z_error"] for r in rows]
     other = min(abs(r["truth"]) / r["log_z_error"] for r in rows)
     name = "torus: log Z, largest error in standard errors"
-    return [
-        *claims,
-        within(
-            name,
-            max(scores),
-            high=4.0,
-            control=(other, "log Z = 0"),
-        ),
-    ]
+    return [*claims, within(name, max(scores), high=4.0, control=(other, "log Z = 0"))]
 
 
 def _torus_fits(rows: Sequence[Row]) -> list[Claim]:
     line = pick(rows, d=1)
-    mixed = shuffled(line)
     claims = [
-        within(
-            "torus: slope of TV against n",
-            slope(line, "tv"),
-            -0.6,
-            -0.4,
-            control=(slope(mixed, "tv"), "sizes permuted"),
-        ),
-        within(
-            "torus: slope of the mean excess against n",
-            slope(line, "excess"),
-            -1.2,
-            -0.8,
-            control=(slope(mixed, "excess"), "sizes permuted"),
-        ),
+        _rate("torus: slope of TV", line, "tv", -0.6, -0.4),
+        _rate("torus: slope of the mean excess", line, "excess", -1.2, -0.8),
         within(
             "torus: mean excess over its fast rate, averaged over n",
             float(
@@ -170,18 +139,20 @@ def _certificate(name: str, rows: Sequence[Row]) -> Claim:
 def _student_laws(rows: Sequence[Row]) -> list[Claim]:
     heavy = [r for r in rows if r["df"] != GAUSSIAN]
     return [
-        within(
-            "Student: corrected, mean TV to the barycenter above that of direct draws",
-            mean(heavy, "tv_corrected", "floor_pool"),
-            high=0.01,
-            control=(mean(heavy, "tv_fused", "floor_pool"), "fused"),
-            note=f"{len(heavy)} runs, n = {heavy[0]['n']:,}; direct draws {mean(heavy, 'floor_pool'):.4f}",
+        _close(
+            "Student: corrected, mean TV to the barycenter",
+            heavy,
+            "tv_corrected",
+            "floor_pool",
+            ("tv_fused", "fused"),
+            f"{len(heavy)} runs, n = {heavy[0]['n']:,}; direct draws {mean(heavy, 'floor_pool'):.4f}",
         ),
-        within(
-            "Student: fused, mean TV to the exact fused law above that of direct draws",
-            mean(heavy, "tv_fused_to_fused", "floor_fused"),
-            high=0.01,
-            control=(mean(heavy, "tv_corrected_to_fused", "floor_fused"), "corrected"),
+        _close(
+            "Student: fused, mean TV to the exact fused law",
+            heavy,
+            "tv_fused_to_fused",
+            "floor_fused",
+            ("tv_corrected_to_fused", "corrected"),
         ),
         within(
             "Student: exact fused law, largest change of its TV to the barycenter when noise is Gaussian instead",
@@ -204,13 +175,7 @@ def _student_fits(rows: Sequence[Row]) -> list[Claim]:
     gaussian = pick(rows, df=GAUSSIAN, d=1, n=n)
     few = min(r["n"] for r in line)
     return [
-        within(
-            "Student: slope of TV against n",
-            slope(line, "tv"),
-            -0.6,
-            -0.4,
-            control=(slope(shuffled(line), "tv"), "sizes permuted"),
-        ),
+        _rate("Student: slope of TV", line, "tv", -0.6, -0.4),
         within(
             f"Student: TV of fits embedded in d = {far[0]['d']} over d = 1",
             rms(far, "tv") / rms(near, "tv"),

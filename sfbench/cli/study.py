@@ -125,7 +125,7 @@ def export(
     from ..experiments.report.tables import load_table, write_tables
 
     with _opened(folder) as journal:
-        tables = [load_table(journal, s.name, algorithm_version) for s in journal.chosen(study)]
+        tables = [load_table(journal, s.name, algorithm_version) for s in journal.studies(study)]
     files = list(write_tables(tables, out or journal.path.parent / "export", kind or ["csv"]))
     if as_json:
         print(json.dumps([{"path": str(p), "study": t.study.name, "rows": len(t.rows)} for p, t in files]))
@@ -206,7 +206,7 @@ def prune(folder: Store, study: Study = None, as_json: Json = False) -> None:
     """Remove results of algorithm versions, record schemas and dtypes other than the study's own."""
     removed: list[dict[str, Any]] = []
     with _opened(folder, "write") as journal:
-        for known in journal.chosen(study):
+        for known in journal.studies(study):
             stale = journal.stale(known.function)
             journal.drop(stale)
             counts = Counter(stale.values())

@@ -22,6 +22,8 @@ from .errors import StudyError
 
 _CLASS = "__class__"
 _CLASS_IN_TEXT = re.compile(rf'"{_CLASS}":("(?:[^"\\]|\\.)*")')
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False)
 _KINDS: dict[str, type[Any]] = {}  # classes of this process by their names
 _BROKEN = re.compile("[\ud800-\udfff]")  # halves of surrogate pairs, which UTF-8 has no bytes for
 
@@ -150,39 +152,50 @@ def encode_record(record: Any) -> tuple[str, Any]:
 
     What JSON or UTF-8 does not hold, or a number that is not finite, is a StudyError that names the place.
     """
+    plain = None
     try:
-        plain = _plain_record(record, ())
-        return json.dumps(plain, separators=(",", ":"), ensure_ascii=False), plain
+        plain = _plain_record(record, "record")
+        text = _ENCODER.encode(plain)
+        text.encode()  # as the store will
+    except StudyError:
+        raise
     except RecursionError:
         raise StudyError("a record must be JSON data, nested less deeply") from None
-    except ValueError as error:  # StudyError is one; another is a whole number of too many digits
-        raise error if isinstance(error, StudyError) else StudyError(f"a record must be JSON data: {error}") from None
+    except ValueError as error:
+        raise StudyError(_offending(plain, "record") or f"a record must be JSON data: {error}") from None
+    return text, plain
 
 
-def _plain_record(value: Any, place: tuple[Any, ...]) -> Any:
-    kind = type(value)
-    if kind is int or kind is bool or value is None or (kind is float and math.isfinite(value)):
-        return value
-    if kind is str and (value.isascii() or not _BROKEN.search(value)):
+def _plain_record(value: Any, place: str) -> Any:
+    if type(value) in _PLAIN:
         return value
     if isinstance(value, list | tuple):
-        return [_plain_record(item, (*place, i)) for i, item in enumerate(value)]
-    where = "record" + "".join(f"[{key!r}]" for key in place)
+        return [v if type(v) in _PLAIN else _plain_record(v, f"{place}[{i}]") for i, v in enumerate(value)]
     if isinstance(value, dict):
-        if wrong := [
-            key for key in value if type(key) is not int and (not isinstance(key, str) or _BROKEN.search(key))
-        ]:
-            raise StudyError(f"{where} has the key {wrong[0]!r}; names must be text, in whole characters")
-        return {f"{key}": _plain_record(item, (*place, key)) for key, item in value.items()}
-    if kind is float:
-        raise StudyError(f"{where} is {value}; store None where a number does not exist, or repair the cell")
-    if kind is str:
-        raise StudyError(f"{where} is {value!r}, which is not whole characters (a file name that is not UTF-8?)")
-    if isinstance(value, np.generic | np.ndarray) and not isinstance(plain := value.tolist(), np.generic):
-        return _plain_record(plain, place)
+        if wrong := [key for key in value if type(key) is not str and type(key) is not int]:
+            raise StudyError(f"{place} has the key {wrong[0]!r}; names must be text, in whole characters")
+        return {f"{k}": v if type(v) in _PLAIN else _plain_record(v, f"{place}[{k!r}]") for k, v in value.items()}
+    if isinstance(value, np.generic | np.ndarray) and type(plain := value.tolist()) is not type(value):
+        done = value.dtype.kind in "biuf" and value.dtype.itemsize <= 8
+        return plain if done else _plain_record(plain, place)
     if isinstance(value, str | int | float):  # of a class of their own, such as enumerations
-        return _plain_record(json.loads(json.dumps(value)), place)
-    raise StudyError(f"{where} is a {kind.__name__}, which is not JSON data")
+        return json.loads(json.dumps(value))
+    raise StudyError(f"{place} is a {type(value).__name__}, which is not JSON data")
+
+
+def _offending(value: Any, place: str) -> str | None:
+    """First number or text in plain data that cannot be stored, in words."""
+    if isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            if isinstance(key, str) and _BROKEN.search(key):
+                return f"{place} has the key {key!r}; names must be text, in whole characters"
+            if found := _offending(item, f"{place}[{key!r}]"):
+                return found
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{place} is {value}; store None where a number does not exist, or repair the cell"
+    if isinstance(value, str) and _BROKEN.search(value):
+        return f"{place} is {value!r}, which is not whole characters (a file name that is not UTF-8?)"
+    return None
 
 
 def decode_record(text: str) -> Any:

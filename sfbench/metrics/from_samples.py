@@ -61,8 +61,7 @@ def total_variation_from_samples(
     Estimate
         ``method`` names the floor; :func:`total_variation_floor` gives it as a number.
     """
-    value, error, n, floor, how = _total_variation(x, law, log_weights, method, n_bins)
-    return Estimate(value, error, n, f"{how}, floor {floor:.3g}")
+    return _total_variation(x, law, log_weights, method, n_bins)[0]
 
 
 def total_variation_floor(
@@ -74,7 +73,7 @@ def total_variation_floor(
     n_bins: int | None = None,
 ) -> float:
     """What :func:`total_variation_from_samples` would report on average if x did follow the law."""
-    return _total_variation(x, law, log_weights, method, n_bins)[3]
+    return _total_variation(x, law, log_weights, method, n_bins)[1]
 
 
 def mode_mass_error(x: ArrayLike, mixture: GaussianMixture, *, log_weights: ArrayLike | None = None) -> Estimate:
@@ -139,7 +138,8 @@ def weighted_pair(
 
 def _total_variation(
     x: ArrayLike, law: LawOnTheLine, log_weights: ArrayLike | None, method: str, n_bins: int | None
-) -> tuple[float, float, int, float, str]:
+) -> tuple[Estimate, float]:
+    """The estimate and its floor."""
     points, w = weighted_points(x, log_weights)
     if points.shape[1] != 1:
         raise SfbenchError(f"this total variation is for samples on the line, got dimension {points.shape[1]}")
@@ -162,7 +162,7 @@ def _total_variation(
         floor = _kernel_floor(p, float(grid[-1] - grid[0]) / len(p), bandwidth, effective)
         how = f"kernel of bandwidth {bandwidth:.3g}"
     error = 0.5 * np.sqrt(max(0.0, 1.0 - float(np.sign(q - p) @ q) ** 2) / effective)
-    return 0.5 * float(np.abs(q - p).sum()), float(error), len(values), floor, how
+    return Estimate(0.5 * float(np.abs(q - p).sum()), float(error), len(values), f"{how}, floor {floor:.3g}"), floor
 
 
 def _cdf(values: Float64Array, law: LawOnTheLine) -> tuple[Float64Array, Float64Array]:

@@ -39,23 +39,22 @@ def as_gaussian(law: Law) -> GaussianMixture | None:
 
 def cdf(mixture: GaussianMixture, x: Float64Array) -> Float64Array:
     """Distribution function of a 1-D mixture at x (n,), shape (n,)."""
-    std = np.sqrt(mixture.spectrum.dense()[:, 0, 0])
-    return np.asarray(scipy.special.ndtr((x[:, None] - mixture.means[:, 0]) / std) @ mixture.weights)
+    return np.asarray(scipy.special.ndtr((x[:, None] - mixture.means[:, 0]) / _stds(mixture)) @ mixture.weights)
 
 
 def survival(mixture: GaussianMixture, x: Float64Array) -> Float64Array:
     """``1 - cdf`` without cancellation in the upper tail."""
-    std = np.sqrt(mixture.spectrum.dense()[:, 0, 0])
-    return np.asarray(scipy.special.ndtr((mixture.means[:, 0] - x[:, None]) / std) @ mixture.weights)
+    return np.asarray(scipy.special.ndtr((mixture.means[:, 0] - x[:, None]) / _stds(mixture)) @ mixture.weights)
 
 
 def breakpoints(laws: list[GaussianMixture]) -> Float64Array:
     """Sorted points that resolve 1-D mixtures: every component in steps of its own half standard deviation."""
-    points = []
-    for law in laws:
-        std = np.sqrt(law.spectrum.dense()[:, 0, 0])
-        points.append((law.means[:, 0, None] + std[:, None] * np.linspace(-12, 12, 49)).ravel())
-    return np.unique(np.concatenate(points))
+    reach = np.linspace(-12, 12, 49)
+    return np.unique(np.concatenate([(law.means + _stds(law)[:, None] * reach).ravel() for law in laws]))
+
+
+def _stds(mixture: GaussianMixture) -> Float64Array:
+    return np.sqrt(mixture.spectrum.dense()[:, 0, 0])
 
 
 def crossings(difference: Callable[[Float64Array], Float64Array], points: Float64Array) -> Float64Array:

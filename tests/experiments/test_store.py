@@ -172,7 +172,7 @@ def test_a_missing_store_and_an_unknown_study_are_named(tmp_path: Path, folder: 
     with pytest.raises(StoreError, match="no store at"):
         Journal(tmp_path / "nowhere" / "journal.sqlite")
     with Journal(store_path(folder)) as journal, pytest.raises(StudyError, match=r"no study 'rate'.*holds 'rates'"):
-        journal.study("rate")
+        journal.studies(["rate"])
 
 
 def test_a_folder_that_cannot_be_written_is_named_before_anything_is_computed(tmp_path: Path) -> None:

@@ -23,18 +23,11 @@ _MOST_VALUES = 64  # of a factor that was not declared
 class Summary:
     """What a report shows of one study, of the ``version`` of its ``table``; plain data.
 
-    Attributes
-    ----------
-    factors, axes : dict, list of str
-        Sorted values of each factor; factors that are numbers with several values, those with most values first.
-    metrics, bounds : list of str, dict
-        Results; columns that bound a result, by result.
-    points : list of dict
-        ``factors``, ``seeds`` (repetitions with a result), ``missing`` cells, and ``metrics``: of each result and bound
-        its median, 10 % and 90 % quantiles, and number of values.
-    checks, costs : list of dict
-        Checks of bounds by the factors that are words; seconds that cells measured, and those of whole cells, of each
-        value of each factor that is one within every cell.
+    ``factors`` have sorted values; ``axes`` are those that are numbers with several, most first; ``bounds`` are columns
+    that bound a result of ``metrics``, by result. A point has its ``factors``, ``seeds`` (repetitions with a result),
+    ``missing`` cells, and ``metrics``: median, 10 % and 90 % quantiles and number of values of each result and bound.
+    ``checks`` are of bounds, by the factors that are words; ``costs`` are seconds that cells measured, and those of
+    whole cells, for each value of each factor that is one within every cell.
     """
 
     table: StudyTable

@@ -15,6 +15,7 @@ from ...files import read_regular, write_atomically
 from ..errors import StudyError
 from .aggregate import Summary
 from .plots import figure_data, slices
+from .tables import Row
 from .words import in_words, number
 
 _POLICY = "default-src 'none'; script-src 'self' file: 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
@@ -27,25 +28,20 @@ _CONFIG = {
 _LARGEST = 10**7  # bytes of claims
 
 
-def read_claims(folder: Path) -> list[dict[str, Any]]:
+def read_claims(folder: Path) -> list[Row]:
     """The claims of ``claims.json`` in a study's folder, if it is there; raises StudyError for anything else in it."""
     path = folder / "claims.json"
     if not path.exists():
         return []
+    text = read_regular(path, _LARGEST, StudyError)
     try:
-        return [dict(claim.items()) for claim in json.loads(read_regular(path, _LARGEST, StudyError))["claims"]]
-    except StudyError:
-        raise
+        return [dict(claim.items()) for claim in json.loads(text)["claims"]]
     except (ValueError, TypeError, KeyError, AttributeError):
         raise StudyError(f"{str(path)!r} does not hold claims; write it again with the study's own command") from None
 
 
 def write_page(
-    path: Path,
-    summaries: Sequence[Summary],
-    provenance: Mapping[str, Any],
-    title: str,
-    claims: Sequence[Mapping[str, Any]] = (),
+    path: Path, summaries: Sequence[Summary], provenance: Mapping[str, Any], title: str, claims: Sequence[Row] = ()
 ) -> None:
     """Write the page, and plotly beside it; raises ImportError, which says what to install, if plotly is missing.
 
@@ -79,7 +75,7 @@ def _text(value: object) -> str:
     return html.escape(str(value))
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+def _table(rows: Sequence[Row]) -> str:
     """Rows of one table; the first cell of a row names it."""
     columns, body = list(dict.fromkeys(column for row in rows for column in row)), ""
     for row in rows:
@@ -108,18 +104,13 @@ def _range(middle: Any, ends: Sequence[Any] | None, digits: int = 3) -> str:
     return f"{shown} [{number(ends[0], digits)}, {number(ends[1], digits)}]" if ends else shown
 
 
-def _claims(claims: Sequence[Mapping[str, Any]]) -> str:
-    rows = [
-        {
-            "claim": claim.get("name", ""),
-            "verdict": str(claim.get("verdict", "")),
-            "measured": _range(claim.get("value"), claim.get("interval"), 4),
-            "required": claim.get("required"),
-            "negative control, which must fail": claim.get("control"),
-            "note": claim.get("note"),
-        }
-        for claim in claims
-    ]
+def _claims(claims: Sequence[Row]) -> str:
+    control = "negative control, which must fail"
+    rows = []
+    for c in claims:
+        row = {"claim": c.get("name"), "verdict": str(c.get("verdict", ""))}
+        row |= {"measured": _range(c.get("value"), c.get("interval"), 4), "required": c.get("required")}
+        rows.append(row | {control: c.get("control"), "note": c.get("note")})
     return "<h2>Claims</h2>" + _table(rows) if rows else ""
 
 

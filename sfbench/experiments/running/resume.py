@@ -27,7 +27,7 @@ def study_failures(journal: Journal, names: list[str] | None = None) -> list[Row
     Rows of ``study``, ``spec`` (a dictionary), ``attempts``, ``traceback`` of the last one, ``error`` (its last line).
     """
     failures, found = journal.failures(), []
-    for study in journal.chosen(names):
+    for study in journal.studies(names):
         grid = journal.grid(study.name)
         done = journal.done(grid.values())
         for text, key in grid.items():
@@ -41,7 +41,7 @@ def study_failures(journal: Journal, names: list[str] | None = None) -> list[Row
 def study_status(journal: Journal, names: list[str] | None = None) -> list[Row]:
     """Counts of cells of the studies of a store, a row each: ``total``, ``done``, ``failed``, ``missing``, ..."""
     found = []
-    for study in journal.chosen(names):
+    for study in journal.studies(names):
         keys, failed = journal.grid(study.name).values(), study_failures(journal, [study.name])
         cells = journal.cells(keys).values()
         found.append(
@@ -97,7 +97,7 @@ def resume(path: Path, settings: RunSettings, names: list[str] | None = None) ->
     except DamagedStoreError:
         journal = open_for_writing(path)
     with journal:
-        studies = [stored_study(journal, known) for known in journal.chosen(names)]
+        studies = [stored_study(journal, known) for known in journal.studies(names)]
     if not studies:
         raise StoreError(f"{str(path)!r} holds no study; run the study's own command")
     outcomes: list[Outcome] = []
