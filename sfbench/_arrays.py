@@ -158,13 +158,7 @@ def keep_freed_memory() -> None:
 
 
 def as_device(device: Any, error: type[SfbenchError] = SfbenchError, *, may_be_empty: bool = False) -> Any:
-    """A torch device that is there, or None for None; one without numbers ("meta") only where it may be.
-
-    Raises
-    ------
-    SfbenchError
-        Of the class given, if it is not; names those that are.
-    """
+    """A torch device that is there, None for None, "meta" where it may be empty; the error names those that are."""
     if device is None:
         return None
     import torch
@@ -184,13 +178,7 @@ def as_device(device: Any, error: type[SfbenchError] = SfbenchError, *, may_be_e
 
 
 def as_tensor_points(name: str, x: Array, error: type[SfbenchError]) -> Array:
-    """A tensor of points that can be computed with: dense, float32 or float64, without gradients.
-
-    Raises
-    ------
-    SfbenchError
-        Of the class given; says which of the three it is not, and what to do.
-    """
+    """A tensor of points that can be computed with: dense, float32 or float64, without gradients."""
     torch = sys.modules["torch"]
     if x.requires_grad:
         raise error(f"{name} records gradients; pass {name}.detach()")
@@ -207,13 +195,7 @@ def as_tensor_points(name: str, x: Array, error: type[SfbenchError]) -> Array:
 
 
 def common_device(models: Any, error: type[SfbenchError], x: Array = None) -> Any:
-    """The one device on which models compute: None if none of them says (attribute ``device``).
-
-    Raises
-    ------
-    SfbenchError
-        Of the class given, if models, or models and points x, live on two devices.
-    """
+    """The one device on which models (and points x) live: None if none of them says (attribute ``device``)."""
     found: Any = None
     first = 0
     for i, model in enumerate(models):

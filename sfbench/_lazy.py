@@ -18,15 +18,8 @@ def lazy_names(
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return ``__getattr__`` and ``__dir__`` of a package whose ``names`` come from other modules.
 
-    Parameters
-    ----------
-    package : str
-        ``__name__`` of the package.
-    names : mapping of str to str
-        For every public name the module that defines it, relative to the package; a module that is itself the public
-        name maps to itself with a dot: ``{"fuse": ".fusion.api", "metrics": ".metrics"}``.
-    elsewhere : function of a name, optional
-        What the error for a name that is none of these adds.
+    A public name maps to the module that defines it, relative to the package, or to itself with a dot if it is a
+    module: ``{"fuse": ".fusion.api", "metrics": ".metrics"}``. The error for other names adds what ``elsewhere`` says.
     """
 
     def getattr_(name: str) -> Any:

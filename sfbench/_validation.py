@@ -166,7 +166,7 @@ def as_points(name: str, values: Any, dim: int | None = None, error: type[Sfbenc
     return points
 
 
-def as_choice(name: str, value: object, known: Iterable[str], error: type[SfbenchError] = SfbenchError) -> str:
+def as_choice(name: str, value: object, known: Iterable[str], error: type[Exception] = SfbenchError) -> str:
     """Return one of the known words."""
     names = list(known)
     if isinstance(value, str) and value in names:

@@ -22,7 +22,7 @@ class GridError(SfbenchError):
 
 
 class GramError(SfbenchError):
-    """Gram statistics are inconsistent or cannot be merged."""
+    """Gram statistics are inconsistent or cannot be merged, or the data for them cannot be read."""
 
 
 class InexactError(ArithmeticError):

@@ -120,23 +120,8 @@ def file_lock(path: str | os.PathLike[str], timeout: float, on_wait: Callable[[]
     """Hold a lock file that no other process holds; the file is removed afterwards.
 
     The lock belongs to the open file (``flock``): it ends with the process that holds it, however that ends. Without
-    ``fcntl`` (outside POSIX) nothing is locked.
-
-    Parameters
-    ----------
-    path : path
-        In a folder that exists.
-    timeout : float
-        Seconds to wait for another process.
-    on_wait : function
-        Called once if there is another process to wait for.
-
-    Raises
-    ------
-    TimeoutError
-        After ``timeout`` seconds.
-    OutputError
-        If the file cannot be made; names the path.
+    ``fcntl`` (outside POSIX) nothing is locked. ``on_wait`` is called once if there is another process to wait for,
+    and TimeoutError raised after so many seconds.
     """
     deadline, told = time.monotonic() + timeout, False
     while (handle := _locked_file(path)) is None:
@@ -171,6 +156,11 @@ def _locked_file(path: str | os.PathLike[str]) -> int | None:
         pass  # held by another process; or its holder has just removed it, which makes this another file
     os.close(handle)
     return None
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write one file of these bytes."""
+    write_atomically(path, lambda f: f.write(content), binary=True)
 
 
 def write_json(path: str | os.PathLike[str], value: object) -> None:

@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike
 from synthetic import DiffusableLaw
 
 from ._typing import Float64Array, SeedLike
-from ._validation import as_count, as_generator, as_kind, as_points, as_positive
+from ._validation import as_count, as_generator, as_items, as_kind, as_points, as_positive
 from .errors import ModelError, SfbenchError
 from .fusion import FusionResult
 from .fusion import fuse as fuse_conditional
@@ -206,8 +206,5 @@ def sample(
 
 def scaled_scores(laws: Iterable[DiffusableLaw | ScoreModel], process: ForwardProcess) -> tuple[ScoreModel, ...]:
     """Laws as :class:`ScaledScore`; conditional models as they are."""
-    try:
-        given = tuple(laws)
-    except TypeError:
-        raise ModelError(f"laws must be a sequence of laws or models, got a {type(laws).__name__}") from None
+    given = as_items("laws", laws, "laws or models", ModelError)
     return tuple(ScaledScore(law, process) if hasattr(law, "diffuse") else law for law in given)  # type: ignore[misc,arg-type]

@@ -68,6 +68,7 @@ class ActiveSet:
 
     name: ClassVar[str] = "active_set"
     requires: ClassVar[Requirement] = "quadratic"
+    smallest_batch: ClassVar[int] = 16
 
     def solve(
         self,

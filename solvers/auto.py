@@ -54,6 +54,7 @@ class Auto:
 
     name: ClassVar[str] = "auto"
     requires: ClassVar[Requirement] = "gradient"
+    smallest_batch: ClassVar[int] = ActiveSet.smallest_batch
 
     def choices(self, objective: SimplexObjective, tol: float, warm: bool) -> Iterable[SimplexSolver]:
         """The solvers to try, in order, imported when their turn comes; `warm` says that there is a starting point."""

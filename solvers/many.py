@@ -119,8 +119,9 @@ def solve_many(
     problems : SimplexQPBatch, sequence of SimplexQP, or tuple of arrays ``(P, q)`` or ``(P, q, r)``
         Arrays have shapes (B, k, k), (B, k) and (B,).
     solver : str or SimplexSolver
-        "auto" and "active_set" run batched for k up to 24, "torch_projected" always; any other solver is called once
-        per problem. ``Cvxpy(constraints=...)`` keeps its constraints and translates the problem once for all of them.
+        "auto" and "active_set" run batched for k up to 24, from 16 problems on (fewer are solved sooner one by one),
+        "torch_projected" always; any other solver is called once per problem. ``Cvxpy(constraints=...)`` keeps its
+        constraints and translates the problem once for all of them.
     tol : float
         Largest accepted gap, relative to the scale of each problem.
     max_iter, time_limit, rng, **options
@@ -144,7 +145,8 @@ def solve_many(
     n_iter = np.zeros(B, dtype=np.intp)
     gaps, scales, values = np.empty(B), np.empty(B), np.empty(B)
     singles: dict[int, SolverResult] = {}
-    size = backend.block_size(k) if isinstance(backend, BatchSolver) and k > 1 else 0
+    pays = k > 1 and getattr(backend, "smallest_batch", 1) <= B
+    size = backend.block_size(k) if isinstance(backend, BatchSolver) and pays else 0
     left: Sequence[int] = range(B)
     if size and isinstance(backend, BatchSolver):
         settled = np.empty(B, dtype=bool)

@@ -22,6 +22,7 @@ from .law import Law, components_of
 _REACH = 12.0  # standard deviations covered beyond the outermost mean
 _STEPS_PER_STD = {1: 16.0, 2: 5.0}
 _SMALLEST = {1: 2001, 2: 129}
+_SLACK = 0.1  # in the log of an envelope, for what happens between nodes
 _LARGEST = {1: 2_000_001, 2: 1201}
 
 
@@ -107,17 +108,17 @@ def cover(laws: Sequence[Law], *, refine: float = 1.0) -> Grid:
 class GridLaw:
     """Piecewise-constant law on the cells of a tensor grid: an envelope of any density known on its nodes.
 
-    Each cell carries the largest of its corner values, enlarged by ``slack`` for what happens between them.
+    Each cell carries the largest of its corner values, enlarged for what happens between them.
     """
 
-    def __init__(self, log_values: Float64Array, grid: Grid, slack: float = 0.1) -> None:
+    def __init__(self, log_values: Float64Array, grid: Grid) -> None:
         corners = log_values.reshape(grid.shape)
         for axis in range(corners.ndim):
             low, high = (tuple(part if e == axis else slice(None) for e in range(corners.ndim)) for part in _ENDS)
             corners = np.maximum(corners[low], corners[high])
         self.axes = grid.axes
         self.top = float(corners.max())
-        heights = np.exp(corners - self.top + slack).ravel()
+        heights = np.exp(corners - self.top + _SLACK).ravel()
         self.cumulative = np.cumsum(heights)
         self.log_mass = self.top + float(np.log(self.cumulative[-1] * grid.cell))
         with np.errstate(divide="ignore"):

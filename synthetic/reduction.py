@@ -35,6 +35,8 @@ from .gaussian_mixture import GaussianMixture
 from .law import Law, components_of
 from .subspace import Subspace, common_subspace, span_of
 
+_CACHED_NUMBERS = 1 << 15  # in a copy of points
+
 
 @final
 class ReducedIsotropicMixture:
@@ -171,28 +173,34 @@ class IsotropicReduction(AbstractReduction):
 
     def project(self, x0: FloatArray) -> Float64Array:
         """Span coordinates, length of the residual, and 0."""
-        x, y = self._centred(x0)
-        return np.column_stack([y, np.sqrt(np.maximum(_dots(x, x) - _dots(y, y), 0.0)), np.zeros(len(x))])
+        return self._projected(as_points(x0, len(self.frame)))
 
     def project_noise(self, x0: FloatArray, z: FloatArray) -> Float64Array:
         """Span coordinates, and the residual along and across that of the data."""
-        x, y = self._centred(x0)
-        z = as_points(z, len(self.frame), "z")
+        x, z = as_points(x0, len(self.frame)), as_points(z, len(self.frame), "z")
         if len(z) != len(x):
             raise ShapeError(f"z must have as many rows as x, got {len(z)} and {len(x)}")
-        noise = finite_result("z", z, z @ self.frame)
-        residual = np.sqrt(np.maximum(_dots(x, x) - _dots(y, y), 0.0))
-        along = (_dots(x, z) - _dots(y, noise)) / np.where(residual > 0, residual, 1.0)
-        across = np.sqrt(np.maximum(_dots(z, z) - _dots(noise, noise) - along**2, 0.0))
-        return np.column_stack([noise, along, across])
+        return self._projected(x, z)
 
-    def _centred(self, x0: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Points relative to the shift (n, d), and their coordinates in the span (n, r)."""
-        x = as_points(x0, len(self.frame))
-        refuse_huge("the coordinates of x", *x.shape)
-        centred = x - self.shift
-        with np.errstate(over="ignore", invalid="ignore"):
-            return centred, finite_result("x", x, centred @ self.frame)
+    def _projected(self, x: FloatArray, z: FloatArray | None = None) -> Float64Array:
+        """Reduced coordinates of the points or of the noise, by rows of which a copy stays in the cache."""
+        d, rank = self.frame.shape
+        refuse_huge("the coordinates of x", len(x), d)
+        out, rows = np.zeros((len(x), rank + 2)), max(_CACHED_NUMBERS // d, 1)
+        for part in (slice(start, start + rows) for start in range(0, len(x), rows)):
+            centred, found = x[part] - self.shift, out[part]
+            with np.errstate(over="ignore", invalid="ignore"):
+                y = finite_result("x", x, centred @ self.frame)
+                residual = np.sqrt(np.maximum(np.vecdot(centred, centred) - np.vecdot(y, y), 0.0))
+                if z is None:
+                    found[:, :rank], found[:, rank] = y, residual
+                    continue
+                noise = finite_result("z", z, z[part] @ self.frame)
+            along = (np.vecdot(centred, z[part]) - np.vecdot(y, noise)) / np.where(residual > 0, residual, 1.0)
+            squares = np.vecdot(z[part], z[part]) - np.vecdot(noise, noise) - along**2
+            found[:, :rank], found[:, rank] = noise, along
+            found[:, rank + 1] = np.sqrt(np.maximum(squares, 0.0))
+        return out
 
     def draw_noise(self, n: int, normal: np.random.Generator, chi: np.random.Generator) -> Float64Array:
         """Standard normals along the span and the residual, a chi variable across."""
@@ -248,8 +256,3 @@ def _isotropic_reduction(laws: Sequence[GaussianMixture], target: GaussianMixtur
         coordinates[:, :rank] = (law.means - shift) @ frame
         reduced.append(ReducedIsotropicMixture(law.weights, coordinates, law.spectrum.values, d))
     return IsotropicReduction(frame, shift, tuple(reduced), target)
-
-
-def _dots(a: FloatArray, b: FloatArray) -> FloatArray:
-    out: FloatArray = np.einsum("nd,nd->n", a, b)
-    return out

@@ -26,8 +26,7 @@ def evaluate_claims(rows: list[Row]) -> list[Claim]:
                     f"share of targets in the family refused at level {level}, n = {n}",
                     float(np.mean(p < level)),
                     high=most,
-                    control=float(np.mean(far < level)),
-                    control_name="farthest targets",
+                    control=(float(np.mean(far < level)), "farthest targets"),
                     note=f"{len(p)} draws; {_shares(rows, n, 0.0, level)}",
                 )
             )
@@ -45,8 +44,7 @@ def evaluate_claims(rows: list[Row]) -> list[Claim]:
                 f"power at level 0.001 at distance {farthest:g}, {case}, n = {largest}",
                 refused,
                 low=0.9 if claimed else None,
-                control=float(np.mean(near < 0.001)) if claimed else None,
-                control_name="distance 0",
+                control=(float(np.mean(near < 0.001)) if claimed else None, "distance 0"),
                 note=f"by distance: {power}",
             )
         )

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from sfbench import OrnsteinUhlenbeck, ScoreGram, population_gram, time_grid
 from sfbench.bounds import aggregation_rate
-from sfbench.statistics.passes import GramSettings, simulated_grams
+from sfbench.statistics.passes import simulated_grams
+from sfbench.statistics.settings import GramSettings
 from solvers import SimplexQP, solve, solve_path
 from synthetic import GaussianMixture, SyntheticProblem
 

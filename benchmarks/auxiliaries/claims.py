@@ -65,8 +65,7 @@ def _bounds(excess: dict[Cell, np.ndarray], bound: dict[Cell, float]) -> list[Cl
                 f"cells above the aggregation bound, {name}",
                 len(above(excess, {cell: bound[cell] for cell in chosen})),
                 high=0,
-                control=len(above(excess, hoped)),
-                control_name="log k / 2n in its place",
+                control=(len(above(excess, hoped)), "log k / 2n in its place"),
                 note=f"{len(chosen)} cells; mean excess over bound {min(ratios):.2f} to {max(ratios):.2f}",
             )
         )
@@ -81,8 +80,7 @@ def _bounds(excess: dict[Cell, np.ndarray], bound: dict[Cell, float]) -> list[Cl
             0.85,
             1.15,
             interval=interval,
-            control=halved,
-            control_name="over k / n",
+            control=(halved, "over k / n"),
             note=f"n = {n}, {len(full)} numbers of auxiliaries",
         )
     )
@@ -98,8 +96,7 @@ def _sparsity(excess: dict[Cell, np.ndarray], bound: dict[Cell, float]) -> list[
             shares[s][0],
             high=0.5,
             interval=shares[s][1],
-            control=shares[0][0],
-            control_name="all in use",
+            control=(shares[0][0], "all in use"),
         )
         for s in (1, 4)
     ]
@@ -128,8 +125,7 @@ def _sparsity(excess: dict[Cell, np.ndarray], bound: dict[Cell, float]) -> list[
             0.75,
             1.15,
             interval=interval,
-            control=float(np.mean([excess[c].mean() * 2 * c[4] / (c[1] - 1) for c in few])),
-            control_name="over (k - 1) / 2n",
+            control=(float(np.mean([excess[c].mean() * 2 * c[4] / (c[1] - 1) for c in few])), "over (k - 1) / 2n"),
             note=f"{len(few)} cells",
         )
     )
@@ -156,8 +152,7 @@ def _methods(excess: dict[Cell, np.ndarray]) -> list[Claim]:
             "disjoint, 4 in use: excess of equal weights over that of the best two (least over k >= 16 and n)",
             min(apart),
             low=2.0,
-            control=min(alike),
-            control_name=f"near-duplicates, n = {smallest}: equal weights win",
+            control=(min(alike), f"near-duplicates, n = {smallest}: equal weights win"),
         )
     ]
     sparse = [c for c in excess if c[0] == "disjoint" and c[1] >= 16 and c[2] in (1, 4) and c[3:] == ("exact", n)]
@@ -167,8 +162,7 @@ def _methods(excess: dict[Cell, np.ndarray]) -> list[Claim]:
             "disjoint, 1 or 4 in use, largest n: excess of cross-validated k over that of the exact fit",
             gain["cross-validated k"],
             high=0.7,
-            control=gain["entropy"],
-            control_name="cross-validated entropy",
+            control=(gain["entropy"], "cross-validated entropy"),
             note="mean of the ratios over k >= 16",
         )
     )
@@ -205,8 +199,7 @@ def _support(rows: Sequence[Row]) -> list[Claim]:
             "4 of 16 and more in use, disjoint, largest n: share of fits that name exactly these, cross-validated k",
             share("disjoint", "cross-validated k"),
             low=0.5,
-            control=share("disjoint", "exact"),
-            control_name="exact fit: it keeps some others however large n is",
+            control=(share("disjoint", "exact"), "exact fit: it keeps some others however large n is"),
         ),
         Claim("the same by geometry: positive weights are those of the four in use", every(True)),
         Claim("the same, told that there are four: the four largest weights are theirs", every(False)),

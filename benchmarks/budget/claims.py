@@ -27,9 +27,7 @@ def evaluate_claims(rows: Sequence[Row]) -> list[Claim]:
             covered = float(np.mean([row[f"{kind}_covered"] for row in chosen]))
             halved = float(np.mean([row[f"{kind}_covered_by_half"] for row in chosen]))
             name = f"{family}: coverage of {LEVEL:.0%} intervals, {kind}"
-            claims.append(
-                within(name, covered, LEVEL - slack, control=halved, control_name="intervals of half the length")
-            )
+            claims.append(within(name, covered, LEVEL - slack, control=(halved, "intervals of half the length")))
         longest = max(row["tolerance_length"] for row in chosen)
         spent = float(np.median([row["tolerance_evaluations"] for row in chosen]))
         note = f"median evaluations {spent:,.0f}"

@@ -19,6 +19,6 @@ def evaluate_claims(rows: list[Row]) -> list[Claim]:
         control = sum(not row["coarse_holds"] for row in chosen) if enough else None
         violations = sum(not row["holds"] for row in chosen)
         name = f"violations of the Girsanov certificate, {family}"
-        claims.append(within(name, violations, 0, 0, control=control, control_name="J from 16 time nodes", note=note))
+        claims.append(within(name, violations, 0, 0, control=(control, "J from 16 time nodes"), note=note))
     worst = max(row["integral_error"] / max(row["integral"], 1e-3) for row in rows)
     return [*claims, within("largest error of J's time integral over J (or 0.001)", worst, high=1e-3)]

@@ -72,12 +72,14 @@ def within(
     low: float | None = None,
     high: float | None = None,
     *,
-    control: float | None = None,
-    control_name: str = "",
+    control: tuple[float | None, str] = (None, ""),
     interval: tuple[float, float] | None = None,
     note: str = "",
 ) -> Claim:
-    """The claim that a number lies in ``[low, high]`` and that of the control does not; None leaves an end open."""
+    """The claim that a number lies in ``[low, high]``; None leaves an end open.
+
+    ``control`` is a number that must not lie in it, if there is one, and what it is.
+    """
 
     def inside(number: float) -> bool:
         above, below = low is None or number >= low, high is None or number <= high
@@ -87,8 +89,9 @@ def within(
     required = f"[{number(low)}, {number(high)}]" if all(ends) else "".join(ends)
     if low is not None and low == high:
         required = number(low)
-    shown = "" if control is None else f"{number(control)} ({control_name})"
-    fails = None if control is None or not required else not inside(control)
+    other, what = control
+    shown = "" if other is None else f"{number(other)} ({what})"
+    fails = None if other is None or not required else not inside(other)
     return Claim(name, value, required, inside(value), interval, shown, fails, note)
 
 

@@ -6,6 +6,7 @@ its claims. Studies with phases of their own take :func:`study_parser` and the p
 """
 
 import argparse
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,21 +14,14 @@ from pathlib import Path
 from typing import Any, final
 
 from sfbench.files import prepare_folder, provenance, write_json
+from synthetic import SyntheticError
 
 from .claims import Claim, exit_code, print_claims, write_claims
-from .study import (
-    OneLineParser,
-    Row,
-    add_engine_arguments,
-    one_line_errors,
-    run_cells,
-    run_settings,
-    time_left,
-    write_rows,
-)
+from .study import OneLineParser, Phases, Row, add_engine_arguments, one_line_errors, run_settings, write_rows
 
 Options = Mapping[str, Mapping[str, Any]]
-Cells = Mapping[str, tuple[Callable[[Any], Any], Sequence[Any]]]
+Cells = Mapping[str, tuple[Callable[[Any], Any], Sequence[Any]] | tuple[Callable[[Any], Any], Sequence[Any], str]]
+Tables = dict[str, list[Row]]
 
 
 @final
@@ -42,17 +36,19 @@ class Study:
     doc : str or None
         ``__doc__`` of it; its first line describes the command.
     cells : callable
-        From the parsed arguments to ``{table: (run_cell, specs)}``.
+        From the parsed arguments to ``{table: (run_cell, specs)}``, or ``(run_cell, specs, title)``.
     claims : callable
         From ``{table: rows}`` to the claims.
     title : str
         Name of each table's study in the store: ``table``, ``seed`` and ``quick`` (``", quick"`` or nothing) are known.
     options : mapping
         The study's own options: flag -> arguments of ``add_argument``.
-    least : mapping
-        Least values of own options, by name.
+    least, defaults : mapping
+        Least values of own options, by name; defaults of common ones that are not the usual ones.
     check : callable, optional
-        More checks of the arguments; what it raises as ``ValueError`` is a bad argument.
+        More checks of the arguments; what it raises as ``ValueError`` is a bad argument. It may complete them.
+    gather : callable, optional
+        From the arguments, the tables of the cells and the provenance to the tables that are written.
     quick, seed, out : str
         Help of the common options; without ``quick`` there is no ``--quick``.
     where : str
@@ -68,11 +64,13 @@ class Study:
     package: str
     doc: str | None
     cells: Callable[[argparse.Namespace], Cells]
-    claims: Callable[[dict[str, list[Row]]], Sequence[Claim]]
+    claims: Callable[[Tables], Sequence[Claim]]
     title: str = "{table}, seed {seed}{quick}"
     options: Options = field(default_factory=dict)
     least: Mapping[str, int] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
     check: Callable[[argparse.Namespace], None] | None = None
+    gather: Callable[[argparse.Namespace, Tables, dict[str, Any]], Tables] | None = None
     quick: str = ""
     seed: str = "root seed"
     out: str = "folder for results and tables"
@@ -90,30 +88,38 @@ class Study:
         parser = study_parser(
             self.package, self.doc, self.options, quick=self.quick, seed=self.seed, out=self.out, where=self.where
         )
+        parser.set_defaults(**self.defaults)
         args = parse_study(parser, argv, self.least)
         try:
             if self.check is not None:
                 self.check(args)
-        except ValueError as error:
+        except (ValueError, SyntheticError) as error:
             parser.error(str(error))
         return args
 
     def _run(self, argv: Sequence[str] | None) -> int:
         args = self.parse(argv)
         started = time.monotonic()
-        folder, settings = prepare_folder(args.out), run_settings(args)
+        args.out = folder = prepare_folder(args.out)
+        run = Phases(folder, run_settings(args), started)
         quick = bool(self.quick) and args.quick
-        tables: dict[str, list[Row]] = {}
-        for table, (run_cell, specs) in self.cells(args).items():
-            title = self.title.format(table=table, seed=args.seed, quick=", quick" if quick else "")
-            left = time_left(settings, started)
-            found = run_cells(run_cell, specs, title=title, folder=folder, settings=left)
-            tables[table] = rows_of(specs, found, self.label)
-            write_rows(folder, table, tables[table])
-        claims = self.claims(tables)
+        tables: Tables = {}
+        for table, (run_cell, specs, *title) in self.cells(args).items():
+            name = (*title, self.title)[0].format(table=table, seed=args.seed, quick=", quick" if quick else "")
+            tables[table] = rows_of(specs, run(run_cell, specs, name), self.label)
+            if self.gather is None:
+                write_rows(folder, table, tables[table])
         about = provenance(args.seed)
+        if argv is not None:
+            about["command"] = shlex.join(["python", "-m", self.package, *argv])
+        if self.gather is not None:
+            tables = self.gather(args, tables, about)
+            for table, rows in tables.items():
+                write_rows(folder, table, rows)
+        claims = self.claims(tables)
         write_claims(folder, claims, quick=quick, **about)
-        write_json(folder / "manifest.json", about | {"arguments": vars(args)})
+        arguments = {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()}
+        write_json(folder / "manifest.json", about | {"arguments": arguments})
         if self.figures is not None:
             self.figures(folder)
         print_claims(claims, self.claims_title)

@@ -16,7 +16,6 @@ the written files alone (``python -m benchmarks.complexity.plots DIR`` draws the
 """
 
 import argparse
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -24,14 +23,11 @@ import numpy as np
 
 from sfbench._validation import as_window
 from sfbench.cli.common import parameters
-from sfbench.files import prepare_folder, provenance, write_json
 from sfbench.statistics.estimators import as_estimator
 from solvers import available_solvers
-from synthetic import SyntheticError, problem_parameters
+from synthetic import problem_parameters
 
-from ..common.claims import exit_code, write_claims
-from ..common.frame import Options, parse_study, rows_of, study_parser
-from ..common.study import one_line_errors, run_cells, run_settings, time_left, write_rows
+from ..common.frame import Cells, Options, Study
 from .cells import (
     ESTIMATOR_TIMES,
     PROCESS,
@@ -39,11 +35,12 @@ from .cells import (
     CellSpec,
     EstimatorSpec,
     Setting,
+    WindowsSpec,
     run_cell,
     run_estimator_cell,
-    window_rows,
+    run_windows,
 )
-from .claims import evaluate_claims, print_report
+from .claims import evaluate_claims
 from .plots import draw_figures
 
 FIXED_N, FIXED_K, FIXED_D = 1024, 4, 16
@@ -72,23 +69,16 @@ OPTIONS: Options = {
 }
 
 
-def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    """Command line; every bad value ends in one line."""
-    quick, out = "fewer seeds and sizes: under a minute", "folder for results, tables and figures"
-    parser = study_parser("benchmarks.complexity", __doc__, OPTIONS, quick=quick, out=out)
-    args = parse_study(parser, argv, {"seeds": 2})
-    try:
-        args.n, args.d, args.k = (counts(flag, getattr(args, flag)) for flag in ("n", "d", "k"))
-        args.setting = _setting(args)
-        as_estimator(args.estimator)
-    except (ValueError, SyntheticError) as error:
-        parser.error(str(error))
+def check(args: argparse.Namespace) -> None:
+    """What the options say; sizes become lists of numbers."""
+    args.n, args.d, args.k = (counts(flag, getattr(args, flag)) for flag in ("n", "d", "k"))
+    setting_of(args)
+    as_estimator(args.estimator)
     for name in args.solver:
         if name not in available_solvers():
-            parser.error(f"solver {name!r} is not available; choose from {', '.join(available_solvers())}")
+            raise ValueError(f"solver {name!r} is not available; choose from {', '.join(available_solvers())}")
     if args.quick:
         args.seeds, args.n = min(args.seeds, 20), [n for n in args.n if n <= 8192] or args.n[:1]
-    return args
 
 
 def counts(flag: str, texts: list[str]) -> list[int]:
@@ -105,7 +95,7 @@ def counts(flag: str, texts: list[str]) -> list[int]:
     return sorted(found)
 
 
-def _setting(args: argparse.Namespace) -> Setting:
+def setting_of(args: argparse.Namespace) -> Setting:
     """The setting that the options describe."""
     params = {name: _as_tuple(value) for name, value in parameters(args.param).items()}
     setting = Setting(args.problem, tuple(sorted(params.items())), args.process, modules=tuple(args.module))
@@ -121,8 +111,8 @@ def _as_tuple(value: Any) -> Any:
 
 def build_specs(args: argparse.Namespace) -> list[CellSpec]:
     """Cells of the n, d and k studies; d and k are varied where the family takes them and no parameter fixes them."""
-    seeds, problem = range(args.seeds), args.setting.short
-    free = set(problem_parameters(args.problem)) - {name for name, _ in args.setting.params}
+    seeds, setting = range(args.seeds), setting_of(args)
+    free = set(problem_parameters(args.problem)) - {name for name, _ in setting.params}
     d0, k0 = (FIXED_D if "d" in free else None), (FIXED_K if "k" in free else None)
     if args.problem == "bimodal_from_unimodal" and k0 is not None:
         k0 = 2
@@ -132,7 +122,7 @@ def build_specs(args: argparse.Namespace) -> list[CellSpec]:
             tuple(args.solver) if study == "n" and seed < COMPARED_DRAWS else (args.solver[0],) for seed in seeds
         ]
         return [
-            CellSpec(study, problem, d, k, tuple(sizes), seed, args.seed, args.estimator, names)
+            CellSpec(study, setting.short, d, k, tuple(sizes), seed, args.seed, args.estimator, names)
             for seed, names in zip(seeds, compared, strict=True)
         ]
 
@@ -144,40 +134,33 @@ def build_specs(args: argparse.Namespace) -> list[CellSpec]:
     return specs
 
 
-@one_line_errors
-def main(argv: list[str] | None = None) -> int:
-    """Run the study; exit code 1 if a claim fails, 2 for bad arguments."""
-    args = parse_arguments(argv)
-    started = time.monotonic()
-    folder = prepare_folder(args.out)
-    specs = build_specs(args)
+def cells(args: argparse.Namespace) -> Cells:
+    """The cells of all tables; another problem, estimator or seed is another study of the same folder."""
+    specs, setting = build_specs(args), setting_of(args)
     for d, k in {(spec.d, spec.k) for spec in specs}:  # a family may refuse a pair: before, not after, computing
-        args.setting.build(d, k, args.seed)
+        setting.build(d, k, args.seed)
     repeats = range(ESTIMATOR_DRAWS * args.seeds)
-    estimator_specs = [EstimatorSpec(t, seed, args.seed) for t in ESTIMATOR_TIMES for seed in repeats]
-    # another problem, estimator or seed is another study of the same folder; other sizes are another grid
-    name = f"{args.setting}, {args.estimator}, seed {args.seed}{', quick' if args.quick else ''}"
-    rows = {}
-    for table, title, run, cells in (
-        ("cells", name, run_cell, specs),
-        ("estimators", f"estimators, seed {args.seed}", run_estimator_cell, estimator_specs),
-    ):
-        settings = time_left(run_settings(args), started)
-        rows[table] = rows_of(cells, run_cells(run, cells, title=title, folder=folder, settings=settings))
-    for table, found in rows.items():
-        write_rows(folder, table, found)
-    write_rows(folder, "windows", window_rows(args.seed))
-    claims = evaluate_claims(folder)
-    write_claims(folder, claims, seed=args.seed, quick=args.quick)
-    manifest = provenance(args.seed) | {"wall_s": time.monotonic() - started}
-    manifest["arguments"] = {key: value for key, value in vars(args).items() if key != "setting"}
-    write_json(folder / "manifest.json", manifest)
-    figures = draw_figures(folder)
-    print_report(folder, claims)
-    print(
-        f"wrote {len(rows['cells'])} rows and {len(figures)} figures to {folder} in {time.monotonic() - started:.0f} s"
-    )
-    return exit_code(claims)
+    estimators = [EstimatorSpec(t, seed, args.seed) for t in ESTIMATOR_TIMES for seed in repeats]
+    name = f"{setting}, {args.estimator}".replace("{", "{{").replace("}", "}}")
+    return {
+        "cells": (run_cell, specs, f"{name}, seed {{seed}}{{quick}}"),
+        "estimators": (run_estimator_cell, estimators, "estimators, seed {seed}"),
+        "windows": (run_windows, [WindowsSpec(args.seed)], "windows, seed {seed}"),
+    }
+
+
+main = Study(
+    package=__package__,
+    doc=__doc__,
+    cells=cells,
+    claims=evaluate_claims,
+    options=OPTIONS,
+    least={"seeds": 2},
+    check=check,
+    quick="fewer seeds and sizes: under a minute",
+    out="folder for results, tables and figures",
+    figures=draw_figures,
+)
 
 
 if __name__ == "__main__":

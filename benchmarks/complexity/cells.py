@@ -11,9 +11,11 @@ import numpy as np
 from sfbench import OrnsteinUhlenbeck, bounds
 from sfbench.metrics import kl_divergence, total_variation
 from sfbench.processes import ForwardProcess, make_process
+from sfbench.statistics.estimators import ESTIMATORS, Estimator
 from sfbench.statistics.gram import Contributions, ScoreGram
-from sfbench.statistics.passes import ESTIMATORS, Estimator, GramSettings, score_gram, simulated_grams
+from sfbench.statistics.passes import score_gram, simulated_grams
 from sfbench.statistics.population import population_gram
+from sfbench.statistics.settings import GramSettings
 from sfbench.times import time_grid
 from solvers import SolverResult, solve
 from synthetic import (
@@ -341,9 +343,18 @@ def run_estimator_cell(spec: EstimatorSpec) -> list[Row]:
     return rows
 
 
-def window_rows(root_seed: int) -> list[Row]:
+@final
+@dataclass(frozen=True)
+class WindowsSpec:
+    """The reference problem of a root seed."""
+
+    root_seed: int
+
+
+@study_cells(version=1, factors=("t_min", "t_max"), name="complexity/windows")
+def run_windows(spec: WindowsSpec) -> list[Row]:
     """Population weights of the reference problem by time window."""
-    problem = Setting("paper_mixture_1d").build(None, None, root_seed)
+    problem = Setting("paper_mixture_1d").build(None, None, spec.root_seed)
     rows = []
     for window in _WINDOWS:
         gram = population_gram(problem, process=OrnsteinUhlenbeck(), grid=time_grid(*window, _NODES))

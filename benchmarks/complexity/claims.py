@@ -1,16 +1,15 @@
 """The claims of the complexity study, each beside a negative control that must fail it.
 
-Everything is computed from the written rows, so a claim can be re-examined long after the run.
+Everything is computed from the rows, so a claim can be re-examined long after the run.
 """
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..common.claims import Claim, print_claims, wide_console, within
-from ..common.study import Row, loglog_slope, read_rows
+from ..common.claims import Claim, wide_console, within
+from ..common.study import Row, loglog_slope
 
 CHECKED_WINDOWS = {(1e-4, 2e-4): 0.5000, (1e-3, 0.1): 0.4895, (1e-3, 1.0): 0.5603, (1e-3, 5.0): 0.5903}
 
@@ -33,13 +32,15 @@ def first_solver(rows: Sequence[Row], study: str) -> list[Row]:
     return [row for row in rows if row["study"] == study and "tv" in row]
 
 
-def evaluate_claims(folder: Path) -> list[Claim]:
-    """All claims that the rows in a folder allow."""
-    rows = read_rows(folder, "cells")
+def evaluate_claims(tables: dict[str, list[Row]]) -> list[Claim]:
+    """All claims that the rows allow, below tables of medians on the terminal."""
+    rows = tables["cells"]
     strict = rows[0]["problem"] == "shifted_gaussians" and "setting" not in rows[0]
     claims = _rates(first_solver(rows, "n"), strict)
     claims += _dimension(first_solver(rows, "d"), first_solver(rows, "k"), strict)
-    return claims + _bounds(rows) + _solvers(rows) + _windows(folder) + _estimators(folder)
+    claims += _bounds(rows) + _solvers(rows) + _windows(tables["windows"]) + _estimators(tables["estimators"])
+    _print_medians(rows)
+    return claims
 
 
 def _rates(rows: list[Row], strict: bool) -> list[Claim]:
@@ -66,9 +67,9 @@ def _rates(rows: list[Row], strict: bool) -> list[Claim]:
     return claims
 
 
-def _limits(strict: bool, low: float, high: float, control: float | None, control_name: str) -> dict[str, Any]:
+def _limits(strict: bool, low: float, high: float, control: float | None, name: str) -> dict[str, Any]:
     """The requirement and its control, for the family that the claims are about."""
-    return {"low": low, "high": high, "control": control, "control_name": control_name} if strict else {}
+    return {"low": low, "high": high, "control": (control, name)} if strict else {}
 
 
 def _dimension(by_d: list[Row], by_k: list[Row], strict: bool) -> list[Claim]:
@@ -102,7 +103,7 @@ def _bounds(rows: list[Row]) -> list[Claim]:
         tightness = float(np.median([row["kl"] / row["certificate_kl"] for row in checked]))
         note = f"{len(checked)} runs, median KL over bound {tightness:.4f}"
         name = "violations of the Girsanov certificate"
-        claims.append(within(name, violations, 0, 0, control=halved, control_name="half the bound", note=note))
+        claims.append(within(name, violations, 0, 0, control=(halved, "half the bound"), note=note))
     checked = [row for row in rows if "slow_holds" in row]
     violations = sum(not row["slow_holds"] for row in checked)
     control: float | None = None
@@ -110,7 +111,7 @@ def _bounds(rows: list[Row]) -> list[Claim]:
         control = sum(row["excess"] > row["fast_rate"] for row in checked)
     name = "violations of the slow bound on the excess"
     other, note = "the mean fast rate as a bound", f"{len(checked)} runs"
-    claims.append(within(name, violations, 0, 0, control=control, control_name=other, note=note))
+    claims.append(within(name, violations, 0, 0, control=(control, other), note=note))
     return claims
 
 
@@ -120,18 +121,19 @@ def _solvers(rows: list[Row]) -> list[Claim]:
     rounded = max(row["rounded_gap"] / row["scale"] for row in studied)
     names = sorted({row["solver"] for row in studied})
     name, note = "worst certified gap over scale", ", ".join(names)
-    return [within(name, worst, high=1e-8, control=rounded, control_name="weights to 2 decimals", note=note)]
+    return [within(name, worst, high=1e-8, control=(rounded, "weights to 2 decimals"), note=note)]
 
 
-def _windows(folder: Path) -> list[Claim]:
+def _windows(rows: list[Row]) -> list[Claim]:
     claims = []
-    for row in read_rows(folder, "windows"):
+    for row in rows:
         expected = CHECKED_WINDOWS[row["t_min"], row["t_max"]]
         low, high = expected - 5e-4, expected + 5e-4
         other = CHECKED_WINDOWS[(1e-3, 0.1) if expected == 0.5 else (1e-4, 2e-4)]
         name = f"population weight on t in [{row['t_min']:g}, {row['t_max']:g}]"
-        controls: dict[str, Any] = {"control": other, "control_name": "another window's value"}
-        claims.append(within(name, row["weight"], low, high, **controls, note="reference problem"))
+        claims.append(
+            within(name, row["weight"], low, high, control=(other, "another window's value"), note="reference problem")
+        )
     return claims
 
 
@@ -140,8 +142,7 @@ def spread(rows: Sequence[Row], t: float, estimator: str) -> float:
     return float(np.std([r["weight"] for r in rows if r["t"] == t and r["estimator"] == estimator], ddof=1))
 
 
-def _estimators(folder: Path) -> list[Claim]:
-    rows = read_rows(folder, "estimators")
+def _estimators(rows: list[Row]) -> list[Claim]:
     times = sorted({row["t"] for row in rows})
     repeats = len({row["seed"] for row in rows})
     ratio: Callable[[float, str], float] = lambda t, name: spread(rows, t, "dsm") / spread(rows, t, name)  # noqa: E731
@@ -151,21 +152,19 @@ def _estimators(folder: Path) -> list[Claim]:
             f"std of the fitted weight, dsm over {name}, t = {times[0]:g}",
             ratio(times[0], name),
             low=5.0,
-            control=ratio(times[-1], name),
-            control_name=late,
+            control=(ratio(times[-1], name), late),
             note=f"{repeats} seeds",
         )
         for name in ("antithetic", "stein")
     ]
 
 
-def print_report(folder: Path, claims: Sequence[Claim]) -> None:
-    """Tables of medians and of claims on the terminal."""
+def _print_medians(rows: list[Row]) -> None:
     from rich.table import Table
 
-    console, rows = wide_console(), read_rows(folder, "cells")
-    for study, x in (("n", "n"), ("d", "d"), ("k", "k")):
-        chosen = first_solver(rows, study)
+    console = wide_console()
+    for x in ("n", "d", "k"):
+        chosen = first_solver(rows, x)
         if not chosen:
             continue
         points, tv = table(chosen, x, "tv")
@@ -179,4 +178,3 @@ def print_report(folder: Path, claims: Sequence[Claim]) -> None:
                 cells += [f"{middle:.4g}", f"{low:.3g} - {high:.3g}"]
             summary.add_row(*cells)
         console.print(summary)
-    print_claims(claims)

@@ -16,7 +16,8 @@ from sfbench import FusionResult, OrnsteinUhlenbeck, ScoreGram, bounds, populati
 from sfbench.laws import affine_fused_law
 from sfbench.metrics import kl_divergence
 from sfbench.statistics.gram import Contributions
-from sfbench.statistics.passes import GramSettings, simulated_grams
+from sfbench.statistics.passes import simulated_grams
+from sfbench.statistics.settings import GramSettings
 from solvers import solve
 from synthetic import GaussianMixture, LogLinearPool, SyntheticProblem
 

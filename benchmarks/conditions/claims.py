@@ -50,8 +50,7 @@ def _certificates(rows: Sequence[Row]) -> list[Claim]:
             "violations of the certificate",
             sum(not r["certified"] for r in checked),
             high=0,
-            control=without,
-            control_name="without the distance from the family",
+            control=(without, "without the distance from the family"),
             note=f"{len(checked)} runs, Gaussian targets",
         )
     ]
@@ -83,8 +82,7 @@ def _rates(problems: dict[Problem, list[Row]]) -> list[Claim]:
             "share of interior problems whose mean excess is at most twice the fast rate",
             float(np.mean([ratio <= HIGH for ratio in inside.values()])),
             low=0.95,
-            control=float(np.mean(single)),
-            control_name="of one dimension in place of k - 1",
+            control=(float(np.mean(single)), "of one dimension in place of k - 1"),
             note=f"{len(inside)} of {len(problems)} problems; the others have their optimum at the boundary",
         ),
         within(
@@ -92,8 +90,7 @@ def _rates(problems: dict[Problem, list[Row]]) -> list[Claim]:
             middle,
             high=1.1,
             interval=(middle - half, middle + half),
-            control=middle * (k - 1),
-            control_name="with one dimension in place of k - 1",
+            control=(middle * (k - 1), "with one dimension in place of k - 1"),
             note=f"{sum(_is_above(rows) for rows in problems.values())} of {len(problems)} problems above it",
         ),
         Claim(
@@ -139,8 +136,7 @@ def _dimension(problems: dict[Problem, list[Row]]) -> list[Claim]:
             -0.25,
             0.25,
             interval=slopes[rank, "excess"][1:],
-            control=slopes["growing", "slow"][0],
-            control_name="of the slow bound, growing rank",
+            control=(slopes["growing", "slow"][0], "of the slow bound, growing rank"),
             note=f"of the second moment of score differences {slopes[rank, 'score_moment'][0]:.2f}, of the fast rate "
             f"{slopes[rank, 'fast'][0]:.2f}",
         )
@@ -163,8 +159,10 @@ def _diagnostics(rows: Sequence[Row], problems: dict[Problem, list[Row]]) -> lis
             "fits in the family that get a warning of misfit",
             false,
             high=0.05,
-            control=float(np.mean([r["misfit_p"] is not None and r["misfit_p"] < 0.5 for r in negative])),
-            control_name="p below 0.5",
+            control=(
+                float(np.mean([r["misfit_p"] is not None and r["misfit_p"] < 0.5 for r in negative])),
+                "p below 0.5",
+            ),
             note=f"elsewhere, by distance from the family: {text}",
         )
     )
@@ -176,8 +174,7 @@ def _diagnostics(rows: Sequence[Row], problems: dict[Problem, list[Row]]) -> lis
                 f"area under the ROC curve for targets {distance:g} from the family: misfit test of the fit",
                 area,
                 low=0.75 if distance >= 1 else None,
-                control=window,
-                control_name="window bias",
+                control=(window, "window bias"),
             )
         )
     heavy = [r for r in rows if r["distance"] == 0 and r["tails"] == "heavy"]

@@ -64,7 +64,14 @@ def evaluate_claims(products: Sequence[Row], partition: Sequence[Row]) -> list[C
             claims.append(within(name, float(np.median(worst)), interval=(min(worst), max(worst)), note=note))
     name = f"worst TV of a coordinate above that of independent points: {', '.join(FACTORISING)}"
     plainly = "plain particles"
-    claims.append(within(name, max(reached), high=TRUSTED_ERROR, control=max(of_plain), control_name=plainly))
+    claims.append(
+        within(
+            name,
+            max(reached),
+            high=TRUSTED_ERROR,
+            control=(max(of_plain), plainly),
+        )
+    )
     trusted = [row for row in products if row["trustworthy"]]
     excess, all_of_them = ([row["tv_worst"] - row["tv_floor"] for row in rows] for rows in (trusted, products))
     claims.append(
@@ -72,8 +79,7 @@ def evaluate_claims(products: Sequence[Row], partition: Sequence[Row]) -> list[C
             "the same of trusted runs, of all families and both samplers",
             max(excess, default=0.0),
             high=TRUSTED_ERROR,
-            control=max(all_of_them),
-            control_name="all runs",
+            control=(max(all_of_them), "all runs"),
             note=f"{len(trusted)} of {len(products)} runs trusted",
         )
     )

@@ -263,8 +263,7 @@ def claims_of(rows: list[Row]) -> list[Claim]:
             f"weights of {max(COUNTS)} adapters and one U-Net / one U-Net",
             float(weights["value"]),
             high=1.1 if peak else None,  # rank 16 is much of a small network
-            control=float(max(COUNTS)),
-            control_name="as many deep copies",
+            control=(float(max(COUNTS)), "as many deep copies"),
             note=by_k("weights of k adapters / one U-Net"),
         ),
         *(
@@ -272,8 +271,7 @@ def claims_of(rows: list[Row]) -> list[Claim]:
                 "peak memory of 4 fused adapters, less their own weights, in units of one U-Net",
                 float(row["value"]),
                 high=1.1,
-                control=float(copies[k]["value"]),
-                control_name="4 deep copies",
+                control=(float(copies[k]["value"]), "4 deep copies"),
             )
             for k, row in peak.items()
         ),

@@ -39,8 +39,7 @@ def evaluate_claims(rows: Sequence[Row]) -> list[Claim]:
             "log Vendi score of the mixture above that of the fused law at w = 1/2, lower end of the interval",
             interval(lost)[0],
             low=0.0,
-            control=interval(between)[0],
-            control_name="mixture above another draw of itself",
+            control=(interval(between)[0], "mixture above another draw of itself"),
             interval=interval(lost),
         )
     ]

@@ -7,6 +7,7 @@ import numpy as np
 from sfbench._typing import Float64Array
 
 from ..common.claims import Claim, within
+from ..common.rows import pick
 from ..common.study import Row
 from .cells import pooled_share, unpack_pixels
 from .models import SHARES, TARGET_SHARE
@@ -28,22 +29,22 @@ def summarise(methods: list[Row], fixed: list[Row], window: Row) -> Row:
     sizes = sorted({row["n"] for row in methods})
     table: dict[str, dict[str, Row]] = {}
     for name in dict.fromkeys(row["method"] for row in methods):
-        table[name] = {str(n): _metrics(_pick(methods, method=name, n=n)) for n in sizes}
+        table[name] = {str(n): _metrics(pick(methods, method=name, n=n)) for n in sizes}
     for name in dict.fromkeys(row["method"] for row in fixed):
-        same = _metrics(_pick(fixed, method=name))
+        same = _metrics(pick(fixed, method=name))
         table[name] = {str(n): same for n in sizes}
-    fits = _pick(methods, method="fused")
+    fits = pick(methods, method="fused")
     by_draw = {(row["method"], row["draw"]): row for row in fixed}
     bits = {row["method"]: row["bits"] for row in fixed if row.get("bits") is not None}
     table["nearest auxiliary"] = {}
     for n in sizes:
-        names = [(f"auxiliary {row['nearest']}", row["draw"]) for row in _pick(fits, n=n)]
+        names = [(f"auxiliary {row['nearest']}", row["draw"]) for row in pick(fits, n=n)]
         chosen = [by_draw[name] | {"bits": bits[name[0]]} for name in names]
         table["nearest auxiliary"][str(n)] = _metrics(chosen)
     own = np.array([table[f"auxiliary {i}"][str(sizes[0])]["share"][0] for i in range(len(SHARES))])
     return {
         "mean and standard error over draws": table,
-        "fitted": {str(n): _fitted(_pick(fits, n=n), np.clip(own, 1e-3, 1.0 - 1e-3)) for n in sizes},
+        "fitted": {str(n): _fitted(pick(fits, n=n), np.clip(own, 1e-3, 1.0 - 1e-3)) for n in sizes},
         "shares of the auxiliaries, as trained": list(SHARES),
         "shares of the auxiliaries, as sampled": own.tolist(),
         "uniform weights predict": {
@@ -62,7 +63,7 @@ def evaluate_claims(methods: list[Row], fixed: list[Row]) -> list[Claim]:
     few, many = sizes[0], sizes[-1]
 
     def values(name: str, n: int, metric: str) -> Float64Array:
-        rows = _pick(methods, method=name, n=n) or _pick(fixed, method=name)
+        rows = pick(methods, method=name, n=n) or pick(fixed, method=name)
         return np.array([row[metric] for row in sorted(rows, key=lambda row: row["draw"])])
 
     def ratio(a: str, b: str, n: int) -> tuple[float, tuple[float, float]]:
@@ -81,32 +82,28 @@ def evaluate_claims(methods: list[Row], fixed: list[Row]) -> list[Claim]:
             TARGET_SHARE - 0.05,
             TARGET_SHARE + 0.05,
             interval=(float(shares.min()), float(shares.max())),
-            control=float(values("auxiliary 2", few, "share").mean()),
-            control_name="the nearest auxiliary",
+            control=(float(values("auxiliary 2", few, "share").mean()), "the nearest auxiliary"),
         ),
         within(
             f"bits per dimension of fused less fine-tuned, n = {few}",
             float(np.median(less)),
             high=-0.01,
             interval=(float(less.min()), float(less.max())),
-            control=float(np.median(average)),
-            control_name="less the average of parameters, which does as well",
+            control=(float(np.median(average)), "less the average of parameters, which does as well"),
         ),
         within(
             f"digit-FID of fused over fine-tuned, n = {few}",
             tuned[0],
             high=1.0,
             interval=tuned[1],
-            control=ratio("fused", "fine-tuned", many)[0],
-            control_name=f"n = {many}, where fusion loses",
+            control=(ratio("fused", "fine-tuned", many)[0], f"n = {many}, where fusion loses"),
         ),
         within(
             f"digit-FID of fused over the nearest auxiliary, n = {few}",
             nearest[0],
             high=1.0,
             interval=nearest[1],
-            control=ratio("fused", "arithmetic mixture", few)[0],
-            control_name="over the mixture, to which fusion loses",
+            control=(ratio("fused", "arithmetic mixture", few)[0], "over the mixture, to which fusion loses"),
         ),
     ]
     for name in ("from scratch", "fine-tuned", "parameter average", "arithmetic mixture", "corrected"):
@@ -114,10 +111,6 @@ def evaluate_claims(methods: list[Row], fixed: list[Row]) -> list[Claim]:
             value, ends = ratio("fused", name, n)
             claims.append(Claim(f"digit-FID of fused over {name}, n = {n}", value, interval=ends))
     return claims
-
-
-def _pick(rows: list[Row], **wanted: Any) -> list[Row]:
-    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
 
 
 def _metrics(rows: list[Row]) -> Row:
@@ -224,7 +217,7 @@ def draw_figure(methods: list[Row], fixed: list[Row], summary: Row, shape: tuple
     last.set_xticks(sizes, [str(n) for n in sizes])
     last.minorticks_off()
     last.legend(fontsize=7, loc="upper center", ncols=2, frameon=False)
-    rows = [*_pick(fixed, draw=0), *_pick(_pick(methods, draw=0), n=sizes[0])]
+    rows = [*pick(fixed, draw=0), *pick(pick(methods, draw=0), n=sizes[0])]
     tiles = {row["method"]: unpack_pixels(row["pixels"], shape) for row in rows}
     for axis, method in zip(parts[1].subplots(1, len(_PICTURES)), _PICTURES, strict=True):
         padded = np.pad(tiles[method], ((0, 0), (1, 1), (1, 1)))

@@ -1,21 +1,16 @@
 """The claims of ``python -m benchmarks.discrete``, each beside a control that must fail it."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from ..common.claims import Claim, within
+from ..common.rows import mean, pick
 from ..common.study import Row
 
 Tables = dict[str, list[Row]]
 # Beyond 9 states the histogram of 20,000 direct draws is itself 0.01 off.
 _SMALL = ("chains, 4 states", "mixtures, 9 states", "Potts, 8 states")
-
-
-def pick(rows: Sequence[Row], **wanted: Any) -> list[Row]:
-    """Rows with the given values."""
-    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
 
 
 def evaluate_claims(tables: Tables) -> list[Claim]:
@@ -43,8 +38,7 @@ def _laws(rows: Sequence[Row]) -> list[Claim]:
             "corrected: TV to the enumerated barycenter, worst mean over seeds",
             float(means[worst]),
             high=0.01,
-            control=control,
-            control_name="fused chain at its best",
+            control=(control, "fused chain at its best"),
             note=f"up to 9 states, n = {rows[0]['n']:,}; worst run {largest:.4f}; direct draws up to {floor:.4f}",
         )
     )
@@ -52,20 +46,12 @@ def _laws(rows: Sequence[Row]) -> list[Claim]:
     ising = [r for r in rows if r["problem"] not in _SMALL]
     excess, fused = (float(np.mean([r[key] - r["floor"] for r in ising])) for key in ("tv_corrected", "tv_fused"))
     claims.append(
-        within(
-            "Ising 2 x 2: mean TV above that of direct draws",
-            excess,
-            high=0.01,
-            control=fused,
-            control_name="fused chain",
-        )
+        within("Ising 2 x 2: mean TV above that of direct draws", excess, high=0.01, control=(fused, "fused chain"))
     )
     scores = [abs(r["log_z"] - r["truth"]) / r["log_z_error"] for r in rows]
     other = min(abs(r["truth"]) / r["log_z_error"] for r in rows)
     claims.append(
-        within(
-            "log Z: largest error in standard errors", max(scores), high=4.0, control=other, control_name="log Z = 0"
-        )
+        within("log Z: largest error in standard errors", max(scores), high=4.0, control=(other, "log Z = 0"))
     )
     named = max(r["own_switched"] - r["floor"] for r in rows)
     far = float(min(r["tv_switched"] - r["floor"] for r in rows))
@@ -74,8 +60,7 @@ def _laws(rows: Sequence[Row]) -> list[Claim]:
             "switched: TV to the law of the averaged rates, above direct draws",
             named,
             high=0.01,
-            control=far,
-            control_name="to the barycenter",
+            control=(far, "to the barycenter"),
         )
     )
     return claims
@@ -87,8 +72,7 @@ def _fits(rows: Sequence[Row]) -> list[Claim]:
             "fits: largest certified gap",
             max(r["gap"] for r in rows),
             high=1e-6,
-            control=min(r["gap_equal"] for r in rows),
-            control_name="equal weights at their least",
+            control=(min(r["gap_equal"] for r in rows), "equal weights at their least"),
             note=f"{len(rows)} fits",
         )
     ]
@@ -105,10 +89,9 @@ def _fits(rows: Sequence[Row]) -> list[Claim]:
         claims.append(
             within(
                 f"{label}: share of weights in their 90 % intervals",
-                float(np.mean([r["covered"] for r in chosen])),
+                mean(chosen, "covered"),
                 low=0.8,
-                control=float(np.mean([r["covered_halved"] for r in chosen])),
-                control_name="intervals of half the length",
+                control=(mean(chosen, "covered_halved"), "intervals of half the length"),
                 note=f"{len(chosen)} fits; {text}",
             )
         )
@@ -124,15 +107,7 @@ def _fits(rows: Sequence[Row]) -> list[Claim]:
         slope = float(np.polyfit(np.log(sizes), np.log(tv), 1)[0])
         text = ", ".join(f"n = {n:,}: {value:.4f}" for n, value in zip(sizes, tv, strict=True))
         claims.append(
-            within(
-                f"{label}: slope of TV against n",
-                slope,
-                -0.65,
-                -0.35,
-                control=-0.25,
-                control_name="slow rate",
-                note=text,
-            )
+            within(f"{label}: slope of TV against n", slope, -0.65, -0.35, control=(-0.25, "slow rate"), note=text)
         )
         claims.append(Claim(f"{label}: TV of the best pool of the window to the target", chosen[0]["tv_truth"]))
     return claims
@@ -164,8 +139,7 @@ def _lengths(rows: Sequence[Row]) -> list[Claim]:
             "trusted runs: worst TV of neighbouring pairs",
             worst,
             high=0.03,
-            control=control,
-            control_name="fused chain at its best",
+            control=(control, "fused chain at its best"),
             note=f"{len(trusted)} of {len(rows)} runs trusted",
         ),
     ]
@@ -196,8 +170,7 @@ def _bounds(rows: Sequence[Row]) -> list[Claim]:
             "certificate: largest KL over bound",
             max(ratios),
             high=1.0 + 1e-6,
-            control=control,
-            control_name="switched chain under the fused bound",
+            control=(control, "switched chain under the fused bound"),
             note=f"{len(rows)} cells, least {min(ratios):.3f}",
         )
     ]

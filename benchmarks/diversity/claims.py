@@ -1,19 +1,14 @@
 """The claims of ``python -m benchmarks.diversity``, each beside a control that must fail it."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from ..common.claims import Claim, within
+from ..common.rows import pick
 from ..common.study import Row, loglog_slope
 
 Tables = dict[str, list[Row]]
-
-
-def pick(rows: Sequence[Row], **wanted: Any) -> list[Row]:
-    """Rows with the given values."""
-    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
 
 
 def evaluate_claims(tables: Tables) -> list[Claim]:
@@ -51,22 +46,19 @@ def _entropy(rows: Sequence[Row], modes: Sequence[Row]) -> list[Claim]:
             "Gaussians: least second difference of the entropy of p_w along a segment (it is convex there)",
             float(second_differences(rows, "p_w").min()),
             low=-1e-9,
-            control=bent,
-            control_name="two modes in opposite shares",
+            control=(bent, "two modes in opposite shares"),
         ),
         within(
             "Gaussians: entropy of p_w above the mean entropy of the auxiliaries, largest",
             over,
             high=1e-6,
-            control=max(r["entropy_p_w"] - r["entropy_auxiliary"] for r in kept),
-            control_name="two modes in opposite shares",
+            control=(max(r["entropy_p_w"] - r["entropy_auxiliary"] for r in kept), "two modes in opposite shares"),
         ),
         within(
             "concentric Gaussians: | entropy lost + log Z | per dimension, largest",
             gap["concentric"],
             high=1e-9,
-            control=gap["shifted"],
-            control_name="shifted Gaussians: Z < 1 and no entropy lost",
+            control=(gap["shifted"], "shifted Gaussians: Z < 1 and no entropy lost"),
         ),
     ]
     slopes = {}
@@ -84,8 +76,7 @@ def _entropy(rows: Sequence[Row], modes: Sequence[Row]) -> list[Claim]:
             0.85,
             1.15,
             interval=(low, high),
-            control=slopes["shifted"][0],
-            control_name="fixed rank",
+            control=(slopes["shifted"][0], "fixed rank"),
         )
     )
     for kind in ("shifted", "concentric", "both"):
@@ -111,15 +102,13 @@ def _middle(rows: Sequence[Row]) -> list[Claim]:
             "mass between modes under p_w: largest distance from the prediction (a >= 4)",
             errors["p_w"],
             high=0.03,
-            control=errors["mixture"],
-            control_name="the arithmetic mixture's",
+            control=(errors["mixture"], "the arithmetic mixture's"),
         ),
         within(
             "mass between modes that both auxiliaries have: fused law over barycenter, largest difference",
             max(more),
             low=0.3,
-            control=max(r["middle_mixture"] - r["middle_p_w"] for r in shared),
-            control_name="mixture over barycenter",
+            control=(max(r["middle_mixture"] - r["middle_p_w"] for r in shared), "mixture over barycenter"),
             note=f"positive in {sum(m > 0.01 for m in more)} of {len(more)} cells",
         ),
         Claim(
@@ -137,8 +126,7 @@ def _weights(rows: Sequence[Row]) -> list[Claim]:
             f"share of problems whose fitted weights have the largest {words}",
             float(np.mean(near[name])),
             high=0.1,
-            control=float(np.mean([r[f"from_{name}"] < 0.05 for r in control])),
-            control_name="target: the widest auxiliary",
+            control=(float(np.mean([r[f"from_{name}"] < 0.05 for r in control])), "target: the widest auxiliary"),
         )
         for name, words in (("entropy", "entropy"), ("vendi", "Vendi score"))
     ] + [
@@ -146,8 +134,7 @@ def _weights(rows: Sequence[Row]) -> list[Claim]:
             "entropy floor: most that the constrained weights are below it (nats)",
             max(r["floor"] - r["reached"] for r in own),
             high=1e-3,
-            control=max(r["floor"] - r["without"] for r in own),
-            control_name="without the constraint",
+            control=(max(r["floor"] - r["without"] for r in own), "without the constraint"),
             note=f"median KL from the target {np.median([r['kl'] for r in own]):.3g}; "
             f"of the widest auxiliary {np.median([r['kl_vertex'] for r in own]):.3g}",
         ),
@@ -155,8 +142,7 @@ def _weights(rows: Sequence[Row]) -> list[Claim]:
             "minimax weights: largest spread of KL(p_w || p_i) over the auxiliaries in use",
             max(r["minimax_spread"] for r in own),
             high=1e-4,
-            control=max(r["equal_spread"] for r in own),
-            control_name="equal weights",
+            control=(max(r["equal_spread"] for r in own), "equal weights"),
             note=f"median largest KL {np.median([r['minimax'] for r in own]):.3g}, "
             f"equal weights {np.median([r['minimax_equal'] for r in own]):.3g}",
         ),
@@ -174,8 +160,7 @@ def _samples(rows: Sequence[Row]) -> list[Claim]:
             f"coverage by samples of p_w, shifted, d = {low}",
             coverage("shifted", low, "p_w"),
             high=0.75,
-            control=coverage("shifted", low, "mixture"),
-            control_name="mixture",
+            control=(coverage("shifted", low, "mixture"), "mixture"),
         ),
         Claim(
             f"coverage and entropy disagree: concentric, d = {high}",

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..common.figures import draw, redraw
+from ..common.rows import pick
 from ..common.study import read_rows
-from .claims import Tables, pick
+from .claims import Tables
 
 COLOURS = {"p_w": "#0072B2", "P_w": "#D55E00", "mixture": "#009E73", "merged": "#CC79A7"}
 KINDS = {"both": ("-", "means and covariances differ"), "shifted": (":", "means differ")}

@@ -25,9 +25,10 @@ import numpy as np
 from sfbench.errors import SfbenchError
 from sfbench.experiments import RunSettings, Study, make_study, run_study
 from sfbench.experiments.running.plan import group_cells
-from sfbench.files import prepare_folder, provenance, write_json
+from sfbench.files import prepare_folder, provenance
 
-from ..common.study import OneLineParser, Row, one_line_errors, write_rows
+from ..common.claims import Claim, exit_code, print_claims, within, write_claims
+from ..common.study import OneLineParser, one_line_errors
 from .cells import INSIDE, BusySpec, TinySpec, run_busy, run_sweep, run_sweep_timed, run_tiny, sweep_specs
 
 QUIET = RunSettings(progress=False)
@@ -48,12 +49,7 @@ class Scale:
 FULL, QUICK = Scale(50, 3, 200, 100_000, 10_000_000), Scale(4, 2, 40, 10_000, 500_000)
 
 
-def row(name: str, value: float, limit: str, holds: bool, note: str = "") -> Row:
-    """One line of the table."""
-    return {"measured": name, "value": value, "limit": limit, "holds": holds, "note": note}
-
-
-def overhead(scale: Scale) -> list[Row]:
+def overhead(scale: Scale) -> list[Claim]:
     """CPU time of a whole run over the bare loop, interleaved in turns; and what of a run lies outside its cells.
 
     The second is taken within one run, so that other work on the machine slows both parts alike.
@@ -61,7 +57,8 @@ def overhead(scale: Scale) -> list[Row]:
     from threadpoolctl import threadpool_limits
 
     study: Study = make_study("sweep", run_sweep_timed, sweep_specs(scale.seeds))
-    groups = [[study.specs[i] for i in g] for g in group_cells(study, range(len(study.specs)))]
+    specs = dict(zip(study.keys, study.specs, strict=True))
+    groups = [[specs[key] for key in group] for group in group_cells(study, study.keys)]
 
     def bare() -> None:
         for group in groups:
@@ -83,12 +80,12 @@ def overhead(scale: Scale) -> list[Row]:
     share, pair = float(np.median(shares)), float(np.median(pairs))
     note = f"{len(study.keys)} cells in {len(groups)} passes, {inside:.1f} CPU s in cells; {_range(pairs)}"
     return [
-        row("CPU of a whole run over the bare loop - 1", pair, "< 0.10", pair < 0.1, note),
-        row("CPU outside cells over inside, one run", share, "< 0.10", share < 0.1, _range(shares)),
+        within("CPU of a whole run over the bare loop - 1", pair, high=0.1, note=note),
+        within("CPU outside cells over inside, one run", share, high=0.1, note=_range(shares)),
     ]
 
 
-def speedup(scale: Scale) -> list[Row]:
+def speedup(scale: Scale) -> list[Claim]:
     """One process over two on cells of 60 ms of CPU time, workers started before; joblib alone is the ceiling."""
     from joblib import Parallel, delayed
 
@@ -106,37 +103,33 @@ def speedup(scale: Scale) -> list[Row]:
         bare = _timed(partial(Parallel(n_jobs=2, batch_size=1), [delayed(run_busy)(spec) for spec in specs]))[1]
         ratios.append(times[0] / times[1])
         ceilings.append(times[0] / bare)
-    value = float(np.median(ratios))
     note = f"{scale.busy_cells} cells; {_range(ratios)}"
     return [
-        row("speed-up of 2 processes", value, ">= 1.6", value >= 1.6, note),
-        row("speed-up of bare joblib, 2 processes", float(np.median(ceilings)), "reported", True, _range(ceilings)),
+        within("speed-up of 2 processes", float(np.median(ratios)), low=1.6, note=note),
+        Claim("speed-up of bare joblib, 2 processes", float(np.median(ceilings)), note=_range(ceilings)),
     ]
 
 
-def journal(scale: Scale) -> list[Row]:
+def journal(scale: Scale) -> list[Claim]:
     """Whole commands on a large store."""
     study = make_study(
         "tiny", run_tiny, [TinySpec(n, seed) for seed in range(scale.tiny_cells // 10) for n in range(10)]
     )
     limits = {"resume": 5.0, "status": None, "verify": None, "export": 10.0}
-    rows = []
     with tempfile.TemporaryDirectory() as place:
         filled = _timed(partial(run_study, study, place, QUIET))[1]
         size = (Path(place) / "journal.sqlite").stat().st_size / 1e6
-        rows.append(row(f"fill a store of {len(study.keys)} cells, s", filled, "reported", True, f"{size:.0f} MB"))
+        claims = [Claim(f"fill a store of {len(study.keys)} cells, s", filled, note=f"{size:.0f} MB")]
         for verb, limit in limits.items():
             options = ["--format", "csv", "--format", "parquet"] if verb == "export" else []
-            command = [sys.executable, "-m", "sfbench.cli", "study", verb, place, *options]
+            command = [sys.executable, "-m", "sfbench", "study", verb, place, *options]
             run = partial(subprocess.run, command, check=True, capture_output=True)
             times = [_timed(run)[1] for _ in range(3)]
-            value = float(np.median(times))
-            kept = "reported" if limit is None else f"< {limit:g}"
-            rows.append(row(f"sfbench study {verb}, s", value, kept, limit is None or value < limit, _range(times)))
-    return rows
+            claims.append(within(f"sfbench study {verb}, s", float(np.median(times)), high=limit, note=_range(times)))
+    return claims
 
 
-def stream(scale: Scale) -> list[Row]:
+def stream(scale: Scale) -> list[Claim]:
     """Statistics from disk in processes of their own, whose peak memory is read off; and the same in memory."""
     answers: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as place:
@@ -145,10 +138,9 @@ def stream(scale: Scale) -> list[Row]:
         for how in ("memory", "npy", "parquet", "shards"):
             answers[how] = _child(how, folder, scale.rows)
     reference = answers["memory"]
-    rows = []
+    claims = []
     for how, name in (("npy", "memory-mapped npy"), ("parquet", "Parquet"), ("shards", "shards of npy, 2 processes")):
         answer = answers[how]
-        peak = answer["peak_mb"]
         exact = how != "shards"
         gaps = [
             float(
@@ -158,12 +150,12 @@ def stream(scale: Scale) -> list[Row]:
             for x in ("G", "b")
         ]
         note = f"{scale.rows} samples, {answer['seconds']:.1f} s, in memory {reference['peak_mb']:.0f} MB"
-        rows.append(row(f"{name}: peak memory, MB", peak, "< 500", peak < 500, note))
-        what = "one pass" if exact else "the same shards"
-        rows.append(
-            row(f"{name}: largest relative difference to {what} in memory", max(gaps), "<= 1e-12", max(gaps) <= 1e-12)
-        )
-    return rows
+        what = f"{name}: largest relative difference to {'one pass' if exact else 'the same shards'} in memory"
+        claims += [
+            within(f"{name}: peak memory, MB", answer["peak_mb"], high=500.0, note=note),
+            within(what, max(gaps), high=1e-12),
+        ]
+    return claims
 
 
 def _child(how: str, folder: Path, rows: int) -> dict[str, Any]:
@@ -185,7 +177,7 @@ def _range(values: list[float]) -> str:
     return f"{len(values)} repeats, {min(values):.3g} to {max(values):.3g}"
 
 
-PARTS: dict[str, Callable[[Scale], list[Row]]] = {
+PARTS: dict[str, Callable[[Scale], list[Claim]]] = {
     "overhead": overhead,
     "speedup": speedup,
     "journal": journal,
@@ -199,30 +191,15 @@ def main(argv: list[str] | None = None) -> int:
     parser = OneLineParser(prog="python -m benchmarks.engine", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="smaller grids: about a minute")
     parser.add_argument("--part", nargs="+", choices=list(PARTS), default=list(PARTS), help="only these")
-    parser.add_argument("--out", default="results/engine", help="folder for the table")
+    parser.add_argument("--out", default="results/engine", help="folder for the claims")
     args = parser.parse_args(argv)
-    rows: list[Row] = []
     folder = prepare_folder(args.out)
-    for name in args.part:
-        rows += PARTS[name](QUICK if args.quick else FULL)
-    write_rows(folder, "engine", rows)
-    write_json(folder / "manifest.json", provenance())
-    _print(rows)
+    claims = [claim for name in args.part for claim in PARTS[name](QUICK if args.quick else FULL)]
+    write_claims(folder, claims, quick=args.quick, **provenance())
+    print_claims(claims, "The study engine")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"peak memory of this process {peak:.0f} MB; table in {folder}")
-    return 0 if all(r["holds"] for r in rows) else 1
-
-
-def _print(rows: list[Row]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("measured", "value", "limit", "", "note", title="The study engine")
-    for r in rows:
-        table.add_row(
-            r["measured"], f"{r['value']:.3g}", r["limit"], "holds" if r["holds"] else "[red]MISSED[/]", r["note"]
-        )
-    Console(width=160).print(table)
+    print(f"peak memory of this process {peak:.0f} MB; claims in {folder}")
+    return exit_code(claims)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def evaluate_claims(rows: list[Row]) -> list[Claim]:
             share, half = (sum(row[key] for row in chosen) / cases for key in (kind, f"{kind}_half"))
             claim = f"90 % intervals of {words} hold the truth, {group} problems"
             note = f"{cases} intervals"
-            claims.append(within(claim, share, 0.85, 0.95, control=half, control_name="half as wide", note=note))
+            claims.append(within(claim, share, 0.85, 0.95, control=(half, "half as wide"), note=note))
     for law, words in (("scaled", "15 % wider than the fused law"), ("blended", "half fused, half barycenter")):
         chosen = [row for row in rows if row["law"] == law and weakest[row["problem"]] >= POWER]
         if chosen:

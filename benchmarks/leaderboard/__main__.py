@@ -10,19 +10,16 @@ and adds them to it; ``--merge FOLDER`` merges results of others, a folder with 
 import argparse
 import itertools
 import json
-import shlex
-import sys
 from pathlib import Path
+from typing import Any
 
 from sfbench._validation import did_you_mean
 from sfbench.errors import OutputError, SfbenchError
-from sfbench.files import prepare_folder, provenance, write_json
+from sfbench.files import prepare_folder, write_json
 from sfbench.methods import as_method, known_methods
 from sfbench.truths.catalogue import CATALOGUE
 
-from ..common.claims import exit_code, print_claims, write_claims
-from ..common.frame import Options, parse_study, study_parser
-from ..common.study import Row, one_line_errors, run_cells, run_settings, write_rows
+from ..common.frame import Cells, Options, Study, Tables
 from .cells import LeaderSpec, run_leader_cell, score_submission
 from .claims import evaluate_claims
 from .joining import SETTINGS, copy_submissions, join, read_about, read_table, run_record
@@ -48,7 +45,7 @@ BUDGETS, QUICK_BUDGETS = (64, 256), (128,)
 
 
 OPTIONS: Options = {
-    "--methods": {"nargs": "*", "help": "names (default: all; module:name for one of your own)"},
+    "--methods": {"nargs": "*", "help": "names (default: all); one of your own is file.py:Name or module:Name"},
     "--problems": {"nargs": "*", "help": "names of sfbench truths list, not discrete (default: thirteen)"},
     "--budgets": {"nargs": "*", "type": int, "help": "evaluations a point (default: 64 256)"},
     "--n": {"type": int, "help": "points (default: 3000)"},
@@ -57,21 +54,15 @@ OPTIONS: Options = {
     "--join": {"type": Path, "help": "folder of a table: run --methods under its settings, add them to it"},
     "--merge": {"type": Path, "help": "folder of a submission: score it and add it to the tables of --out"},
 }
-LEAST = {"n": 100, "data": 1, "seeds": 1, "budgets": 1}
 
 
-def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    """Command line; every bad value ends in one line."""
-    quick = "five problems, one budget, 2,000 points, one seed"
-    doc, seed, out = (__doc__ or "").split(":")[0], "root seed (default: 0)", "folder for results and pages"
-    parser = study_parser("benchmarks.leaderboard", doc, OPTIONS, quick=quick, seed=seed, out=out)
-    parser.set_defaults(seed=None)
-    args = parse_study(parser, argv, LEAST)
+def check(args: argparse.Namespace) -> None:
+    """Complete the arguments, from the stored table's settings with ``--join``; refuse names that nothing has."""
     if args.join is not None:
         if args.merge is not None or args.quick or not args.methods:
-            parser.error("--join needs --methods, and neither --quick nor --merge")
+            raise ValueError("--join needs --methods, and neither --quick nor --merge")
         if given := [name for name in SETTINGS if getattr(args, name) is not None]:
-            parser.error(f"--{given[0]} is the stored table's with --join; leave it out")
+            raise ValueError(f"--{given[0]} is the stored table's with --join; leave it out")
         vars(args).update(read_about(args.join)["settings"])
     for name, value in {"n": 3000, "data": 512, "seeds": 2, "seed": 0}.items():
         setattr(args, name, value if getattr(args, name) is None else getattr(args, name))
@@ -83,53 +74,57 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     continuous = [name for name, entry in CATALOGUE.items() if not entry.discrete]
     if unknown := [name for name in args.problems if name not in continuous]:
         close = did_you_mean(unknown[0], continuous)
-        parser.error(f"unknown problem {unknown[0]!r}{close}; see sfbench truths list (discrete ones have no scores)")
+        raise ValueError(
+            f"unknown problem {unknown[0]!r}{close}; see sfbench truths list (discrete ones have no scores)"
+        )
     if unknown := [name for name in args.methods if ":" not in name and name not in known_methods()]:
         close = did_you_mean(unknown[0], known_methods())
-        parser.error(f"unknown method {unknown[0]!r}{close}; known: {', '.join(known_methods())}")
+        raise ValueError(f"unknown method {unknown[0]!r}{close}; known: {', '.join(known_methods())}")
     for name in args.methods:
         try:
             as_method(name)
         except SfbenchError as error:
-            parser.error(f"--methods: {error}")
-    return args
+            raise ValueError(f"--methods: {error}") from None
 
 
-@one_line_errors
-def main(argv: list[str] | None = None) -> int:
-    """Run what is missing, or merge a submission; write tables, claims, page, figure; exit code 1 if a claim fails."""
-    args = parse_arguments(argv)
-    folder = prepare_folder(args.out)
+def cells(args: argparse.Namespace) -> Cells:
+    """Every problem, budget, method and seed; nothing if a submission is merged."""
+    if args.merge is None and args.join is None and args.grid == "refuse":
+        _refuse_to_drop_rows(args, args.out)
+    ways = itertools.product(args.problems, args.budgets, args.methods, range(args.seeds))
+    specs = [LeaderSpec(p, method, budget, args.n, args.data, seed, args.seed) for p, budget, method, seed in ways]
+    return {"leaderboard": (run_leader_cell, specs)} if args.merge is None else {}
+
+
+def gather(args: argparse.Namespace, tables: Tables, about: dict[str, Any]) -> Tables:
+    """The new rows, joined to a stored table; or a stored table, with a submission kept beside it."""
     if args.merge is not None:
-        about, rows = read_about(folder), read_table(folder)
-        _keep(folder, args.merge)
-    else:
-        table = [] if args.join is None else read_table(args.join)
-        made = [] if args.join is None else read_about(args.join)["runs"]
-        if args.join is None and args.grid == "refuse":
-            _refuse_to_drop_rows(args, folder)
-        rows = _run(args, folder)
-        command = shlex.join(["python", "-m", "benchmarks.leaderboard", *(sys.argv[1:] if argv is None else argv)])
-        words = f"{args.n} points, {args.data} rows of data, {args.seeds} seeds; runs that fail count as TV 1."
-        about = provenance(args.seed) | {"title": "Leaderboard", "command": command, "words": words}
-        rows, runs = join(table, made, rows, run_record(about, args.methods))
-        about |= {"settings": {name: getattr(args, name) for name in SETTINGS}, "runs": runs}
-        if args.join is not None:
-            copy_submissions(args.join, folder)
-        write_rows(folder, "leaderboard", rows)
-        write_json(folder / "summary.json", about)
-    claims = evaluate_claims(rows, about["settings"])
-    write_claims(folder, claims)
+        read_about(args.out)
+        _keep(args.out, args.merge)
+        return {"leaderboard": read_table(args.out)}
+    table = [] if args.join is None else read_table(args.join)
+    made = [] if args.join is None else read_about(args.join)["runs"]
+    words = f"{args.n} points, {args.data} rows of data, {args.seeds} seeds; runs that fail count as TV 1."
+    rows, runs = join(table, made, tables["leaderboard"], run_record(about, args.methods))
+    if args.join is not None:
+        copy_submissions(args.join, args.out)
+    settings = {name: getattr(args, name) for name in SETTINGS}
+    more = {"title": "Leaderboard", "words": words, "settings": settings, "runs": runs}
+    write_json(args.out / "summary.json", about | more)
+    return {"leaderboard": rows}
+
+
+def write_report(folder: Path) -> None:
+    """The page and the figure of a stored table with its submissions; ranks on the terminal."""
+    rows = read_table(folder)
     for path in sorted((folder / "submissions").glob("*.json")):
         rows += json.loads(path.read_text(encoding="utf-8"))["rows"]
-    paths = write_pages(folder, rows, about)
+    paths = write_pages(folder, rows, read_about(folder))
     for budget in sorted({row["budget"] for row in rows}, reverse=True):
         print(f"{budget} evaluations a point:")
-        for cells in ranking(rows, budget):
-            print("  ", "  ".join(cells[:4]))
-    print_claims(claims)
+        for ranked in ranking(rows, budget):
+            print("  ", "  ".join(ranked[:4]))
     print("written:", *map(str, paths))
-    return exit_code(claims)
 
 
 def _refuse_to_drop_rows(args: argparse.Namespace, folder: Path) -> None:
@@ -145,18 +140,6 @@ def _refuse_to_drop_rows(args: argparse.Namespace, folder: Path) -> None:
         )
 
 
-def _run(args: argparse.Namespace, folder: Path) -> list[Row]:
-    specs = [
-        LeaderSpec(problem, method, budget, args.n, args.data, seed, args.seed)
-        for problem in args.problems
-        for budget in args.budgets
-        for method in args.methods
-        for seed in range(args.seeds)
-    ]
-    title = f"leaderboard, seed {args.seed}"
-    return run_cells(run_leader_cell, specs, title=title, folder=folder, settings=run_settings(args))
-
-
 def _keep(folder: Path, submission: Path) -> None:
     """Score a submission and keep its rows and provenance; the same name again replaces it."""
     rows = score_submission(submission)
@@ -167,6 +150,24 @@ def _keep(folder: Path, submission: Path) -> None:
     if kept.is_file() and (other := json.loads(kept.read_text(encoding="utf-8"))["name"]) != about["name"]:
         raise OutputError(f"{str(kept)!r} holds the submission {other!r}; choose a name unlike it")
     write_json(kept, record)
+
+
+main = Study(
+    package=__package__,
+    doc=(__doc__ or "").split(":")[0],
+    cells=cells,
+    claims=lambda tables: evaluate_claims(tables["leaderboard"]),
+    title="leaderboard, seed {seed}",
+    options=OPTIONS,
+    least={"n": 100, "data": 1, "seeds": 1, "budgets": 1},
+    defaults={"seed": None},
+    check=check,
+    gather=gather,
+    quick="five problems, one budget, 2,000 points, one seed",
+    seed="root seed (default: 0)",
+    out="folder for results and pages",
+    figures=write_report,
+)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,9 @@ Fused methods are compared with the mixture over the problems that a table holds
 seeds. Where fusion loses is a claim like the others.
 """
 
+import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -18,12 +18,12 @@ FUSED = ("fused", "corrected", "switched", "controlled")
 TRAINED = ("from_scratch", "fine_tuned")
 
 
-def evaluate_claims(rows: Sequence[Row], settings: dict[str, Any]) -> list[Claim]:
+def evaluate_claims(rows: Sequence[Row]) -> list[Claim]:
     """Complete, within the budget, fusion against mixing, and where training wins."""
     budget = max(row["budget"] for row in rows)
     own = [row for row in rows if not row.get("submitted")]
     methods = list(dict.fromkeys(row["method"] for row in own))
-    cells = len(methods) * len(settings["problems"]) * len(settings["budgets"]) * settings["seeds"]
+    cells = math.prod(len({row[name] for row in own}) for name in ("method", "problem", "budget", "seed"))
     status = Counter(row["status"] for row in own)
     done = [row for row in own if row["status"] == "ok"]
     spent = np.array([row["evaluations"] / row["budget"] for row in done])
@@ -40,16 +40,14 @@ def evaluate_claims(rows: Sequence[Row], settings: dict[str, Any]) -> list[Claim
         words = f"TV to the target of the corrected sampler over that of the equal mixture, {budget} evaluations"
         value, ends = _ratio(own, budget, "corrected", "mixture")
         control = _ratio(own, budget, "nearest", "mixture")[0]
-        claims.append(
-            within(words, value, high=0.5, interval=ends, control=control, control_name="the nearest auxiliary")
-        )
+        claims.append(within(words, value, high=0.5, interval=ends, control=(control, "the nearest auxiliary")))
     if {"corrected", "fused"} <= set(methods):
         shares = {method: _reached(own, method) for method in methods}
         gain = {method: share - shares["fused"] for method, share in shares.items()}
         words = "share of runs that end at the barycenter or near it: corrected less averaged score alone"
         mixed, name = gain.get("mixture"), "mixture" if "mixture" in gain else ""
         note = f"corrected {shares['corrected']:.2f}, averaged score {shares['fused']:.2f}"
-        claims.append(within(words, gain["corrected"], low=0.0, note=note, control=mixed, control_name=name))
+        claims.append(within(words, gain["corrected"], low=0.0, note=note, control=(mixed, name)))
     for method in (m for m in TRAINED if m in methods):
         claims += [_against(own, method, n) for n in sorted({row["budget"] for row in own})]
     return claims

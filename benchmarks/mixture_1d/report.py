@@ -69,8 +69,7 @@ def evaluate_claims(rows: list[Row], published: list[Row], window: Row) -> list[
             "95 % intervals that hold the population weight",
             held,
             low=0.85,
-            control=half,
-            control_name="a quarter as wide",
+            control=(half, "a quarter as wide"),
             note=f"{len(fits)} fits",
         ),
         within(
@@ -78,16 +77,14 @@ def evaluate_claims(rows: list[Row], published: list[Row], window: Row) -> list[
             value,
             low=1.0,
             interval=ends,
-            control=ratio("from scratch", "fused", many)[0],
-            control_name=f"n = {many}, where fusion loses",
+            control=(ratio("from scratch", "fused", many)[0], f"n = {many}, where fusion loses"),
         ),
         within(
             f"total variation of fused over the arithmetic mixture, n = {few}",
             best,
             high=0.5,
             interval=range_of_best,
-            control=ratio("nearest auxiliary", "arithmetic mixture", few)[0],
-            control_name="the nearest auxiliary",
+            control=(ratio("nearest auxiliary", "arithmetic mixture", few)[0], "the nearest auxiliary"),
         ),
         within(
             "CPU of the published way over one pass", float(np.median(cpu)), low=10.0, interval=(min(cpu), max(cpu))

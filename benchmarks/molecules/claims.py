@@ -7,6 +7,7 @@ from scipy import stats
 from scipy.special import logsumexp
 
 from ..common.claims import Claim, within
+from ..common.rows import mean_interval
 from ..common.study import Row
 from .compositions import TARGETS
 from .data import OWN, REFERENCE, variation
@@ -26,16 +27,6 @@ def evaluate_claims(tables: dict[str, list[Row]]) -> list[Claim]:
     if "compositions" in tables:
         claims += _compositions(tables["compositions"])
     return claims
-
-
-def mean_interval(values: Sequence[float], extra: float = 0.0) -> tuple[float, tuple[float, float] | None]:
-    """Mean and its 95 % interval by Student's t, None for one value; ``extra`` a standard error of a subtrahend."""
-    array = np.asarray(values, np.float64)
-    if len(array) < 2:
-        return float(array.mean()), None
-    error = float(np.hypot(array.std(ddof=1) / np.sqrt(len(array)), extra))
-    half = float(stats.t.ppf(0.975, len(array) - 1)) * error
-    return float(array.mean()), (float(array.mean()) - half, float(array.mean()) + half)
 
 
 def crossed(exact: Row, rows: Sequence[Row], name: str, prefix: str = "") -> tuple[float, tuple[float, float]]:
@@ -84,8 +75,7 @@ def _free_energies(exact: Row, rows: Sequence[Row]) -> list[Claim]:
                 -CLOSE,
                 CLOSE,
                 interval=interval,
-                control=uncorrected - exact[name],
-                control_name="without correction weights",
+                control=(uncorrected - exact[name], "without correction weights"),
                 note=f"{about}{exact[f'{name}_error']:.3f}; its value {exact[name]:.3f}",
             )
         )
@@ -114,16 +104,14 @@ def _torsions(exact: Row, rows: Sequence[Row]) -> list[Claim]:
             "torsions, total variation on phi < 0: vacuum and water chains reweighted to the pool",
             exact["tv"]["pooled"],
             high=high,
-            control=exact["tv"]["mixture"],
-            control_name="arithmetic mixture",
+            control=(exact["tv"]["mixture"], "arithmetic mixture"),
             note=note,
         ),
         within(
             "torsions, total variation on phi < 0: annealed sampler at w = 1/2",
             annealed,
             high=max(high, 1.5 * noise),
-            control=unweighted,
-            control_name="its particles before annealing",
+            control=(unweighted, "its particles before annealing"),
             note=f"at most 1.5 times that of {particles} independent draws of the reference, {noise:.3f}, or the floor",
         ),
     ]
@@ -141,8 +129,7 @@ def _weights(rows: Sequence[Row]) -> list[Claim]:
             0.4,
             0.6,
             interval=interval,
-            control=float(np.mean([r["water"] for r in largest])),
-            control_name="points of water",
+            control=(float(np.mean([r["water"] for r in largest])), "points of water"),
             note=f"spread (standard deviation) at the smallest n {np.std(small, ddof=1):.2f}",
         )
     ]
@@ -176,7 +163,7 @@ def _networks(exact: Row, rows: Sequence[Row]) -> list[Claim]:
         claims.append(Claim(f"networks, n = {n}: fitted weight of water (true: 0.5)", value, interval=interval))
     for method in ("corrected, true weights", "corrected"):
         runs = [r for r in found if r["method"] == method]
-        value, interval = mean_interval([r["pool"] - exact["pool"] for r in runs], exact["pool_error"])
+        value, interval = mean_interval([r["pool"] - exact["pool"] for r in runs], extra=exact["pool_error"])
         note = f"{len(runs)} runs, one pair of networks; least effective share {min(r['least_ess'] for r in runs):.3f}"
         name = f"free energy of the pool, {method}, with networks, minus exact, kT"
         claims.append(Claim(name, value, interval=interval, note=note))
@@ -189,15 +176,14 @@ def _compositions(rows: Sequence[Row]) -> list[Claim]:
     for method in ("pool, likelihood", "pool, score matching"):
         gains = {t: [r["over_mixture"] for r in rows if (r["target"], r["method"]) == (t, method)] for t in TARGETS}
         error = max(r["over_mixture_stderr"] for r in rows if (r["target"], r["method"]) == (between, method))
-        value, interval = mean_interval(gains[between], error)
+        value, interval = mean_interval(gains[between], extra=error)
         claims.append(
             within(
                 f"QM9, {between}: held-out gain of the {method}, over the mixture, nats",
                 value,
                 low=0.0,
                 interval=interval,
-                control=float(np.mean(gains[outside])),
-                control_name=f"target {outside}, not between the auxiliaries",
+                control=(float(np.mean(gains[outside])), f"target {outside}, not between the auxiliaries"),
                 note=f"{len(gains[between])} draws of all n; {len({r['n'] for r in rows})} sizes",
             )
         )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..common.claims import Claim, within
+from ..common.rows import mean, pick
 from ..common.study import Row
 from .data import PHOTOS
 
@@ -19,17 +20,18 @@ def evaluate_claims(rows: Sequence[Row]) -> list[Claim]:
     for px in sides:
         own = [row for row in rows if row["px"] == px]
         for name, other in (PHOTOS, PHOTOS[::-1]):
-            weights = {target: [row[f"w_{name}"] for row in _pick(own, "fused", target)] for target in PHOTOS}
+            weights = {
+                target: [row[f"w_{name}"] for row in pick(own, method="fused", target=target)] for target in PHOTOS
+            }
             claims.append(
                 within(
                     f"{px} px: weight of the network of {name} for patches of {name}",
                     min(weights[name]),
                     low=0.5,
-                    control=max(weights[other]),
-                    control_name=f"for patches of {other}",
+                    control=(max(weights[other]), f"for patches of {other}"),
                 )
             )
-            rows_of = {method: _pick(own, method, name) for method in ("fused", "exchanged")}
+            rows_of = {method: pick(own, method=method, target=name) for method in ("fused", "exchanged")}
             (gain, error), (lost, control_error) = (
                 _pooled(found, "below_uniform", "gain_error") for found in rows_of.values()
             )
@@ -39,9 +41,8 @@ def evaluate_claims(rows: Sequence[Row]) -> list[Claim]:
                     f"{px} px, {name}: loss of uniform weights above fitted ones, in standard errors",
                     gain / max(error, 1e-12),
                     low=2.0,
-                    control=lost / max(control_error, 1e-12),
-                    control_name="weights fitted to the other photo",
-                    note=f"n = {seen[0]['n']}: {gain:.4f} of {_mean(seen, 'loss'):.4f}; paired over patches",
+                    control=(lost / max(control_error, 1e-12), "weights fitted to the other photo"),
+                    note=f"n = {seen[0]['n']}: {gain:.4f} of {mean(seen, 'loss'):.4f}; paired over patches",
                 )
             )
         claims += [_above(own, px, method) for method in METHODS]
@@ -63,12 +64,8 @@ def evaluate_claims(rows: Sequence[Row]) -> list[Claim]:
 
 def _by_d(rows: Sequence[Row], key: str, form: str) -> str:
     """A mean for every dimension."""
-    means = {d: _mean([row for row in rows if row["d"] == d], key) for d in sorted({row["d"] for row in rows})}
+    means = {d: mean([row for row in rows if row["d"] == d], key) for d in sorted({row["d"] for row in rows})}
     return "; ".join(f"d = {d:,}: {value:{form}}" for d, value in means.items())
-
-
-def _mean(rows: Sequence[Row], key: str) -> float:
-    return float(np.mean([row[key] for row in rows]))
 
 
 def _pooled(rows: Sequence[Row], key: str, error: str) -> tuple[float, float]:
@@ -80,14 +77,10 @@ def _pooled(rows: Sequence[Row], key: str, error: str) -> tuple[float, float]:
 
 def _above(rows: Sequence[Row], px: int, method: str) -> Claim:
     """Loss of a method above fused on the mixture, by n."""
-    found = _pick(rows, method, "mixture")
+    found = pick(rows, method=method, target="mixture")
     parts = []
     for n in sorted({row["n"] for row in found}):
         value, error = _pooled([row for row in found if row["n"] == n], "above_fused", "error")
         parts.append(f"n = {n}: {value:+.4f} +- {error:.4f}")
-    fused = _mean(_pick(rows, "fused", "mixture"), "loss")
+    fused = mean(pick(rows, method="fused", target="mixture"), "loss")
     return Claim(f"{px} px, mixture: {method}, loss above fused", "; ".join(parts), note=f"fused {fused:.4f}")
-
-
-def _pick(rows: Sequence[Row], method: str, target: str) -> list[Row]:
-    return [row for row in rows if row["method"] == method and row["target"] == target]

@@ -1,11 +1,11 @@
 """The claims of ``python -m benchmarks.noises``, each beside a control that must fail it."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from ..common.claims import Claim, within
+from ..common.rows import mean, pick
 from ..common.study import Row
 from .student_cells import GAUSSIAN
 
@@ -24,16 +24,6 @@ def evaluate_claims(tables: Tables) -> list[Claim]:
         *_tails(tables["tails"]),
         *_shared(tables["shared"]),
     ]
-
-
-def pick(rows: Sequence[Row], **wanted: Any) -> list[Row]:
-    """Rows with the given values."""
-    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
-
-
-def mean(rows: Sequence[Row], key: str, less: str = "") -> float:
-    """Mean of a column, or of its difference from another."""
-    return float(np.mean([row[key] - (row[less] if less else 0.0) for row in rows]))
 
 
 def rms(rows: Sequence[Row], key: str) -> float:
@@ -58,58 +48,41 @@ def shuffled(rows: Sequence[Row]) -> list[Row]:
     return out
 
 
+def _rate(name: str, rows: Sequence[Row], key: str, low: float, high: float) -> Claim:
+    """The slope of a column against n."""
+    control = (slope(shuffled(rows), key), "sizes permuted")
+    return within(f"{name} against n", slope(rows, key), low, high, control=control)
+
+
+def _close(name: str, rows: Sequence[Row], key: str, floor: str, control: tuple[str, str], note: str = "") -> Claim:
+    """The mean of a total variation is that of direct draws; that of another column is not."""
+    other = (mean(rows, control[0], floor), control[1])
+    return within(f"{name} above that of direct draws", mean(rows, key, floor), high=0.01, control=other, note=note)
+
+
 def _torus_laws(rows: Sequence[Row]) -> list[Claim]:
     claims = []
     for d in sorted({row["d"] for row in rows}):
         own = pick(rows, d=d)
-        claims.append(
-            within(
-                f"torus, d = {d}: corrected, mean TV to the barycenter above that of direct draws",
-                mean(own, "tv_corrected", "floor"),
-                high=0.01,
-                control=mean(own, "tv_fused", "floor"),
-                control_name="fused",
-                note=f"{len(own)} problems, n = {own[0]['n']:,}; direct draws {mean(own, 'floor'):.4f}",
-            )
-        )
+        note = f"{len(own)} problems, n = {own[0]['n']:,}; direct draws {mean(own, 'floor'):.4f}"
+        name = f"torus, d = {d}: corrected, mean TV to the barycenter"
+        claims.append(_close(name, own, "tv_corrected", "floor", ("tv_fused", "fused"), note))
     line = pick(rows, d=1)
-    claims.append(
-        within(
-            "torus, d = 1: fused, mean TV to the exact fused law above that of direct draws",
-            mean(line, "tv_fused_to_fused", "fused_floor"),
-            high=0.01,
-            control=mean(line, "tv_corrected_to_fused", "fused_floor"),
-            control_name="corrected",
-            note=f"fused law and barycenter are {min(r['exact_fused'] for r in line):.3f} to "
-            f"{max(r['exact_fused'] for r in line):.3f} apart",
-        )
-    )
+    ends = [f"{f(r['exact_fused'] for r in line):.3f}" for f in (min, max)]
+    note = f"fused law and barycenter are {ends[0]} to {ends[1]} apart"
+    name, control = "torus, d = 1: fused, mean TV to the exact fused law", ("tv_corrected_to_fused", "corrected")
+    claims.append(_close(name, line, "tv_fused_to_fused", "fused_floor", control, note))
     scores = [abs(r["log_z"] - r["truth"]) / r["log_z_error"] for r in rows]
     other = min(abs(r["truth"]) / r["log_z_error"] for r in rows)
     name = "torus: log Z, largest error in standard errors"
-    return [*claims, within(name, max(scores), high=4.0, control=other, control_name="log Z = 0")]
+    return [*claims, within(name, max(scores), high=4.0, control=(other, "log Z = 0"))]
 
 
 def _torus_fits(rows: Sequence[Row]) -> list[Claim]:
     line = pick(rows, d=1)
-    mixed = shuffled(line)
     claims = [
-        within(
-            "torus: slope of TV against n",
-            slope(line, "tv"),
-            -0.6,
-            -0.4,
-            control=slope(mixed, "tv"),
-            control_name="sizes permuted",
-        ),
-        within(
-            "torus: slope of the mean excess against n",
-            slope(line, "excess"),
-            -1.2,
-            -0.8,
-            control=slope(mixed, "excess"),
-            control_name="sizes permuted",
-        ),
+        _rate("torus: slope of TV", line, "tv", -0.6, -0.4),
+        _rate("torus: slope of the mean excess", line, "excess", -1.2, -0.8),
         within(
             "torus: mean excess over its fast rate, averaged over n",
             float(
@@ -119,16 +92,14 @@ def _torus_fits(rows: Sequence[Row]) -> list[Claim]:
             ),
             0.7,
             1.4,
-            control=float(np.mean([r["excess"] / r["slow"] for r in line])),
-            control_name="the slow bound in its place",
+            control=(float(np.mean([r["excess"] / r["slow"] for r in line])), "the slow bound in its place"),
             note=f"{len(line)} fits",
         ),
         within(
             "torus: excess above the slow bound, share of fits",
             float(np.mean([r["excess"] > r["slow"] for r in line])),
             high=0.05,
-            control=float(np.mean([r["excess"] > r["fast"] for r in line])),
-            control_name="above the mean fast rate",
+            control=(float(np.mean([r["excess"] > r["fast"] for r in line])), "above the mean fast rate"),
         ),
     ]
     largest = max(r["d"] for r in rows)
@@ -142,8 +113,7 @@ def _torus_fits(rows: Sequence[Row]) -> list[Claim]:
             rms(far, "tv") / rms(near, "tv"),
             0.65,
             1.5,
-            control=rms(near, "tv") / rms(pick(line, n=many), "tv"),
-            control_name=f"n = {n:,} over n = {many:,}, d = 1",
+            control=(rms(near, "tv") / rms(pick(line, n=many), "tv"), f"n = {n:,} over n = {many:,}, d = 1"),
             note=f"n = {n:,}, {len(far)} fits each",
         )
     )
@@ -161,8 +131,7 @@ def _certificate(name: str, rows: Sequence[Row]) -> Claim:
         f"{name}: largest KL less its own numerical error, over its certificate",
         max(sure),
         high=1.0,
-        control=max(r["kl_other"] / r["bound"] for r in loose),
-        control_name="the law of other weights",
+        control=(max(r["kl_other"] / r["bound"] for r in loose), "the law of other weights"),
         note=f"{len(loose)} cells; KL over certificate {min(ratios):.6f} to {max(ratios):.6f}",
     )
 
@@ -170,27 +139,26 @@ def _certificate(name: str, rows: Sequence[Row]) -> Claim:
 def _student_laws(rows: Sequence[Row]) -> list[Claim]:
     heavy = [r for r in rows if r["df"] != GAUSSIAN]
     return [
-        within(
-            "Student: corrected, mean TV to the barycenter above that of direct draws",
-            mean(heavy, "tv_corrected", "floor_pool"),
-            high=0.01,
-            control=mean(heavy, "tv_fused", "floor_pool"),
-            control_name="fused",
-            note=f"{len(heavy)} runs, n = {heavy[0]['n']:,}; direct draws {mean(heavy, 'floor_pool'):.4f}",
+        _close(
+            "Student: corrected, mean TV to the barycenter",
+            heavy,
+            "tv_corrected",
+            "floor_pool",
+            ("tv_fused", "fused"),
+            f"{len(heavy)} runs, n = {heavy[0]['n']:,}; direct draws {mean(heavy, 'floor_pool'):.4f}",
         ),
-        within(
-            "Student: fused, mean TV to the exact fused law above that of direct draws",
-            mean(heavy, "tv_fused_to_fused", "floor_fused"),
-            high=0.01,
-            control=mean(heavy, "tv_corrected_to_fused", "floor_fused"),
-            control_name="corrected",
+        _close(
+            "Student: fused, mean TV to the exact fused law",
+            heavy,
+            "tv_fused_to_fused",
+            "floor_fused",
+            ("tv_corrected_to_fused", "corrected"),
         ),
         within(
             "Student: exact fused law, largest change of its TV to the barycenter when noise is Gaussian instead",
             max(abs(r["exact_fused"] - _gaussian(rows, r)["exact_fused"]) for r in heavy),
             high=5e-3,
-            control=min(r["exact_fused"] for r in heavy),
-            control_name="its least TV to the barycenter",
+            control=(min(r["exact_fused"] for r in heavy), "its least TV to the barycenter"),
         ),
     ]
 
@@ -207,28 +175,19 @@ def _student_fits(rows: Sequence[Row]) -> list[Claim]:
     gaussian = pick(rows, df=GAUSSIAN, d=1, n=n)
     few = min(r["n"] for r in line)
     return [
-        within(
-            "Student: slope of TV against n",
-            slope(line, "tv"),
-            -0.6,
-            -0.4,
-            control=slope(shuffled(line), "tv"),
-            control_name="sizes permuted",
-        ),
+        _rate("Student: slope of TV", line, "tv", -0.6, -0.4),
         within(
             f"Student: TV of fits embedded in d = {far[0]['d']} over d = 1",
             rms(far, "tv") / rms(near, "tv"),
             0.65,
             1.5,
-            control=rms(pick(line, n=few), "tv") / rms(near, "tv"),
-            control_name=f"n = {few:,} over n = {n:,}",
+            control=(rms(pick(line, n=few), "tv") / rms(near, "tv"), f"n = {few:,} over n = {n:,}"),
         ),
         within(
             "Student: share of 90 % intervals that cover",
             mean(heavy, "covered"),
             low=0.84,
-            control=mean(heavy, "covered_halved"),
-            control_name="intervals of half the length",
+            control=(mean(heavy, "covered_halved"), "intervals of half the length"),
             note=f"{len(heavy)} fits",
         ),
         Claim(
@@ -251,8 +210,7 @@ def _tails(rows: Sequence[Row]) -> list[Claim]:
             f"tails: growth of the prior mismatch, data of {least} degrees cut at {ends[0]} and {ends[1]}",
             growth("coupled", least),
             high=1.1,
-            control=growth("own", least),
-            control_name="scale independent of the data, or Gaussian noise",
+            control=(growth("own", least), "scale independent of the data, or Gaussian noise"),
             note="scale coupled to the data",
         )
     ]
@@ -266,8 +224,7 @@ def _shared(rows: Sequence[Row]) -> list[Claim]:
             "shared scale: least TV of its barycenter to that of the laws of x, laws four and more apart",
             min(r["tv"] for r in apart),
             low=0.05,
-            control=max(r["tv"] for r in same),
-            control_name="equal laws",
+            control=(max(r["tv"] for r in same), "equal laws"),
             note="a counterexample: augmenting each law by its own scale pools another law",
         )
     ]

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from ..common.figures import draw, redraw
+from ..common.rows import mean, pick
 from ..common.study import Row, read_rows
-from .claims import mean, pick, rms
+from .claims import rms
 from .student_cells import GAUSSIAN
 
 TABLES = (

@@ -9,7 +9,7 @@ import scipy
 import sfbench
 from sfbench import student
 from sfbench.laws import fokker_planck_1d
-from sfbench.statistics.passes import GramSettings
+from sfbench.statistics.settings import GramSettings
 from synthetic import EmbeddedMixture, GaussianMixture, student_mixture
 
 from ..common.study import Row, cell_rng, study_cells

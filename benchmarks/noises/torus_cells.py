@@ -7,7 +7,8 @@ import numpy as np
 
 import sfbench
 from sfbench import bounds, torus
-from sfbench.statistics.passes import GramSettings, score_gram
+from sfbench.statistics.passes import score_gram
+from sfbench.statistics.settings import GramSettings
 from solvers import solve
 from synthetic.torus import WrappedMixture, WrappedPool, torus_grid, torus_total_variation
 

@@ -233,7 +233,7 @@ def claims_of(rows: list[Row], judge: Judge, fit: Any, quick: bool) -> list[Clai
         other = max(float(row[what]) for row in trainings[control]) if control else None
         values = "; ".join(f"{row[what]:.3g}" for row in every)
         note = f"by training: {values}" if len(every) > 1 else ""
-        return within(text, float(row[what]), least, interval=ends, control=other, control_name=control, note=note)
+        return within(text, float(row[what]), least, interval=ends, control=(other, control), note=note)
 
     found = [within("probe: accuracy on held-out faces", judge.accuracy, None if quick else 0.97)]
     for kind in ("", "adapters "):

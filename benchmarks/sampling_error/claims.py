@@ -1,11 +1,11 @@
 """The claims of ``python -m benchmarks.sampling_error``, each beside a negative control that must fail it."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
 from ..common.claims import Claim
+from ..common.rows import pick
 from ..common.study import Row
 from .cells import CHECKED
 from .checks import (
@@ -65,7 +65,7 @@ def summary(rows: Sequence[Row]) -> list[Row]:
     table: list[Row] = []
     for w in dict.fromkeys(r["w_1"] for r in rows):
         for method in dict.fromkeys(r["method"] for r in rows):
-            chosen = _pick(rows, w_1=w, method=method)
+            chosen = pick(rows, w_1=w, method=method)
             row: Row = {"w_1": w, "method": method, "runs": len(chosen)}
             for key in ("tv_fused", "tv_pool", "mass"):
                 values = [r[key] for r in chosen]
@@ -73,10 +73,6 @@ def summary(rows: Sequence[Row]) -> list[Row]:
                 row[f"{key}_sd"] = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
             table.append(row)
     return table
-
-
-def _pick(rows: Sequence[Row], **wanted: Any) -> list[Row]:
-    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
 
 
 def _gap(rows: Tables) -> Verdict:
@@ -92,18 +88,18 @@ def _gap(rows: Tables) -> Verdict:
 
 def _fused(rows: Tables) -> Verdict:
     def within(method: str) -> bool:
-        return all(follows_fused_law(r) for r in _pick(rows["laws"], method=method))
+        return all(follows_fused_law(r) for r in pick(rows["laws"], method=method))
 
-    worst = max(r["tv_fused"] - r["floor_fused"] for r in _pick(rows["laws"], method="fused"))
+    worst = max(r["tv_fused"] - r["floor_fused"] for r in pick(rows["laws"], method="fused"))
     text = f"worst excess over the histogram's floor {worst:+.4f}"
     return "the fused sampler follows the Fokker-Planck law", text, within("fused"), within("corrected")
 
 
 def _corrected(rows: Tables) -> Verdict:
     def good(method: str) -> bool:
-        return all(reaches_barycenter(r) for r in _pick(rows["laws"], method=method))
+        return all(reaches_barycenter(r) for r in pick(rows["laws"], method=method))
 
-    chosen = _pick(rows["laws"], method="corrected")
+    chosen = pick(rows["laws"], method="corrected")
     tv = max(r["tv_pool"] for r in chosen)
     mass = max(abs(r["mass"] - r["mass_pool"]) for r in chosen)
     title = "corrected: in every run TV to p_w at most 0.02 and mode mass within 0.01"
@@ -111,7 +107,7 @@ def _corrected(rows: Tables) -> Verdict:
 
 
 def _log_z(rows: Tables) -> Verdict:
-    chosen = _pick(rows["laws"], method="corrected")
+    chosen = pick(rows["laws"], method="corrected")
 
     def covered(truth: dict[float, float]) -> bool:
         return all(covers_log_z(r, truth[r["w_1"]]) for r in chosen)
@@ -132,22 +128,17 @@ def _vertices(rows: Tables) -> Verdict:
     worst = max(rows["vertices"], key=lambda r: r["tv"] - r["floor"])
     text = f"worst excess over the floor {worst['tv'] - worst['floor']:+.4f} ({worst['sampler']})"
     other = min(r["tv_pool"] for r in rows["laws"] if r["method"].startswith("auxiliary"))
-    return (
-        "at a vertex every sampler returns that auxiliary",
-        text,
-        returns_vertex(worst),
-        other <= 0.024,
-    )
+    return ("at a vertex every sampler returns that auxiliary", text, returns_vertex(worst), other <= 0.024)
 
 
 def _evaluations(rows: Tables) -> Verdict:
     def needed(name: str) -> float:
-        reached = [r["evaluations"] for r in _pick(rows["evaluations"], integrator=name) if r["tv"] < 0.01]
+        reached = [r["evaluations"] for r in pick(rows["evaluations"], integrator=name) if r["tv"] < 0.01]
         return float(min(reached, default=np.inf))
 
     names = list(dict.fromkeys(r["integrator"] for r in rows["evaluations"]))
     spent = {name: needed(name) for name in names}
-    tried = max(r["evaluations"] for r in _pick(rows["evaluations"], integrator="EM, uniform"))
+    tried = max(r["evaluations"] for r in pick(rows["evaluations"], integrator="EM, uniform"))
     baseline = min(spent["EM, uniform"], float(tried))  # at least this many
     best = min(spent, key=lambda name: spent[name])
     text = ", ".join(f"{name} {'> ' + str(tried) if np.isinf(n) else int(n)}" for name, n in spent.items())
@@ -163,7 +154,7 @@ def slope(rows: Sequence[Row], key: str) -> float:
 
 
 def _orders(rows: Tables) -> Verdict:
-    found = {name: slope(_pick(rows["orders"], integrator=name), "strong") for name in EXPECTED_ORDERS}
+    found = {name: slope(pick(rows["orders"], integrator=name), "strong") for name in EXPECTED_ORDERS}
 
     def right(wanted: dict[str, float]) -> bool:
         return all(abs(found[name] - order) <= 0.25 for name, order in wanted.items())
@@ -184,7 +175,7 @@ def _certificate(rows: Tables) -> Verdict:
 
 def _flat(rows: Tables) -> Verdict:
     shares = [r["ess"] for r in rows["embedded"]]
-    plain = [r["founders"] / r["n"] for r in _pick(rows["products"], method="plain")]
+    plain = [r["founders"] / r["n"] for r in pick(rows["products"], method="plain")]
 
     def flat(values: Sequence[float]) -> bool:
         return max(values) <= 1.05 * min(values)
@@ -208,19 +199,19 @@ def _honest(rows: Tables) -> Verdict:
 
 def _blocks(rows: Tables) -> Verdict:
     def stays(method: str) -> bool:
-        return all(keeps_coordinates(r) for r in _pick(rows["products"], method=method))
+        return all(keeps_coordinates(r) for r in pick(rows["products"], method=method))
 
     top = max(r["r"] for r in rows["products"])
-    found = [r["tv_mean"] for r in _pick(rows["products"], method="blocks", r=top)]
+    found = [r["tv_mean"] for r in pick(rows["products"], method="blocks", r=top)]
     text = f"mean per-coordinate TV {np.mean(found):.4f} at r = {top}"
     return "blocked resampling keeps the error flat in r", text, stays("blocks"), stays("plain")
 
 
 def _joint(rows: Tables) -> Verdict:
     def independent(method: str) -> bool:
-        return all(keeps_independence(r) for r in _pick(rows["products"], method=method))
+        return all(keeps_independence(r) for r in pick(rows["products"], method=method))
 
-    found = max(r["correlation"] for r in _pick(rows["products"], method="blocks"))
+    found = max(r["correlation"] for r in pick(rows["products"], method="blocks"))
     text = f"largest correlation between two blocks {found:.3f}"
     return (
         "blocks stay independent of one another, as under the truth",
@@ -242,7 +233,7 @@ def _check(rows: Tables) -> Verdict:
 
 
 def _windows(rows: Tables) -> Verdict:
-    chosen, default = (_pick(rows["windows"], chosen=c) for c in (True, False))
+    chosen, default = (pick(rows["windows"], chosen=c) for c in (True, False))
     seen = [r for r in default if r["tv"] >= WINDOW_ERROR]
     text = (
         f"worst TV {max(r['tv'] for r in chosen):.3f} over windows from the models; over the process's own "

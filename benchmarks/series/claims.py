@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import scipy
 
 from ..common.claims import Claim, within
+from ..common.rows import mean_interval
 from ..common.study import Row, read_rows, write_rows
 
 BASELINES = (
@@ -30,11 +30,8 @@ def paired(rows: Sequence[Row], task: str, n: int, a: str, b: str, score: str) -
 
 def interval(values: Sequence[float]) -> Interval | None:
     """Mean and 90 % interval of Student's t; None for fewer than two values."""
-    if len(values) < 2:
-        return None
-    mean = float(np.mean(values))
-    half = float(scipy.special.stdtrit(len(values) - 1, 0.95) * np.std(values, ddof=1) / np.sqrt(len(values)))
-    return mean, mean - half, mean + half
+    middle, ends = mean_interval(values, level=0.9) if len(values) > 1 else (0.0, None)
+    return None if ends is None else (middle, *ends)
 
 
 def comparison(rows: Sequence[Row]) -> list[Row]:
@@ -67,16 +64,19 @@ def evaluate_claims(tables: dict[str, list[Row]]) -> list[Claim]:
     rows, facts = tables["splits"], tables["facts"]
     tasks = list(dict.fromkeys(row["task"] for row in rows))
     claims = [
-        Claim("fused against other laws, nats of held-out rows, by task, n and law", verdicts(rows, "log_prob", 1)),
+        Claim("fused against other laws, nats of held-out rows, by task, n and law", verdicts(rows, "log_prob", 1))
     ]
     if any("energy" in row for row in rows):
         claims.append(Claim("the same, energy score of forecasts", verdicts(rows, "energy", -1)))
     for task in tasks:
         claims += [*_flow(task, facts), *_conditions(task, rows)]
         if any(r["task"] == task and r["method"] == "GARCH, tuned" for r in rows):
-            claims += [*_tails(task, rows, facts), *_garch(task, rows)]
+            words = "fused loses to GARCH, upper end of the difference in nats a window"
+            claims += [*_tails(task, rows, facts), *_beyond(task, rows, 0, "GARCH, tuned", words, -1)]
         if task == "mnist1d":
-            claims += _wins(task, rows)
+            few = min(r["n"] for r in rows if r["task"] == task and r["n"] > 0)
+            words = f"fused beats fine-tuning at n = {few}, lower end of the difference in nats a row"
+            claims += _beyond(task, rows, few, "fine-tuned", words, 1)
     return claims
 
 
@@ -87,8 +87,7 @@ def _flow(task: str, facts: Sequence[Row]) -> list[Claim]:
             f"{task}: largest error of the flow's log density of one auxiliary, nats",
             found["target"],
             high=LARGEST_FLOW_ERROR,
-            control=found["gaussian"],
-            control_name="a sixteenth of the steps",
+            control=(found["gaussian"], "a sixteenth of the steps"),
         )
     ]
 
@@ -113,8 +112,7 @@ def _conditions(task: str, rows: Sequence[Row]) -> list[Claim]:
             f"{task}: upper end of the energy score of fused forecasts, less that of forecasts for other rows",
             own[2],
             high=0.0,
-            control=control[2],
-            control_name="other rows against other rows",
+            control=(control[2], "other rows against other rows"),
             note=f"mean {own[0]:.3g}, {len(chosen)} splits",
         )
     ]
@@ -135,8 +133,7 @@ def _tails(task: str, rows: Sequence[Row], facts: Sequence[Row]) -> list[Claim]:
                 f"{task}: {fact.replace('_', ' ')} of fused draws is below the target's interval",
                 mean("fused"),
                 high=own["low"],
-                control=mean("mixture, EM"),
-                control_name="the arithmetic mixture",
+                control=(mean("mixture, EM"), "the arithmetic mixture"),
                 note=f"target {own['target']:.3g} [{own['low']:.3g}, {own['high']:.3g}], "
                 f"Gaussian {own['gaussian']:.3g}, fine-tuned {mean('fine-tuned'):.3g}, GARCH {mean('GARCH'):.3g}",
             )
@@ -144,37 +141,14 @@ def _tails(task: str, rows: Sequence[Row], facts: Sequence[Row]) -> list[Claim]:
     return claims
 
 
-def _garch(task: str, rows: Sequence[Row]) -> list[Claim]:
-    own, other = (paired(rows, task, 0, "fused", name, "log_prob") for name in ("GARCH, tuned", "uniform"))
+def _beyond(task: str, rows: Sequence[Row], n: int, method: str, words: str, sign: int) -> list[Claim]:
+    """The averaged score beats (+1) or loses to (-1) a method by its whole interval, and does not so equal weights."""
+    own, other = (paired(rows, task, n, "fused", name, "log_prob") for name in (method, "uniform"))
     if own is None or other is None:
         return []
-    return [
-        within(
-            f"{task}: fused loses to GARCH, upper end of the difference in nats a window",
-            own[2],
-            high=0.0,
-            control=other[2],
-            control_name="against equal weights",
-            note=f"mean {own[0]:.3g}",
-        )
-    ]
-
-
-def _wins(task: str, rows: Sequence[Row]) -> list[Claim]:
-    few = min(r["n"] for r in rows if r["task"] == task and r["n"] > 0)
-    own, other = (paired(rows, task, few, "fused", name, "log_prob") for name in ("fine-tuned", "uniform"))
-    if own is None or other is None:
-        return []
-    return [
-        within(
-            f"{task}: fused beats fine-tuning at n = {few}, lower end of the difference in nats a row",
-            own[1],
-            low=0.0,
-            control=other[1],
-            control_name="against equal weights",
-            note=f"mean {own[0]:.3g}",
-        )
-    ]
+    end, low, high = (1, 0.0, None) if sign > 0 else (2, None, 0.0)
+    control, note = (other[end], "against equal weights"), f"mean {own[0]:.3g}"
+    return [within(f"{task}: {words}", own[end], low, high, control=control, note=note)]
 
 
 def write_comparison(folder: Path) -> None:

@@ -60,9 +60,7 @@ def evaluate_claims(rows: Sequence[Row]) -> list[Claim]:
     last = [row for row in rows if row["steps"] == SPENT[-1] and row["scheme"] == SCHEMES[0]]
     worst = {m: max(r["tv"] - r["floor"] for r in last if r["method"] == m) for m in ("balanced", "one for all")}
     name = f"worst TV above the floor at {SPENT[-1]} evaluations, ancestral steps"
-    claims.append(
-        within(name, worst["balanced"], high=0.02, control=worst["one for all"], control_name="one model for all")
-    )
+    claims.append(within(name, worst["balanced"], high=0.02, control=(worst["one for all"], "one model for all")))
     others = ("independent", "shared")
     worst |= {method: max(r["tv"] - r["floor"] for r in last if r["method"] == method) for method in others}
     return [*claims, *(within(f"{name}, {method} order", worst[method]) for method in others)]
@@ -84,9 +82,7 @@ def order_claims(rows: Sequence[Row]) -> list[Claim]:
             )
             name = f"weak order of {scheme}, balanced choices, k = {k}"
             control = middle["independent"]
-            claims.append(
-                within(name, middle["balanced"], required, control=control, control_name="independent", note=note)
-            )
+            claims.append(within(name, middle["balanced"], required, control=(control, "independent"), note=note))
     return claims
 
 

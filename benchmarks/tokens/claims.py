@@ -22,8 +22,7 @@ def evaluate_claims(rows: Sequence[Row]) -> list[Claim]:
                 f"{kind}: fitted weights, bits above uniform ones at n = {sizes[-1]:,}",
                 -uniform[0],
                 high=2.0 * uniform[1],
-                control=_mean(own, "from scratch", sizes[0])[0],
-                control_name=f"from scratch, n = {sizes[0]}",
+                control=(_mean(own, "from scratch", sizes[0])[0], f"from scratch, n = {sizes[0]}"),
                 note="a fit must not lose by more than two standard errors",
             )
         )

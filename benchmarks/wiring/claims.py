@@ -25,16 +25,14 @@ def evaluate_claims(rows: list[Row]) -> list[Claim]:
                     f"mistakes named with their cause, {kind}, {count} rows",
                     named,
                     len(wrong) if required else None,
-                    control=alarms if required else None,
-                    control_name="right wirings named",
+                    control=(alarms if required else None, "right wirings named"),
                     note=f"of {len(wrong)}; {detected} detected" + (f"; not named: {missed}" if missed else ""),
                 ),
                 within(
                     f"alarms over right wirings, {kind}, {count} rows",
                     alarms,
                     high=0 if required else None,
-                    control=detected if required else None,
-                    control_name="mistakes detected",
+                    control=(detected if required else None, "mistakes detected"),
                     note=f"of {len(right)}; {losses} of the linear predictor's",
                 ),
                 within(

@@ -12,21 +12,13 @@ barycenter, few stay between it and the fused law.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 from .._arrays import all_finite, library
 from .._typing import Array
 from .._validation import as_count, as_positive
 from ..errors import GridError
-from ..sampling.integrators import (
-    BETWEEN_LAW,
-    Exponential,
-    Integrator,
-    ReverseProcess,
-    StepTimes,
-    apply_affine,
-    data_prediction,
-)
+from ..sampling.integrators import BETWEEN_LAW, Exponential, Integrator, ReverseProcess, StepTimes, data_prediction
 
 LogDensity = Callable[[Array, float], Array]
 
@@ -52,16 +44,12 @@ class AnnealedHamiltonian(Integrator):
     leapfrog: int = 2
     size: float = 1.0
     log_density: LogDensity | None = None
+    law: ClassVar[str] = BETWEEN_LAW
 
     def __post_init__(self) -> None:
         as_count("moves", self.moves, error=GridError)
         as_count("leapfrog", self.leapfrog, error=GridError)
         as_positive("size", self.size, GridError)
-
-    @property
-    def law(self) -> str:
-        """Neither the fused law nor the barycenter."""
-        return BETWEEN_LAW
 
     @property
     def evaluations(self) -> int:
@@ -73,7 +61,7 @@ class AnnealedHamiltonian(Integrator):
         process, (_, t, t_next) = reverse.process, times
         score = reverse.score(x, t) if memory is None else memory
         step = Exponential(1).step(process, None, t, t_next)
-        x = apply_affine(step, x, data_prediction(score + 0.0, process, x, t), None, reverse.noise)
+        x = step.apply(x, data_prediction(score + 0.0, process, x, t), None, reverse.noise)
         if not all_finite(x):
             return x, None  # lost points are the caller's to report
         eps, score = self.size * float(process.sigma(t_next)), reverse.score(x, t_next)

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from synthetic import GaussianMixture
 
+from .._validation import as_weights
 from ..errors import ModelError
 
 
@@ -23,11 +24,7 @@ def parameter_average(mixtures: Sequence[GaussianMixture], weights: ArrayLike) -
     ModelError
         If the mixtures have no components to pair, or the weights are off the simplex.
     """
-    w = np.asarray(weights, dtype=np.float64)
-    if len(mixtures) == 0 or w.shape != (len(mixtures),):
-        raise ModelError(f"need one weight per mixture, got {w.shape} weights for {len(mixtures)} mixtures")
-    if not np.all(np.isfinite(w)) or np.any(w < 0) or abs(float(w.sum()) - 1.0) > 1e-8:
-        raise ModelError(f"weights must be non-negative, finite and sum to 1; got {w.tolist()}")
+    w = as_weights(weights, len(mixtures), ModelError)
     shapes = {p.means.shape for p in mixtures}
     if len(shapes) > 1:
         raise ModelError(f"parameters can only be averaged between mixtures of one shape, got {sorted(shapes)}")

@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike
 from synthetic import GaussianMixture
 
 from .._typing import Float64Array, SeedLike
-from .._validation import as_count, as_flag, as_generator, as_kind, as_points
+from .._validation import as_count, as_flag, as_generator, as_items, as_kind, as_points
 from ..errors import ModelError
 
 STRENGTHS = (1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, np.inf)
@@ -104,12 +104,9 @@ def fit_mixture(
         For data that are not points, or candidates that are not counts.
     """
     data = _rows(x)
-    try:
-        counts = [as_count("components", m, error=ModelError) for m in components]
-    except TypeError:
-        raise ModelError(f"components must be a sequence of counts, got {components!r}") from None
     n, d = data.shape
-    counts = sorted({m for m in counts if m <= n // _FEWEST} | {1})
+    given = as_items("components", components, "counts", ModelError)
+    counts = sorted({m for m in given if as_count("components", m, error=ModelError) <= n // _FEWEST} | {1})
     shapes = [shape for shape in _SHAPES if (shape != "full" or 1 < d <= 128) and (shape != "diagonal" or d > 1)]
     generator = as_generator(rng)
     folds, seed = list(_folds(n, in_order, generator)), int(generator.integers(2**31))

@@ -1,13 +1,5 @@
-r"""What people do with networks instead of fusing their scores.
-
-=====================  ===========================================================================================
-from scratch           train on the few target data alone: :func:`from_scratch`
-fine-tuned nearest     go on training the auxiliary that explains the data best: :func:`fine_tuned_nearest`
-arithmetic mixture     draw from auxiliary i with probability ``w_i``: :func:`sample_mixture`
-parameter averaging    one network whose parameters are averages: :func:`average_checkpoints`
-uniform weights        the fused score with ``w_i = 1/k``: :class:`sfbench.FusedScore`
-published fusion       weights by stochastic gradients: :func:`sfbench.baselines.published_fusion`
-=====================  ===========================================================================================
+"""What people do with networks instead of fusing their scores; beside it, uniform weights are a fused score with
+``w_i = 1/k``, and :mod:`sfbench.baselines.published_fusion` learns weights by stochastic gradients.
 
 This module imports torch; the others of this package do not.
 """
@@ -22,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._typing import FloatArray, SeedLike
-from .._validation import as_generator
+from .._validation import as_generator, as_weights
 from ..errors import ModelError
 from ..nets import NetworkScore, TrainingResult, TrainingSettings, build_network, train_score_network
 from ..processes import ForwardProcess
@@ -39,22 +31,12 @@ def from_scratch(
     seed: int = 0,
     **options: Any,
 ) -> TrainingResult:
-    """Train every candidate architecture on the target data and keep the one with the best validation loss.
+    """Train every candidate architecture on the target data x (n, d) and keep the one with the best validation loss.
 
-    All share one validation split, drawn from ``x``, and stop early on it: capacity is chosen by the data.
-
-    Parameters
-    ----------
-    x : array_like (n, d)
-    candidates : sequence of (architecture, options)
-        For :func:`sfbench.nets.build_network`.
-    settings : TrainingSettings
-    process : ForwardProcess
-    seed : int
-        Of initial weights, split, and noise.
-    options
-        As for :func:`sfbench.nets.train_score_network`; candidate i keeps its own folder, ``candidate_i``, below
-        ``folder``.
+    All share one validation split, drawn from x, and stop early on it: capacity is chosen by the data. Candidates are
+    pairs (architecture, options) for :func:`sfbench.nets.build_network`; ``seed`` is that of initial weights, split and
+    noise; options are those of :func:`sfbench.nets.train_score_network`, and candidate i keeps its own folder,
+    ``candidate_i``, below ``folder``.
     """
     if not candidates:
         raise ModelError("no candidate architecture given")
@@ -97,11 +79,7 @@ def average_checkpoints(models: Sequence[NetworkScore], weights: ArrayLike) -> N
     ModelError
         If the networks differ in shape, process or parameterisation, or the weights are off the simplex.
     """
-    w = np.asarray(weights, np.float64)
-    if not models or w.shape != (len(models),):
-        raise ModelError(f"need one weight per network, got {w.shape} weights for {len(models)} networks")
-    if not np.all(np.isfinite(w)) or np.any(w < 0) or abs(float(w.sum()) - 1.0) > 1e-8:
-        raise ModelError(f"weights must be non-negative, finite and sum to 1; got {w.tolist()}")
+    w = as_weights(weights, len(models), ModelError)
     first = models[0]
     states = [model.module.state_dict() for model in models]
     for i, (model, state) in enumerate(zip(models, states, strict=True)):
@@ -128,22 +106,11 @@ def sample_mixture(
     *,
     rng: SeedLike = None,
 ) -> FloatArray:
-    """Points (n, d) of the arithmetic mixture ``sum_i w_i p_i``.
-
-    Parameters
-    ----------
-    models : sequence of ScoreModel
-    weights : array_like (k,)
-    n : int
-    draw : function ``(model, count, rng) -> points (count, d)``
-        Draws from one model, for example through :func:`sfbench.sample`.
-    rng : Generator, SeedSequence, int or None
+    """Points (n, d) of the arithmetic mixture ``sum_i w_i p_i``; ``draw(model, count, rng)`` draws from one model, for
+    example through :func:`sfbench.sample`.
     """
     generator = as_generator(rng)
-    w = np.asarray(weights, np.float64)
-    if w.shape != (len(models),) or np.any(w < 0) or abs(float(w.sum()) - 1.0) > 1e-8:
-        raise ModelError(f"weights must be one non-negative number per model and sum to 1; got {w.tolist()}")
+    w = as_weights(weights, len(models), ModelError)
     counts = generator.multinomial(n, w / w.sum())
     parts = [draw(m, int(c), generator) for m, c in zip(models, counts, strict=True) if c]
-    mixed: FloatArray = generator.permutation(np.concatenate(parts))
-    return mixed
+    return np.asarray(generator.permutation(np.concatenate(parts)))

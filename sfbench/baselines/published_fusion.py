@@ -11,7 +11,7 @@ evaluations of a minibatch are one step.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,7 +23,7 @@ from .._validation import as_generator
 from ..errors import GramError
 from ..processes import ForwardProcess
 from ..scores import ScoreModel, as_score_models
-from ..statistics.passes import as_data
+from ..statistics.samples import as_data
 from ..times import TimeGrid
 
 
@@ -55,15 +55,16 @@ class DenoisingObjective:
 
     def value(self, w: Float64Array) -> float:
         """Loss on the data with one fixed draw of noise, averaged over all nodes."""
-        rng = np.random.default_rng(0)
-        losses = [self._loss(w, self.data, t, rng)[0] for t in self.nodes]
-        return float(self.probabilities @ np.array(losses))
+        return float(self._mean(w)[0])
 
     def gradient(self, w: Float64Array) -> Float64Array:
         """Gradient of :meth:`value`."""
+        return np.asarray(self._mean(w)[1])
+
+    def _mean(self, w: Float64Array) -> tuple[Any, Any]:
         rng = np.random.default_rng(0)
-        parts = np.stack([self._loss(w, self.data, t, rng)[1] for t in self.nodes])
-        return np.asarray(self.probabilities @ parts)
+        losses, gradients = zip(*(self._loss(w, self.data, t, rng) for t in self.nodes), strict=True)
+        return self.probabilities @ np.array(losses), self.probabilities @ np.stack(gradients)
 
     def minibatch_gradient(self, w: Float64Array, rng: np.random.Generator) -> Float64Array:
         """Unbiased estimate of the gradient from ``batch`` samples drawn with replacement."""
@@ -95,17 +96,13 @@ def published_fusion(
 
     Parameters
     ----------
-    models : sequence of ScoreModel
     x : array_like (n, d)
         Target data.
-    process : ForwardProcess
     grid : TimeGrid
         Its nodes are the times that steps may draw.
     epochs, batch : int
         Passes over the data and samples per step.
     optimizer : {"adam", "sgd"}
-    learning_rate : float
-    rng : Generator, SeedSequence, int or None
 
     Returns
     -------

@@ -20,12 +20,13 @@ from typing import ClassVar, Literal, final
 
 import numpy as np
 
-from .._arrays import astype, library, on_device, take, to_kind, zeros
+from .._arrays import astype, library, on_device, take, zeros
 from .._typing import Array, SeedLike
 from .._validation import as_choice, as_positive
 from ..sampling import Diagnostics, Sampler, SampleRequest, SampleResult, sample
 from ..sampling.guard import CountedScore, Survivors
 from ..scores import FusedScore
+from ..statistics import tangent_basis
 from ..times import TimeSteps
 
 
@@ -63,21 +64,22 @@ class SuperposedSampler(Sampler):
         fused, n, process, times = request.fused, request.n, request.fused.process, request.steps.times.tolist()
         support = np.flatnonzero(fused.weights)
         models = [CountedScore(fused.models[i], f"models[{i}]") for i in support]
+        k = len(models)
         log_w = on_device(np.log(fused.weights[support])[:, None], request.device)
+        frame = tuple(on_device(m, request.device) for m in (tangent_basis(k), np.eye(k) - 1.0 / k, np.eye(k - 1)))
         survivors, equal = Survivors(n, request.looks), np.full(n, -np.log(n))
         x = request.start()
-        xp, log_p = library(x), zeros((len(models), n), x, "float64")
+        xp, log_p = library(x), zeros((k, n), x, "float64")
         for j in request.order:
             t, t_next = times[j : j + 2]
             dt, f, g = t - t_next, float(process.f(t)), float(process.g(t))
             answers = [model(x, t) if request.looks else model.unchecked(x, t) for model in models]
             scores, y = astype(xp.stack(answers), "float64"), astype(x, "float64")  # (k, n, d), (n, d)
             noise = math.sqrt(dt) * astype(request.normal(x.shape), "float64")
-            kappa = (
-                softmax(log_p + log_w)
-                if self.rule == "or"
-                else _equalising(scores, g * g * dt, g * noise, self.largest)
-            )
+            if self.rule == "or":
+                kappa = softmax(log_p + log_w)
+            else:
+                kappa = _equalising(scores, g * g * dt, g * noise, self.largest, frame)
             dx = (-f * y + g * g * xp.einsum("kn,knd->nd", kappa, scores)) * dt + g * noise
             squares = xp.einsum("knd,knd->kn", scores, scores)
             drift = f * fused.dim + f * xp.einsum("nd,knd->kn", y, scores) - 0.5 * g * g * squares
@@ -117,8 +119,9 @@ def softmax(logs: Array) -> Array:
     return weights / weights.sum(axis=0)
 
 
-def _equalising(scores: Array, strength: float, noise: Array, largest: float) -> Array:
+def _equalising(scores: Array, strength: float, noise: Array, largest: float, frame: tuple[Array, ...]) -> Array:
     """Coefficients (k, n) that sum to one and equalise the changes of the log densities (least squares, ridge).
+    ``frame``: an orthonormal basis of the tangent of the simplex, the centring matrix, and the identity there.
 
     ``d log p_i = <s_i, strength sum_j kappa_j s_j + noise> - strength/2 |s_i|^2`` + terms; what involves f is common up
     to ``<f x, s_i> dtau``, which cancels against the drift's own ``-f x``.
@@ -128,11 +131,7 @@ def _equalising(scores: Array, strength: float, noise: Array, largest: float) ->
         return zeros(tuple(scores.shape[:2]), scores) + 1.0
     gram = strength * xp.einsum("ind,jnd->nij", scores, scores)
     constant = xp.einsum("nd,ind->ni", noise, scores) - 0.5 * xp.einsum("nii->ni", gram)
-    # kappa = 1/k + B c, B an orthonormal basis of the tangent of the simplex; rows: differences to the mean change.
-    basis, centre, identity = (
-        to_kind(matrix, scores)
-        for matrix in (np.linalg.svd(np.ones((1, k)))[2][1:].T, np.eye(k) - 1.0 / k, np.eye(k - 1))
-    )
+    basis, centre, identity = frame  # kappa = 1/k + basis c; rows: differences to the mean change
     system = xp.einsum("ai,nij,jc->nac", centre, gram, basis)
     target = -xp.einsum("ai,ni->na", centre, constant + gram.mean(axis=2))
     normal = xp.einsum("nac,nad->ncd", system, system)

@@ -5,23 +5,18 @@ observation against it, and :func:`check_bounds` everything that applies to one 
 among it.
 """
 
-from typing import TYPE_CHECKING
-
-from .._lazy import lazy_names
-
-if TYPE_CHECKING:
-    from ..laws.affine import gaussian_fused_law
-    from .aggregation import aggregation_rate
-    from .bound import Bound, BoundCheck, Guarantee, check
-    from .checks import CheckedBound, Run, check_bounds, known_bounds, register_bound
-    from .girsanov import (
-        certificate,
-        instance_certificate,
-        objective_integral,
-        prior_mismatch,
-        total_variation_certificate,
-    )
-    from .rates import ErrorTerms, error_terms, fast_rate, slow_rate
+from ..laws.affine import gaussian_fused_law
+from .aggregation import aggregation_rate
+from .bound import Bound, BoundCheck, Guarantee, check
+from .checks import CheckedBound, Run, check_bounds, known_bounds, register_bound
+from .girsanov import (
+    certificate,
+    instance_certificate,
+    objective_integral,
+    prior_mismatch,
+    total_variation_certificate,
+)
+from .rates import ErrorTerms, error_terms, fast_rate, slow_rate
 
 __all__ = [
     "Bound",
@@ -45,26 +40,3 @@ __all__ = [
     "slow_rate",
     "total_variation_certificate",
 ]
-
-
-__getattr__, __dir__ = lazy_names(
-    __name__,
-    {
-        # They bring solvers of differential equations.
-        **dict.fromkeys(["CheckedBound", "Run", "check_bounds", "known_bounds", "register_bound"], ".checks"),
-        "aggregation_rate": ".aggregation",
-        **dict.fromkeys(["Bound", "BoundCheck", "Guarantee", "check"], ".bound"),
-        **dict.fromkeys(
-            [
-                "certificate",
-                "instance_certificate",
-                "objective_integral",
-                "prior_mismatch",
-                "total_variation_certificate",
-            ],
-            ".girsanov",
-        ),
-        **dict.fromkeys(["ErrorTerms", "error_terms", "fast_rate", "slow_rate"], ".rates"),
-        "gaussian_fused_law": "..laws.affine",
-    },
-)

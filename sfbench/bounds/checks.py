@@ -36,9 +36,11 @@ from ..processes import ForwardProcess, OrnsteinUhlenbeck
 from ..processes.base import as_process
 from ..scores import FusedScore
 from ..statistics.affine import are_gaussian
+from ..statistics.estimators import Estimator
 from ..statistics.gram import Contributions, ScoreGram
-from ..statistics.passes import Estimator, GramSettings, simulated_grams
+from ..statistics.passes import simulated_grams
 from ..statistics.population import noised_pool, population_gram
+from ..statistics.settings import GramSettings
 from ..times import time_grid
 from .aggregation import aggregation_rate
 from .bound import Bound, BoundCheck, check

@@ -1,13 +1,12 @@
 """The commands: ``sfbench solvers | problems | fuse | sample | compare | check | study | report | ...``."""
 
-import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from .check import check_command
-from .common import PARTS, Json, Module, as_parameter, known, print_table
+from .common import PARTS, Json, Module, as_parameter, known, show
 from .compare import compare_command
 from .data import data_app
 from .diffusers import diffusers_app
@@ -47,12 +46,10 @@ def solvers(as_json: Json = False) -> None:
 
     usable = set(available_solvers())
     about = {name: describe_solver(name) for name in known_solvers()}
-    if as_json:
-        rows = about.items()
-        print(json.dumps([{"name": n, "available": n in usable, "objective": a, "about": b} for n, (a, b) in rows]))
-        return
-    cells = [[name, "yes" if name in usable else "no", *about[name]] for name in about]
-    print_table("Solvers", ["name", "available", "objective", "about"], cells)
+    columns = ["name", "available", "objective", "about"]
+    record = [dict(zip(columns, (name, name in usable, *words), strict=True)) for name, words in about.items()]
+    rows = [[name, "yes" if name in usable else "no", *words] for name, words in about.items()]
+    show(as_json, record, "Solvers", columns, rows)
 
 
 @app.command()
@@ -60,16 +57,15 @@ def problems(module: Module = None, as_json: Json = False) -> None:
     """List the problem families with their parameters, each at its default."""
     from synthetic import known_problems, problem_parameters
 
-    families = known_problems()
-    parameters = {name: problem_parameters(name) for name in families}
-    if as_json:
-        print(json.dumps({n: {"description": text, "parameters": parameters[n]} for n, text in families.items()}))
-        return
+    families: dict[str, Any] = {
+        name: {"description": text, "parameters": problem_parameters(name)} for name, text in known_problems().items()
+    }
     rows = [
-        [name, " ".join(f"{key}={as_parameter(value)}" for key, value in parameters[name].items()), text]
-        for name, text in families.items()
+        [name, " ".join(f"{k}={as_parameter(v)}" for k, v in about["parameters"].items()), about["description"]]
+        for name, about in families.items()
     ]
-    print_table("Problems, with what --param sets and its default", ["name", "parameters", "description"], rows)
+    columns = ["name", "parameters", "description"]
+    show(as_json, families, "Problems, with what --param sets and its default", columns, rows)
 
 
 @app.command()
@@ -82,10 +78,7 @@ def names(
     if kind is not None and kind not in PARTS:
         raise ValueError(f"KIND is one of {', '.join(PARTS)}, got {kind!r}")
     found = {one: known(one) for one in ([kind] if kind else PARTS)}
-    if as_json:
-        print(json.dumps(found))
-    else:
-        print_table("Names", ["kind", "names"], [[one, ", ".join(all_)] for one, all_ in found.items()])
+    show(as_json, found, "Names", ["kind", "names"], [[one, ", ".join(all_)] for one, all_ in found.items()])
 
 
 app.command("fuse")(fuse_command)
@@ -114,15 +107,14 @@ def doctor(as_json: Json = False) -> None:
     missing = [name for name in known_solvers() if name not in usable]
     report = provenance() | {"sfbench": __version__, "shadowed": shadowed, "missing_solvers": missing}
     report["healthy"] = not shadowed
-    if as_json:
-        print(json.dumps(report))
-    else:
-        rows = [[name, str(value)] for name, value in report["versions"].items()]
-        rows += [["BLAS", ", ".join(f"{b['internal_api']} {b['architecture']}" for b in report["blas"]) or "unknown"]]
-        rows += [["solvers missing", ", ".join(missing) or "none"]]
-        for name, place in shadowed.items():
-            rows += [["shadowed", _sentinel.explain(name, place)]]
-        rows += [["healthy", "yes" if report["healthy"] else "no"]]
-        print_table("sfbench doctor", ["what", "value"], rows)
+    rows = [[name, str(value)] for name, value in report["versions"].items()]
+    rows += [["BLAS", ", ".join(f"{b['internal_api']} {b['architecture']}" for b in report["blas"]) or "unknown"]]
+    rows += [["solvers missing", ", ".join(missing) or "none"]]
+    rows += [["shadowed", _sentinel.explain(name, place)] for name, place in shadowed.items()]
+    rows += [["healthy", "yes" if report["healthy"] else "no"]]
+    show(as_json, report, "sfbench doctor", ["what", "value"], rows)
     if shadowed:
         raise typer.Exit(1)
+
+
+command = typer.main.get_command(app)  # made once, however often it is called

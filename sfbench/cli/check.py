@@ -85,7 +85,6 @@ def check_command(
 
 def _record(row: "CheckedBound") -> dict[str, Any]:
     checked = row.check
-    known = checked is not None
     observed, bound = (checked.observed, checked.bound) if checked is not None else (None, None)
     ratio = observed.value / bound.value if observed is not None and bound is not None and bound.value > 0 else None
     return {
@@ -100,7 +99,7 @@ def _record(row: "CheckedBound") -> dict[str, Any]:
         "guarantee": getattr(bound, "guarantee", None),
         "label": getattr(bound, "label", None),
         "assumptions": list(getattr(bound, "assumptions", ())),
-        "unavailable": None if known else row.reason,
+        "unavailable": row.reason if checked is None else None,
     }
 
 

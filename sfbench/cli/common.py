@@ -27,6 +27,7 @@ PARTS = {
     "bounds": "sfbench.bounds:known_bounds",
     "methods": "sfbench.methods:known_methods",
     "architectures": "sfbench.nets:known_architectures",
+    "truths": "sfbench.truths:known_truths",
 }
 
 
@@ -36,14 +37,15 @@ def known(kind: str) -> list[str]:
     return list(getattr(import_module(module), function)())
 
 
+def completed(*kinds: str) -> Callable[[str], list[str]]:
+    """Names of parts of these kinds, for the shell's completion."""
+    return lambda incomplete: [name for kind in kinds for name in known(kind) if name.startswith(incomplete)]
+
+
 def named(kind: str, text: str) -> typer.models.OptionInfo:
     """An option whose value is the name of a part, completed by the shell."""
     kinds = ("samplers", "integrators") if kind == "samplers" else (kind,)
-
-    def complete(incomplete: str) -> list[str]:
-        return [name for one in kinds for name in known(one) if name.startswith(incomplete)]
-
-    option: typer.models.OptionInfo = typer.Option(help=text, autocompletion=complete)
+    option: typer.models.OptionInfo = typer.Option(help=text, autocompletion=completed(*kinds))
     return option
 
 
@@ -70,6 +72,7 @@ Start = Annotated[float, typer.Option("--t-min", help="start of the time window"
 End = Annotated[float | None, typer.Option("--t-max", help="end of the time window (default: the process's horizon)")]
 Study = Annotated[list[str] | None, typer.Option("--study", help="only this study of the store; repeat")]
 Version = Annotated[str | None, typer.Option(help="results of this algorithm version (default: the only one)")]
+Device = Annotated[str, typer.Option(help="torch device of checkpoints")]
 Store = Annotated[Path, typer.Argument(help="folder of the study, or its .sqlite file", show_default=False)]
 
 PROBLEM, PROCESS = "shifted_gaussians", "ornstein_uhlenbeck"
@@ -118,6 +121,14 @@ def as_parameter(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
+def numbers(option: str, text: str | None) -> list[float] | None:
+    """Numbers separated by commas."""
+    try:
+        return None if text is None else [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"{option} takes numbers such as 0.4,0.6, separated by commas, got {text!r}") from None
+
+
 def output_folder(folder: Path) -> Path:
     """A folder to write to, made if it is not there; what was made is said on standard error."""
     from ..files import prepare_folder
@@ -140,6 +151,14 @@ def attempt(call: Callable[[], Any], *errors: type[Exception]) -> tuple[Any, str
         return call(), None
     except errors as error:
         return None, str(error)
+
+
+def show(as_json: bool, record: Any, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print one JSON document, or a table of the same."""
+    if as_json:
+        print(json.dumps(record))
+    else:
+        print_table(title, columns, rows)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common import Json, Module, Seed, named, on_terminal, print_table
+from .common import Device, Json, Module, Seed, named, on_terminal, output_folder, print_table
 
 if TYPE_CHECKING:
     from ..fusion import Comparison
@@ -34,7 +34,7 @@ def compare_command(
     ] = None,
     figure: Annotated[Path | None, typer.Option(help="draw losses by time: .pdf, .png or .svg")] = None,
     seed: Seed = 0,
-    device: Annotated[str, typer.Option(help="torch device of checkpoints")] = "cpu",
+    device: Device = "cpu",
     module: Module = None,
     as_json: Json = False,
 ) -> None:
@@ -43,7 +43,6 @@ def compare_command(
 
     from ..fusion import compare
     from ..processes import make_process
-    from .common import output_folder
     from .sources import common_process, load_points
 
     if n is not None and n < 1:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .common import Json, print_table
+from .common import Json, show
 
 data_app = typer.Typer(
     help="Data sets: list them, or fetch one through its registry's own client.", no_args_is_help=True
@@ -31,27 +31,12 @@ def list_command(as_json: Json = False) -> None:
                 place = f"pip install {entry.installed[0]}"
         except DataError as error:
             place, state = str(error), "damaged"
-        rows.append(
-            {
-                "name": name,
-                "kind": entry.kind,
-                "state": state,
-                "where": place,
-                "description": entry.description,
-                "shape": list(entry.shape),
-                "splits": list(entry.splits),
-                "classes": list(entry.classes),
-                "groups": list(entry.groups),
-                "licence": entry.licence,
-                "redistributable": entry.redistributable,
-            }
-        )
-    if as_json:
-        print(json.dumps(rows))
-        return
+        row = {key: getattr(entry, key) for key in ("name", "kind", "description", "licence", "redistributable")}
+        lists = {key: list(getattr(entry, key)) for key in ("shape", "splits", "classes", "groups")}
+        rows.append(row | lists | {"state": state, "where": place})
     columns = ["name", "state", "description"]
-    print_table("Data sets", columns, [[str(row[key]) for key in columns] for row in rows])
-    for row in rows:
+    show(as_json, rows, "Data sets", columns, [[str(row[key]) for key in columns] for row in rows])
+    for row in () if as_json else rows:
         if row["state"] != "here":
             print(f"{row['name']}: {row['where']}")
 
@@ -68,7 +53,7 @@ def fetch_command(
     rows = []
     for name in names:
         rows.append({"name": name, "where": str(fetch_data(name))})
-        if not as_json:
+        if not as_json:  # as each is here
             print(f"{name}: {rows[-1]['where']}")
     if as_json:
         print(json.dumps(rows))

@@ -9,8 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
+import sfbench
+
 from ..errors import FitWarning
-from .common import Json, on_terminal, output_folder
+from .common import Json, numbers, on_terminal, output_folder
 
 diffusers_app = typer.Typer(help="Fuse adapters and checkpoints of diffusers pipelines.", no_args_is_help=True)
 
@@ -53,23 +55,23 @@ def learn_command(
     dry_run: Dry = False,
     as_json: Json = False,
 ) -> None:
-    """Learn the weights from pictures, with intervals, and write a recipe of the fusion."""
+    """Learn the weights from pictures, with intervals, and write a recipe of the sfbench.diffusers."""
     import numpy as np
-
-    import sfbench.diffusers as fusion
 
     if prompts is not None and not prompts.is_file():
         raise ValueError(f"--prompts: there is no file {str(prompts)!r}")
     pipe, experts = _open(pipeline, adapter, other, device)
-    pictures = fusion.latents.as_pictures(images)
+    pictures = sfbench.diffusers.latents.as_pictures(images)
     full = 2 * len(experts) * len(pictures) * (max(nodes, 2 * bins) if bins else nodes)
     _say_cost(min(full, evaluations or full), "to learn from", len(pictures), dry_run)
     labels: Any = prompts.read_text().splitlines() if prompts is not None else _as_prompt(pipe, prompt)
     options: dict[str, Any] = _options(None, size) | {"prompts": labels, "bins": bins, "n_nodes": nodes, "rng": seed}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FitWarning)  # the summary carries the same words
-        fit = fusion.learn_weights(pipe, experts, pictures, evaluations=evaluations, progress=on_terminal(), **options)
-    with fusion.fused(pipe, experts, fit) as handle:
+        fit = sfbench.diffusers.learn_weights(
+            pipe, experts, pictures, evaluations=evaluations, progress=on_terminal(), **options
+        )
+    with sfbench.diffusers.fused(pipe, experts, fit) as handle:
         handle.save(output_folder(out))
     if as_json:
         weights = getattr(fit.weights, "weights", fit.weights)  # by bins, or constant
@@ -101,8 +103,7 @@ def sample_command(
     as_json: Json = False,
 ) -> None:
     """Draw pictures, say which law they follow, and write them with the recipe inside."""
-    import sfbench.diffusers as fusion
-    from sfbench.sampling.errors import TrustWarning
+    from ..sampling.errors import TrustWarning
 
     pipe, experts = _open(pipeline, adapter, other, device, least=1 if recipe is None else 0)
     runs = 1 if sampler == "switched" else max(len(experts), 1)
@@ -111,10 +112,10 @@ def sample_command(
     options["scheduler"] = None if sampler == "ode" else _sde_scheduler(pipe)
     with _fused(pipe, experts, weights, recipe), warnings.catch_warnings():
         warnings.simplefilter("ignore", TrustWarning)  # the report carries the same words
-        result = fusion.sample(pipe, _as_prompt(pipe, prompt), n, sampler, **options)  # type: ignore[arg-type]
+        result = sfbench.diffusers.sample(pipe, _as_prompt(pipe, prompt), n, sampler, **options)  # type: ignore[arg-type]
         files = result.save(output_folder(out))
-        sheet = fusion.tile({result.law: result.images})
-        fusion.save_images([sheet], out, handle=result.handle, seed=result.seed, names="grid.png")
+        sheet = sfbench.diffusers.tile({result.law: result.images})
+        sfbench.diffusers.save_images([sheet], out, handle=result.handle, seed=result.seed, names="grid.png")
     if as_json:
         reach = None if result.pilot is None else result.pilot.verdict(n)
         about = {"law": result.law, "seed": result.seed, "ess": result.ess, "pilot": reach}
@@ -142,20 +143,17 @@ def grid_command(
     as_json: Json = False,
 ) -> None:
     """Draw a grid of pictures: weights down, seeds across, the same noise in a column."""
-    import sfbench.diffusers as fusion
-
     pipe, experts = _open(pipeline, adapter, other, device)
-    weights = fusion.weight_steps(len(experts), rows)
+    weights = sfbench.diffusers.weight_steps(len(experts), rows)
     _say_cost(int((weights > 0).sum()) * steps * n, "for", n * len(weights), dry_run)
-    with fusion.fused(pipe, experts) as handle:
+    with sfbench.diffusers.fused(pipe, experts) as handle:
         options = _options(guidance, size) | {"num_inference_steps": steps}
-        drawn = fusion.draw_grid(handle, weights, _as_prompt(pipe, prompt), n, rng=seed, **options)
-        fusion.save_images([fusion.tile(drawn)], output_folder(out), handle=handle, seed=seed, names="grid.png")
-    if as_json:
-        about = {"experts": list(experts), "weights": weights.tolist(), "grid": str(out / "grid.png")}
-        print(json.dumps(about))
-    else:
-        print(f"experts: {', '.join(experts)}; grid: {out / 'grid.png'}")
+        drawn = sfbench.diffusers.draw_grid(handle, weights, _as_prompt(pipe, prompt), n, rng=seed, **options)
+        sfbench.diffusers.save_images(
+            [sfbench.diffusers.tile(drawn)], output_folder(out), handle=handle, seed=seed, names="grid.png"
+        )
+    about = {"experts": list(experts), "weights": weights.tolist(), "grid": str(out / "grid.png")}
+    print(json.dumps(about) if as_json else f"experts: {', '.join(experts)}; grid: {out / 'grid.png'}")
 
 
 @diffusers_app.command("compare")
@@ -183,29 +181,27 @@ def compare_command(
     """
     import numpy as np
 
-    import sfbench.diffusers as fusion
-
     pipe, experts = _open(pipeline, adapter, other, device)
     names = [name.strip() for name in ways.split(",")]
-    pictures = None if images is None else fusion.latents.as_pictures(images)
-    w, k, seen = _as_weights(weights), len(experts), len(pictures or ())
-    runs = sum(fusion.comparing.runs_of(name, np.ones(k) if w is None else np.asarray(w)) for name in names)
-    measured = k + len({*names} & {"adapters", *fusion.merging.MERGES})  # merged networks are measured too
+    pictures = None if images is None else sfbench.diffusers.latents.as_pictures(images)
+    w, k, seen = numbers("--weights", weights), len(experts), len(pictures or ())
+    runs = sum(sfbench.diffusers.comparing.runs_of(name, np.ones(k) if w is None else np.asarray(w)) for name in names)
+    measured = k + len({*names} & {"adapters", *sfbench.diffusers.merging.MERGES})  # merged networks are measured too
     _say_cost(runs * steps * n + 16 * measured * seen, "for", n * len(names) + seen, dry_run)
     options: dict[str, Any] = {"steps": steps, "images": pictures, "prompts": _as_prompt(pipe, prompt), "rng": seed}
     options["learning"] = _options(None, size)
     options["scheduler"] = _sde_scheduler(pipe) if {*names} & {"superdiff", "superdiff_and"} else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FitWarning)  # the fit is only a measure here
-        result = fusion.compare(
+        result = sfbench.diffusers.compare(
             pipe, experts, w, _as_prompt(pipe, prompt), ways=names, n=n, **options, **_options(guidance, size)
         )
-    fusion.tile({way.name: way.images for way in result.ways}).save(output_folder(out) / "compare.png")
-    if as_json:
-        fields = ("name", "runs", "seconds", "loss", "stderr")
-        print(json.dumps([{field: getattr(way, field) for field in fields} for way in result.ways]))
-    else:
-        print(f"{result}\npictures: {out / 'compare.png'}")
+    sheet = sfbench.diffusers.tile({way.name: way.images for way in result.ways})
+    with sfbench.diffusers.fused(pipe, experts, w) as handle:
+        sfbench.diffusers.save_images([sheet], output_folder(out), handle=handle, seed=seed, names="compare.png")
+    fields = ("name", "runs", "seconds", "loss", "stderr")
+    record = [{field: getattr(way, field) for field in fields} for way in result.ways]
+    print(json.dumps(record) if as_json else f"{result}\npictures: {out / 'compare.png'}")
 
 
 # ---------------------------------------------------------------------------------------------- what they share
@@ -213,9 +209,7 @@ def _open(
     name: str, adapters: list[str] | None, others: list[str] | None, device: str, *, least: int = 1
 ) -> tuple[Any, dict[str, Any]]:
     """A pipeline on its device, and the experts by name."""
-    import sfbench.diffusers as fusion
-
-    pipe = fusion.open_on(name, device)
+    pipe = sfbench.diffusers.open_on(name, device)
     experts: dict[str, Any] = {}
     for text in adapters or []:
         label, equals, where = text.partition("=")
@@ -223,10 +217,10 @@ def _open(
             raise ValueError(f"--adapter takes name=file, got {text!r}")
         if label in experts:
             raise ValueError(f"two experts are called {label!r}")
-        fusion.load_adapter(pipe, label, where)
+        sfbench.diffusers.load_adapter(pipe, label, where)
         experts[label] = label
     for where in others or []:
-        experts[where] = fusion.open_on(where, device)
+        experts[where] = sfbench.diffusers.open_on(where, device)
     if len(experts) < least:
         raise ValueError("nothing to fuse: give --adapter name=file or --other PIPELINE, or several of them")
     if others and not adapters:
@@ -236,20 +230,9 @@ def _open(
     return pipe, experts
 
 
-def _as_weights(text: str | None) -> list[float] | None:
-    if text is None:
-        return None
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise ValueError(f"--weights takes numbers such as 0.4,0.6, got {text!r}") from None
-
-
 def _as_prompt(pipe: Any, text: str | None) -> Any:
     """A prompt, or the class of a pipeline of classes."""
-    from sfbench.diffusers.calling import accepted
-
-    known = accepted(pipe)
+    known = sfbench.diffusers.calling.accepted(pipe)
     if "class_labels" in known and text is not None:
         return int(text) if text.isdecimal() else text
     return "" if text is None and "prompt" in known else text
@@ -257,10 +240,8 @@ def _as_prompt(pipe: Any, text: str | None) -> Any:
 
 def _sde_scheduler(pipe: Any) -> Any:
     """Steps of the reverse SDE, at Karras' levels where the networks know a table of betas."""
-    import sfbench.diffusers as fusion
-
-    spread = {"use_karras_sigmas": True} if fusion.from_scheduler(pipe.scheduler).kind == "vp" else {}
-    return fusion.sde_scheduler(pipe, **spread)
+    spread = {"use_karras_sigmas": True} if sfbench.diffusers.from_scheduler(pipe.scheduler).kind == "vp" else {}
+    return sfbench.diffusers.sde_scheduler(pipe, **spread)
 
 
 def _options(guidance: float | None, size: int | None) -> dict[str, Any]:
@@ -277,18 +258,20 @@ def _say_cost(evaluations: int, what: str, pictures: int, stop: bool) -> None:
 
 @contextmanager
 def _fused(pipe: Any, experts: dict[str, Any], weights: str | None, recipe: Path | None) -> Iterator[Any]:
-    import sfbench.diffusers as fusion
-
     if recipe is not None and weights is not None:
         raise ValueError("--recipe brings its weights: leave --weights out")
-    given = _as_weights(weights)
+    given = numbers("--weights", weights)
     if recipe is not None:
         kept = (recipe if recipe.is_dir() else recipe.parent) / "adapters"
-        for expert in fusion.read_recipe(recipe)["experts"]:
+        for expert in sfbench.diffusers.read_recipe(recipe)["experts"]:
             name = expert.get("adapter", "__base__")
             if name != "__base__" and name not in experts and not (kept / name).is_dir():
                 raise ValueError(f"the recipe fuses the adapter {name!r}: give --adapter {name}=file")
-    handle = fusion.fuse(pipe, experts, given) if recipe is None else fusion.load(pipe, recipe, experts=experts)
+    handle = (
+        sfbench.diffusers.fuse(pipe, experts, given)
+        if recipe is None
+        else sfbench.diffusers.load(pipe, recipe, experts=experts)
+    )
     try:
         yield handle
     finally:

@@ -11,6 +11,7 @@ import typer
 from .common import (
     PROBLEM,
     PROCESS,
+    Device,
     End,
     Estimator,
     Json,
@@ -58,7 +59,7 @@ def fuse_command(
     ] = None,
     param: Param = None,
     seed: Seed = 0,
-    device: Annotated[str, typer.Option(help="torch device of checkpoints")] = "cpu",
+    device: Device = "cpu",
     out: Annotated[Path | None, typer.Option(help="folder to keep the fit in, for sfbench sample")] = None,
     module: Module = None,
     as_json: Json = False,

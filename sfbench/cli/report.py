@@ -43,11 +43,9 @@ def report_command(
     if not page.parent.is_dir():
         raise ValueError(f"--out: no folder {str(page.parent)!r}")
     write_page(page, summaries, provenance, title or f"Study {path.parent.resolve().name}", read_claims(path.parent))
-    if as_json:
-        studies = [{"study": table.study.name, "rows": len(table.rows)} for table in tables]
-        print(json.dumps({"page": str(page), "studies": studies}))
-        return
-    print(f"{page}: {', '.join(f'{table.study.name} ({table.caption()})' for table in tables)}")
+    record = {"page": str(page), "studies": [{"study": t.study.name, "rows": len(t.rows)} for t in tables]}
+    said = f"{page}: {', '.join(f'{table.study.name} ({table.caption()})' for table in tables)}"
+    print(json.dumps(record) if as_json else said)
 
 
 def _provenance(journal: "Journal", tables: "list[StudyTable]") -> dict[str, Any]:

@@ -9,6 +9,7 @@ import typer
 from .common import (
     PROBLEM,
     PROCESS,
+    Device,
     Json,
     Module,
     Param,
@@ -16,13 +17,12 @@ from .common import (
     attempt,
     build_problem,
     named,
+    numbers,
     on_terminal,
     output_folder,
 )
 
 if TYPE_CHECKING:
-    from synthetic import Estimate
-
     from ..sampling import SampleResult
 
 
@@ -44,7 +44,7 @@ def sample_command(
     process: Annotated[str | None, named("processes", f"forward process (default: the fit's, else {PROCESS})")] = None,
     param: Param = None,
     seed: Seed = 0,
-    device: Annotated[str, typer.Option(help="torch device of checkpoints")] = "cpu",
+    device: Device = "cpu",
     out: Annotated[Path | None, typer.Option(help="write points and log weights to this .npz file")] = None,
     check_steps: Annotated[bool, typer.Option(help="draw a tenth again with half the steps and compare")] = True,
     module: Module = None,
@@ -68,7 +68,7 @@ def sample_command(
         raise ValueError(f"--out takes the name of an .npz file to write, got {str(out)!r}")
     if model and fit is None:
         raise ValueError("--model gives the folder of a fit its models; sfbench fuse makes one")
-    chosen = None if weights is None else _weights(weights)
+    chosen = numbers("--weights", weights)
     if fit is None:
         source = of_problem(build_problem(problem or PROBLEM, param or [], seed), process)
     else:
@@ -105,7 +105,7 @@ def _record(result: "SampleResult") -> dict[str, Any]:
         "mean": (result.weights @ np.nan_to_num(result.x))[:8].tolist(),
         "ess": result.ess,
         "founders": d.founders,
-        "log_z": _estimate(d.log_partition),
+        "log_z": d.log_partition and {"value": d.log_partition.value, "stderr": d.log_partition.stderr},
         "log_z_truth": None,
         "log_z_errors": dict(d.log_partition_errors),
         "lost_share": d.lost_share,
@@ -113,14 +113,3 @@ def _record(result: "SampleResult") -> dict[str, Any]:
         "trustworthy": d.trustworthy,
         "messages": list(d.messages),
     }
-
-
-def _estimate(found: "Estimate | None") -> dict[str, float] | None:
-    return None if found is None else {"value": found.value, "stderr": found.stderr}
-
-
-def _weights(text: str) -> list[float]:
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise ValueError(f"--weights takes numbers separated by commas, got {text!r}") from None

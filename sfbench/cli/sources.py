@@ -32,27 +32,14 @@ _LARGEST_FIT = 1 << 24
 @final
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Models, their process, and where they come from.
-
-    Attributes
-    ----------
-    models : tuple of score models or laws
-    process : ForwardProcess
-    problem : SyntheticProblem or None
-    origin : dict
-        JSON values from which :func:`kept_fit` makes them again: ``problem``, ``models``, ``process``.
-    fused : FusedScore or None
-        The models with the weights of a fit.
-    data : dict or None
-        What that fit recorded of a file of points.
-    """
+    """Score models or laws, their process, and where they come from."""
 
     models: tuple[Any, ...]
     process: ForwardProcess
     problem: SyntheticProblem | None
-    origin: dict[str, Any]
-    fused: FusedScore | None = None
-    data: dict[str, Any] | None = None
+    origin: dict[str, Any]  # problem, models, process: JSON values from which kept_fit makes them again
+    fused: FusedScore | None = None  # the models with the weights of a fit
+    data: dict[str, Any] | None = None  # what that fit recorded of a file of points
 
     @property
     def labels(self) -> list[str]:
@@ -83,13 +70,7 @@ def of_problem(problem: SyntheticProblem, process: str | None) -> Source:
 def of_models(
     places: Sequence[str], process: str | ForwardProcess | None, *, modules: Sequence[str] = (), device: str = "cpu"
 ) -> Source:
-    """Models by place, under their own process or the given one.
-
-    Raises
-    ------
-    SfbenchError
-        If a place holds no model, or no process is known.
-    """
+    """Models by place, under their own process or the given one; ``modules`` are those that a fit may use."""
     given = [split_name(place) for place in places]
     models = tuple(load_model(place, modules, device) for _, place in given)
     if process is None:
@@ -150,19 +131,7 @@ def is_fit(folder: Path) -> bool:
 def kept_fit(place: Path, models: Sequence[str] = (), *, modules: Sequence[str] = (), device: str = "cpu") -> Source:
     """Models and weights of a fit: a folder that ``sfbench fuse --out`` or ``result.save`` wrote, or a JSON document.
 
-    Parameters
-    ----------
-    place : path
-    models : sequence of str
-        Where its models are, in its order; by default where ``fit.json`` says.
-    modules : sequence of str
-        Modules that its document may use.
-    device : str
-
-    Raises
-    ------
-    SfbenchError
-        If it is not a fit, its models are gone or other ones, or it names a module that is not among ``modules``.
+    Its models are where ``fit.json`` says, or at these places, in its order; they must be the ones that were fitted.
     """
     from ..fusion import load_result
 
@@ -226,19 +195,9 @@ def _documented(path: Path, modules: Sequence[str], device: str) -> tuple[Source
 
 
 def load_points(path: Path, option: str = "--data", array: str = "x") -> tuple[np.ndarray, dict[str, Any]]:
-    """Points (n, ...) of a file, and what a record says of it.
+    """Points (n, ...) of the file that an option names, and what a record says of it.
 
-    Parameters
-    ----------
-    path : Path
-        ``.npy``; ``.npz`` with one array or one of the name; ``.csv`` of numbers, separated by commas.
-    option, array : str
-        Whose value the path is, and the name.
-
-    Raises
-    ------
-    SfbenchError
-        If the file holds no such array.
+    Files are ``.npy``; ``.npz`` with one array or one of the name; ``.csv`` of numbers, separated by commas.
     """
     try:
         if path.suffix == ".csv":

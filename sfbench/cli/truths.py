@@ -6,18 +6,14 @@ from typing import Annotated, Any
 
 import typer
 
-from .common import Json, Seed, output_folder, print_table
+from .common import Json, Seed, completed, output_folder, show
 
 truths_app = typer.Typer(help="Problems with certified truth.", no_args_is_help=True)
 
 
-def _complete(incomplete: str) -> list[str]:
-    from ..truths import known_truths
-
-    return [name for name in known_truths() if name.startswith(incomplete)]
-
-
-Name = Annotated[str, typer.Argument(help="name of the problem", show_default=False, autocompletion=_complete)]
+Name = Annotated[
+    str, typer.Argument(help="name of the problem", show_default=False, autocompletion=completed("truths"))
+]
 
 
 @truths_app.command("list")
@@ -29,9 +25,6 @@ def list_command(
     from ..truths import certificate, known_truths
 
     records = [certificate(name) for name in known_truths(group)]
-    if as_json:
-        print(json.dumps(records))
-        return
     rows = [
         [
             record["name"],
@@ -46,7 +39,7 @@ def list_command(
         for record in records
     ]
     columns = ["name", "group", "k", "rank", "d", "log Z", "V", "TV(P_w, p_w)", "sha256"]
-    print_table("Problems with certified truth", columns, rows)
+    show(as_json, records, "Problems with certified truth", columns, rows)
 
 
 @truths_app.command("show")
@@ -55,14 +48,11 @@ def show_command(name: Name, as_json: Json = False) -> None:
     from ..truths import certificate
 
     record = certificate(name)
-    if as_json:
-        print(json.dumps(record))
-        return
     rows = []
     for key, value in _flat(record):
         shown = f"{value[0]} +- {value[1]}" if key.startswith("total_variation") else json.dumps(value)
         rows.append(["V: sum_i w_i E|s_i|^2 - E|s_w|^2" if key == "difficulty V" else key, shown])
-    print_table(name, ["what", "value"], rows)
+    show(as_json, record, name, ["what", "value"], rows)
 
 
 @truths_app.command("draw")
@@ -109,10 +99,8 @@ def check_certificates_command(
         for name in chosen:
             certificate(name)
         found = {name: record_check(record, name)["difference"] for name in chosen}
-    if as_json:
-        print(json.dumps(found))
-    else:
-        print("\n".join(f"{name}: {'agrees' if text is None else text}" for name, text in found.items()))
+    said = "\n".join(f"{name}: {'agrees' if text is None else text}" for name, text in found.items())
+    print(json.dumps(found) if as_json else said)
     if any(found.values()):
         raise typer.Exit(1)
 
@@ -138,16 +126,8 @@ def score_command(
         logs = load_points(log_weights, "--log-weights", "log_weights")[0].squeeze()
     elif samples.suffix == ".npz":
         logs = _weights_beside(samples)
-    found = score_samples(
-        problem,
-        points,
-        log_weights=logs,
-        log_z=log_z,
-        log_z_error=log_z_error,
-        effective=effective,
-        level=level,
-        rng=seed,
-    )
+    given: dict[str, Any] = {"log_z": log_z, "log_z_error": log_z_error, "effective": effective, "level": level}
+    found = score_samples(problem, points, log_weights=logs, rng=seed, **given)
     print(json.dumps(found.as_record() | {"samples": about}) if as_json else repr(found))
 
 

@@ -18,7 +18,7 @@ simulations here: compare torsions where ``phi < 0``.
 import math
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, final
@@ -28,7 +28,8 @@ from numpy.typing import ArrayLike
 
 from .._typing import Float64Array, FloatArray, SeedLike
 from .._validation import as_generator
-from .entry import Archive, Arrays, DataSet, Files, Requirement
+from .catalogue import CATALOGUE
+from .entry import Arrays, Files
 from .errors import DataError
 from .places import find_files
 
@@ -138,9 +139,7 @@ class AlanineScore:
         for i in range(n):
             integrator.step(_EVERY)
             points[i] = context.getState(getPositions=True).getPositions(asNumpy=True)._value
-        if not np.isfinite(points).all():
-            raise DataError("the simulation of alanine dipeptide diverged")
-        return np.asarray((points - points.mean(axis=1, keepdims=True)).reshape(n, DIM))
+        return _centred(points)
 
     def move(self, x: FloatArray, n_steps: int, *, rng: SeedLike = None) -> Float64Array:
         """Centred points (n, 66) after n_steps of 2 fs of Langevin dynamics from x (n, 66), with fresh velocities.
@@ -160,9 +159,7 @@ class AlanineScore:
             context.setVelocitiesToTemperature(_TEMPERATURE, int(seed))
             context.getIntegrator().step(n_steps)
             moved[i] = context.getState(getPositions=True).getPositions(asNumpy=True)._value
-        if not np.isfinite(moved).all():
-            raise DataError("the simulation of alanine dipeptide diverged")
-        return np.asarray((moved - moved.mean(axis=1, keepdims=True)).reshape(len(points), DIM))
+        return _centred(moved)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the simulation context, which belongs to one process."""
@@ -201,7 +198,7 @@ class AlanineScore:
         import openmm
         from openmm import app, unit
 
-        files, _ = find_files(_ENTRY)
+        files, _ = find_files(CATALOGUE["alanine"])
         with tempfile.TemporaryDirectory() as folder:  # OpenMM reads Amber files by path
             for name, content in files.items():
                 Path(folder, name).write_bytes(content)
@@ -224,6 +221,7 @@ class AlanineScore:
 
 
 _KT = _GAS_CONSTANT * _TEMPERATURE
+_DIELECTRICS = (1.0, mixed_dielectric(0.5), WATER)  # of the catalogue's classes
 
 
 def torsions(x: ArrayLike) -> Float64Array:
@@ -240,6 +238,13 @@ def _dihedral(atoms: Float64Array) -> Float64Array:
     return np.asarray(np.arctan2(sine, (left * right).sum(axis=1)))
 
 
+def _centred(atoms: Float64Array) -> Float64Array:
+    """Points (n, 66) of simulated atoms (n, 22, 3)."""
+    if not np.isfinite(atoms).all():
+        raise DataError("the simulation of alanine dipeptide diverged")
+    return np.asarray((atoms - atoms.mean(axis=1, keepdims=True)).reshape(len(atoms), DIM))
+
+
 def _points(x: ArrayLike) -> Float64Array:
     points = np.asarray(x, np.float64)
     if points.ndim != 2 or points.shape[1] != DIM:
@@ -249,14 +254,13 @@ def _points(x: ArrayLike) -> Float64Array:
     return points
 
 
-def _decode_chains(files: Files, split: str) -> Arrays:
+def decode_chains(files: Files, split: str) -> Arrays:
     """Chains one after another for every solvent; threads, because OpenMM steps without the interpreter's lock."""
-    tasks = [(k, chain) for chain in range(_CHAINS) for k in range(len(_SOLVENTS))]
-    dielectrics = list(_SOLVENTS.values())
+    tasks = [(k, chain) for chain in range(_CHAINS) for k in range(len(_DIELECTRICS))]
 
     def run(task: tuple[int, int]) -> Float64Array:
         seed = np.random.SeedSequence([_SEED, *task])
-        return AlanineScore(dielectrics[task[0]]).sample(_PER_CHAIN, rng=seed)
+        return AlanineScore(_DIELECTRICS[task[0]]).sample(_PER_CHAIN, rng=seed)
 
     with ThreadPoolExecutor(2) as pool:
         points = np.concatenate(list(pool.map(run, tasks)))
@@ -264,54 +268,9 @@ def _decode_chains(files: Files, split: str) -> Arrays:
     return points, labels, chains
 
 
-def _decode(files: Files, split: str) -> Arrays:
-    seeds = np.random.SeedSequence(_SEED).spawn(len(_SOLVENTS))
-    points = [
-        AlanineScore(dielectric).sample(_PER_SOLVENT, rng=seed)
-        for dielectric, seed in zip(_SOLVENTS.values(), seeds, strict=True)
-    ]
+def decode(files: Files, split: str) -> Arrays:
+    """One chain for every solvent."""
+    seeds = np.random.SeedSequence(_SEED).spawn(len(_DIELECTRICS))
+    pairs = zip(_DIELECTRICS, seeds, strict=True)
+    points = [AlanineScore(dielectric).sample(_PER_SOLVENT, rng=seed) for dielectric, seed in pairs]
     return np.concatenate(points), np.repeat(np.arange(len(points)), _PER_SOLVENT)
-
-
-_SOLVENTS = {"vacuum": 1.0, "mixed, w = 1/2": mixed_dielectric(0.5), "water": WATER}
-_FOLDER = "openmmtools/data/alanine-dipeptide-gbsa"
-_MEMBERS = {f"alanine.{end}": f"{_FOLDER}/alanine-dipeptide.{end}" for end in ("prmtop", "crd")}
-_ENTRY = DataSet(
-    name="alanine",
-    description="alanine dipeptide at 300 K in vacuum, water and between: 1,000 correlated points each, in nanometres",
-    licence="MIT (openmmtools, OpenMM)",
-    redistributable=True,
-    kind="table",
-    shape=(DIM // 3, 3),
-    splits={"all": None},
-    files={
-        "alanine.prmtop": "2ce81216c7e18fd4d354fac44e22ba3843d89e297884bd6389a4cd57c74ecf6e",
-        "alanine.crd": "b8a151fd35b909de52b7f50b09f4a0c9fc5221d0b423c6a9ec3133bf867c4954",
-    },
-    decode=_decode,
-    classes=tuple(_SOLVENTS),
-    archives=(
-        Archive(
-            "pip",
-            "openmmtools",
-            "0.27.0",
-            "4a48a8376ac9a1b86486e33f21efd629d9df60f14c227dcc907a8ec359ab7d3a",
-            _MEMBERS,
-        ),
-    ),
-    installed=("openmmtools", _MEMBERS),
-    requires=(Requirement("openmm", "'sfbench[molecules]'"),),
-    slow=True,
-    version=2,
-)
-_LONG = replace(
-    _ENTRY,
-    name="alanine_chains",
-    description=f"the same molecule: {_CHAINS} chains of {_PER_CHAIN} points for each solvent (six CPU minutes)",
-    files={},  # those of the other entry
-    archives=(),
-    installed=None,
-    decode=_decode_chains,
-    groups=tuple(f"chain {i}" for i in range(_CHAINS)),
-)
-ENTRIES = (_ENTRY, _LONG)

@@ -166,18 +166,13 @@ class Items:
 
     @property
     def digest(self) -> str:
-        """One sha256 over all arrays, to be kept beside results."""
-        return array_digest(self.x, self.y, self.groups)
-
-
-def array_digest(items: np.ndarray, labels: np.ndarray, groups: np.ndarray | None = None) -> str:
-    """One sha256 over shape and values of the decoded arrays; groups that are all zero count as none."""
-    digest = hashlib.sha256(repr(items.shape).encode())
-    digest.update(items.astype("<f8").tobytes())
-    digest.update(labels.astype("<i8").tobytes())
-    if groups is not None and groups.any():
-        digest.update(groups.astype("<i8").tobytes())
-    return digest.hexdigest()
+        """One sha256 over shape and values of all arrays, to be kept beside results; groups of zeros count as none."""
+        digest = hashlib.sha256(repr(self.x.shape).encode())
+        digest.update(self.x.astype("<f8").tobytes())
+        digest.update(self.y.astype("<i8").tobytes())
+        if self.groups.any():
+            digest.update(self.groups.astype("<i8").tobytes())
+        return digest.hexdigest()
 
 
 def verify(content: bytes, sha256: str, name: str) -> None:

@@ -17,39 +17,22 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from .entry import WHOLE, Archive, Arrays, DataSet, Files
+from .catalogue import CATALOGUE
+from .entry import Arrays, Files
 from .errors import DataError, DataUnavailable
 
 _SIDE, _PER_CLASS = 32, 500
 _LARGEST = 1 << 25
 _TIMEOUT = 1800.0
-_CLASSES = tuple(f"{gender}/{race}" for gender in ("female", "male") for race in ("asian", "black", "brown", "white"))
+_ENTRY = CATALOGUE["faces"]
+_FOLDERS = {file: archive.package for archive in _ENTRY.archives for file in archive.members}
 _SCRIPT = Path(__file__).with_name("faces.mjs")
 
 
-def draw_faces(packages: Files, count: int, classes: tuple[str, ...] = _CLASSES, side: int = _SIDE) -> np.ndarray:
-    """Draw faces.
+def draw_faces(packages: Files, count: int, classes: tuple[str, ...] = _ENTRY.classes, side: int = _SIDE) -> np.ndarray:
+    """Faces (len(classes) count, 3 side^2) of uint8: rows, columns, colours; sorted by class, then number.
 
-    Parameters
-    ----------
-    packages : mapping of str to bytes
-        The npm packages, as fetched.
-    count : int
-        Images of one class.
-    classes : tuple of str
-        "gender/race" each.
-    side : int
-        Pixels.
-
-    Returns
-    -------
-    ndarray (len(classes) count, 3 side^2) of uint8
-        Rows, then columns, then colours; sorted by class, then number.
-
-    Raises
-    ------
-    DataUnavailable
-        Without Node.js, or on another platform.
+    Classes are "gender/race" each. Without Node.js, or on another platform, they are unavailable.
     """
     node = shutil.which("node")
     if node is None:
@@ -81,16 +64,13 @@ def draw_faces(packages: Files, count: int, classes: tuple[str, ...] = _CLASSES,
 
 
 def _is_supported() -> bool:
-    return sys.platform == "linux" and platform.machine() == "x86_64" and platform.libc_ver()[0] == "glibc"
+    return (sys.platform, platform.machine(), platform.libc_ver()[0]) == ("linux", "x86_64", "glibc")
 
 
 def unpack(content: bytes, folder: Path, name: str) -> None:
-    """Write the plain files of an npm package below a folder, leaving out its first folder.
+    """Write the plain files of an npm package, which names neither other places nor too much, below a folder.
 
-    Raises
-    ------
-    DataError
-        If a name points elsewhere, or the files are too large; links are left out.
+    Its own first folder and links are left out.
     """
     total = 0
     with tarfile.open(fileobj=io.BytesIO(content)) as tar:
@@ -109,34 +89,7 @@ def unpack(content: bytes, folder: Path, name: str) -> None:
             target.write_bytes(handle.read())
 
 
-def _decode(files: Files, split: str) -> Arrays:
+def decode(files: Files, split: str) -> Arrays:
+    """All classes."""
     images = draw_faces(files, _PER_CLASS)
-    return images, np.repeat(np.arange(len(_CLASSES)), _PER_CLASS)
-
-
-_PACKAGES = {
-    # package: version, sha256
-    "facesjs": ("5.0.3", "5dcd38542f674a7df9d85dae2bade41dc99bdb317f6f723f1b4923aa0d0e4dda"),
-    "dlv": ("1.1.3", "7c316193a4d49e70b3f552e4d52573ecb5b8154075f049cb30c9c2dc9ebb7c90"),
-    "dset": ("3.1.4", "ea5753352be6a2416c35f0f23831db3a9986c6d9183c339fbb3f11f94d4c8357"),
-    "svg-path-bbox": ("2.1.0", "da7b6b61601dbb9613407ea39e87c955c52434f9604990529e3d5de79f4fa45b"),
-    "svgpath": ("2.6.0", "800acf61f8659853d6f46c133a2a0c056943572840407c3db63fdaf731f12f81"),
-    "@resvg/resvg-js": ("2.6.2", "5b4c67c32d593a42bca6d97320b57465cf340bee441f4cb6bf250b1086872a43"),
-    "@resvg/resvg-js-linux-x64-gnu": ("2.6.2", "ead221101ab0c8f27821c6ad4e65259ff6796d49978831b2992abb0ecdbaf96a"),
-}
-_FOLDERS = {f"{package.split('/')[-1]}.tgz": package for package in _PACKAGES}
-_ENTRY = DataSet(
-    name="faces",
-    description="drawn faces, 32 x 32 in colour, 500 each of two genders and four skin tones, paired by number",
-    licence="Apache 2.0 (facesjs); resvg MPL 2.0",
-    redistributable=True,
-    shape=(_SIDE, _SIDE, 3),
-    levels=255,
-    splits={"all": "8e856cbc7e5497e7cda2c2b8fcbe40c0025bb1dcfe3636935150ec0dcd32ba26"},
-    files={file: _PACKAGES[package][1] for file, package in _FOLDERS.items()},
-    decode=_decode,
-    classes=_CLASSES,
-    archives=tuple(Archive("npm", package, *_PACKAGES[package], {file: WHOLE}) for file, package in _FOLDERS.items()),
-    slow=True,
-)
-ENTRIES = (_ENTRY,)
+    return images, np.repeat(np.arange(len(_ENTRY.classes)), _PER_CLASS)

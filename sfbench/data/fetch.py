@@ -13,6 +13,7 @@ import tarfile
 import tempfile
 import warnings
 import zipfile
+from functools import partial
 from pathlib import Path
 
 from ..files import file_lock, prepare_folder
@@ -57,10 +58,7 @@ def _fetched_files(entry: DataSet) -> Path | str:
         if not entry.archives:
             raise
     folder = prepare_folder(cache_folder())
-
-    def tell() -> None:
-        warnings.warn(f"another process fetches {entry.name!r}; waiting for it", stacklevel=2)
-
+    tell = partial(warnings.warn, f"another process fetches {entry.name!r}; waiting for it", stacklevel=2)
     try:
         with file_lock(folder / f"{entry.name}.lock", _TIMEOUT, tell):
             return _fetch(entry, folder)

@@ -18,7 +18,7 @@ from scipy.spatial import ConvexHull
 
 from .._typing import SeedLike
 from .._validation import as_generator
-from .entry import Archive, Arrays, DataSet, Files
+from .entry import Arrays, Files
 
 _SIDE, _FINE, _HEIGHT, _MARGIN = 28, 4, 150, 20
 _PENS = (0, 2, 4, 6)  # pixels by which strokes grow on either side; the last adds about 1.5 pixels of the image
@@ -107,76 +107,6 @@ def _shaken(glyph: _Glyph, draw: np.ndarray) -> np.ndarray:
     return np.asarray(drawn.reduce(_FINE)).ravel()
 
 
-def _decode(files: Files, split: str) -> Arrays:
+def decode(files: Files, split: str) -> Arrays:
+    """All fonts, in the order of the entry's groups."""
     return render_digits(files, _PER_GLYPH, rng=_SEED)
-
-
-_FONTS = {
-    # name: sha256 of the package, sha256 of the font file
-    "architects-daughter": (
-        "791d2009fbdc46ca3eb942c27c62c0ee353668cd290dfad17f401b8488c727a1",
-        "0249dd5f81431dbf8a8406996c43f8018bf707221cf261d75145f083bb7091cf",
-    ),
-    "caveat": (
-        "ebf746fc0667b9d10fcac7c8604e2ba40a264da85a1c9b48bd679c0af3221293",
-        "38b98dbeb922a14a74dfb41f83fc24e0e645e2eed9ce72145fefbdae8828cbfb",
-    ),
-    "gloria-hallelujah": (
-        "8755cc046e06286eeebee193f9f753bd0f03eec44c7bf188fc883db66e7a9d91",
-        "31e7def8cf155d4dcc98216517ad509923a8a197bc9c8937668d04767c52040e",
-    ),
-    "gochi-hand": (
-        "6e206b6139093775d8762503196d6d991408bd5f8393ea0357f4f89b75b195a3",
-        "82a4149218f2edccef96d2b0ed5bf92adc6ea290222bac4dcfa3de91afb6b3a3",
-    ),
-    "homemade-apple": (
-        "0ad668da20f63bd47bb32c86e160a7cae8ef0f2e1844c405bc40e278c86b91d0",
-        "998f34b48e0bcb8974dc6e8d94961a87689ca40e3258554d2f6fc3778b1968a3",
-    ),
-    "indie-flower": (
-        "be380503f1e2c5ef08b8399a28f8cb2f1725527db2cb6aacec3037c2bd1b9083",
-        "2cf7154e899ad16246196238d6d13f0135c5feba2d8ccde5d97a22664d012660",
-    ),
-    "kalam": (
-        "0aaf22523f3c57ae19f32c4f4df0d43d6efd01b7563a19cf4ed818cd5601426d",
-        "70ab8c1d2c10a28f213c6f1c359888624d5e650ffcd64f93a8194c3e14403746",
-    ),
-    "patrick-hand": (
-        "c3428d02610c7b8fa92b044cf766f8c30b88bb32a47460b4ac42fa14e0bcdcc0",
-        "0f7031f6665437e04d6f354c5f64d6ae6777b498afbe804638c45b957a7ce8aa",
-    ),
-    "reenie-beanie": (
-        "8a2406f9b3c0b76199dcd87288ea40480fcd8547ba1af2f9f3156205f1688be9",
-        "1b86681155e125625f01839b2e6688dde2b2a7766a8eb49645b3a8707c2bee9f",
-    ),
-    "shadows-into-light": (
-        "0885aefd34c65bd79207cffff0771ae0527f227a202bc850f8cf9a12257fc7f1",
-        "93cff8110a18bb3e1fb0179c95f706ed1e8037e2e527c4cb425b46deaddbd975",
-    ),
-}
-
-ENTRIES = (
-    DataSet(
-        name="font_digits",
-        description="digits of ten handwriting fonts (the groups), 28 x 28, 300 images of each digit by each font",
-        licence="SIL Open Font License 1.1; homemade-apple: Apache 2.0",
-        redistributable=True,
-        shape=(28, 28),
-        levels=255,
-        splits={"all": None},
-        files={f"{name}.woff": font for name, (_, font) in _FONTS.items()},
-        decode=_decode,
-        slow=True,
-        groups=tuple(_FONTS),
-        archives=tuple(
-            Archive(
-                "npm",
-                f"@fontsource/{name}",
-                "5.3.0",
-                package,
-                {f"{name}.woff": f"package/files/{name}-latin-400-normal.woff"},
-            )
-            for name, (package, _) in _FONTS.items()
-        ),
-    ),
-)

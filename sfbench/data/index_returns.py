@@ -13,36 +13,26 @@ import io
 
 import numpy as np
 
-from .entry import Archive, Arrays, DataSet, Files
+from .catalogue import CATALOGUE
+from .entry import Arrays, Files
 from .errors import DataError
 from .idx import gunzip
 
-_INDICES = ("sp500", "nasdaq")
 _DAYS, _STEP, _TEST_FROM = 32, 4, 2017
 
 
 def return_windows(prices: np.ndarray, days: int, step: int) -> np.ndarray:
-    """Windows of log returns in per cent.
-
-    Parameters
-    ----------
-    prices : ndarray (n,)
-    days, step : int
-        Returns in a window, and distance between the starts of neighbours.
-
-    Returns
-    -------
-    ndarray ((n - 1 - days) // step + 1, days)
-    """
+    """Windows ((n - 1 - days) // step + 1, days) of log returns, in per cent, of prices (n,)."""
     if prices.ndim != 1 or len(prices) <= days or not np.isfinite(prices).all() or prices.min() <= 0:
         raise DataError(f"windows of {days} returns need more than {days} positive prices, got shape {prices.shape}")
     returns = np.round(100 * np.diff(np.log(prices)), 6) + 0.0  # no -0.0
     return np.lib.stride_tricks.sliding_window_view(returns, days)[::step]
 
 
-def _decode(files: Files, split: str) -> Arrays:
+def decode(files: Files, split: str) -> Arrays:
+    """Windows of both indices."""
     parts = []
-    for label, name in enumerate(_INDICES):
+    for label, name in enumerate(CATALOGUE["series"].classes):
         years, prices = _prices(gunzip(files[f"{name}.csv.gz"], name).decode(), name)
         first = int(np.searchsorted(years, _TEST_FROM))
         past = return_windows(prices[:first], _DAYS, _STEP)
@@ -68,39 +58,3 @@ def _prices(text: str, name: str) -> tuple[np.ndarray, np.ndarray]:
     if not len(rows) or np.any(np.diff(years) < 0):
         raise DataError(f"{name} is empty or not in the order of its dates")
     return years, prices
-
-
-_MEMBERS = {f"{name}.csv.gz": f"arch/data/{name}/{name}.csv.gz" for name in _INDICES}
-ENTRIES = (
-    DataSet(
-        name="series",
-        description="32-day windows of log returns (per cent) of the S&P 500 and Nasdaq indices, 1999 to 2018",
-        licence="NCSA (arch); index levels as published",
-        redistributable=False,
-        kind="series",
-        shape=(_DAYS,),
-        splits={
-            "train": "034b17472f458b523e7623d7fbda907e989aee7f4e330317d0e62abe4aebd059",
-            "test": "e98aab4891989821f635914a6d2a0104093acfa753bb371c35d32cb62998bdb4",
-        },
-        files={
-            "sp500.csv.gz": "1e028cbb9c400cc018c816ccc439b33c919387e726c3ed5ca2c05c82746059de",
-            "nasdaq.csv.gz": "b2009535343ebb14e0aa11ed086788d2997a416ffe4f9450eed9a561ae30ac59",
-        },
-        decode=_decode,
-        classes=_INDICES,
-        groups=("calm", "turbulent"),
-        archives=(
-            Archive(
-                "pip",
-                "arch",
-                "8.0.0",
-                "975ec3bdf7926335742ac362251fafe32b448b8f194dead062f22a00beef772d",
-                _MEMBERS,
-                # The tables are the same for every platform; one wheel has one sha256.
-                ("--platform=manylinux2014_x86_64", "--python-version=3.11"),
-            ),
-        ),
-        installed=("arch", _MEMBERS),
-    ),
-)

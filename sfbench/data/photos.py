@@ -9,11 +9,10 @@ import io
 
 import numpy as np
 
-from .entry import Arrays, DataSet, Files
+from .catalogue import CATALOGUE
+from .entry import Arrays, Files
 from .errors import DataError
 
-_PHOTOS = ("china", "flower")
-_QUARTERS = ("top left", "top right", "bottom left", "bottom right")
 _SIDE, _STEP = 16, 8
 
 
@@ -47,33 +46,13 @@ def photo_patches(photo: np.ndarray, side: int, step: int) -> tuple[np.ndarray, 
     return np.concatenate(patches), np.concatenate(quarters)
 
 
-def _decode(files: Files, split: str) -> Arrays:
+def decode(files: Files, split: str) -> Arrays:
+    """Patches of both photos."""
     from PIL import Image
 
     parts = []
-    for label, name in enumerate(_PHOTOS):
+    for label, name in enumerate(CATALOGUE["photos"].classes):
         with Image.open(io.BytesIO(files[f"{name}.jpg"]), formats=["JPEG"]) as image:
             patches, quarters = photo_patches(np.asarray(image.convert("RGB")), _SIDE, _STEP)
         parts.append((patches, np.full(len(patches), label), 4 * label + quarters))
     return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-
-
-ENTRIES = (
-    DataSet(
-        name="photos",
-        description="16 x 16 colour patches of the photos china and flower; groups are quarters, which share no pixel",
-        licence="CC BY 2.0 (danielbuechele, vultilion), bundled with scikit-learn",
-        redistributable=True,
-        shape=(_SIDE, _SIDE, 3),
-        levels=255,
-        splits={"all": "862020e0cc0c513513e677187cfc3484935976dbbc53bec4ca854841e5caea92"},
-        files={
-            "china.jpg": "8378025ad2519d649d02e32bd98990db4ab572357d9f09841c2fbfbb4fefad29",
-            "flower.jpg": "a77f6ec41e353afdf8bdff2ea981b2955535d8d83294f8cfa49cf4e423dd5638",
-        },
-        decode=_decode,
-        classes=_PHOTOS,
-        groups=tuple(f"{photo}, {quarter}" for photo in _PHOTOS for quarter in _QUARTERS),
-        installed=("scikit-learn", {f"{name}.jpg": f"sklearn/datasets/images/{name}.jpg" for name in _PHOTOS}),
-    ),
-)

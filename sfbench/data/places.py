@@ -9,9 +9,8 @@ import os
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO
 
-from ..files import prepare_folder, read_regular, write_atomically
+from ..files import prepare_folder, read_regular, write_bytes
 from .entry import DataSet, Files, Requirement, verify
 from .errors import DataError, DataUnavailable
 
@@ -110,9 +109,5 @@ def store(entry: DataSet, files: Files) -> Path:
         verify(files[name], sha256, name)
     folder = prepare_folder(cache_folder() / entry.name)
     for name, content in files.items():
-
-        def write(f: IO[bytes], blob: bytes = content) -> None:
-            f.write(blob)
-
-        write_atomically(folder / name, write, binary=True)
+        write_bytes(folder / name, content)
     return folder

@@ -15,28 +15,16 @@ import io
 
 import numpy as np
 
-from .entry import Archive, Arrays, DataSet, Files
+from .catalogue import CATALOGUE
+from .entry import Arrays, Files
 from .errors import DataError
 
-_CLASSES = ("neither N nor O", "more O than N", "more N than O", "as many N as O", "with F")
-_COLUMNS = (
-    *("RotA_GHz", "RotB_GHz", "RotC_GHz", "Dipole_debye", "Polarizability_bohr3", "HOMO_au", "LUMO_au"),
-    *("HOMO_LUMO_gap_au", "R2_bohr2", "ZPVE_au", "InternalEnergy_0K_au", "InternalEnergy_298K_au"),
-    *("Enthalphy_298K_au", "GibbsFreeEnergy_298K_au", "Heatcapacity_Cv_cal_mol_K"),
-)
+_COLUMNS = CATALOGUE["qm9"].columns
 _LARGEST_ROTATION = 1e4  # GHz; water, the lightest bent molecule, has 800
 
 
 def properties(table: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Properties (n, 15) and composition classes (n,) of the molecules of one table that are not linear.
-
-    Parameters
-    ----------
-    table : bytes
-        Comma-separated, with a header.
-    name : str
-        For messages.
-    """
+    """Properties (n, 15) and composition classes (n,) of the molecules of a table of this name that are not linear."""
     values, classes = [], []
     try:
         for row in csv.DictReader(io.TextIOWrapper(io.BytesIO(table), "utf-8", newline="")):
@@ -60,39 +48,7 @@ def _composition(nitrogen: int, oxygen: int, fluorine: int) -> int:
     return 1 if oxygen > nitrogen else 2
 
 
-def _decode(files: Files, split: str) -> Arrays:
-    parts = [properties(files[name], name) for name in _MEMBERS]
+def decode(files: Files, split: str) -> Arrays:
+    """The three parts of the table."""
+    parts = [properties(content, name) for name, content in files.items()]
     return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-
-
-_MEMBERS = {f"qm9_part{k}.csv": f"qm9pack/data/qm9_part{k}.csv" for k in (1, 2, 3)}
-ENTRIES = (
-    DataSet(
-        name="qm9",
-        description="fifteen properties of 130,820 small molecules (QM9); labels are compositions",
-        licence="MIT (qm9pack); data of Ramakrishnan et al. 2014",
-        redistributable=True,
-        kind="table",
-        shape=(len(_COLUMNS),),
-        splits={"all": "b4f54b6fb98670df61d89438d18202feafc747af682595be26c0c298b48e7112"},
-        files={
-            "qm9_part1.csv": "19f0a5d595462d52cd82eef3370f3e9eb55a1f52cb14985657200349568deff3",
-            "qm9_part2.csv": "2bca113fdc0b28a13563c80ed9b240e934f3da6c64c64fe74ddb4f0f36036e61",
-            "qm9_part3.csv": "9c5efb5733d2af149db8d95d36ff198b4ffed12d9f7b344220a1e5877d5c6a43",
-        },
-        decode=_decode,
-        classes=_CLASSES,
-        columns=_COLUMNS,
-        archives=(
-            Archive(
-                "pip",
-                "qm9pack",
-                "1.0.3",
-                "1d88c2988007c6778e717ee3224cf511bd60e10732ebe3b7ed500ea5af05c9f0",
-                _MEMBERS,
-            ),
-        ),
-        installed=("qm9pack", _MEMBERS),
-        slow=True,
-    ),
-)

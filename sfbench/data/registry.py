@@ -4,23 +4,16 @@ Every file is verified by sha256 before it is decoded, and the decoded arrays on
 noticed too. Nothing is downloaded unless :func:`fetch_data` is called; where files are looked for says `places`.
 """
 
-import difflib
-
 import numpy as np
 
-from . import alanine, faces, fonts, index_returns, judges, mnist1d, photos, qm9, scanned, temperatures
+from .._validation import did_you_mean
+from .catalogue import CATALOGUE
 from .decoded import keep, recall
 from .entry import Arrays, DataSet, Items, Split
 from .errors import DataError, DataUnavailable
 from .places import cache_folder, check_modules, find_files
 
-_MODULES = (
-    *(scanned, fonts, photos, faces),
-    *(index_returns, temperatures, mnist1d),
-    *(alanine, qm9),
-    judges,
-)
-_REGISTRY: dict[str, DataSet] = {entry.name: entry for module in _MODULES for entry in module.ENTRIES}
+_REGISTRY: dict[str, DataSet] = dict(CATALOGUE)
 
 
 def known_data() -> dict[str, DataSet]:
@@ -31,9 +24,9 @@ def known_data() -> dict[str, DataSet]:
 def data_entry(name: str) -> DataSet:
     """The entry of that name."""
     if name not in _REGISTRY:
-        close = difflib.get_close_matches(name, _REGISTRY)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise DataUnavailable(f"unknown data set {name!r}; {hint}known: {', '.join(_REGISTRY)}")
+        raise DataUnavailable(
+            f"unknown data set {name!r}{did_you_mean(name, _REGISTRY)}; known: {', '.join(_REGISTRY)}"
+        )
     return _REGISTRY[name]
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, final
 
 from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map
 
 
 @final
@@ -40,23 +41,9 @@ def join(results: list[Any]) -> Any:
 
 def pick(tree: Any, i: int) -> Any:
     """The same nest of tuples, lists and dicts with the i-th value of every alternative."""
-    if isinstance(tree, Alternatives):
-        return tree.each[i]
-    if isinstance(tree, dict):
-        return {key: pick(value, i) for key, value in tree.items()}
-    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        return type(tree)(*(pick(value, i) for value in tree))
-    if isinstance(tree, tuple | list):
-        return type(tree)(pick(value, i) for value in tree)
-    return tree
+    return tree_map(lambda leaf: leaf.each[i] if isinstance(leaf, Alternatives) else leaf, tree)
 
 
 def count(tree: Any) -> int:
     """How many alternatives a nest carries; 0 for none."""
-    if isinstance(tree, Alternatives):
-        return len(tree.each)
-    if isinstance(tree, dict):
-        tree = tuple(tree.values())
-    if isinstance(tree, tuple | list):
-        return max((count(value) for value in tree), default=0)
-    return 0
+    return max((len(leaf.each) for leaf in tree_leaves(tree) if isinstance(leaf, Alternatives)), default=0)

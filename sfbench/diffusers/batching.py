@@ -9,6 +9,7 @@ from typing import Any, final
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from .errors import DiffusersError
 from .experts import AbstractExpert, AdapterExpert, Forward
@@ -28,20 +29,7 @@ _NETWORKS = (
 
 @final
 class BatchedAdapters:
-    """Evaluates adapters of one network side by side.
-
-    Parameters
-    ----------
-    module : nn.Module
-        The pipeline's network.
-    experts : sequence of AbstractExpert
-        All of them adapters, none of them with DoRA.
-
-    Raises
-    ------
-    DiffusersError
-        For other experts, and for networks whose batch axes are not known.
-    """
+    """Evaluates adapters of one network side by side; refuses DoRA, other experts, and networks it does not know."""
 
     def __init__(self, module: nn.Module, experts: Sequence[AbstractExpert]) -> None:
         name = type(module).__name__
@@ -49,10 +37,9 @@ class BatchedAdapters:
             raise DiffusersError(
                 f"method='batched' is known for {', '.join(_NETWORKS)} only, not for a {name}; take 'sequential'"
             )
-        others = [expert.name for expert in experts if not isinstance(expert, AdapterExpert)]
-        if others:
-            raise DiffusersError(f"method='batched' needs adapters only; {others} are networks: take 'sequential'")
         adapters = [expert for expert in experts if isinstance(expert, AdapterExpert)]
+        if others := [expert.name for expert in experts if expert not in adapters]:
+            raise DiffusersError(f"method='batched' needs adapters only; {others} are networks: take 'sequential'")
         self.switch = adapters[0].switch
         self.names = [expert.adapter for expert in adapters]
         special = [
@@ -94,11 +81,9 @@ class BatchedAdapters:
 
 def _stack(values: list[Any], rows: int) -> Any:
     """Values of all experts one below the other, where they have one row for every row of the batch."""
-    first = values[0]
-    if isinstance(first, Tensor):
-        return torch.cat(values) if first.ndim > 0 and len(first) == rows else first
-    if isinstance(first, dict):
-        return {key: _stack([value[key] for value in values], rows) for key in first}
-    if isinstance(first, tuple | list):
-        return type(first)([_stack([value[j] for value in values], rows) for j in range(len(first))])
-    return first
+
+    def stacked(*leaves: Any) -> Any:
+        first = leaves[0]
+        return torch.cat(leaves) if isinstance(first, Tensor) and first.ndim > 0 and len(first) == rows else first
+
+    return tree_map(stacked, *values)

@@ -27,13 +27,7 @@ def accepted(pipe: Any) -> set[str]:
 
 
 def run(pipe: Any, prompt: Any, n: int, generator: torch.Generator, options: dict[str, Any]) -> list[Any]:
-    """Images of one call of the pipeline: n of one prompt, or one for each of n prompts (a list).
-
-    Raises
-    ------
-    DiffusersError
-        For prompts and options that the pipeline does not take, and for what it refuses itself.
-    """
+    """Images of one call of the pipeline: n of one prompt, or one for each of n prompts (a list)."""
     known = accepted(pipe)
     given = dict(options)
     _check_options(pipe, given, known)

@@ -15,8 +15,9 @@ way               what is drawn                                                 
 ================  ==================================================================  ===================
 """
 
+import gc
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, final
@@ -32,7 +33,7 @@ from ..fusion import FusionResult
 from .calling import run
 from .drawing import scheduler_in_place
 from .errors import DiffusersError
-from .experts import AdapterExpert, as_experts, find_denoiser
+from .experts import AdapterExpert, as_experts, by_name, find_denoiser
 from .handle import fused
 from .learning import learn_weights
 from .merging import MERGES, merge
@@ -139,6 +140,11 @@ def compare(
     ------
     DiffusersError
         For unknown ways, and ``"adapters"`` with other experts.
+
+    Notes
+    -----
+    A merged network is a copy of the network, freed before the next one is made; all are held at once while their
+    objectives are measured.
     """
     count = as_count("n", n, error=DiffusersError)
     listed = as_items("ways", () if isinstance(ways, str) else ways, f"names out of {WAYS}", DiffusersError)
@@ -152,7 +158,7 @@ def compare(
         )
     module = find_denoiser(pipe)[1]
     models = as_experts(pipe, module, experts)
-    given = dict(zip([model.name for model in models], _as_list(experts), strict=True))
+    given = by_name(models, experts)
     k = len(models)
     w = np.full(k, 1.0 / k) if weights is None else as_weights(weights, k, DiffusersError)
     loaded = [model.adapter for model in models if isinstance(model, AdapterExpert) and model.adapter != BASE]
@@ -166,20 +172,21 @@ def compare(
     seed, learn_seed = (int(v) for v in generator.integers(2**62, size=2))
     if steps is not None:
         options["num_inference_steps"] = as_count("steps", steps, error=DiffusersError)
-    merged: dict[str, torch.nn.Module] = {
-        name: merge(pipe, given, w, "linear" if name == "adapters" else name)  # type: ignore[arg-type]
-        for name in names
-        if name in MERGES or (name == "adapters" and images is not None)
-    }
-    fitted, losses = _losses(pipe, given, w, names, merged, images, prompts, learn_seed, more)
-    drawn = []
-    for name in names:
-        start = time.perf_counter()
-        with scheduler_in_place(pipe, scheduler):
-            pictures = _draw(pipe, given, loaded, w, name, merged.get(name), prompt, count, seed, options)
+    fitted, losses = _losses(pipe, given, w, names, images, prompts, learn_seed, more)
+    if images is not None:
+        gc.collect()  # merged networks that were measured: hooks and their registry refer to each other
+
+    def drawn(name: str) -> Way:
+        """Image j starts from noise of its own seed in all ways."""
+        with scheduler_in_place(pipe, scheduler), _combined(pipe, given, loaded, w, name, count) as prepare:
+            pictures, start = [], time.perf_counter()
+            for j in range(count):
+                prepare(j)
+                pictures.append(run(pipe, prompt, 1, torch.Generator().manual_seed(seed + j), options)[0])
         seconds = (time.perf_counter() - start) / count
-        drawn.append(Way(name, tuple(pictures), runs_of(name, w), seconds, *losses.get(name, (None, None))))
-    return Comparison(tuple(drawn), w, fitted)
+        return Way(name, tuple(pictures), runs_of(name, w), seconds, *losses.get(name, (None, None)))
+
+    return Comparison(tuple(map(drawn, names)), w, fitted)
 
 
 def runs_of(way: str, w: Float64Array) -> int:
@@ -187,70 +194,47 @@ def runs_of(way: str, w: Float64Array) -> int:
     return len(w) if way == "composite" else int((w > 0).sum()) if way == "fused" or way in RULES else 1
 
 
-def _as_list(experts: Sequence[Any] | Mapping[str, Any]) -> list[Any]:
-    return list(experts.values()) if isinstance(experts, Mapping) else list(experts)
-
-
-def _draw(
-    pipe: Any,
-    given: dict[str, Any],
-    loaded: list[str],
-    w: Float64Array,
-    name: str,
-    network: Any,
-    prompt: Any,
-    n: int,
-    seed: int,
-    options: dict[str, Any],
-) -> list[Any]:
-    """Images of one way; image j starts from noise of its own seed in all of them."""
-    k = len(w)
-
-    def draw(j: int) -> Any:
-        return run(pipe, prompt, 1, torch.Generator().manual_seed(seed + j), options)[0]
-
+@contextmanager
+def _combined(
+    pipe: Any, given: dict[str, Any], loaded: list[str], w: Float64Array, name: str, n: int
+) -> Iterator[Callable[[int], None]]:
+    """A pipeline that combines experts one way, and what is to be called with the number of an image before it."""
     if name == "adapters":
         with _adapters(pipe, loaded, w):
-            return [draw(j) for j in range(n)]
-    if name in MERGES:
-        with fused(pipe, [network]):
-            return [draw(j) for j in range(n)]
-    rule = np.full(k, 1.0 / k) if name == "composite" else w
-    with fused(pipe, given, rule, method="switched" if name == "switched" else "sequential") as handle:
-        if name != "mixture" and name not in RULES:
-            return [draw(j) for j in range(n)]
-        images = []
-        if name in RULES:
-            for j in range(n):
+            yield lambda j: None
+        return
+    k = len(w)
+    experts: Any = given if name not in MERGES else [merge(pipe, given, w, name)]  # type: ignore[arg-type]
+    rule = w if experts is given and name != "composite" else None
+    with fused(pipe, experts, rule, method="switched" if name == "switched" else "sequential") as handle:
+
+        def prepare(j: int) -> None:
+            if name in RULES:
                 handle.hook.intercept = Superposition(handle, w, 1, RULES[name])
-                images.append(draw(j))
-            return images
-        for j, i in enumerate(np.searchsorted(np.cumsum(w), (np.arange(n) + 0.5) / n).tolist()):
-            handle.weights = np.eye(k)[min(i, k - 1)]
-            images.append(draw(j))
-        return images
+            elif name == "mixture":
+                i = int(np.searchsorted(np.cumsum(w), (j + 0.5) / n))
+                handle.weights = np.eye(k)[min(i, k - 1)]
+
+        yield prepare
+    handle.hook.experts.clear()  # or a merged network would wait for the collector, too
 
 
 @contextmanager
 def _adapters(pipe: Any, names: list[str], w: Float64Array) -> Iterator[None]:
     """Adapters added up with weights, as diffusers does it; scales and the active ones come back."""
-    module = find_denoiser(pipe)[1]
-    layers = AdapterSwitch(module).layers
-    before = [(layer._active_adapter, dict(layer.scaling)) for layer in layers]
-    frozen = [(p, p.requires_grad) for p in module.parameters()]
-    try:
-        for layer in layers:
-            layer.set_adapter(names)
-            for name, weight in zip(names, w.tolist(), strict=True):
-                if name in layer.scaling:
-                    layer.scaling[name] *= weight
-        yield
-    finally:
-        for layer, (active, scaling) in zip(layers, before, strict=True):
-            layer._active_adapter = active
-            layer.scaling.update(scaling)
-        for parameter, needed in frozen:
-            parameter.requires_grad = needed
+    switch = AdapterSwitch(find_denoiser(pipe)[1])
+    before = [dict(layer.scaling) for layer in switch.layers]
+    with switch.restored():
+        switch.only(names)
+        try:
+            for layer in switch.layers:
+                for name, weight in zip(names, w.tolist(), strict=True):
+                    if name in layer.scaling:
+                        layer.scaling[name] *= weight
+            yield
+        finally:
+            for layer, scaling in zip(switch.layers, before, strict=True):
+                layer.scaling.update(scaling)
 
 
 def _losses(
@@ -258,7 +242,6 @@ def _losses(
     given: dict[str, Any],
     w: Float64Array,
     names: list[str],
-    merged: dict[str, torch.nn.Module],
     images: Any,
     prompts: Any,
     seed: int,
@@ -267,6 +250,8 @@ def _losses(
     """Weights that fit the pictures, and objectives above that of ``fused``; merged networks are experts too."""
     if images is None:
         return None, {}
+    how = {name: "linear" if name == "adapters" else name for name in names if name in ("adapters", *MERGES)}
+    merged = {name: merge(pipe, given, w, by) for name, by in how.items()}  # type: ignore[arg-type]
     every = given | {f"merged: {name}": network for name, network in merged.items()}
     found = learn_weights(pipe, every, images, prompts=prompts, rng=seed, allow_inexact=True, **learning)
     assert isinstance(found, FusionResult)

@@ -30,13 +30,7 @@ _LATENTS = ("latent_channels", "scaling_factor", "shift_factor", "latents_mean",
 
 
 def check_compatible(name: str, pipe: Any, other: Any) -> None:
-    """Refuse an expert whose inputs, outputs, latent space or schedule are others.
-
-    Raises
-    ------
-    IncompatibleExpertsError
-        Names every field that differs, with both values.
-    """
+    """Refuse an expert whose inputs, outputs, latent space or schedule are others; names all fields that differ."""
     own, theirs = find_denoiser(pipe)[1], find_denoiser(other)[1]
     differences = _network_differences(own, theirs)
     if not isinstance(other, nn.Module) and not isinstance(pipe, nn.Module):
@@ -54,7 +48,7 @@ def _network_differences(own: nn.Module, theirs: nn.Module) -> Differences:
     found: Differences = []
     a, b = getattr(own, "config", None), getattr(theirs, "config", None)
     if a is not None and b is not None:
-        found += [(f, x, y) for f in _NETWORK if (x := getattr(a, f, None)) != (y := getattr(b, f, None))]
+        found += _field_differences(a, b, _NETWORK)
     a, b = getattr(own, "dtype", None), getattr(theirs, "dtype", None)
     if a != b:
         found.append(("dtype", str(a), str(b)))
@@ -74,16 +68,15 @@ def _required(module: nn.Module) -> set[str]:
 def _latent_differences(own: Any, theirs: Any) -> Differences:
     if own is None or theirs is None:
         return [] if own is theirs else [("latent space", _kind(own), _kind(theirs))]
-    found: Differences = []
-    for field in _LATENTS:
-        x, y = getattr(own.config, field, None), getattr(theirs.config, field, None)
-        if x != y:
-            found.append((f"latent space ({field})", x, y))
-    if not found and type(own) is type(theirs) and hasattr(own, "encoder"):
-        encoders = same_weights(own.encoder, theirs.encoder)
-        if not encoders:
-            found.append(("latent space (weights of the VAE's encoder)", "these", "others"))
+    found = [(f"latent space ({f})", x, y) for f, x, y in _field_differences(own.config, theirs.config, _LATENTS)]
+    alike = not found and type(own) is type(theirs) and hasattr(own, "encoder")
+    if alike and not same_weights(own.encoder, theirs.encoder):
+        found.append(("latent space (weights of the VAE's encoder)", "these", "others"))
     return found
+
+
+def _field_differences(a: Any, b: Any, fields: tuple[str, ...]) -> Differences:
+    return [(f, x, y) for f in fields if (x := getattr(a, f, None)) != (y := getattr(b, f, None))]
 
 
 def _kind(vae: Any) -> str:

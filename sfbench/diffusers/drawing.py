@@ -16,13 +16,13 @@ import inspect
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 
 from .._typing import SeedLike
-from .._validation import as_count, as_flag, as_generator, as_number, did_you_mean
+from .._validation import as_choice, as_count, as_flag, as_generator, as_number
 from ..sampling.errors import TrustWarning
 from ..sampling.integrators import CORRECTED_LAW, FLOW_LAW, FUSED_LAW
 from ..sampling.resampling import effective_size, scheme
@@ -35,7 +35,6 @@ from .schedules import SPREADS, dynamics_of, from_scheduler, kind_of, nonlinear_
 from .steps import WatchedSteps
 
 Sampler = Literal["fused", "switched", "ode", "corrected"]
-_SAMPLERS = ("fused", "switched", "ode", "corrected")
 _LARGEST_EXTRAPOLATION = 0.5
 _SMALLEST_ESS = 2.0
 
@@ -112,8 +111,7 @@ def sample(
     """
     handle = handle_of(pipe)
     count = as_count("n", n, error=DiffusersError)
-    if sampler not in _SAMPLERS:
-        raise DiffusersError(f"unknown sampler {sampler!r}{did_you_mean(sampler, _SAMPLERS)}; use one of {_SAMPLERS}")
+    as_choice("sampler", sampler, get_args(Sampler), DiffusersError)
     if not 0.0 <= as_number("threshold", threshold, DiffusersError) <= 1.0:
         raise DiffusersError(f"threshold must lie in [0, 1], got {threshold!r}")
     as_flag("linearise", linearise)
@@ -138,31 +136,24 @@ def sample(
     seed = int(generator.integers(2**63))
     noise = torch.Generator().manual_seed(seed)
     reach = None
+
+    def drawn(n: int, noise: torch.Generator, threshold: float) -> tuple[list[Any], WatchedSteps]:
+        steps = WatchedSteps(handle.hook, schedule, n, sampler == "corrected", threshold, pick, generator, eta)
+        with steps.on(chosen):
+            return run(pipe, prompt, n, noise, options), steps
+
     with scheduler_in_place(pipe, chosen), _method(handle, sampler):
         if sampler == "corrected" and pilot:
-            trial = WatchedSteps(handle.hook, schedule, min(pilot, count), weigh=True, eta=eta)
-            with trial.on(chosen):
-                run(pipe, prompt, trial.n, torch.Generator().manual_seed(seed ^ 1), options)
+            _, trial = drawn(min(pilot, count), torch.Generator().manual_seed(seed ^ 1), 0.0)
             reach = PathIntegral.of(-trial.particles.log_weights[0])
             _report(reach, count, verbose)
         images, latents, evaluations = [], [], 0
-        watched = None
         for start in range(0, count, most):
-            watched = WatchedSteps(
-                handle.hook,
-                schedule,
-                min(most, count - start),
-                sampler == "corrected",
-                float(threshold) if sampler == "corrected" else 0.0,
-                pick,
-                generator,
-                eta,
-            )
-            with watched.on(chosen):
-                images += run(pipe, prompt, watched.n, noise, options)
+            n_images = min(most, count - start)
+            some, watched = drawn(n_images, noise, float(threshold) if sampler == "corrected" else 0.0)
+            images += some
             evaluations += handle.calls
             latents.append(watched.latents)
-    assert watched is not None
     law = _law(sampler, chosen, watched, distilled)
     log_weights, diagnostics = _diagnose(sampler, chosen, watched, evaluations, count)
     kept = torch.cat([part for part in latents if part is not None])

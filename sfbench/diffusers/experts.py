@@ -18,13 +18,7 @@ Forward = Callable[..., Any]
 
 
 def find_denoiser(pipe: Any) -> tuple[str, nn.Module]:
-    """Name and module of the network that a pipeline calls at every step (a bare module is its own).
-
-    Raises
-    ------
-    DiffusersError
-        If there is none, or if there are two (only one of them would be fused).
-    """
+    """Name and module of the one network that a pipeline calls at every step (a bare module is its own)."""
     if isinstance(pipe, nn.Module):
         return "", pipe
     found = [name for name in DENOISERS if isinstance(getattr(pipe, name, None), nn.Module)]
@@ -50,6 +44,8 @@ class AbstractExpert(ABC):
     """One model of a fusion."""
 
     name: str
+    encodes: bool = False  # a prompt otherwise than the pipeline does
+    switches: bool = False  # leaves the adapters of the pipeline's network switched
 
     @abstractmethod
     def evaluate(self, own: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -58,16 +54,6 @@ class AbstractExpert(ABC):
     @abstractmethod
     def encode(self, own: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What ``encode_prompt`` returns for this expert; ``own`` is the pipeline's."""
-
-    @property
-    def encodes(self) -> bool:
-        """Whether its text encoders differ from those of the pipeline."""
-        return False
-
-    @property
-    def switches(self) -> bool:
-        """Whether it leaves the adapters of the pipeline's network switched."""
-        return False
 
 
 @final
@@ -82,6 +68,8 @@ class AdapterExpert(AbstractExpert):
     adapter: str
     switch: AdapterSwitch
     encoders: tuple[AdapterSwitch, ...] = ()
+    encodes: bool = False
+    switches = True
 
     def evaluate(self, own: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Switch, then run the pipeline's own network."""
@@ -96,16 +84,6 @@ class AdapterExpert(AbstractExpert):
                 encoder.only([self.adapter] if self.adapter in encoder.names() else [])
             return own(*args, **kwargs)
 
-    @property
-    def encodes(self) -> bool:
-        """Whether any text encoder has adapters."""
-        return any(encoder.layers for encoder in self.encoders)
-
-    @property
-    def switches(self) -> bool:
-        """Always."""
-        return True
-
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -118,9 +96,7 @@ class OwnExpert(AbstractExpert):
         """Run the pipeline's own network."""
         return own(*args, **kwargs)
 
-    def encode(self, own: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The prompt under the pipeline's own text encoders."""
-        return own(*args, **kwargs)
+    encode = evaluate
 
 
 @final
@@ -131,7 +107,7 @@ class NetworkExpert(AbstractExpert):
     name: str
     module: nn.Module
     pipe: Any = None
-    own_text: bool = False
+    encodes: bool = False
 
     def evaluate(self, own: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the other network."""
@@ -139,33 +115,23 @@ class NetworkExpert(AbstractExpert):
 
     def encode(self, own: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The prompt under the other pipeline's text encoders."""
-        return self.pipe.encode_prompt(*args, **kwargs) if self.own_text else own(*args, **kwargs)
-
-    @property
-    def encodes(self) -> bool:
-        """Whether the other pipeline's text encoders are others."""
-        return self.own_text
+        return self.pipe.encode_prompt(*args, **kwargs) if self.encodes else own(*args, **kwargs)
 
 
 def as_experts(pipe: Any, denoiser: nn.Module, experts: Any) -> list[AbstractExpert]:
-    """Experts from what a user gives: names of adapters, pipelines, networks; a mapping gives them names.
-
-    Raises
-    ------
-    DiffusersError
-        For anything else, and for adapters that are not loaded.
-    """
+    """Experts from what a user gives: names of loaded adapters, pipelines, networks; a mapping gives them names."""
     if isinstance(experts, str) or not isinstance(experts, Sequence | Mapping) or not experts:
         raise DiffusersError(f"experts must be a sequence of adapters, pipelines or networks, got {experts!r:.200}")
     given = list(experts.items()) if isinstance(experts, Mapping) else [(None, expert) for expert in experts]
     switch = AdapterSwitch(denoiser)
     encoders = () if isinstance(pipe, nn.Module) else tuple(map(AdapterSwitch, text_encoders(pipe).values()))
+    encodes = any(encoder.layers for encoder in encoders)
     made: list[AbstractExpert] = []
     for label, expert in given:
         name = _unused(_name(expert) if label is None else str(label), [other.name for other in made])
         if isinstance(expert, str):
-            switch.check([expert])
-            made.append(AdapterExpert(name, expert, switch, encoders))
+            switch.check(expert)
+            made.append(AdapterExpert(name, expert, switch, encoders, encodes))
             continue
         other = None if isinstance(expert, nn.Module) else expert
         module = find_denoiser(expert)[1]
@@ -174,6 +140,12 @@ def as_experts(pipe: Any, denoiser: nn.Module, experts: Any) -> list[AbstractExp
         else:
             made.append(NetworkExpert(name, module, other, other is not None and not same_text_encoders(pipe, other)))
     return made
+
+
+def by_name(models: Sequence[AbstractExpert], experts: Any) -> dict[str, Any]:
+    """What a user gave, by the names of the experts that it became."""
+    given = experts.values() if isinstance(experts, Mapping) else experts
+    return dict(zip([model.name for model in models], given, strict=True))
 
 
 def _name(expert: Any) -> str:

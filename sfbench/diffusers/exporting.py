@@ -2,13 +2,14 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..nets import NetworkScore
 from .errors import DiffusersError
-from .experts import as_experts, find_denoiser
+from .experts import as_experts, by_name, find_denoiser
 from .merging import merge
 from .schedules import Schedule, from_scheduler
 
@@ -57,27 +58,21 @@ def score_models(pipe: Any, experts: Sequence[Any] | Mapping[str, Any], **option
     if config.out_channels != config.in_channels:
         raise DiffusersError(f"the {type(module).__name__} predicts a variance too, which score models do not")
     schedule, models = from_scheduler(pipe.scheduler), as_experts(pipe, module, experts)
-    given = list(experts.values()) if isinstance(experts, Mapping) else list(experts)
     if taken := options.keys() & {"process", "parameterisation", "shape", "time", "dim"}:
         raise DiffusersError(f"{sorted(taken)} are read from the pipeline: leave them out")
     return {
-        model.name: NetworkScore(
+        name: NetworkScore(
             merge(pipe, [expert], [1.0]) if isinstance(expert, str) else find_denoiser(expert)[1],
             shape,
             schedule.process,
             schedule.prediction,
-            time=_Timesteps(schedule),
+            time=partial(_timesteps, schedule),
             **options,
         )
-        for model, expert in zip(models, given, strict=True)
+        for name, expert in by_name(models, experts).items()
     }
 
 
-class _Timesteps:
+def _timesteps(schedule: Schedule, t: Any) -> Any:
     """What the networks are given for times (n,)."""
-
-    def __init__(self, schedule: Schedule) -> None:
-        self.schedule = schedule
-
-    def __call__(self, t: Any) -> Any:
-        return t.new_tensor([self.schedule.timestep(float(value)) for value in np.asarray(t)])
+    return t.new_tensor([schedule.timestep(float(value)) for value in np.asarray(t)])

@@ -1,17 +1,16 @@
 """The verb :func:`fuse` and what it returns: the fusion of one pipeline, to be changed, saved and removed."""
 
 import functools
-import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
-from typing import Any, final
+from typing import Any, final, get_args
 
 from diffusers.hooks import HookRegistry
 from torch import Tensor, nn
 
+from .._validation import as_choice
 from .alternatives import join
-from .batching import BatchedAdapters
 from .compatible import check_compatible
 from .errors import DiffusersError, NotFusedError
 from .experts import AbstractExpert, NetworkExpert, as_experts, find_denoiser
@@ -70,8 +69,7 @@ def fuse(
     registry = getattr(module, "_diffusers_hook", None)
     if registry is not None and registry.get_hook(NAME) is not None:
         raise DiffusersError(f"the {type(module).__name__} is fused already; call handle.remove() first")
-    if method not in ("sequential", "batched", "switched"):
-        raise DiffusersError(f"unknown method {method!r}; use 'sequential', 'batched' or 'switched'")
+    as_choice("method", method, get_args(Method), DiffusersError)
     models = as_experts(pipe, module, experts)
     for model in models:
         if isinstance(model, NetworkExpert):
@@ -80,17 +78,8 @@ def fuse(
         raise DiffusersError(
             f"the {type(module).__name__} reuses features of earlier calls; call disable_cache() on it"
         )
-    hook = FusionHook(
-        None if isinstance(pipe, nn.Module) else pipe,
-        models,
-        as_fusion_weights(weights, len(models)),
-        method,
-        _mean_channels(pipe, module),
-        _timestep_at(module),
-        BatchedAdapters(module, models) if method == "batched" else None,
-    )
-    hook.keep = bool(keep_predictions)
-    handle = Handle(pipe, part, module, hook)
+    rule = as_fusion_weights(weights, len(models))
+    handle = Handle(pipe, part, module, FusionHook(pipe, module, models, rule, method, bool(keep_predictions)))
     handle._attach()
     return handle
 
@@ -108,13 +97,7 @@ def fused(
 
 
 def handle_of(pipe: Any) -> "Handle":
-    """The handle of a fused pipeline.
-
-    Raises
-    ------
-    NotFusedError
-        If the pipeline is not fused.
-    """
+    """The handle of a fused pipeline; NotFusedError for one that is not."""
     handle = getattr(pipe, "_sfbench_handle", None)
     if not isinstance(handle, Handle) or not handle.active:
         raise NotFusedError(f"this {type(pipe).__name__} is not fused; call sfbench.diffusers.fuse(pipe, ...) first")
@@ -197,6 +180,13 @@ class Handle:
             Holds ``recipe.json`` afterwards: experts with sha256, weights, process, versions.
         adapters : bool
             Write the weights of the adapters too.
+
+        Raises
+        ------
+        RecipeError
+            For weights that are a function, and after :meth:`remove`.
+        OutputError
+            If the folder cannot be written.
         """
         from .recipe import save_recipe
 
@@ -309,19 +299,3 @@ def _offload_off(pipe: Any) -> Iterator[None]:
     finally:
         if offloaded:
             pipe.enable_model_cpu_offload(device=device)
-
-
-def _mean_channels(pipe: Any, module: nn.Module) -> int | None:
-    """Channels of the mean where a network predicts a variance too."""
-    config = getattr(module, "config", None)
-    given, returned = getattr(config, "in_channels", None), getattr(config, "out_channels", None)
-    if not isinstance(given, int) or not isinstance(returned, int):
-        return None
-    scheduler = getattr(pipe, "scheduler", None)
-    learned = scheduler is not None and str(scheduler.config.get("variance_type")).startswith("learned")
-    return returned // 2 if returned == 2 * given or (learned and returned % 2 == 0) else None
-
-
-def _timestep_at(module: nn.Module) -> tuple[int, str] | None:
-    names = list(inspect.signature(module.forward).parameters)
-    return next(((names.index(name), name) for name in ("timestep", "timesteps", "t") if name in names), None)

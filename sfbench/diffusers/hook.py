@@ -12,6 +12,7 @@ network stays what it is to everybody else: its config, dtype, loaders and saver
 An expert of weight zero is not run, and the output of a single expert is handed on as it is.
 """
 
+import inspect
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -51,36 +52,29 @@ class Call:
 
 @final
 class FusionHook(ModelHook):  # type: ignore[misc]  # diffusers has no types
-    """Averages experts at every call of the network that it is registered on.
+    """Averages experts at every call of the network (module) of a pipeline, or of a network without one.
 
-    Parameters
-    ----------
-    pipe : pipeline or None
-        Where the scheduler is looked up when weights change with the noise.
-    experts : sequence of AbstractExpert
-    weights : AbstractWeights
-    method : {"sequential", "batched", "switched"}
-        One expert after the other, all adapters in one batch, or one expert a step.
-    mean_channels : int or None
-        Channels of the mean where the network also predicts a variance.
-    timestep_at : int or None
-        Position of the timestep among the arguments of the network.
+    The pipeline's scheduler is looked up when weights change with the noise.
     """
 
     def __init__(
         self,
         pipe: Any,
+        module: nn.Module,
         experts: Sequence[AbstractExpert],
         weights: AbstractWeights,
         method: Method,
-        mean_channels: int | None,
-        timestep_at: tuple[int, str] | None,
-        batched: BatchedAdapters | None,
+        keep: bool,
     ) -> None:
         super().__init__()
         self.pipe, self.experts, self.weights, self.method = pipe, list(experts), weights, method
-        self.mean_channels, self.timestep_at, self.batched = mean_channels, timestep_at, batched
-        self.on, self.keep, self._inside = True, False, False
+        self.batched = BatchedAdapters(module, experts) if method == "batched" else None
+        self.mean_channels = _mean_channels(pipe, module)
+        names = list(inspect.signature(module.forward).parameters)
+        held = next((name for name in ("timestep", "timesteps", "t") if name in names), None)
+        self.timestep_at = None if held is None else (names.index(held), held)  # among the network's arguments
+        self.on, self.keep, self._inside = True, keep, False
+        self.last: Call | None  # if predictions are kept
         self.since_step: list[Call] = []  # calls that a sampler has not yet looked at
         self.collect = False
         self.intercept: Callable[[Forward, tuple[Any, ...], dict[str, Any]], Any] | None = None  # in place of fusing
@@ -94,15 +88,6 @@ class FusionHook(ModelHook):  # type: ignore[misc]  # diffusers has no types
         self._step: Any = None
         self._chosen = 0
         self._finite: list[tuple[int, Tensor]] = []
-
-    @property
-    def last(self) -> Call | None:
-        """The last call, if predictions are kept."""
-        return self._last
-
-    @last.setter
-    def last(self, call: Call | None) -> None:
-        self._last = call
 
     @_TRANSPARENT
     def new_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> Any:
@@ -181,7 +166,7 @@ class FusionHook(ModelHook):  # type: ignore[misc]  # diffusers has no types
     def _present_weights(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Float64Array:
         if self.weights.constant and self.method != "switched":
             return self.weights.at(None)
-        timestep = self._timestep(args, kwargs)
+        timestep = self.timestep(args, kwargs)
         weights = self.weights.at(None if self.weights.constant else self._level(timestep))
         if self.method != "switched":
             return weights
@@ -193,7 +178,8 @@ class FusionHook(ModelHook):  # type: ignore[misc]  # diffusers has no types
             self._credits[self._chosen] -= 1.0
         return np.asarray(np.eye(len(weights))[self._chosen])
 
-    def _timestep(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> float:
+    def timestep(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> float:
+        """The timestep in the arguments of a call of the network."""
         if self.timestep_at is None:
             raise DiffusersError("the network takes no timestep, so weights cannot change with the noise")
         position, name = self.timestep_at
@@ -202,7 +188,7 @@ class FusionHook(ModelHook):  # type: ignore[misc]  # diffusers has no types
 
     def level(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Level:
         """The noise level of a call of the network."""
-        return self._level(self._timestep(args, kwargs))
+        return self._level(self.timestep(args, kwargs))
 
     def _level(self, timestep: float) -> Level:
         scheduler = getattr(self.pipe, "scheduler", None)
@@ -231,3 +217,14 @@ class FusionHook(ModelHook):  # type: ignore[misc]  # diffusers has no types
             raise NotFiniteError(
                 f"expert {self.experts[i].name!r} predicted NaN or infinities (in float16, take bfloat16 or float32)"
             )
+
+
+def _mean_channels(pipe: Any, module: nn.Module) -> int | None:
+    """Channels of the mean where a network predicts a variance too."""
+    config = getattr(module, "config", None)
+    given, returned = getattr(config, "in_channels", None), getattr(config, "out_channels", None)
+    if not isinstance(given, int) or not isinstance(returned, int):
+        return None
+    scheduler = getattr(pipe, "scheduler", None)
+    learned = scheduler is not None and str(scheduler.config.get("variance_type")).startswith("learned")
+    return returned // 2 if returned == 2 * given or (learned and returned % 2 == 0) else None

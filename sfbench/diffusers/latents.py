@@ -16,17 +16,9 @@ _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
 def as_pictures(images: Any) -> list[Any]:
-    """Pictures (PIL, or tensors (colours, height, width) in [0, 1]) from a folder, a list, or an array.
+    """Pictures (PIL, or tensors (colours, height, width) in [0, 1]) of a folder, paths, PIL images, or an array.
 
-    Parameters
-    ----------
-    images : path, sequence of paths or PIL images, array (n, height, width, colours), or tensor (n, colours, h, w)
-        Arrays hold bytes, or numbers in [0, 1].
-
-    Raises
-    ------
-    DiffusersError
-        For no images, and numbers that are not colours.
+    Arrays (n, height, width, colours) and tensors (n, colours, height, width) hold bytes, or numbers in [0, 1].
     """
     if isinstance(images, str | Path):
         folder = Path(images)
@@ -72,17 +64,9 @@ def _picture(image: Any, i: int) -> Any:
 
 
 def encode(pipe: Any, pictures: Sequence[Any], size: tuple[int, int] | None = None) -> Tensor:
-    """Latents (n, ...) of pictures, float32 on the CPU, scaled as the network sees them.
+    """Latents (n, ...) of pictures, resized to (height, width) if given, float32 on the CPU, as the network sees them.
 
     The mean of the VAE's posterior is taken; without a VAE pixels are scaled to [-1, 1].
-
-    Parameters
-    ----------
-    pipe : pipeline
-    pictures : sequence
-        As :func:`as_pictures` returns them.
-    size : (height, width), optional
-        Pictures are resized to it.
     """
     vae = getattr(pipe, "vae", None)
     config = getattr(find_denoiser(pipe)[1] if vae is None else vae, "config", None)
@@ -129,13 +113,7 @@ def _pixels(pictures: Sequence[Any], size: tuple[int, int] | None) -> Tensor:
 
 
 def shaped(pipe: Any, latents: Tensor, shape: torch.Size) -> Tensor:
-    """Latents in the shape (rows, ...) that the pipeline gives to its network, packed where it packs them.
-
-    Raises
-    ------
-    DiffusersError
-        If the images have another size than the pipeline works on.
-    """
+    """Latents in the shape (rows, ...) that the pipeline gives to its network, packed where it packs them."""
     if latents.shape[1:] == shape[1:]:
         return latents
     pack = getattr(pipe, "_pack_latents", None)

@@ -12,6 +12,7 @@ the network with the adapter's change added.
 """
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 from .._validation import as_choice, as_number, as_weights
 from .errors import DiffusersError
 from .experts import AbstractExpert, AdapterExpert, NetworkExpert, as_experts, find_denoiser
-from .switching import BASE
+from .switching import BASE, own_state
 
 Merge = Literal["linear", "slerp", "ties"]
 MERGES = get_args(Merge)
@@ -55,11 +56,11 @@ def merge(
     w = as_weights(weights, len(models), DiffusersError)
     if how == "slerp" and len(models) != 2:
         raise DiffusersError(f"slerp merges two networks, got {len(models)}; take 'linear' or 'ties'")
-    own = _plain(module)
+    own = own_state(module)
     if how == "ties" and not 0.0 < as_number("density", density, DiffusersError) <= 1.0:
         raise DiffusersError(f"density must lie in (0, 1], got {density!r}")
     made = _bare_copy(module)
-    others = [_plain(m.module) if isinstance(m, NetworkExpert) else own for m in models]
+    others = [own_state(m.module) if isinstance(m, NetworkExpert) else own for m in models]
     state = made.state_dict()
     for m, other in zip(models, others, strict=True):
         if other.keys() != own.keys() or any(other[key].shape != own[key].shape for key in own):
@@ -88,11 +89,9 @@ def _merged(tensors: list[Tensor], base: Tensor, w: list[float], how: Merge, den
         return total
     if how == "slerp":
         first, second = (tensor.flatten() for tensor in wide)
-        cosine = float(torch.nn.functional.cosine_similarity(first, second, dim=0).clamp(-1, 1))
-        angle = float(torch.arccos(torch.tensor(cosine, dtype=torch.float64)))
-        sine = float(torch.sin(torch.tensor(angle, dtype=torch.float64)))
-        if sine > _PARALLEL:
-            a, b = (float(torch.sin(torch.tensor(u * angle, dtype=torch.float64))) / sine for u in w)
+        angle = math.acos(float(torch.nn.functional.cosine_similarity(first, second, dim=0).clamp(-1, 1)))
+        if (sine := math.sin(angle)) > _PARALLEL:
+            a, b = (math.sin(u * angle) / sine for u in w)
             return (a * first + b * second).reshape(wide[0].shape)
     return torch.stack([weight * tensor for weight, tensor in zip(w, wide, strict=True)]).sum(dim=0)
 
@@ -107,19 +106,6 @@ def _bare_copy(module: nn.Module) -> nn.Module:
     if hasattr(module, "peft_config"):
         raise DiffusersError(f"a {type(module).__name__} with adapters cannot be rebuilt without them to be merged")
     return copy.deepcopy(module)
-
-
-def _plain(module: nn.Module) -> dict[str, Tensor]:
-    """Own parameters and buffers by the names that they have without adapters."""
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
-    layers = {f"{path}." for path, layer in module.named_modules() if isinstance(layer, BaseTunerLayer)}
-    found = {}
-    for key, value in module.state_dict().items():
-        inside = next((path for path in layers if key.startswith(path)), None)
-        if inside is None or key.startswith(f"{inside}base_layer."):
-            found[key.replace(".base_layer.", ".")] = value
-    return found
 
 
 def _of(expert: AbstractExpert, module: nn.Module, key: str, value: Tensor) -> Tensor:

@@ -48,6 +48,11 @@ def has_logits(output: Any) -> bool:
 
 def average(predictions: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
     """``sum_i w_i predictions_i`` in the dtype and on the device of the first, summed in at least float32."""
+    return weighted_sum(predictions, weights).to(predictions[0].dtype)
+
+
+def weighted_sum(predictions: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """``sum_i w_i predictions_i`` on the device of the first, in at least float32."""
     first = predictions[0]
     total = first.to(torch.promote_types(first.dtype, torch.float32)) * weights[0]
     for weight, prediction in zip(weights[1:], predictions[1:], strict=True):
@@ -56,4 +61,4 @@ def average(predictions: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
                 f"one expert predicts shape {tuple(first.shape)}, another {tuple(prediction.shape)}"
             )
         total.add_(prediction.to(total.device), alpha=weight)
-    return total.to(first.dtype)
+    return total

@@ -1,10 +1,12 @@
 """Recipes: what was fused, with which weights, from which files; in a folder, and inside every picture."""
 
 import hashlib
+import io
 import json
 import warnings
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -16,14 +18,14 @@ from torch import Tensor, nn
 
 from .._validation import as_flag, as_items, as_kind
 from ..errors import OutputError
-from ..files import prepare_folder, read_regular, write_atomically, write_json
+from ..files import prepare_folder, read_regular, write_bytes, write_json
 from .errors import DiffusersError, RecipeError, SchedulerError
 from .experts import AdapterExpert, NetworkExpert, OwnExpert, find_denoiser, text_encoders
 from .handle import Handle, fuse
 from .opening import as_path, open_pipeline
 from .result import PipelineSample
 from .schedules import from_scheduler
-from .switching import BASE, AdapterSwitch
+from .switching import BASE, AdapterSwitch, adapter_state, own_state
 from .weights import weights_from_json
 
 FILE, KEY, FORMAT = "recipe.json", "sfbench", 1
@@ -37,29 +39,24 @@ def make_recipe(handle: Handle) -> dict[str, Any]:
 
     Reads every weight once.
     """
-    pipe, module = as_kind("handle", handle, Handle, RecipeError).pipe, handle.module
+    pipe, module, versions = as_kind("handle", handle, Handle, RecipeError).pipe, handle.module, {}
+    for name in ("sfbench", "diffusers", "peft", "torch"):
+        with suppress(PackageNotFoundError):  # a checkout that is not installed
+            versions[name] = version(name)
     return {
         "format": FORMAT,
-        "pipeline": {"class": _class(pipe), "source": _source(pipe), "network": type(module).__name__},
+        "pipeline": {"class": type(pipe).__name__, "source": _source(pipe), "network": type(module).__name__},
         "sha256": digest(module),
         "experts": [_describe(pipe, module, expert) for expert in handle.experts],
         "weights": handle.hook.weights.to_json(),
         "method": handle.hook.method,
         "schedule": _schedule(pipe),
-        "versions": {name: version(name) for name in ("sfbench", "diffusers", "peft", "torch") if _installed(name)},
+        "versions": versions,
     }
 
 
 def save_recipe(handle: Handle, folder: str | PathLike[str], *, adapters: bool = False) -> None:
-    """Write ``recipe.json``, and the adapters' weights if asked for; see :meth:`Handle.save`.
-
-    Raises
-    ------
-    RecipeError
-        For weights that are a function, and after :meth:`Handle.remove`.
-    OutputError
-        If the folder cannot be written.
-    """
+    """Write ``recipe.json``, and the adapters' weights if asked for; see :meth:`Handle.save`."""
     as_flag("adapters", adapters, RecipeError)
     if not as_kind("handle", handle, Handle, RecipeError).active:
         raise RecipeError("this fusion was removed from its pipeline: save it before handle.remove(), or fuse again")
@@ -112,11 +109,11 @@ def save_images(
         about = record | {"number": i}
         if drawn is not None:
             about |= {"law": drawn.law, "weight": float(drawn.weights[i])}
-        info = PngInfo()
+        info, content = PngInfo(), io.BytesIO()
         info.add_text(KEY, json.dumps(about, sort_keys=True))
-        target = path / names.format(i)
-        write_atomically(target, lambda f, p=picture, t=info: p.save(f, format="PNG", pnginfo=t), binary=True)  # type: ignore[misc]
-        written.append(target)
+        picture.save(content, format="PNG", pnginfo=info)
+        written.append(path / names.format(i))
+        write_bytes(written[-1], content.getvalue())
     return written
 
 
@@ -226,8 +223,7 @@ def _save_adapter(module: nn.Module, name: str, folder: Path) -> None:
     prepare_folder(folder)
     module.peft_config[name].save_pretrained(str(folder))  # type: ignore[union-attr, index]
     tensors = {key: value.contiguous() for key, value in get_peft_model_state_dict(module, adapter_name=name).items()}
-    content = save(tensors)
-    write_atomically(folder / _WEIGHTS, lambda f: f.write(content), binary=True)
+    write_bytes(folder / _WEIGHTS, save(tensors))
 
 
 def _load_adapter(module: nn.Module, name: str, folder: Path) -> None:
@@ -255,7 +251,7 @@ def _find_adapter(pipe: Any, module: nn.Module, name: str, parts: Mapping[str, A
             _load_adapter(place, name, folder / part)
         switch = AdapterSwitch(place)
         try:
-            switch.check([name])
+            switch.check(name)
         except DiffusersError as error:
             raise RecipeError(str(error)) from None
         if check and entry["sha256"] != adapter_digest(place, name):
@@ -277,12 +273,8 @@ def _describe(pipe: Any, module: nn.Module, expert: Any) -> dict[str, Any]:
         return {"kind": "own", "name": expert.name}
     assert isinstance(expert, NetworkExpert)
     source = None if expert.pipe is None else _source(expert.pipe)
-    kind = _class(expert.module if expert.pipe is None else expert.pipe)
+    kind = type(expert.module if expert.pipe is None else expert.pipe).__name__
     return {"kind": "network", "name": expert.name, "class": kind, "source": source, "sha256": digest(expert.module)}
-
-
-def _class(pipe: Any) -> str:
-    return type(pipe).__name__
 
 
 def _source(pipe: Any) -> str | None:
@@ -325,33 +317,12 @@ def _with_adapter(pipe: Any, module: nn.Module, name: str) -> dict[str, nn.Modul
 
 def adapter_digest(module: nn.Module, name: str) -> str:
     """sha256 of one adapter's weights in a module."""
-    return _sha256(_adapter_tensors(module, name))
+    return _sha256(adapter_state(module, name))
 
 
 def digest(module: nn.Module) -> str:
     """sha256 of a network's own weights: names, types, shapes and bytes, without those of adapters."""
-    layers = _tuner_layers(module)
-    adapters = tuple(f"{path}{part}." for path, layer in layers.items() for part in _parts(layer))
-    own = {k: v for k, v in module.state_dict().items() if not (adapters and k.startswith(adapters))}
-    return _sha256({k.replace(".base_layer.", "."): v for k, v in own.items()})
-
-
-def _adapter_tensors(module: nn.Module, name: str) -> dict[str, Tensor]:
-    prefixes = tuple(f"{path}{part}.{name}" for path, layer in _tuner_layers(module).items() for part in _parts(layer))
-    if not prefixes:
-        return {}
-    tensors = module.state_dict()
-    return {k: v for k, v in tensors.items() if any(k == p or k.startswith(p + ".") for p in prefixes)}
-
-
-def _tuner_layers(module: nn.Module) -> dict[str, Any]:
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
-    return {f"{path}." if path else "": m for path, m in module.named_modules() if isinstance(m, BaseTunerLayer)}
-
-
-def _parts(layer: Any) -> list[str]:
-    return [*layer.adapter_layer_names, *layer.other_param_names]
+    return _sha256(own_state(module))
 
 
 def _sha256(tensors: Mapping[str, Tensor]) -> str:
@@ -364,13 +335,3 @@ def _sha256(tensors: Mapping[str, Tensor]) -> str:
         plain = value.detach().cpu().contiguous()
         total.update(plain.flatten().view(torch.uint8).numpy().tobytes() if plain.ndim else repr(plain.item()).encode())
     return total.hexdigest()
-
-
-def _installed(name: str) -> bool:
-    from importlib.metadata import PackageNotFoundError
-
-    try:
-        version(name)
-    except PackageNotFoundError:
-        return False
-    return True

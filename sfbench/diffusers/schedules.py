@@ -186,12 +186,9 @@ def process_of(scheduler: Any) -> ForwardProcess:
 def kind_of(scheduler: Any) -> Kind:
     """What a scheduler's sigma means, without a look at its table."""
     name, config = type(scheduler).__name__, scheduler.config
-    return "flow" if _is_flow(name, config) else "edm" if name.startswith("EDM") else "vp"
-
-
-def _is_flow(name: str, config: Any) -> bool:
-    named = name.startswith(("FlowMatch", "LTXEuler"))
-    return named or bool(config.get("use_flow_sigmas")) or config.get("prediction_type") == "flow_prediction"
+    if name.startswith(("FlowMatch", "LTXEuler")) or config.get("use_flow_sigmas"):
+        return "flow"
+    return "flow" if config.get("prediction_type") == "flow_prediction" else "edm" if name.startswith("EDM") else "vp"
 
 
 def dynamics_of(scheduler: Any) -> tuple[Dynamics, str]:
@@ -227,8 +224,7 @@ def present_sigma(scheduler: Any, timestep: float) -> float:
     """
     sigmas = getattr(scheduler, "sigmas", None)
     if sigmas is None:
-        alpha_bar = float(scheduler.alphas_cumprod[min(max(round(timestep), 0), len(scheduler.alphas_cumprod) - 1)])
-        return float(np.sqrt((1.0 - alpha_bar) / alpha_bar))
+        return _sigma_of(scheduler.alphas_cumprod[min(max(round(timestep), 0), len(scheduler.alphas_cumprod) - 1)])
     return float(call_sigmas(scheduler)[present_index(scheduler, timestep)])
 
 
@@ -263,8 +259,11 @@ def final_sigma(scheduler: Any) -> float:
     """The sigma at which a run ends, mostly 0."""
     if getattr(scheduler, "sigmas", None) is not None:
         return float(scheduler.sigmas[-1])
-    alpha_bar = float(getattr(scheduler, "final_alpha_cumprod", 1.0))
-    return float(np.sqrt((1.0 - alpha_bar) / alpha_bar))
+    return _sigma_of(getattr(scheduler, "final_alpha_cumprod", 1.0))
+
+
+def _sigma_of(alpha_bar: Any) -> float:
+    return float(np.sqrt((1.0 - float(alpha_bar)) / float(alpha_bar)))
 
 
 def nonlinear_settings(scheduler: Any) -> list[str]:

@@ -22,30 +22,11 @@ from .template import NetworkCall
 
 @final
 class ScorePass:
-    """Statistics of k experts at every noise level, from pictures in any order.
+    """Statistics of k experts at every noise level, from pictures in any order; ``done`` of them so far.
 
-    Parameters
-    ----------
-    settings : GramSettings
-        Of one noise vector.
-    edges : sequence of int
-        Nodes at which parts with terms of their own start, and the number of nodes.
-    k : int
-        Experts.
-    pictures : array of int, shape (m,)
-        Numbers of the pictures, in the order in which they are taken.
-    latents : Tensor (m, ...)
-        Theirs, in the same order.
-    n_noise : int
-        Noise vectors for each picture.
-    rng : Generator
-    by_part : bool
-        Judge weights that change from part to part.
-
-    Attributes
-    ----------
-    done : int
-        Pictures so far.
+    ``settings`` are those of one noise vector. Nodes of number ``edges`` start parts with terms of their own, the last
+    edge being the number of nodes; ``by_part`` judges weights that change from part to part. ``pictures`` (m,) are
+    numbers in the order in which pictures are taken, ``latents`` (m, ...) theirs.
     """
 
     def __init__(
@@ -76,11 +57,8 @@ class ScorePass:
             self._residuals.begin(SimpleNamespace(data=rows, models=[SimpleNamespace(dim=rows.shape[1])] * self.k))
         data = self.latents[start : start + len(like)].to(like.device)
         sums, terms = np.zeros_like(self._sums), np.zeros((len(self._terms), len(data), *self._terms.shape[2:]))
-        signs, omega, fields = (
-            self.settings.rule.signs,
-            self.settings.omega,
-            [part.fields.copy() for part in self._residuals.parts],
-        )
+        signs, omega = self.settings.rule.signs, self.settings.omega
+        fields = [part.fields.copy() for part in self._residuals.parts]
         levels = list(enumerate(zip(self.settings.grid.nodes.tolist(), self.settings.coefficients, strict=True)))
         try:
             for _ in range(self.n_noise):

@@ -31,7 +31,8 @@ from ..sampling.particles import Blocks, Particles
 from ..sampling.resampling import Scheme
 from .errors import DiffusersError, NotFusedError
 from .hook import Call, FusionHook
-from .schedules import Schedule, final_sigma, level_of, present_index, present_sigma
+from .outputs import weighted_sum
+from .schedules import Schedule, final_sigma, present_index, present_sigma
 
 _STEEPEST = 1.0 / 7.0  # smallest s^2 snr that is believed at the last step: it may weigh up to 4 V_eps
 _TOLERANCES = {torch.float16: 2e-2, torch.bfloat16: 5e-2, torch.float32: 1e-3, torch.float64: 1e-6}
@@ -40,20 +41,10 @@ _TOLERANCES = {torch.float16: 2e-2, torch.bfloat16: 5e-2, torch.float32: 1e-3, t
 @final
 @dataclass(eq=False)
 class WatchedSteps:
-    """The steps of one run of a pipeline: log weights, resampling, guidance, final latents.
+    """The steps of one run of a pipeline for n images: log weights, resampling, guidance, final latents.
 
-    Parameters
-    ----------
-    hook : FusionHook
-    schedule : Schedule
-    n : int
-        Images in the run.
-    weigh : bool
-        Whether to compute log weights.
-    threshold : float
-        Resample when the effective share of the images falls below this; 0 never does.
-    eta : float or None
-        Given to every step where the scheduler takes it.
+    Log weights are computed if asked to ``weigh``; images are resampled when their effective share falls below the
+    threshold (0: never). ``eta`` is given to every step where the scheduler takes it.
     """
 
     hook: FusionHook
@@ -116,10 +107,10 @@ class WatchedSteps:
         spread = self._data_dispersion(calls, coefficients)
         if not np.all(np.isfinite(spread)):
             raise NotFiniteError(f"the dispersion of the experts is not finite at step {self.n_steps - 1}")
-        level = level_of(self.schedule.kind, present_sigma(scheduler, timestep))
+        level = self.schedule.level(present_sigma(scheduler, timestep))
         spread = spread * self.schedule.data_scale(level) ** 2
         last = self._is_last(scheduler, timestep)
-        self._add_weights(level.snr, spread, last, level_of(self.schedule.kind, final_sigma(scheduler)).snr)
+        self._add_weights(level.snr, spread, last, self.schedule.level(final_sigma(scheduler)).snr)
         self._before = level.snr, spread
         if last or self.threshold == 0.0:
             self.particles.note_ess()
@@ -156,7 +147,7 @@ class WatchedSteps:
         total, mean, first = 0.0, None, None
         for i in active:
             parts = [chunk for call in calls for chunk in _chunks(call.predictions[i], self.n)]
-            guided = _combine(parts, coefficients)
+            guided = weighted_sum(parts, coefficients.tolist())
             if first is None:
                 first = guided  # differences to one expert, not a difference of squares
                 continue
@@ -225,14 +216,6 @@ def _chunks(prediction: Tensor | None, n: int) -> Sequence[Tensor]:
     if len(prediction) % n:
         raise DiffusersError(f"the network was given {len(prediction)} rows for {n} images")
     return [prediction[start : start + n] for start in range(0, len(prediction), n)]
-
-
-def _combine(parts: Sequence[Tensor], coefficients: Float64Array) -> Tensor:
-    first = parts[0]
-    total = first.to(torch.promote_types(first.dtype, torch.float32)) * float(coefficients[0])
-    for part, coefficient in zip(parts[1:], coefficients[1:], strict=True):
-        total.add_(part, alpha=float(coefficient))
-    return total
 
 
 def _square_norms(values: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ from torch import Tensor
 from .._typing import Float64Array
 from .._validation import as_choice
 from ..nets.parameterisation import input_scale, noise_coefficients
+from ..statistics.gram import tangent_basis
 from .errors import DiffusersError, SchedulerError
 from .experts import Forward
 from .handle import Handle
@@ -39,22 +40,7 @@ _LARGEST = 10.0  # length of the shares' way from equal ones, under AND
 
 @final
 class Superposition:
-    """What a hook does in place of averaging, for one run of a pipeline: ``hook.intercept = Superposition(...)``.
-
-    Parameters
-    ----------
-    handle : Handle
-    weights : array (k,)
-        Of the mixture.
-    n : int
-        Images in the run.
-    rule : {"or", "and"}
-
-    Raises
-    ------
-    SchedulerError
-        If the scheduler does not follow the reverse SDE one call a step.
-    """
+    """What a hook does in place of averaging, for one run of n images: ``hook.intercept = Superposition(...)``."""
 
     def __init__(self, handle: Handle, weights: Float64Array, n: int, rule: Literal["or", "and"] = "or") -> None:
         self.handle, self.n, self.rule = handle, n, as_choice("rule", rule, ("or", "and"), DiffusersError)
@@ -104,7 +90,7 @@ class Superposition:
 def _equalising(data: Tensor, ahead: Tensor) -> Tensor:
     """Shares (k, n) with equal ``<sum_j kappa_j D_j, D_i> - |D_i|^2 / 2 + ahead_i``, for data D (k, n, d)."""
     k = len(data)
-    basis = torch.as_tensor(np.linalg.svd(np.ones((1, k)))[2][1:].T, dtype=data.dtype)  # of shares that sum to zero
+    basis = torch.as_tensor(tangent_basis(k), dtype=data.dtype)  # of shares that sum to zero
     gram = torch.einsum("ind,jnd->nij", data, data)
     system = basis.T @ gram @ basis
     target = (gram.diagonal(dim1=1, dim2=2) / 2 - gram.mean(dim=2) - ahead.T) @ basis
@@ -117,13 +103,7 @@ def _equalising(data: Tensor, ahead: Tensor) -> Tensor:
 
 
 def check_steps(scheduler: Any) -> Schedule:
-    """The schedule of a scheduler that follows the reverse SDE with one call of the network a step.
-
-    Raises
-    ------
-    SchedulerError
-        For others.
-    """
+    """The schedule of a scheduler that follows the reverse SDE with one call of the network a step; refuses others."""
     schedule, (dynamics, why) = from_scheduler(scheduler), dynamics_of(scheduler)
     name = type(scheduler).__name__
     if dynamics != "sde" or getattr(scheduler, "order", 1) != 1 or "Singlestep" in name:

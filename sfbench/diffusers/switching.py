@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any, final
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .errors import DiffusersError
 
@@ -89,16 +89,40 @@ class AdapterSwitch:
                         parameter.requires_grad = True
                         self._frozen.append(parameter)
 
-    def check(self, names: Sequence[str]) -> None:
-        """Refuse adapters that are not loaded, and adapters that were merged into the weights."""
+    def check(self, name: str) -> None:
+        """Refuse an adapter that is not loaded, and adapters that were merged into the weights."""
         loaded = self.names()
-        for name in names:
-            if name not in loaded and name != BASE:
-                raise DiffusersError(
-                    f"expert {name!r} is not a loaded adapter of the {type(self.module).__name__}; loaded are: "
-                    f"{', '.join(map(repr, loaded)) or 'none'}. Load it first: "
-                    f"pipe.load_lora_weights(..., adapter_name={name!r})"
-                )
+        if name not in loaded and name != BASE:
+            raise DiffusersError(
+                f"expert {name!r} is not a loaded adapter of the {type(self.module).__name__}; loaded are: "
+                f"{', '.join(map(repr, loaded)) or 'none'}. Load it first: "
+                f"pipe.load_lora_weights(..., adapter_name={name!r})"
+            )
         merged = sorted({name for layer in self.layers for name in layer.merged_adapters})
         if merged:
             raise DiffusersError(f"adapters {merged} are merged into the weights; call pipe.unfuse_lora() first")
+
+
+def own_state(module: nn.Module) -> dict[str, Tensor]:
+    """A network's own parameters and buffers, by the names that they have without adapters."""
+    adapters = tuple(f"{path}{part}." for path, layer in _adapted(module) for part in _parts(layer))
+    own = {k: v for k, v in module.state_dict().items() if not (adapters and k.startswith(adapters))}
+    return {k.replace(".base_layer.", "."): v for k, v in own.items()}
+
+
+def adapter_state(module: nn.Module, name: str) -> dict[str, Tensor]:
+    """The weights of one adapter."""
+    prefixes = [f"{path}{part}.{name}" for path, layer in _adapted(module) for part in _parts(layer)]
+    tensors = module.state_dict() if prefixes else {}
+    return {k: v for k, v in tensors.items() if any(k == p or k.startswith(p + ".") for p in prefixes)}
+
+
+def _adapted(module: nn.Module) -> list[tuple[str, Any]]:
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    layers = [(path, layer) for path, layer in module.named_modules() if isinstance(layer, BaseTunerLayer)]
+    return [(f"{path}." if path else "", layer) for path, layer in layers]
+
+
+def _parts(layer: Any) -> list[str]:
+    return [*layer.adapter_layer_names, *layer.other_param_names]

@@ -13,12 +13,12 @@ from typing import Any, final
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from .._typing import FloatArray
 from ..errors import NotFiniteError
 from ..nets.parameterisation import input_scale, noise_coefficients, to_score
 from ..processes import ForwardProcess
-from .alternatives import Alternatives, join
 from .batching import WITHOUT_BATCH_AXIS
 from .calling import accepted, run
 from .errors import DiffusersError
@@ -31,29 +31,15 @@ from .schedules import Schedule
 @final
 @dataclass(frozen=True, eq=False)
 class NetworkCall:
-    """The call of a network that a pipeline made for a batch of prompts.
-
-    Attributes
-    ----------
-    handle : Handle
-    schedule : Schedule
-    own : callable
-        The forward of the pipeline's network, without the hook.
-    args, kwargs
-        Its arguments.
-    first : str
-        Name of the argument that holds the points.
-    time_scale : float
-        What the network is given for one timestep of the scheduler: 1, or one over their number.
-    """
+    """The call of a network that a pipeline made for a batch of prompts."""
 
     handle: Handle
     schedule: Schedule
-    own: Forward
+    own: Forward  # of the pipeline's network, without the hook
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
-    first: str
-    time_scale: float
+    first: str  # name of the argument that holds the points
+    time_scale: float  # what the network is given for one timestep of the scheduler: 1, or one over their number
 
     @property
     def points(self) -> Tensor:
@@ -62,28 +48,22 @@ class NetworkCall:
         return found
 
     def at(self, x: Tensor, t: float) -> list[Tensor]:
-        """Raw predictions of every expert at points x (rows, ...) and time t of the process, in float32 or better.
-
-        Raises
-        ------
-        NotFiniteError
-            If one of them is not finite; names the expert.
-        """
+        """Raw predictions of every expert at points x (rows, ...) and time t of the process, in float32 or better."""
         hook, schedule = self.handle.hook, self.schedule
         alpha, sigma = float(schedule.process.alpha(t)), float(schedule.process.sigma(t))
         like = self.points
         scaled = x * input_scale(alpha, sigma, schedule.prediction)
-        given = {self.first: scaled.to(dtype=like.dtype, device=like.device)}
         assert hook.timestep_at is not None
         position, name = hook.timestep_at
         held = self.kwargs[name] if name in self.kwargs else self.args[position]
-        given[name] = _like(held, self.time_scale * schedule.timestep(t))
+        points = scaled.to(dtype=like.dtype, device=like.device)
+        timestep = _like(held, self.time_scale * schedule.timestep(t))
         args, kwargs = list(self.args), dict(self.kwargs)
-        for key, place in ((self.first, 0), (name, position)):
+        for key, place, value in ((self.first, 0, points), (name, position, timestep)):
             if key in kwargs:
-                kwargs[key] = given[key]
+                kwargs[key] = value
             else:
-                args[place] = given[key]
+                args[place] = value
         outputs = hook.evaluate(self.own, tuple(args), kwargs, range(len(hook.experts)))
         found = [hook.mean_of(prediction_of(output)) for output in outputs]
         found = [p.to(torch.promote_types(p.dtype, torch.float32)) for p in found]
@@ -113,15 +93,7 @@ class NetworkCall:
 @final
 @dataclass(frozen=True, eq=False)
 class ExpertScore:
-    """One expert as a score model of flattened latents, under the prompt of one image.
-
-    Attributes
-    ----------
-    call : NetworkCall
-        Of one row.
-    number : int
-        Of the expert.
-    """
+    """The expert of a number as a score model of flattened latents, under the prompt of a call of one row."""
 
     call: NetworkCall
     number: int
@@ -157,12 +129,8 @@ def visit(
 ) -> None:
     """Run a fused pipeline for n images, one for each prompt, and look at its first call of the network.
 
-    Guidance is switched off. What ``look`` evaluates inside keeps to the pipeline's device, dtype and offloading.
-
-    Raises
-    ------
-    DiffusersError
-        If the pipeline calls its network with other rows than one for each image.
+    Guidance is switched off, and calls with other rows than one for each image are refused. What ``look`` evaluates
+    inside keeps to the pipeline's device, dtype and offloading.
     """
     pipe, hook = handle.pipe, handle.hook
     known = accepted(pipe)
@@ -203,9 +171,7 @@ def _as_call(
     if hook.timestep_at is None:
         raise DiffusersError(f"the {type(handle.module).__name__} takes no timestep, so it has no score to fit")
     first = next(name for name in inspect.signature(type(handle.module).forward).parameters if name != "self")
-    position, name = hook.timestep_at
-    held = kwargs[name] if name in kwargs else args[position]
-    passed = float(held.flatten()[0]) if isinstance(held, Tensor) else float(held)
+    passed = hook.timestep(args, kwargs)
     planned = float(handle.pipe.scheduler.timesteps[0])
     # Some pipelines give their network timesteps of [0, 1].
     scale = 1.0 / schedule.n_timesteps if abs(passed * schedule.n_timesteps - planned) < abs(passed - planned) else 1.0
@@ -222,12 +188,8 @@ def _like(held: Any, value: float) -> Any:
 
 def _rows(tree: Any, rows: int, index: Tensor) -> Any:
     """The rows of these numbers, of everything in a nest that has one for every row of the batch."""
-    if isinstance(tree, Alternatives):
-        return join([_rows(value, rows, index) for value in tree.each])
-    if isinstance(tree, Tensor):
-        return tree[index.to(tree.device)] if tree.ndim > 0 and len(tree) == rows else tree
-    if isinstance(tree, dict):
-        return {key: _rows(value, rows, index) for key, value in tree.items()}
-    if isinstance(tree, tuple | list):
-        return type(tree)([_rows(value, rows, index) for value in tree])
-    return tree
+
+    def chosen(leaf: Any) -> Any:
+        return leaf[index.to(leaf.device)] if isinstance(leaf, Tensor) and leaf.ndim > 0 and len(leaf) == rows else leaf
+
+    return tree_map(chosen, tree)

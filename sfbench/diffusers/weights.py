@@ -110,13 +110,7 @@ class WeightFunction(AbstractWeights):
 
 
 def as_fusion_weights(weights: Any, k: int) -> AbstractWeights:
-    """Weights of k experts from what a user gives; None is equal weights.
-
-    Raises
-    ------
-    DiffusersError
-        If they are not simplex weights of k experts.
-    """
+    """Simplex weights of k experts from what a user gives; None is equal weights."""
     if weights is None:
         return ConstantWeights(np.full(k, 1.0 / k))
     if isinstance(weights, FusionOverTime):

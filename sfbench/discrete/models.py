@@ -19,7 +19,7 @@ from synthetic.discrete import DiscreteLaw
 from synthetic.discrete.law import numbers_of
 
 from .._typing import Float64Array
-from .._validation import as_weights
+from .._validation import as_items, as_weights
 from ..errors import ModelError, NotFiniteError, ProcessMismatchError
 from .noise import DiscreteNoise, MaskedNoise, States
 
@@ -68,9 +68,7 @@ class ExactRates:
         at = self.noise.log_odds(t)
         if isinstance(self.noise, MaskedNoise):  # what is known of the sites does not depend on the time
             at = np.zeros(())
-        if at.ndim:
-            return self.law.infer(self.noise.evidence(x, at))[1]
-        if self.noise.symbols**self.length >= 1 << 62:  # states have no numbers
+        if at.ndim or self.noise.symbols**self.length >= 1 << 62:  # states have no numbers
             return self.law.infer(self.noise.evidence(x, at))[1]
         _, first, where = np.unique(numbers_of(x, self.noise.symbols), return_index=True, return_inverse=True)
         return np.asarray(self.law.infer(self.noise.evidence(x[first], at))[1][where])
@@ -119,24 +117,12 @@ class RatiosAsRates:
 @final
 @dataclass(frozen=True, eq=False)
 class Rates:
-    """Rates of all models at some states, per unit of log-odds.
+    """Rates at some states, per unit of log-odds."""
 
-    Attributes
-    ----------
-    each : array (a, n, L, S)
-        Rates of the models of positive weight.
-    fused : array (n, L, S)
-        ``prod_i r_i^{w_i}``.
-    total : array (n,)
-        ``R_w``.
-    mean : array (n,)
-        ``A_w``.
-    """
-
-    each: Float64Array
-    fused: Float64Array
-    total: Float64Array
-    mean: Float64Array
+    each: Float64Array  # (a, n, L, S), of the models of positive weight
+    fused: Float64Array  # (n, L, S), prod_i r_i^{w_i}
+    total: Float64Array  # (n,), R_w
+    mean: Float64Array  # (n,), A_w
 
 
 @final
@@ -197,10 +183,7 @@ def geometric_mean(parts: Float64Array, weights: Float64Array) -> Float64Array:
 
 def as_rate_models(models: Any, noise: DiscreteNoise | None = None) -> tuple[RateModel, ...]:
     """Models of one noising process and length, at least one; laws become exact ones if a noise is given."""
-    try:
-        found = tuple(models)
-    except TypeError:
-        raise ModelError(f"models must be a sequence of rate models, got a {type(models).__name__}") from None
+    found: tuple[Any, ...] = as_items("models", models, "rate models", ModelError)
     if not found:
         raise ModelError("models are empty; at least one is needed")
     if noise is not None:

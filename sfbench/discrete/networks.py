@@ -63,14 +63,14 @@ class NetworkRates:
         names = None if self.tokens is None else np.asarray(self.tokens, dtype=np.int64)
         inputs = x if names is None else names[x]
         device = next((p.device for p in self.network.parameters()), torch.device("cpu"))
-        out = np.empty((*x.shape, self.noise.alphabet))
+        out = np.empty((*x.shape, values))
         with torch.no_grad():
             for start in range(0, len(x), self.rows):
                 part = slice(start, start + self.rows)
                 batch = torch.from_numpy(np.ascontiguousarray(inputs[part])).to(device)
                 logits = self.call(self.network, batch, torch.from_numpy(times[part].copy()).to(device))
-                if logits.ndim != 3 or logits.shape[:2] != batch.shape or logits.shape[2] < self.noise.alphabet:
-                    wanted = f"({len(batch)}, {self.length}, {self.noise.alphabet})"
+                if logits.ndim != 3 or logits.shape[:2] != batch.shape or logits.shape[2] < values:
+                    wanted = (len(batch), self.length, values)
                     raise ModelError(f"the network must return logits {wanted}, got {tuple(logits.shape)}")
                 chosen = logits[..., :values] if names is None else logits[..., names[:values]]
                 out[part] = chosen.double().softmax(dim=-1).cpu().numpy()

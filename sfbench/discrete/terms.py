@@ -41,30 +41,14 @@ _BLOCK = 1 << 22  # rates of one model at once
 @final
 @dataclass(frozen=True, eq=False)
 class RateTerms:
-    """Terms of the objective at some noised states.
+    """Terms of the objective at d noised states ("draws"), for k models."""
 
-    Attributes
-    ----------
-    log_rates : array (N, k)
-        ``log r_i`` of every jump that a model allows.
-    log_weights : array (N,)
-        Log weight of each.
-    owner : array (N,)
-        Number of the draw that each belongs to, rising.
-    linear : array (d, k)
-        ``sum_y r_q log r_i`` by draw, weighted.
-    constant : array (d,)
-        ``sum_y (r_q log r_q - r_q)`` by draw, weighted.
-    alphabet : int
-        Rows of one site follow one another with masked noise.
-    """
-
-    log_rates: Float64Array
-    log_weights: Float64Array
-    owner: np.ndarray
-    linear: Float64Array
-    constant: Float64Array
-    alphabet: int
+    log_rates: Float64Array  # (N, k), log r_i of every jump that a model allows
+    log_weights: Float64Array  # (N,)
+    owner: np.ndarray  # (N,), number of the draw that each belongs to, rising
+    linear: Float64Array  # (d, k), weighted sum_y r_q log r_i by draw
+    constant: Float64Array  # (d,), weighted sum_y (r_q log r_q - r_q) by draw
+    alphabet: int  # rows of one site follow one another with masked noise
 
     def score_entropy(self) -> ExponentialSumObjective:
         """The convex objective J(w)."""
@@ -102,16 +86,9 @@ def rate_terms(
     owner: np.ndarray,
     n_owners: int,
 ) -> RateTerms:
-    """Terms at noised states x (d, L) of log-odds (d,), for the target's posteriors (d, L, S).
-
-    Parameters
-    ----------
-    target_posteriors : array (d, L, S)
-        One-hot clean states for data; exact posteriors for a population.
-    draw_weights : array (d,)
-        Weight of each state in the mean.
-    owner : array (d,)
-        Number of the sample that each state comes from, in ``0 ... n_owners - 1``, rising.
+    """Terms at noised states x (d, L) of log-odds and weights (d,), for posteriors (d, L, S) of the target: one-hot
+    clean states for data, exact ones for a population. ``owner`` (d,) numbers the sample that each state comes from,
+    in ``0 ... n_owners - 1``, rising.
     """
     noise = models[0].noise
     rows = max(_BLOCK // (x.shape[1] * noise.alphabet), 1)

@@ -1,10 +1,4 @@
-"""Studies that scale and never lose a result: cells, a journal, runs that resume, exports, a report.
-
->>> # in a module of its own, so that worker processes can import it
->>> # @study_cells(version=1, factors=("n",), volatile=("solve_s",))
->>> # def run_cell(spec: Spec) -> dict: ...
->>> # records, outcome = run_study(make_study("rates", run_cell, specs), "results/rates", RunSettings(n_jobs=2))
-"""
+"""Studies that scale and never lose a result: cells, a journal, runs that resume, exports, a report."""
 
 from .cells import CellFunction, Study, cell_rng, in_study_folder, make_study, study_cells, study_folder
 from .errors import (

@@ -6,7 +6,6 @@ every key: ``module:class``, or an attribute ``cell_name`` of the class, which a
 """
 
 import dataclasses
-import functools
 import importlib
 import json
 import math
@@ -24,6 +23,7 @@ from .errors import StudyError
 _CLASS = "__class__"
 _CLASS_IN_TEXT = re.compile(rf'"{_CLASS}":("(?:[^"\\]|\\.)*")')
 _PLAIN = frozenset({str, int, float, bool, type(None)})
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False)
 _KINDS: dict[str, type[Any]] = {}  # classes of this process by their names
 _BROKEN = re.compile("[\ud800-\udfff]")  # halves of surrogate pairs, which UTF-8 has no bytes for
 
@@ -102,13 +102,7 @@ def encode_spec(spec: Any) -> str:
 
 
 def _plain_fields(spec: Any) -> dict[str, Any]:
-    kind: Any = type(spec)
-    return {name: _plain_value(getattr(spec, name), kind, name) for name in _field_names(kind)}
-
-
-@functools.cache
-def _field_names(kind: Any) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(kind))
+    return {f.name: _plain_value(getattr(spec, f.name), type(spec), f.name) for f in dataclasses.fields(spec)}
 
 
 def _plain_value(value: Any, kind: type[Any], name: str) -> Any:
@@ -153,46 +147,55 @@ def _rebuilt(value: Any, places: Mapping[str, str]) -> Any:
 
 
 # ---------------------------------------------------------------------- records
-def encode_record(record: Any) -> str:
-    """A cell's result as JSON; numpy scalars and arrays become numbers and lists.
+def encode_record(record: Any) -> tuple[str, Any]:
+    """A cell's result as JSON, and what that reads back as: numpy becomes numbers and lists, tuples become lists.
 
     What JSON or UTF-8 does not hold, or a number that is not finite, is a StudyError that names the place.
     """
+    plain = None
     try:
-        text = _ENCODER.encode(record)
+        plain = _plain_record(record, "record")
+        text = _ENCODER.encode(plain)
         text.encode()  # as the store will
+    except StudyError:
+        raise
     except RecursionError:
         raise StudyError("a record must be JSON data, nested less deeply") from None
-    except (TypeError, ValueError) as error:
-        raise StudyError(_offending(record, "record") or f"a record must be JSON data: {error}") from None
-    return text
+    except ValueError as error:
+        raise StudyError(_offending(plain, "record") or f"a record must be JSON data: {error}") from None
+    return text, plain
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} is not JSON data")
-
-
-_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=_plain, ensure_ascii=False)
+def _plain_record(value: Any, place: str) -> Any:
+    if type(value) in _PLAIN:
+        return value
+    if isinstance(value, list | tuple):
+        return [v if type(v) in _PLAIN else _plain_record(v, f"{place}[{i}]") for i, v in enumerate(value)]
+    if isinstance(value, dict):
+        if wrong := [key for key in value if type(key) is not str and type(key) is not int]:
+            raise StudyError(f"{place} has the key {wrong[0]!r}; names must be text, in whole characters")
+        return {f"{k}": v if type(v) in _PLAIN else _plain_record(v, f"{place}[{k!r}]") for k, v in value.items()}
+    if isinstance(value, np.generic | np.ndarray) and type(plain := value.tolist()) is not type(value):
+        done = value.dtype.kind in "biuf" and value.dtype.itemsize <= 8
+        return plain if done else _plain_record(plain, place)
+    if isinstance(value, str | int | float):  # of a class of their own, such as enumerations
+        return json.loads(json.dumps(value))
+    raise StudyError(f"{place} is a {type(value).__name__}, which is not JSON data")
 
 
 def _offending(value: Any, place: str) -> str | None:
-    """First thing in a record that cannot be stored, in words."""
-    value = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
-    if isinstance(value, dict | list | tuple):
+    """First number or text in plain data that cannot be stored, in words."""
+    if isinstance(value, dict | list):
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            if isinstance(value, dict) and (not isinstance(key, str) or _BROKEN.search(key)):
+            if isinstance(key, str) and _BROKEN.search(key):
                 return f"{place} has the key {key!r}; names must be text, in whole characters"
             if found := _offending(item, f"{place}[{key!r}]"):
                 return found
-        return None
     if isinstance(value, float) and not math.isfinite(value):
         return f"{place} is {value}; store None where a number does not exist, or repair the cell"
     if isinstance(value, str) and _BROKEN.search(value):
         return f"{place} is {value!r}, which is not whole characters (a file name that is not UTF-8?)"
-    plain = value is None or isinstance(value, bool | int | float | str)
-    return None if plain else f"{place} is a {type(value).__name__}, which is not JSON data"
+    return None
 
 
 def decode_record(text: str) -> Any:
@@ -201,18 +204,6 @@ def decode_record(text: str) -> Any:
         return json.loads(text)
     except ValueError as error:
         raise StudyError(f"a stored record does not read back: {error}") from None
-
-
-def as_read(record: Any) -> Any:
-    """What the text of a record reads back as, without reading it: a fifth of the time."""
-    if type(record) in _PLAIN:
-        return record
-    if type(record) is dict and {*map(type, record)} <= {str}:
-        return {key: value if type(value) in _PLAIN else as_read(value) for key, value in record.items()}
-    if type(record) in (list, tuple):
-        return [as_read(item) for item in record]
-    plain = isinstance(record, np.generic | np.ndarray) and record.dtype.kind in "fiub"
-    return record.tolist() if plain else decode_record(encode_record(record))
 
 
 def printable(text: str) -> str:

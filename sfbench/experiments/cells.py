@@ -24,7 +24,7 @@ from typing import Any, final
 
 import numpy as np
 
-from .canonical import decode_spec, encode_spec, imported, load_class, place_of, places_of_classes
+from .canonical import encode_spec, imported, place_of, places_of_classes
 from .errors import StudyError
 
 RECORD_SCHEMA = 1  # of the engine: how a record becomes text
@@ -170,20 +170,6 @@ def make_study(name: str, run_cell: Callable[[Any], Any], specs: Sequence[Any]) 
     keys = tuple(map(function.key, unique))
     place, classes = place_of(kinds.pop()), places_of_classes(unique)
     return Study(name, function, tuple(unique.values()), tuple(unique), keys, place, classes)
-
-
-@final
-class StoredSpecs(Sequence[Any]):
-    """Specs that are read from their texts when they are asked for: only missing cells ever are."""
-
-    def __init__(self, texts: Sequence[str], spec_class: str, places: Mapping[str, str]) -> None:
-        self._texts, self._kind, self._places = texts, load_class(spec_class), places
-
-    def __len__(self) -> int:
-        return len(self._texts)
-
-    def __getitem__(self, i: Any) -> Any:
-        return decode_spec(self._texts[i], self._kind, self._places)
 
 
 # ---------------------------------------------------------------------- files of a study

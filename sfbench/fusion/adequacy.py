@@ -98,15 +98,8 @@ class Adequacy:
 
     def to_dict(self) -> dict[str, Any]:
         """As values that JSON has; unknown numbers are None."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {
-            name: value.tolist()
-            if isinstance(value, np.ndarray)
-            else value
-            if isinstance(value, int) or np.isfinite(value)
-            else None
-            for name, value in values.items()
-        }
+        values = {f.name: np.asarray(getattr(self, f.name)).tolist() for f in fields(self)}
+        return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in values.items()}
 
     def doubts(self) -> tuple[str, ...]:
         """Warnings: worse than a linear predictor; or a misfit, where it is worth a word."""
@@ -164,21 +157,16 @@ def adequacy(residuals: Residuals | ResidualsByPart, weights: Float64Array) -> A
     single = np.array([corner @ mean @ corner for corner in corners])
     best = corners[int(single.argmin())]
     rows = [np.einsum("i,nij,j->n", u, residuals.losses, u) for u in (fused, best)]
-    p_value, statistic, n_moments, dimension, misfit = _misfit(residuals, weights)
     return Adequacy(
-        fused=float(fused @ mean @ fused),
-        equal=float(balanced @ mean @ balanced),
-        unconstrained=float(unconstrained @ mean @ unconstrained),
-        linear=float(residuals.weight @ residuals.linear) / n,
-        single=single,
-        over_linear=_interval(residuals.linear - rows[0], residuals.weight),
-        over_single=_interval(rows[1] - rows[0], residuals.weight),
-        p_value=p_value,
-        statistic=statistic,
-        n_moments=n_moments,
-        dimension=dimension,
-        misfit=misfit,
-        n=n,
+        float(fused @ mean @ fused),
+        float(balanced @ mean @ balanced),
+        float(unconstrained @ mean @ unconstrained),
+        float(residuals.weight @ residuals.linear) / n,
+        single,
+        _interval(residuals.linear - rows[0], residuals.weight),
+        _interval(rows[1] - rows[0], residuals.weight),
+        *_misfit(residuals, weights),
+        n,
     )
 
 
@@ -202,19 +190,16 @@ def _over_time(residuals: ResidualsByPart, weights: Float64Array) -> Adequacy:
     linear = np.tensordot(shares, np.stack([part.linear for part in parts]), 1)
     p_values = np.array([one.p_value for one in found])
     known = p_values[np.isfinite(p_values)]
+    values: dict[str, Any] = {
+        **{name: float(mean(name)) for name in ("fused", "equal", "unconstrained", "linear", "misfit")},
+        **{name: sum(getattr(one, name) for one in found) for name in ("statistic", "n_moments", "dimension")},
+    }
     return Adequacy(
-        fused=float(mean("fused")),
-        equal=float(mean("equal")),
-        unconstrained=float(mean("unconstrained")),
-        linear=float(mean("linear")),
+        **values,
         single=single,
         over_linear=_interval(linear - rows[0], parts[0].weight),
         over_single=_interval(rows[1] - rows[0], parts[0].weight),
         p_value=min(1.0, float(known.min()) * len(known)) if known.size else np.nan,
-        misfit=float(mean("misfit")),
-        statistic=sum(one.statistic for one in found),
-        n_moments=sum(one.n_moments for one in found),
-        dimension=sum(one.dimension for one in found),
         n=residuals.n_rows,
     )
 

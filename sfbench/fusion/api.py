@@ -5,6 +5,7 @@ w_hat = argmin over the simplex of  w'G_n w - 2 b_n'w,       s_w = sum_i w_i s_i
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from inspect import signature
 from typing import Any, Literal, Required, TypedDict, Unpack, cast, overload
 
@@ -206,6 +207,15 @@ def fuse(
         settings = GramSettings(process, time_grid(first, last))
         result = _result(models, gram, answer, backend, settings, None, tol, allow_inexact, labels)
         return announced(replace(result, data=DataIdentity.of(data)))
+    whole_pass = partial(
+        score_statistics,
+        given,
+        x,
+        sample_weight=sample_weight,
+        condition=condition,
+        show_progress=progress,
+        rng=rng,
+    )
     if bins is not None:
         if solver != "auto":
             raise GramError(f"weights over time have a solver of their own, got solver={solver!r}; leave it out")
@@ -214,18 +224,7 @@ def fuse(
         edges, n_nodes = time_bins(process, first, last, bins), as_count("n_nodes", n_nodes, error=GridError)
         settings = GramSettings(process, binned_grid(edges, max(2, -(-n_nodes // bins))), estimator, weighting, n_noise)
         keep, by_part = rows_to_keep(k, bins), ResidualsByPart(settings, part_edges(len(settings.grid), bins))
-        statistics = score_statistics(
-            given,
-            x,
-            settings,
-            keep=keep,
-            parts=bins,
-            residuals=by_part,
-            sample_weight=sample_weight,
-            condition=condition,
-            show_progress=progress,
-            rng=rng,
-        )
+        statistics = whole_pass(settings=settings, keep=keep, parts=bins, residuals=by_part)
         fit = fit_over_time(models, statistics, edges, smoothing, tol, allow_inexact, labels)
         fit = replace(fit, data=DataIdentity.of(x), warnings=(*doubts, *fit.warnings))
         return announced(_judged_over_time(fit, by_part, models, x, sample_weight), doubts)
@@ -237,18 +236,7 @@ def fuse(
     residuals, spent, rows = Residuals(settings), None, x
     short: tuple[str, ...] = ()
     if evaluations is None and weight_tol is None:
-        statistics = score_statistics(
-            given,
-            x,
-            settings,
-            keep=keep,
-            parts=parts,
-            residuals=residuals,
-            sample_weight=sample_weight,
-            condition=condition,
-            show_progress=progress,
-            rng=rng,
-        )
+        statistics = whole_pass(settings=settings, keep=keep, parts=parts, residuals=residuals)
     else:
         _refuse_given("a fit on a budget", sample_weight, condition)
         budget = Budget(evaluations, weight_tol)

@@ -37,6 +37,7 @@ from ..sampling.guard import CountedScore
 from ..sampling.integrators import Exponential, data_prediction
 from ..sampling.resampling import effective_size, normalised
 from ..scores import FusedScore, ScoreModel, as_score_models
+from ..statistics.gram import tangent_basis
 from ..times import TimeSteps, time_steps
 
 
@@ -187,7 +188,7 @@ def _monte_carlo_error(log_ratios: Float64Array, weights: Float64Array) -> Float
     out = np.zeros(len(weights))
     if len(face) < 2:
         return out
-    basis = np.linalg.svd(np.ones((1, len(face))))[2][1:].T  # (f, f - 1), tangent of the face
+    basis = tangent_basis(len(face))
     centred = (log_ratios[:, face] - p @ log_ratios[:, face]) @ basis
     hessian = centred.T @ (p[:, None] * centred)
     noise = centred.T @ ((p**2)[:, None] * centred)

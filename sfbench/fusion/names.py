@@ -1,14 +1,11 @@
 """Names of auxiliaries: given as a mapping or apart, otherwise their numbers."""
 
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .._validation import as_items
-from ..errors import FitWarning, ModelError
-from ..scores import FusedScore
+from ..errors import ModelError
 from ..scores.models import as_law
-from .identity import model_sha256
 
 
 def named_models(auxiliaries: Any, names: Iterable[str] | None = None) -> tuple[Any, tuple[str, ...]]:
@@ -36,34 +33,3 @@ def named_models(auxiliaries: Any, names: Iterable[str] | None = None) -> tuple[
 def labels_of(names: Sequence[str], k: int) -> tuple[str, ...]:
     """Names, or numbers for models without."""
     return tuple(names) or tuple(str(i) for i in range(k))
-
-
-def attached(fused: FusedScore, models: Any, labels: Sequence[str]) -> FusedScore:
-    """The same weights over models given again, as a sequence in the fit's order or a mapping with its names.
-
-    Warns
-    -----
-    FitWarning
-        For a model whose content is not that of the fit.
-
-    Raises
-    ------
-    ModelError
-        If a model is missing, or does not fit.
-    """
-    if isinstance(models, Mapping):
-        if set(models) != set(labels):
-            raise ModelError(f"models must have the names of the fit, {sorted(labels)}, got {sorted(map(str, models))}")
-        models = [models[label] for label in labels]
-    given = tuple(models) if isinstance(models, Iterable) else models
-    if isinstance(given, tuple) and len(given) != len(labels):
-        raise ModelError(f"the fit is one of {len(labels)} models ({', '.join(labels)}), got {len(given)}")
-    score = FusedScore(given, fused.schedule, process=fused.process)
-    if score.dim != fused.dim:
-        raise ModelError(f"the fit is one of models of dimension {fused.dim}, these have {score.dim}")
-    for label, new, old in zip(labels, score.models, fused.models, strict=True):
-        now, then = model_sha256(new), model_sha256(old)
-        if now is not None and then is not None and now != then:
-            text = f"model {label!r} is another one than the fit's (sha256 {now[:12]}, it was {then[:12]}): fit again"
-            warnings.warn(text, FitWarning, stacklevel=3)
-    return score

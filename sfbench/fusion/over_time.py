@@ -11,16 +11,14 @@ ones; what the corrected sampler does with them is said in :mod:`sfbench.samplin
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 
 from solvers import SolverFailureError, TimeWeights, solve, solve_over_time
-from synthetic import DiffusableLaw
 
 from .._html import html_table
 from .._typing import Float64Array, SeedLike
@@ -31,16 +29,16 @@ from ..scores import FusedScore, ScoreModel, WeightsOverTime
 from ..statistics import NodeStatistics, ScoreGram
 from .adequacy import Adequacy
 from .advice import warnings_over_time
+from .fit import AbstractFit
 from .identity import DataIdentity
 from .intervals import confidence_interval
-from .names import attached, labels_of
 
 _TOLERANCE = 1e-6  # the certificate of smoothed weights is no finer
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class FusionOverTime:
+class FusionOverTime(AbstractFit):
     """Fitted weights per bin of time with everything they rest on.
 
     Attributes
@@ -82,19 +80,6 @@ class FusionOverTime:
     data: DataIdentity | None = None
     warnings: tuple[str, ...] = ()
     judged: Adequacy | Callable[[], Adequacy] | None = None
-
-    @cached_property
-    def adequacy(self) -> Adequacy | None:
-        """Losses, and whether each bin's weights can fit the target there (:mod:`sfbench.fusion.adequacy`).
-
-        Of exact laws found when it is first asked for, on some rows.
-        """
-        return self.judged() if callable(self.judged) else self.judged
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Names of the models, or their numbers."""
-        return labels_of(self.names, self.weights.k)
 
     def gain(self) -> Float64Array:
         """By how much each bin's objective falls below that of the best constant weights, (bins,).
@@ -180,18 +165,6 @@ class FusionOverTime:
         from .saving import save_result
 
         return save_result(replace(self, judged=self.adequacy), folder)
-
-    def attach(
-        self, models: Iterable[ScoreModel | DiffusableLaw] | Mapping[str, ScoreModel | DiffusableLaw]
-    ) -> "FusionOverTime":
-        """The same fit with its models again: a sequence in its order, or a mapping with its names.
-
-        Warns
-        -----
-        FitWarning
-            For a model whose content (sha256) is not that of the fit.
-        """
-        return replace(self, score=attached(self.score, models, self.labels))
 
     def _repr_html_(self) -> str:
         title = f"Fused {self.weights.k} models on n = {self.grams[0].n} samples, {len(self.weights)} bins of time"

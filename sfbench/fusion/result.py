@@ -1,30 +1,28 @@
 """What a fit returns: weights with everything they rest on."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from solvers import SimplexSolver, SolverFailureError, SolverResult
-from synthetic import DiffusableLaw
+from solvers import SimplexSolver, SolverFailureError, SolverResult, tangent_spectrum
 
+from .._html import html_table
 from .._typing import Float64Array, SeedLike
 from ..errors import GramError
 from ..processes import ForwardProcess
-from ..scores import FusedScore, ScoreModel
+from ..scores import FusedScore
 from ..statistics.gram import ScoreGram, tangent_basis
 from ..statistics.nodes import NodeStatistics
 from ..times import TimeGrid
 from .adequacy import Adequacy
+from .fit import AbstractFit
 from .identity import DataIdentity
 from .intervals import IntervalMethod, confidence_interval
-from .names import attached, labels_of
-from .summary import as_dict, intervals_or_reason, result_html, summary_text
 from .window_bias import WindowBias
 
 if TYPE_CHECKING:
@@ -35,7 +33,7 @@ _KEPT_LEVEL = 0.9
 
 @final
 @dataclass(frozen=True, eq=False)
-class FusionResult:
+class FusionResult(AbstractFit):
     """Fitted weights with everything they rest on.
 
     Attributes
@@ -90,19 +88,6 @@ class FusionResult:
     n_evaluations: int | None = None
     judged: Adequacy | Callable[[], Adequacy] | None = None
 
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Names of the models, or their numbers."""
-        return labels_of(self.names, self.gram.k)
-
-    @cached_property
-    def adequacy(self) -> Adequacy | None:
-        """Losses on the rows of the fit, and whether the target is in the family (:mod:`sfbench.fusion.adequacy`).
-
-        Of exact laws found when it is first asked for, on some rows; None for fits by likelihood.
-        """
-        return self.judged() if callable(self.judged) else self.judged
-
     def confidence_interval(
         self,
         level: float = 0.9,
@@ -144,7 +129,57 @@ class FusionResult:
 
     def summary(self, level: float = 0.9) -> str:
         """Weights with intervals; whether they are optimal, precise and adequate; warnings."""
-        return summary_text(self, level)
+        gram, labels = self.gram, self.labels
+        intervals, reason = self._intervals(level)
+        as_good = "" if self.effective_n is None else f", weighted: as good as {self.effective_n:.1f}"
+        lines = [f"Fused {gram.k} models on n = {gram.n} samples{as_good} ({self._objective()})"]
+        width = max(map(len, labels))
+        for i, (label, w) in enumerate(zip(labels, self.weights, strict=True)):
+            shown = f"[{intervals[i][0]:.4f}, {intervals[i][1]:.4f}]" if intervals else f"not available: {reason}"
+            lines.append(f"  weights[{label}]{' ' * (width - len(label))} = {w:.4f}   {level:.0%} interval {shown}")
+        lines += [f"  {line}" for line in self._verdicts(intervals)]
+        lines += [f"  warning: {text}" for text in self.warnings]
+        return "\n".join(lines)
+
+    def _objective(self) -> str:
+        """What was minimised, for readers; ``gram.objective`` tells objectives apart."""
+        if self.statistics is None:
+            return self.gram.objective
+        settings, (low, high) = self.statistics.settings, self.grid.ends
+        weighting = settings.weighting if isinstance(settings.weighting, str) else "own"
+        window = f"t in [{low:.4g}, {high:.4g}], {len(self.grid)} nodes"
+        return f"{self.process!r}, {window}, {weighting} weighting, {settings.estimator} estimator"
+
+    def _verdicts(self, intervals: list[list[float]] | None) -> list[str]:
+        """Three words that mean three things: optimal (the solver), precise (the sample), adequate (the model)."""
+        gram, k = self.gram, self.gram.k
+        spectrum = tangent_spectrum(gram.to_qp())
+        gain = gram.value(np.full(k, 1.0 / k)) - gram.value(self.weights)
+        at_most = "" if gram.c is not None else "at most "
+        answer = self.solver
+        optimal = f"within {max(answer.gap, 0.0):.1e} of the least objective over all weights"
+        found = [f"optimal: {'yes' if answer.converged else 'no'}, {optimal} (solver {answer.solver})"]
+        if intervals:
+            widest = max(high - low for low, high in intervals)
+            rank = f"rank {spectrum.rank} of {k - 1} (effective {spectrum.effective_rank:.2f})"
+            conditioning = f"Gram of condition {spectrum.condition_number:.3g}, {rank}"
+            found.append(f"precise: intervals up to {widest:.2g} wide; {conditioning}")
+        found.append(
+            f"better than equal weights by {gain:.4g} of the objective: {at_most}{self.explained():.1%} of what these "
+            "models could explain"
+        )
+        if self.adequacy is not None:
+            found.append(self.adequacy.verdict(self.labels))
+        elif self.statistics is None:
+            found.append("adequate: not judged for a likelihood; result.losses(rows) compares with single models")
+        return found
+
+    def _intervals(self, level: float) -> tuple[list[list[float]] | None, str]:
+        """Intervals, or None and why there are none."""
+        try:
+            return self.confidence_interval(level).tolist(), ""
+        except (GramError, SolverFailureError) as error:
+            return None, str(error)
 
     def losses(self, x: Any, *, sample_weight: Any = None, condition: Any = None, rng: SeedLike = 0) -> "Comparison":
         """How well the fit, each of its models and equal weights denoise rows (n, d) that the fit has not seen.
@@ -166,7 +201,7 @@ class FusionResult:
         """Weights with their 90 % intervals, and beside them others (k,) such as a problem's; returns the axes."""
         from ..plots.fits import plot_weights
 
-        intervals, _ = intervals_or_reason(self, _KEPT_LEVEL)
+        intervals, _ = self._intervals(_KEPT_LEVEL)
         return plot_weights(self.labels, self.weights, None if intervals is None else np.array(intervals), truth, ax)
 
     def plot_losses(self, x: Any = None, *, rng: SeedLike = 0, ax: Any = None) -> Any:
@@ -200,7 +235,25 @@ class FusionResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Weights and intervals by name, window, certificate, data and warnings, as values that JSON has."""
-        return as_dict(self)
+        gram, labels = self.gram, self.labels
+        intervals, _ = self._intervals(0.9)
+        judged = self.adequacy
+        return {
+            "weights": dict(zip(labels, self.weights.tolist(), strict=True)),
+            "intervals_90": None if intervals is None else dict(zip(labels, intervals, strict=True)),
+            "n": gram.n,
+            "effective_n": self.effective_n,
+            "objective": gram.objective,
+            "process": repr(self.process),
+            "window": list(self.grid.ends),
+            "value": float(gram.value(self.weights)),
+            "gap": float(self.solver.gap),
+            "solver": self.solver.solver,
+            "status": str(self.solver.status),
+            "adequacy": None if judged is None else judged.to_dict(),
+            "data": None if self.data is None else {"sha256": self.data.sha256, "shape": list(self.data.shape)},
+            "warnings": list(self.warnings),
+        }
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Keep the fit in a folder, without its models; :func:`sfbench.load_result` reads it.
@@ -215,20 +268,15 @@ class FusionResult:
                 kept = replace(kept, kept_intervals=self.confidence_interval(_KEPT_LEVEL))
         return save_result(kept, folder)
 
-    def attach(
-        self, models: Iterable[ScoreModel | DiffusableLaw] | Mapping[str, ScoreModel | DiffusableLaw]
-    ) -> "FusionResult":
-        """The same fit with its models again: a sequence in its order, or a mapping with its names.
-
-        Warns
-        -----
-        FitWarning
-            For a model whose content (sha256) is not that of the fit.
-        """
-        return replace(self, score=attached(self.score, models, self.labels))
-
     def _repr_html_(self) -> str:
-        return result_html(self)
+        intervals, reason = self._intervals(0.9)
+        rows = []
+        for i, (label, w) in enumerate(zip(self.labels, self.weights, strict=True)):
+            shown = f"[{intervals[i][0]:.4f}, {intervals[i][1]:.4f}]" if intervals else reason
+            rows.append((label, f"{w:.4f}", shown))
+        notes = [*self._verdicts(intervals), *(f"warning: {text}" for text in self.warnings)]
+        title = f"Fused {self.gram.k} models on n = {self.gram.n} samples"
+        return html_table(title, ("model", "weight", "90 % interval"), rows, notes)
 
     def __repr__(self) -> str:
         weights = ", ".join(f"{w:.4f}" for w in self.weights)

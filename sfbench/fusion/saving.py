@@ -29,7 +29,7 @@ from solvers.base import Status
 
 from .._typing import Float64Array
 from ..errors import GramError, OutputError, SfbenchError
-from ..files import prepare_folder, provenance, read_regular, write_atomically, write_json
+from ..files import prepare_folder, provenance, read_regular, write_bytes, write_json
 from ..processes import ForwardProcess, build_process, describe_process
 from ..scores import FusedScore, ScoreModel, WeightsOverTime
 from ..statistics.estimators import AbstractEstimator
@@ -84,23 +84,9 @@ class LostPart(AbstractEstimator):
     solve = noise_share = linear_minimum = __call__ = _refuse
 
 
-_CLASSES: dict[str, type[Any]] = {
-    kind.__name__: kind
-    for kind in (
-        *(FusionResult, ScoreGram, Contributions, NodeStatistics, GramSettings, TimeGrid, SolverResult, WindowBias),
-        *(
-            FusionOverTime,
-            TimeWeights,
-            WeightsOverTime,
-            FusedScore,
-            DataIdentity,
-            DetachedModel,
-            KeptFunction,
-            LostPart,
-            Adequacy,
-        ),
-    )
-}
+_STATISTICS = (ScoreGram, Contributions, NodeStatistics, GramSettings, TimeGrid, WindowBias, Adequacy, DataIdentity)
+_FITS = (FusionResult, FusionOverTime, SolverResult, TimeWeights, WeightsOverTime, FusedScore, DetachedModel)
+_CLASSES: dict[str, Any] = {kind.__name__: kind for kind in (*_STATISTICS, *_FITS, KeptFunction, LostPart)}
 
 
 def save_result(result: FusionResult | FusionOverTime, folder: str | os.PathLike[str]) -> Path:
@@ -127,7 +113,7 @@ def save_result(result: FusionResult | FusionOverTime, folder: str | os.PathLike
     content = packed.getvalue()
     sha256 = hashlib.sha256(content).hexdigest()
     name = f"arrays-{sha256[:16]}.npz"
-    write_atomically(path / name, lambda f: f.write(content), binary=True)
+    write_bytes(path / name, content)
     record = {"format": _FORMAT, "summary": result.to_dict(), "provenance": provenance(), "result": tree}
     write_json(path / RECORD, record | {"arrays": {"file": name, "bytes": len(content), "sha256": sha256}})
     for old in path.iterdir():

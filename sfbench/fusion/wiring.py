@@ -20,6 +20,7 @@ predictor.
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
 from typing import Any, final
 
@@ -192,16 +193,16 @@ class _Batch:
     times: Float64Array
     process: ForwardProcess
 
-    def points(self) -> Iterator[tuple[float, float, float, Float64Array]]:
-        """Times with alpha, sigma and noised points (2 n, d)."""
+    @cached_property
+    def points(self) -> list[tuple[float, float, float, Float64Array]]:
+        """Times with alpha, sigma and noised points (2 n, d), which all readings of a model share."""
         both, z = np.concatenate([self.data, self.data]), np.concatenate([self.noise, -self.noise])
-        for t in self.times.tolist():
-            alpha, sigma = float(self.process.alpha(t)), float(self.process.sigma(t))
-            yield t, alpha, sigma, alpha * both + sigma * z
+        levels = ((t, float(self.process.alpha(t)), float(self.process.sigma(t))) for t in self.times.tolist())
+        return [(t, alpha, sigma, alpha * both + sigma * z) for t, alpha, sigma in levels]
 
     def outputs(self, ask: Ask) -> list[Float64Array]:
         """What a model returns, by time."""
-        found = [np.asarray(ask(x, t), np.float64) for t, _, _, x in self.points()]
+        found = [np.asarray(ask(x, t), np.float64) for t, _, _, x in self.points]
         if not all(np.all(np.isfinite(output)) for output in found):
             raise NotFiniteError("an output is not finite")
         return found
@@ -211,7 +212,7 @@ class _Batch:
         total, linear = np.zeros(len(self.data)), 0.0
         variance, z = float(np.var(self.data, axis=0).mean()), np.concatenate([self.noise, -self.noise])
         square = float(np.mean(self.noise**2))  # not 1 for few numbers, and part of every loss
-        for (_, alpha, sigma, x), output in zip(self.points(), outputs, strict=True):
+        for (_, alpha, sigma, x), output in zip(self.points, outputs, strict=True):
             a, b = reading(alpha, sigma)
             with np.errstate(over="ignore"):
                 loss = np.minimum(((a * x + b * output - z) ** 2).mean(axis=1), _WORST)
@@ -232,8 +233,8 @@ def _judged(label: str, model: ScoreModel, data: Float64Array, noise: Float64Arr
         now = np.full(len(data), _WORST)
     few = slice(None, None, 4 if len(data) >= 4 * _FEWEST else 1)
     found: list[tuple[float, tuple[str, ...], _Batch, Ask, Reading]] = []
-    for (moves, moved), (asks, ask, readings) in product(_data_scales(data), _askings(model, process)):
-        part = replace(whole, data=moved[few], noise=noise[few])
+    parts = [(moves, x, replace(whole, data=x[few], noise=noise[few])) for moves, x in _data_scales(data)]
+    for (moves, moved, part), (asks, ask, readings) in product(parts, _askings(model, process)):
         try:
             with np.errstate(over="ignore"):  # at times that the process does not have
                 outputs = part.outputs(ask)

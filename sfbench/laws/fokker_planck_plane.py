@@ -25,7 +25,7 @@ from ..errors import GridError, ModelError, NotFiniteError
 from ..processes import ForwardProcess
 from ..scores import FusedScore, ScoreModel
 from ..times import TimeSteps, time_steps
-from .fokker_planck_line import bernoulli, check_cells, fokker_planck_1d, known_process
+from .fokker_planck_line import bernoulli, check_cells, extrapolated, fokker_planck_1d, known_process
 from .grid_density import GridDensity
 
 _LEAKAGE = 1e-8
@@ -165,7 +165,7 @@ def fokker_planck_2d(
     single = _evolve(score, process, axes, steps)[0]
     double = _evolve(score, process, axes, steps.refined(process))[0]
     cell = float(np.prod([axis[1] - axis[0] for axis in axes]))
-    fine = double * np.clip(np.maximum(double, 1e-300) / np.maximum(single, 1e-300), 0.25, 4.0)
+    fine = extrapolated(single, double)
     fine /= fine.sum() * cell
     half = tuple(np.linspace(low, high, n_cells // 2 + 1) for low, high in box)
     coarse = _evolve(score, process, half, steps)[0]

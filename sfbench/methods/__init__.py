@@ -5,14 +5,9 @@ meter, not the method, counts. One's own: a :class:`Method`, ``register_method``
 ``sfbench.methods``, and :func:`sfbench.methods.testing.check_method`.
 """
 
-from typing import TYPE_CHECKING
-
-from .._lazy import lazy_names
-
-if TYPE_CHECKING:
-    from .base import BudgetError, Meter, Method, MethodRun, NotApplicableError, Outcome, Task, run_method
-    from .registry import Fusion, as_method, known_methods, register_method
-    from .testing import check_method
+from .base import BudgetError, Meter, Method, MethodRun, NotApplicableError, Outcome, Task, run_method
+from .registry import Fusion, as_method, known_methods, register_method
+from .testing import check_method
 
 __all__ = [
     "BudgetError",
@@ -29,13 +24,3 @@ __all__ = [
     "register_method",
     "run_method",
 ]
-
-_BASE = "BudgetError Meter Method MethodRun NotApplicableError Outcome Task run_method"
-__getattr__, __dir__ = lazy_names(
-    __name__,
-    {
-        **dict.fromkeys(_BASE.split(), ".base"),
-        **dict.fromkeys(["Fusion", "as_method", "known_methods", "register_method"], ".registry"),
-        "check_method": ".testing",
-    },
-)

@@ -45,13 +45,7 @@ class Meter:
         return self.budget - self.spent
 
     def charge(self, n: int) -> None:
-        """Count n evaluations.
-
-        Raises
-        ------
-        BudgetError
-            If they are not there.
-        """
+        """Count n evaluations; BudgetError if they are not there."""
         if n > self.left:
             raise BudgetError(f"{n} evaluations asked for, {self.left} left of a budget of {self.budget}")
         self.spent += n
@@ -88,14 +82,10 @@ class Task:
         The auxiliaries.
     laws : tuple of laws, or None
         Their densities, for methods that need them; None where there are none, as for networks.
-    x : array (m, d)
-        Data of the target.
-    process : ForwardProcess
-    n : int
-        Number of points wanted.
+    x, process, n, rng
+        As given to :func:`run_method`: x (m, d) are data of the target, n points are wanted.
     meter : Meter
         What may be spent, on weights and points together.
-    rng : Generator
     """
 
     models: tuple[MeteredScore, ...]
@@ -116,13 +106,7 @@ class Task:
         return MeteredScore(AnalyticScore(law, self.process), self.process, self.meter)
 
     def densities(self) -> tuple[Any, ...]:
-        """The laws.
-
-        Raises
-        ------
-        NotApplicableError
-            If there are none.
-        """
+        """The laws; NotApplicableError if there are none."""
         if self.laws is None:
             raise NotApplicableError("this method needs the auxiliaries' densities, and these models have none")
         return self.laws

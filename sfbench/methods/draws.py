@@ -1,22 +1,9 @@
-r"""How methods draw points at given weights, with what is left of the budget.
-
-=================  ========================================================================================
-fused              reverse SDE of the averaged score: P_w
-switched           one model for each particle and step: P_w at the price of one model
-corrected          weighted particles: the KL barycenter p_w
-feynman_kac        the same on an even grid of times, Euler-Maruyama steps, resampling at every step
-mixture            a share of the points from each auxiliary
-parameter_average  the law whose parameters are averages
-or_, and_          compositions by densities estimated on the fly
-controlled         the corrected chain with particles that look ahead
-predicted          reverse SDE steps, each corrected by a Langevin step on the averaged score
-annealed           reverse SDE steps, each followed by Hamiltonian moves on the averaged score
-=================  ========================================================================================
-"""
+"""How methods draw points at given weights, with what is left of the budget."""
 
 import math
-from dataclasses import dataclass, replace
-from typing import Any, final
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +12,7 @@ from synthetic import as_gaussian_mixture
 from .. import sampling
 from .._typing import Array, Float64Array
 from ..baselines import AnnealedHamiltonian, SuperposedSampler, parameter_average
+from ..baselines.annealed_mcmc import LogDensity
 from ..errors import ModelError
 from ..processes import ForwardProcess
 from ..sampling import ControlledSampler, CorrectedSampler, EulerMaruyama, FusedSampler, Integrator, PredictorCorrector
@@ -73,7 +61,7 @@ def predicted(task: Task, weights: Float64Array) -> Outcome:
 
 def annealed(task: Task, weights: Float64Array) -> Outcome:
     """Points between the fused law and the barycenter, by Hamiltonian moves, accepted by densities if there are any."""
-    pool = None if task.laws is None else _PoolDensity(task.laws, weights, task.process)
+    pool = None if task.laws is None else _pool_density(task.laws, weights, task.process)
     return _integrated(task, weights, AnnealedHamiltonian(log_density=pool))
 
 
@@ -82,19 +70,18 @@ def _integrated(task: Task, weights: Float64Array, integrator: Integrator) -> Ou
     return sampled(task, task.models, weights, FusedSampler(integrator), evaluations=each)
 
 
-@final
-@dataclass(frozen=True, eq=False)
-class _PoolDensity:
+def _pool_density(laws: tuple[Any, ...], weights: Float64Array, process: ForwardProcess) -> LogDensity:
     """Log density, up to a constant, of the pool of the noised laws."""
 
-    laws: tuple[Any, ...]
-    weights: Float64Array
-    process: ForwardProcess
+    @lru_cache(maxsize=1)
+    def noised(t: float) -> list[tuple[float, Any]]:  # asked at both ends of a move
+        alpha, sigma = float(process.alpha(t)), float(process.sigma(t))
+        return [(w, law.diffuse(alpha, sigma)) for w, law in zip(weights, laws, strict=True) if w > 0]
 
-    def __call__(self, x: Array, t: float) -> Array:
-        alpha, sigma = float(self.process.alpha(t)), float(self.process.sigma(t))
-        active = [(w, law) for w, law in zip(self.weights, self.laws, strict=True) if w > 0]
-        return np.sum([w * law.diffuse(alpha, sigma).log_prob(x) for w, law in active], axis=0)
+    def log_density(x: Array, t: float) -> Array:
+        return np.sum([w * law.log_prob(x) for w, law in noised(t)], axis=0)
+
+    return log_density
 
 
 def or_(task: Task, weights: Float64Array) -> Outcome:

@@ -58,36 +58,17 @@ annealed_mcmc = Fusion(weights.little_noise, draws.annealed)
 fine_tuned = Retrained("nearest")
 from_scratch = Retrained("nothing")
 
-_NAMES = (
-    "published fused switched corrected likelihood uniform uniform_corrected minimax nearest mixture mixture_em "
-    "average superposed_or superposed_and feynman_kac controlled predictor_corrector annealed_mcmc fine_tuned "
-    "from_scratch"
-)
 _METHODS: Registry[Any] = Registry(
-    "method", "sfbench.methods", {name: f"sfbench.methods.registry:{name}" for name in _NAMES.split()}
+    "method",
+    "sfbench.methods",
+    {name: f"{__name__}:{name}" for name, found in list(globals().items()) if isinstance(found, Method)},
 )
-
-
-def known_methods() -> list[str]:
-    """Names of the methods, built in, registered here or of plugins."""
-    return _METHODS.names()
-
-
-def register_method(name: str, method: Any) -> Any:
-    """Add a method (or a class without arguments) under a name that is not built in."""
-    return _METHODS.register(name, method)
+known_methods = _METHODS.names
+register_method = _METHODS.register
 
 
 def as_method(method: str | Method) -> Method:
-    """The method of that name, or the method itself.
-
-    Raises
-    ------
-    SfbenchError
-        For an unknown name.
-    ModelError
-        For something that is not a method.
-    """
+    """The method of that name, or the method itself; SfbenchError for an unknown name, ModelError for anything else."""
     found = _METHODS[method] if isinstance(method, str) else method
     made = found() if isinstance(found, type) else found
     if not isinstance(made, Method):

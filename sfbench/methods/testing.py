@@ -29,11 +29,6 @@ _LARGEST_DISTANCE = 0.09  # of 800 points to their law, floor included
 def check_method(method: str | Method, *, seed: int = 0) -> Estimate:
     """Hold a method to what is required of all.
 
-    Parameters
-    ----------
-    method : str or Method
-    seed : int
-
     Returns
     -------
     Estimate

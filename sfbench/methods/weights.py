@@ -1,16 +1,4 @@
-r"""How methods choose weights. Those that use scores spend at most ``SHARE`` of the budget on them.
-
-=============  ============================================================================================
-one_pass       score matching on all times, one pass and one quadratic program: :func:`sfbench.fuse`
-little_noise   the same up to a fiftieth of the horizon, where a pool's own weights are the optimum
-published      the same objective by softmax logits and stochastic gradients (:func:`published_fusion`)
-nearest        the vertex of least score-matching objective
-uniform        ``1/k``
-likelihood     ``argmin log Z(w) - mean_n sum_i w_i log p_i(x_n)``: densities that differ in one or two dimensions
-minimax        ``argmax -log Z(w)``: the centre of the smallest KL ball around the auxiliaries; no data
-em             maximum likelihood of the arithmetic mixture, by expectation maximisation: densities
-=============  ============================================================================================
-"""
+"""How methods choose weights. Those that use scores spend at most ``SHARE`` of the budget on them."""
 
 from typing import Any
 
@@ -86,7 +74,10 @@ def uniform(task: Task) -> Float64Array:
 
 
 def likelihood(task: Task) -> Float64Array:
-    """Maximum likelihood in the log-linear family."""
+    """Maximum likelihood in the log-linear family.
+
+    ``argmin log Z(w) - mean_n sum_i w_i log p_i(x_n)``, for densities that differ in one or two dimensions.
+    """
     laws, x = _one_copy(task)
     try:
         return np.asarray(likelihood_fit(laws, x, keep=0)[0].weights)
@@ -95,7 +86,10 @@ def likelihood(task: Task) -> Float64Array:
 
 
 def minimax(task: Task) -> Float64Array:
-    """Weights of the barycenter whose largest KL divergence to an auxiliary is least; the data are not used."""
+    """Weights of the barycenter whose largest KL divergence to an auxiliary is least; the data are not used.
+
+    ``argmax -log Z(w)``: the centre of the smallest KL ball around the auxiliaries.
+    """
     laws, _ = _one_copy(task)
     subspace = common_subspace(laws) if all(hasattr(law, "core_in") for law in laws) else None
     if subspace is None or subspace.rank > 2:
@@ -113,10 +107,9 @@ def em(task: Task) -> Float64Array:
     for _ in range(_EM_ITERATIONS):
         with np.errstate(divide="ignore"):
             updated = scipy.special.softmax(logs + np.log(w), axis=1).mean(axis=0)
-        done = float(np.abs(updated - w).max()) < 1e-9
+        if float(np.abs(updated - w).max()) < 1e-9:
+            return np.asarray(updated / updated.sum())
         w = updated
-        if done:
-            break
     return np.asarray(w / w.sum())
 
 

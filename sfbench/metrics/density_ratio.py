@@ -11,7 +11,7 @@ among estimates from these draws. Its influence function is ``T / D`` with ``T =
 ``D = E (1 - T^2) / 2``, so its error is of the size of the distance between the laws over sqrt(n).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
@@ -58,15 +58,13 @@ class DensityRatios:
 
 
 def density_ratios(p: Law, q: Law, n: int, rng: np.random.Generator) -> DensityRatios:
-    """Draw n points of each law and compare the densities there.
-
-    Raises
-    ------
-    EffectiveSampleSizeError
-        If the laws need a normalising constant that these draws leave too uncertain.
+    """Draw n points of each law and compare the densities there; EffectiveSampleSizeError if a normalising constant is
+    needed that these draws leave too uncertain.
     """
+    as_count("n", n, at_least=2, at_most=_MOST_DRAWS, error=ModelError)  # two, or there is no standard error
     numerator, denominator = unnormalised(p), unnormalised(q)
-    at_p, at_q = (np.asarray(numerator(x) - denominator(x), np.float64) for x in _draws(p, q, n, rng))
+    draws = (law.sample(n, rng=rng) for law in (p, q))
+    at_p, at_q = (np.asarray(numerator(x) - denominator(x), np.float64) for x in draws)
     if np.isnan(at_p).any() or np.isnan(at_q).any():
         raise NotFiniteError("a log density is NaN, or both are infinite, at a point drawn from one of the laws")
     if is_normalised(p) and is_normalised(q):
@@ -85,11 +83,6 @@ def density_ratios(p: Law, q: Law, n: int, rng: np.random.Generator) -> DensityR
             f"log Z of a pool is known to +-{error:.2g} only; a distance between these laws would mean nothing"
         )
     return DensityRatios(at_p - constant, at_q - constant, False, error)
-
-
-def _draws(p: Law, q: Law, n: int, rng: np.random.Generator) -> Iterator[Float64Array]:
-    yield p.sample(n, rng=rng)
-    yield q.sample(n, rng=rng)
 
 
 def is_normalised(law: Law) -> bool:
@@ -129,8 +122,3 @@ def bridge_constant(at_p: Float64Array, at_q: Float64Array) -> tuple[float, floa
 def _curvature(tanh_p: Float64Array, tanh_q: Float64Array) -> float:
     """``D = E_{(p+q)/2} (1 - T^2) / 2``: the overlap of the laws, at most 1/2."""
     return 0.25 * float((1.0 - tanh_p**2).mean() + (1.0 - tanh_q**2).mean())
-
-
-def checked_draws(n: int) -> int:
-    """The number of Monte Carlo draws, refused where it leaves no standard error."""
-    return as_count("n", n, at_least=2, at_most=_MOST_DRAWS, error=ModelError)  # two, or there is no standard error

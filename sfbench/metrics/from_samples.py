@@ -10,13 +10,14 @@ which for 8,000 points is 0.02-0.04. Every estimate here names its floor, and on
 from typing import Literal, Protocol
 
 import numpy as np
+import scipy  # submodules load on first use
 from numpy.typing import ArrayLike
 
 from synthetic import Estimate, GaussianMixture, as_gaussian_mixture
 from synthetic._memory import refuse_huge
 
 from .._typing import Float64Array, FloatArray
-from .._validation import as_count, as_real
+from .._validation import as_choice, as_count, as_real
 from ..errors import NotFiniteError, SfbenchError
 
 _GRID = 4096
@@ -60,8 +61,7 @@ def total_variation_from_samples(
     Estimate
         ``method`` names the floor; :func:`total_variation_floor` gives it as a number.
     """
-    value, error, n, floor, how = _total_variation(x, law, log_weights, method, n_bins)
-    return Estimate(value, error, n, f"{how}, floor {floor:.3g}")
+    return _total_variation(x, law, log_weights, method, n_bins)[0]
 
 
 def total_variation_floor(
@@ -73,7 +73,7 @@ def total_variation_floor(
     n_bins: int | None = None,
 ) -> float:
     """What :func:`total_variation_from_samples` would report on average if x did follow the law."""
-    return _total_variation(x, law, log_weights, method, n_bins)[3]
+    return _total_variation(x, law, log_weights, method, n_bins)[1]
 
 
 def mode_mass_error(x: ArrayLike, mixture: GaussianMixture, *, log_weights: ArrayLike | None = None) -> Estimate:
@@ -87,10 +87,10 @@ def mode_mass_error(x: ArrayLike, mixture: GaussianMixture, *, log_weights: Arra
     points, w = weighted_points(x, log_weights)
     if points.shape[1] != mixture.dim:
         raise SfbenchError(f"the sample lives in {points.shape[1]} dimensions, the mixture in {mixture.dim}")
-    joints = np.stack(_joints(points, mixture), axis=1)
-    joints -= joints.max(axis=1, keepdims=True)
-    resp = np.exp(joints)
-    resp /= resp.sum(axis=1, keepdims=True)
+    components = zip(mixture.means, mixture.covariances, strict=True)
+    logs = [GaussianMixture([1.0], mean[None], spread[None]).log_prob(points) for mean, spread in components]
+    with np.errstate(divide="ignore"):
+        resp = scipy.special.softmax(np.stack(logs, axis=1) + np.log(mixture.weights), axis=1)
     gap = w @ resp - mixture.weights
     influence = 0.5 * (resp @ np.sign(gap))
     centred = influence - w @ influence
@@ -125,23 +125,21 @@ def weighted_points(x: ArrayLike, log_weights: ArrayLike | None, name: str = "x"
     return points, w
 
 
-def _joints(points: Float64Array, mixture: GaussianMixture) -> list[FloatArray]:
-    covariances = mixture.spectrum.dense()
-    with np.errstate(divide="ignore"):
-        logs = np.log(mixture.weights)
-    return [
-        logs[j] + GaussianMixture([1.0], mixture.means[j][None], covariances[j][None]).log_prob(points)
-        for j in range(mixture.n_components)
-    ]
+def weighted_pair(
+    x: ArrayLike, y: ArrayLike, x_log_weights: ArrayLike | None = None, y_log_weights: ArrayLike | None = None
+) -> tuple[Float64Array, Float64Array, Float64Array, Float64Array]:
+    """Points and weights of two samples in one space."""
+    a, v = weighted_points(x, x_log_weights)
+    b, w = weighted_points(y, y_log_weights, "y")
+    if a.shape[1] != b.shape[1]:
+        raise SfbenchError(f"samples must live in one dimension, got {a.shape[1]} and {b.shape[1]}")
+    return a, v, b, w
 
 
 def _total_variation(
-    x: ArrayLike,
-    law: LawOnTheLine,
-    log_weights: ArrayLike | None,
-    method: str,
-    n_bins: int | None,
-) -> tuple[float, float, int, float, str]:
+    x: ArrayLike, law: LawOnTheLine, log_weights: ArrayLike | None, method: str, n_bins: int | None
+) -> tuple[Estimate, float]:
+    """The estimate and its floor."""
     points, w = weighted_points(x, log_weights)
     if points.shape[1] != 1:
         raise SfbenchError(f"this total variation is for samples on the line, got dimension {points.shape[1]}")
@@ -149,8 +147,7 @@ def _total_variation(
         raise SfbenchError(f"law must be a law on the line with `log_prob`, got {law!r}")
     values = points[:, 0]
     effective = 1.0 / float(w @ w)
-    if method not in ("histogram", "kde"):
-        raise SfbenchError(f"unknown method {method!r}; use 'histogram' or 'kde'")
+    as_choice("method", method, ("histogram", "kde"))
     count = max(8, round(effective ** (1.0 / 3.0))) if n_bins is None else n_bins
     count = as_count("n_bins", count, at_least=2, at_most=_MOST_BINS)
     grid, cumulative = _cdf(values, law)
@@ -165,7 +162,7 @@ def _total_variation(
         floor = _kernel_floor(p, float(grid[-1] - grid[0]) / len(p), bandwidth, effective)
         how = f"kernel of bandwidth {bandwidth:.3g}"
     error = 0.5 * np.sqrt(max(0.0, 1.0 - float(np.sign(q - p) @ q) ** 2) / effective)
-    return 0.5 * float(np.abs(q - p).sum()), float(error), len(values), floor, how
+    return Estimate(0.5 * float(np.abs(q - p).sum()), float(error), len(values), f"{how}, floor {floor:.3g}"), floor
 
 
 def _cdf(values: Float64Array, law: LawOnTheLine) -> tuple[Float64Array, Float64Array]:

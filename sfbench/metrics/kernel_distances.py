@@ -8,16 +8,17 @@ The standard error is a jackknife over ten groups.
 from collections.abc import Callable
 
 import numpy as np
+import scipy  # submodules load on first use
 from numpy.typing import ArrayLike
-from scipy.spatial.distance import cdist
 
 from synthetic import Estimate
 
 from .._typing import Float64Array
 from .._validation import as_positive
 from ..errors import SfbenchError
-from .from_samples import weighted_points
+from .from_samples import weighted_pair
 
+Kernel = Callable[[Float64Array, Float64Array], Float64Array]
 _GROUPS = 10
 _BLOCK = 1 << 18  # a tenth of the numbers in one block of the kernel matrix
 
@@ -34,39 +35,36 @@ def squared_mmd(x: ArrayLike, y: ArrayLike, *, bandwidth: float | None = None) -
     """
     a, b = _samples(x, y)
     if bandwidth is None:
-        bandwidth = float(np.median(cdist(a[:1000], b[:1000])))
+        bandwidth = float(np.median(scipy.spatial.distance.cdist(a[:1000], b[:1000])))
     bandwidth = as_positive("bandwidth", bandwidth)
     if not 1e-150 < bandwidth < 1e150:
         raise SfbenchError(f"bandwidth must have a square that float64 holds, got {bandwidth!r}")
     scale = -0.5 / bandwidth**2
-    return _u_statistic(
-        a, b, lambda p, q: np.exp(scale * cdist(p, q, "sqeuclidean")), f"unbiased MMD^2, bandwidth {bandwidth:.3g}"
-    )
+
+    def kernel(p: Float64Array, q: Float64Array) -> Float64Array:
+        return np.asarray(np.exp(scale * scipy.spatial.distance.cdist(p, q, "sqeuclidean")))
+
+    return _u_statistic(a, b, kernel, f"unbiased MMD^2, bandwidth {bandwidth:.3g}")
 
 
 def energy_distance(x: ArrayLike, y: ArrayLike) -> Estimate:
     """Unbiased ``2 E|X - Y| - E|X - X'| - E|Y - Y'|`` of unweighted samples (n, d), (m, d) of at least 20 points."""
     a, b = _samples(x, y)
-    return _u_statistic(a, b, lambda p, q: -cdist(p, q), "energy distance")
+    return _u_statistic(a, b, lambda p, q: -scipy.spatial.distance.cdist(p, q), "energy distance")
 
 
 def _samples(x: ArrayLike, y: ArrayLike) -> tuple[Float64Array, Float64Array]:
-    a, b = weighted_points(x, None)[0], weighted_points(y, None, "y")[0]
-    if a.shape[1] != b.shape[1]:
-        raise SfbenchError(f"samples must live in one dimension, got {a.shape[1]} and {b.shape[1]}")
+    a, _, b, _ = weighted_pair(x, y)
     if min(len(a), len(b)) < 2 * _GROUPS:
         raise SfbenchError(f"need at least {2 * _GROUPS} points in each sample, got {len(a)} and {len(b)}")
     return a, b
 
 
-def _u_statistic(
-    a: Float64Array, b: Float64Array, kernel: Callable[[Float64Array, Float64Array], Float64Array], method: str
-) -> Estimate:
+def _u_statistic(a: Float64Array, b: Float64Array, kernel: Kernel, method: str) -> Estimate:
     within_a, within_b, across = (_block_sums(kernel, p, q) for p, q in ((a, a), (b, b), (a, b)))
     group_a, group_b = np.arange(len(a)) % _GROUPS, np.arange(len(b)) % _GROUPS
-    self_a = np.bincount(group_a, weights=np.diag(kernel(a[:1], a[:1]))[0] * np.ones(len(a)))
-    self_b = np.bincount(group_b, weights=np.diag(kernel(b[:1], b[:1]))[0] * np.ones(len(b)))
     size_a, size_b = np.bincount(group_a), np.bincount(group_b)
+    self_a, self_b = (float(kernel(a[:1], a[:1])[0, 0]) * size for size in (size_a, size_b))
 
     def value(kept: np.ndarray) -> float:
         grid = np.ix_(kept, kept)
@@ -81,9 +79,7 @@ def _u_statistic(
     return Estimate(value(everything), float(error), len(a) + len(b), method)
 
 
-def _block_sums(
-    kernel: Callable[[Float64Array, Float64Array], Float64Array], p: Float64Array, q: Float64Array
-) -> Float64Array:
+def _block_sums(kernel: Kernel, p: Float64Array, q: Float64Array) -> Float64Array:
     """Sums of the kernel over groups of rows (every tenth of p) and columns (of q), (10, 10), a block at a time."""
     columns = np.eye(_GROUPS)[np.arange(len(q)) % _GROUPS]
     sums, rows = np.zeros((_GROUPS, _GROUPS)), max(_BLOCK // len(q), 1) * _GROUPS  # blocks start at group 0

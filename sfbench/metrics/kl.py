@@ -11,14 +11,14 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from synthetic import EffectiveSampleSizeError, Estimate, GaussianMixture, IntractableError, Law
-from synthetic.quadrature import can_cover, cover
+from synthetic import EffectiveSampleSizeError, Estimate, GaussianMixture, IntractableError, Law, UnknownNameError
+from synthetic.quadrature import can_cover
 
 from .._typing import Float64Array, SeedLike
-from .._validation import as_generator
+from .._validation import as_choice, as_generator
 from ..errors import NotFiniteError
-from .density_ratio import DensityRatios, checked_draws, density_ratios
-from .law_pairs import as_gaussian, check_method, reduced_pair
+from .density_ratio import DensityRatios, density_ratios
+from .law_pairs import as_gaussian, grid_integral, reduced_pair
 
 Method = Literal["auto", "closed form", "quadrature", "monte carlo"]
 _SMALLEST_ESS = 100.0
@@ -48,7 +48,7 @@ def kl_divergence(p: Law, q: Law, *, method: Method = "auto", n: int = 20_000, r
     EffectiveSampleSizeError
         If too few draws from p carry the Monte Carlo estimate.
     """
-    check_method(method, get_args(Method))
+    as_choice("method", method, get_args(Method), UnknownNameError)
     p, q = reduced_pair(p, q)
     a, b = as_gaussian(p), as_gaussian(q)
     if method in ("auto", "closed form"):
@@ -58,7 +58,8 @@ def kl_divergence(p: Law, q: Law, *, method: Method = "auto", n: int = 20_000, r
             raise IntractableError("KL has a closed form for Gaussians only; use 'quadrature' or 'monte carlo'")
     if method in ("auto", "quadrature"):
         if can_cover(p, q):
-            return _on_grid(p, q)
+            value, error, nodes = grid_integral(p, q, lambda log_p, log_q: np.exp(log_p) * (log_p - log_q))
+            return Estimate(max(value, 0.0), error, nodes, "quadrature")
         if method == "quadrature":
             raise IntractableError(f"quadrature needs intrinsic rank at most 2, got {p.dim}; use 'monte carlo'")
     return _by_sampling(p, q, n, as_generator(rng))
@@ -77,18 +78,8 @@ def _between_gaussians(p: GaussianMixture, q: GaussianMixture) -> float:
     return 0.5 * (trace - d + log_det + mean_term)
 
 
-def _on_grid(p: Law, q: Law) -> Estimate:
-    grid = cover([p, q])
-    log_p, log_q = p.log_prob(grid.nodes), q.log_prob(grid.nodes)
-    terms = (np.exp(log_p) * (log_p - log_q)).reshape(grid.shape)
-    r = terms.ndim
-    fine = float(terms.sum()) * grid.cell
-    coarse = float(terms[(slice(None, None, 2),) * r].sum()) * grid.cell * 2**r
-    return Estimate(max(fine, 0.0), abs(fine - coarse), terms.size, "quadrature")
-
-
 def _by_sampling(p: Law, q: Law, n: int, rng: np.random.Generator) -> Estimate:
-    ratios = density_ratios(p, q, checked_draws(n), rng)
+    ratios = density_ratios(p, q, n, rng)
     log_r = -ratios.at_p
     if not np.all(np.isfinite(log_r)):
         raise NotFiniteError("KL is infinite or undefined: q has no finite log density at a point drawn from p")

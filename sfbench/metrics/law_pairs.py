@@ -1,26 +1,18 @@
 """Two laws moved to the coordinates in which they differ, and what is known exactly there."""
 
-import difflib
 from collections.abc import Callable
 
 import numpy as np
 import scipy  # submodules load on first use
 
-from synthetic import GaussianMixture, Law, UnknownNameError, as_gaussian_mixture, common_subspace
+from synthetic import GaussianMixture, Law, as_gaussian_mixture, common_subspace
+from synthetic.quadrature import cover
 
-from .._typing import Float64Array
+from .._typing import Float64Array, FloatArray
 from ..errors import ModelError
 
 _PANEL_NODES = 16
 _ROOT_GRID = 8  # points per smallest standard deviation when looking for density crossings
-
-
-def check_method(method: str, known: tuple[str, ...]) -> None:
-    """Refuse an unknown method before any work."""
-    if not isinstance(method, str) or method not in known:
-        close = difflib.get_close_matches(str(method), known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"use one of {', '.join(map(repr, known))}"
-        raise UnknownNameError(f"unknown method {method!r}; {hint}")
 
 
 def reduced_pair(p: Law, q: Law) -> tuple[Law, Law]:
@@ -47,23 +39,22 @@ def as_gaussian(law: Law) -> GaussianMixture | None:
 
 def cdf(mixture: GaussianMixture, x: Float64Array) -> Float64Array:
     """Distribution function of a 1-D mixture at x (n,), shape (n,)."""
-    std = np.sqrt(mixture.spectrum.dense()[:, 0, 0])
-    return np.asarray(scipy.special.ndtr((x[:, None] - mixture.means[:, 0]) / std) @ mixture.weights)
+    return np.asarray(scipy.special.ndtr((x[:, None] - mixture.means[:, 0]) / _stds(mixture)) @ mixture.weights)
 
 
 def survival(mixture: GaussianMixture, x: Float64Array) -> Float64Array:
     """``1 - cdf`` without cancellation in the upper tail."""
-    std = np.sqrt(mixture.spectrum.dense()[:, 0, 0])
-    return np.asarray(scipy.special.ndtr((mixture.means[:, 0] - x[:, None]) / std) @ mixture.weights)
+    return np.asarray(scipy.special.ndtr((mixture.means[:, 0] - x[:, None]) / _stds(mixture)) @ mixture.weights)
 
 
 def breakpoints(laws: list[GaussianMixture]) -> Float64Array:
     """Sorted points that resolve 1-D mixtures: every component in steps of its own half standard deviation."""
-    points = []
-    for law in laws:
-        std = np.sqrt(law.spectrum.dense()[:, 0, 0])
-        points.append((law.means[:, 0, None] + std[:, None] * np.linspace(-12, 12, 49)).ravel())
-    return np.unique(np.concatenate(points))
+    reach = np.linspace(-12, 12, 49)
+    return np.unique(np.concatenate([(law.means + _stds(law)[:, None] * reach).ravel() for law in laws]))
+
+
+def _stds(mixture: GaussianMixture) -> Float64Array:
+    return np.sqrt(mixture.spectrum.dense()[:, 0, 0])
 
 
 def crossings(difference: Callable[[Float64Array], Float64Array], points: Float64Array) -> Float64Array:
@@ -95,3 +86,12 @@ def panel_rule(points: Float64Array) -> tuple[Float64Array, Float64Array]:
     nodes, weights = np.polynomial.legendre.leggauss(_PANEL_NODES)
     half = 0.5 * np.diff(points)[:, None]
     return points[:-1, None] + half * (nodes + 1.0), half * weights
+
+
+def grid_integral(p: Law, q: Law, term: Callable[[FloatArray, FloatArray], FloatArray]) -> tuple[float, float, int]:
+    """Integral of a function of both log densities in rank 1 or 2, its change on half the grid, and the nodes."""
+    grid = cover([p, q])
+    values = term(p.log_prob(grid.nodes), q.log_prob(grid.nodes)).reshape(grid.shape)
+    fine = float(values.sum()) * grid.cell
+    coarse = float(values[(slice(None, None, 2),) * values.ndim].sum()) * grid.cell * 2**values.ndim
+    return fine, abs(fine - coarse), values.size

@@ -29,13 +29,7 @@ register_metric = _METRICS.register
 
 
 def get_metric(name: str) -> Callable[..., Estimate]:
-    """The metric of that name.
-
-    Raises
-    ------
-    SfbenchError
-        For an unknown name.
-    """
+    """The metric of that name; SfbenchError if there is none."""
     return _METRICS[name]
 
 

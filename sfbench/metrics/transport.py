@@ -11,10 +11,8 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
+import scipy  # submodules load on first use
 from numpy.typing import ArrayLike
-from scipy.optimize import linear_sum_assignment, linprog
-from scipy.sparse import coo_array
-from scipy.spatial.distance import cdist
 
 from synthetic import Estimate
 from synthetic._memory import refuse_huge
@@ -22,7 +20,7 @@ from synthetic._memory import refuse_huge
 from .._typing import Float64Array, SeedLike
 from .._validation import as_count, as_generator
 from ..errors import SfbenchError
-from .from_samples import weighted_points
+from .from_samples import weighted_pair
 from .line import on_the_line, potential_error
 
 _LARGEST_ASSIGNMENT = 4000
@@ -40,7 +38,7 @@ def sliced_wasserstein1(
     rng: SeedLike = None,
 ) -> Estimate:
     """Mean over random directions of W1 between the projected samples (n, d)."""
-    a, v, b, w = _pair(x, y, x_log_weights, y_log_weights)
+    a, v, b, w = weighted_pair(x, y, x_log_weights, y_log_weights)
     as_count("n_directions", n_directions, at_most=_MOST_DIRECTIONS)
     directions = as_generator(rng).standard_normal((n_directions, a.shape[1]))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
@@ -80,13 +78,12 @@ def wasserstein(
         or (clip is not None and (order != 1 or not clip > 0))
     ):
         raise SfbenchError(f"order must be 1 or 2, and clip a positive number with order 1; got {order!r}, {clip!r}")
-    a, v, b, w = _pair(x, y, x_log_weights, y_log_weights)
+    a, v, b, w = weighted_pair(x, y, x_log_weights, y_log_weights)
     refuse_huge("the matrix of costs (sliced_wasserstein1 needs none)", len(a), len(b), beside=len(a) * len(b))
-    cost = cdist(a, b) if order == 1 else cdist(a, b, "sqeuclidean")
+    cost = scipy.spatial.distance.cdist(a, b, "euclidean" if order == 1 else "sqeuclidean")
     if clip is not None:
         cost = np.minimum(cost, clip)
-    plan, how = _plan(v, w, cost)
-    rows, columns, mass = plan
+    rows, columns, mass, how = _plan(v, w, cost)
     paid = cost[rows, columns]
     value = float(mass @ paid)
     effective = min(1.0 / float(v @ v), 1.0 / float(w @ w))
@@ -99,26 +96,14 @@ def wasserstein(
 
 
 # ---------------------------------------------------------------------- inside
-def _pair(
-    x: ArrayLike, y: ArrayLike, x_log_weights: ArrayLike | None, y_log_weights: ArrayLike | None
-) -> tuple[Float64Array, Float64Array, Float64Array, Float64Array]:
-    a, v = weighted_points(x, x_log_weights)
-    b, w = weighted_points(y, y_log_weights, "y")
-    if a.shape[1] != b.shape[1]:
-        raise SfbenchError(f"samples must live in one dimension, got {a.shape[1]} and {b.shape[1]}")
-    return a, v, b, w
-
-
-def _plan(
-    v: Float64Array, w: Float64Array, cost: Float64Array
-) -> tuple[tuple[np.ndarray, np.ndarray, Float64Array], str]:
+def _plan(v: Float64Array, w: Float64Array, cost: Float64Array) -> tuple[np.ndarray, np.ndarray, Float64Array, str]:
     """Optimal coupling as rows, columns, masses, and the solver's name."""
     uniform = len(v) == len(w) and np.ptp(v) < 1e-12 and np.ptp(w) < 1e-12
     if uniform and len(v) <= _LARGEST_ASSIGNMENT:
         if not np.all(np.isfinite(cost)):
             raise SfbenchError("the points are so far apart that their distances overflow; divide them by their spread")
-        rows, columns = linear_sum_assignment(cost)
-        return (rows, columns, np.full(len(rows), 1.0 / len(rows))), "assignment"
+        rows, columns = scipy.optimize.linear_sum_assignment(cost)
+        return rows, columns, np.full(len(rows), 1.0 / len(rows)), "assignment"
     pot = _pot()
     if pot is not None:
         plan, log = pot.emd(v, w, cost, numItermax=2_000_000, log=True)
@@ -126,23 +111,21 @@ def _plan(
             raise SfbenchError(f"the transport plan was not solved: {log['warning']}")
         dense = np.asarray(plan)
         rows, columns = np.nonzero(dense)
-        return (rows, columns, dense[rows, columns]), "network simplex (POT)"
+        return rows, columns, dense[rows, columns], "network simplex (POT)"
     if cost.size > _LARGEST_PROGRAM:
         raise SfbenchError(
             f"exact transport between {len(v)} and {len(w)} weighted points needs POT: pip install 'sfbench[ot]' "
             "(or resample to at most 4000 equally weighted points each)"
         )
     n, m = cost.shape
-    cells = np.arange(n * m)
-    constraints = coo_array(
-        (np.ones(2 * n * m), (np.concatenate([cells // m, n + cells % m]), np.concatenate([cells, cells]))),
-        shape=(n + m, n * m),
-    )
-    solution = linprog(cost.ravel(), A_eq=constraints.tocsr(), b_eq=np.concatenate([v, w]), method="highs")
+    rows, columns = np.divmod(np.arange(n * m), m)
+    entries = np.concatenate([rows, n + columns]), np.tile(np.arange(n * m), 2)
+    sums = scipy.sparse.coo_array((np.ones(2 * n * m), entries), shape=(n + m, n * m)).tocsr()
+    solution = scipy.optimize.linprog(cost.ravel(), A_eq=sums, b_eq=np.concatenate([v, w]), method="highs")
     if not solution.success:
         raise SfbenchError(f"the transport program was not solved: {solution.message}")
-    rows, columns = np.divmod(np.flatnonzero(solution.x > 0), m)
-    return (rows, columns, solution.x[solution.x > 0]), "linear program"
+    used = solution.x > 0
+    return rows[used], columns[used], solution.x[used], "linear program"
 
 
 def _pot() -> Any:

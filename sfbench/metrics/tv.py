@@ -18,22 +18,13 @@ from typing import Literal, get_args
 import numpy as np
 import scipy  # submodules load on first use
 
-from synthetic import Estimate, GaussianMixture, IntractableError, Law, as_gaussian_mixture
-from synthetic.quadrature import can_cover, cover, gaussian_components
+from synthetic import Estimate, GaussianMixture, IntractableError, Law, UnknownNameError, as_gaussian_mixture
+from synthetic.quadrature import can_cover, gaussian_components
 
 from .._typing import Float64Array, SeedLike
-from .._validation import as_generator
-from .density_ratio import checked_draws, density_ratios
-from .law_pairs import (
-    as_gaussian,
-    breakpoints,
-    cdf,
-    check_method,
-    crossings,
-    panel_rule,
-    reduced_pair,
-    survival,
-)
+from .._validation import as_choice, as_generator
+from .density_ratio import density_ratios
+from .law_pairs import as_gaussian, breakpoints, cdf, crossings, grid_integral, panel_rule, reduced_pair, survival
 
 Method = Literal["auto", "closed form", "cdf crossings", "quadrature", "monte carlo"]
 
@@ -66,7 +57,7 @@ def total_variation(p: Law, q: Law, *, method: Method = "auto", n: int = 20_000,
     EffectiveSampleSizeError
         If a normalising constant is too uncertain for the answer to mean anything.
     """
-    check_method(method, get_args(Method))
+    as_choice("method", method, get_args(Method), UnknownNameError)
     p, q = reduced_pair(p, q)
     if method in ("auto", "closed form"):
         exact = _between_gaussians(p, q)
@@ -127,15 +118,12 @@ def _by_panels(p: Law, q: Law) -> Estimate:
 
 
 def _on_grid(p: Law, q: Law) -> Estimate:
-    grid = cover([p, q])
-    difference = np.abs(np.exp(p.log_prob(grid.nodes)) - np.exp(q.log_prob(grid.nodes))).reshape(grid.shape)
-    fine = 0.5 * float(difference.sum()) * grid.cell
-    coarse = 2.0 * float(difference[::2, ::2].sum()) * grid.cell
-    return Estimate(min(1.0, fine), abs(fine - coarse), difference.size, "quadrature")
+    total, error, nodes = grid_integral(p, q, lambda log_p, log_q: np.abs(np.exp(log_p) - np.exp(log_q)))
+    return Estimate(min(1.0, 0.5 * total), 0.5 * error, nodes, "quadrature")
 
 
 def _by_sampling(p: Law, q: Law, n: int, rng: np.random.Generator) -> Estimate:
-    ratios = density_ratios(p, q, checked_draws(n), rng)
+    ratios = density_ratios(p, q, n, rng)
     tanh_p, tanh_q = np.tanh(0.5 * ratios.at_p), np.tanh(0.5 * ratios.at_q)
     terms = 0.5 * np.abs(tanh_p), 0.5 * np.abs(tanh_q)
     value = float(terms[0].mean() + terms[1].mean())

@@ -32,11 +32,8 @@ def style(i: int) -> dict[str, Any]:
     return {"color": COLOURS[i % len(COLOURS)], "linestyle": DASHES[i // len(COLOURS) % len(DASHES)]}
 
 
-def legend(ax: Any) -> None:
-    """A legend beside the axes."""
+def finished(ax: Any) -> Any:
+    """The axes with a legend beside them, and no frame above and to the right of the data."""
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
-
-
-def tidy(ax: Any) -> None:
-    """No frame above and to the right of the data."""
     ax.spines[["top", "right"]].set_visible(False)
+    return ax

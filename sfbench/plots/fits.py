@@ -1,4 +1,4 @@
-"""Figures of weights, of statistics, and of what changes with time."""
+"""Figures of weights, of statistics, and of what changes with time; each takes axes or makes them, and returns them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,7 @@ import numpy as np
 from .._typing import Float64Array
 from .._validation import as_real, as_weights
 from ..errors import GramError
-from .axes import COLOURS, REFERENCE, as_axes, legend, style, tidy
+from .axes import COLOURS, REFERENCE, as_axes, finished, style
 
 _MANY_TIMES = 20.0  # from which a ratio is read on a logarithmic axis only
 _MOST_NUMBERED = 8  # cells of a larger matrix are too small for numbers
@@ -19,19 +19,7 @@ def plot_weights(
 ) -> Any:
     """Weights (k,) with intervals (k, 2), one model a line, from the first at the top; the dashed line is 1/k.
 
-    Parameters
-    ----------
-    labels : sequence of str
-    weights : array, shape (k,)
-    intervals : array, shape (k, 2), or None
-        Of level 0.9.
-    truth : array_like, shape (k,), optional
-        Weights to compare with, such as a problem's ``true_weights``.
-    ax : matplotlib axes, optional
-
-    Returns
-    -------
-    matplotlib axes
+    Intervals are of level 0.9; ``truth`` (k,) are weights to compare with, such as a problem's ``true_weights``.
     """
     k = len(weights)
     known = None if truth is None else as_weights(truth, k, GramError)
@@ -46,9 +34,7 @@ def plot_weights(
     ends = [weights, *([] if intervals is None else [intervals.ravel()]), *([] if known is None else [known])]
     ax.set(yticks=rows, yticklabels=labels, xlabel="weight", ylim=(k - 0.5, -0.5))
     ax.set_xlim(-0.02, min(1.02, 1.1 * max(1.0 / k, float(np.max(np.concatenate(ends)))) + 0.02))
-    tidy(ax)
-    legend(ax)
-    return ax
+    return finished(ax)
 
 
 def plot_weights_over_time(
@@ -59,12 +45,7 @@ def plot_weights_over_time(
     constant: Float64Array,
     ax: Any = None,
 ) -> Any:
-    """Weights (bins, k) as steps between edges (bins + 1,) with intervals as bands; dotted, the best constant weights.
-
-    Returns
-    -------
-    matplotlib axes
-    """
+    """Weights (bins, k) as steps between edges (bins + 1,), intervals as bands; dotted, the best constant weights."""
     ax = as_axes(ax)
     for i, label in enumerate(labels):
         ax.stairs(weights[:, i], edges, baseline=None, label=label, linewidth=1.8, **style(i))
@@ -76,9 +57,7 @@ def plot_weights_over_time(
     if intervals is not None:
         ax.fill_between([], [], [], color="0.3", alpha=0.15, linewidth=0, label="90 % interval")
     ax.set(xscale="log", xlim=(edges[0], edges[-1]), ylim=(-0.02, 1.02), xlabel="time t", ylabel="weight")
-    tidy(ax)
-    legend(ax)
-    return ax
+    return finished(ax)
 
 
 def plot_lines(
@@ -89,12 +68,7 @@ def plot_lines(
     reference: tuple[float, str],
     ax: Any,
 ) -> Any:
-    """A line for each row of values (m, t) against times on a logarithmic axis, and a dashed reference with its name.
-
-    Returns
-    -------
-    matplotlib axes
-    """
+    """A line for each row of values (m, t) against times on a logarithmic axis; dashed, a reference with its name."""
     ax = as_axes(ax)
     for i, (name, row) in enumerate(zip(labels, values, strict=True)):
         ax.plot(times, row, marker="o", markersize=3, label=name, **style(i))
@@ -102,26 +76,13 @@ def plot_lines(
     ax.set(xscale="log", xlabel="time t", ylabel=y_label)
     if values.min() > 0 and values.max() > _MANY_TIMES * values.min():
         ax.set_yscale("log")
-    tidy(ax)
-    legend(ax)
-    return ax
+    return finished(ax)
 
 
 def plot_gram(labels: Sequence[str], G: Any, ax: Any = None) -> Any:
     """Root mean squares of the differences of every two scores over the window, sqrt(G_ii + G_jj - 2 G_ij).
 
     Pale pairs are models that the data can hardly tell apart: their weights trade for each other.
-
-    Parameters
-    ----------
-    labels : sequence of str
-    G : array_like, shape (k, k)
-        Gram matrix of the scores.
-    ax : matplotlib axes, optional
-
-    Returns
-    -------
-    matplotlib axes
     """
     gram, k = as_real("G", G, GramError), len(labels)
     if gram.shape != (k, k) or not np.all(np.isfinite(gram)):

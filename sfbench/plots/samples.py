@@ -9,7 +9,7 @@ from .._arrays import to_host
 from .._typing import Float64Array
 from .._validation import as_count, as_generator, as_points
 from ..errors import SfbenchError
-from .axes import COLOURS, as_axes, legend, tidy
+from .axes import COLOURS, as_axes, finished
 
 _MOST_POINTS, _CELLS, _BINS, _CURVE = 2000, 120, 60, 400
 
@@ -83,9 +83,7 @@ def plot_samples(sample: Any, law: Any = None, *, coordinates: Sequence[int] = (
         ax.set(xlabel=f"x[{i}]", ylabel=f"x[{j}]", aspect="equal")
         shared = any(len(group.get_siblings(ax)) > 1 for group in (ax.get_shared_x_axes(), ax.get_shared_y_axes()))
         ax.set_adjustable("box" if shared else "datalim")  # the limits of shared axes are not this figure's alone
-    tidy(ax)
-    legend(ax)
-    return ax
+    return finished(ax)
 
 
 def _points(name: str, given: Any) -> tuple[Float64Array, Float64Array]:

@@ -69,6 +69,8 @@ _PROCESSES: Registry[Callable[..., ForwardProcess]] = Registry(
         "stable_diffusion": "sfbench.processes:stable_diffusion",
     },
 )
+known_processes = _PROCESSES.names
+register_process = _PROCESSES.register
 
 
 def ddpm() -> Tabulated:
@@ -81,11 +83,6 @@ def stable_diffusion() -> Tabulated:
     return from_betas(beta_schedule("scaled_linear", 1000, 0.00085, 0.012))
 
 
-def known_processes() -> list[str]:
-    """Names that :func:`make_process` takes."""
-    return _PROCESSES.names()
-
-
 def make_process(name: str, **options: float) -> ForwardProcess:
     """The process of that name; a foreign one is checked.
 
@@ -96,8 +93,3 @@ def make_process(name: str, **options: float) -> ForwardProcess:
     """
     made = _PROCESSES[name](**options)
     return made if name in _PROCESSES.builtin else check_process(made)
-
-
-def register_process(name: str, make: Callable[..., ForwardProcess]) -> Callable[..., ForwardProcess]:
-    """Add a process (a class, or a function that makes one) under a name that is not built in."""
-    return _PROCESSES.register(name, make)

@@ -58,9 +58,12 @@ class ForwardProcess(ABC):
     def g(self, t: ArrayLike) -> Float64Array:
         """Diffusion coefficient ``g(t)``."""
 
-    @abstractmethod
     def prior_std(self, t: float) -> float:
-        """Standard deviation of the Gaussian that stands in for the marginal at final time t."""
+        """Standard deviation of the Gaussian that stands in for the marginal at final time t.
+
+        By default ``sigma_t``: what is left of the data is neglected.
+        """
+        return float(self.sigma(t))
 
     def prior(self, dim: int, t: float | None = None) -> GaussianMixture:
         """Law from which the reverse process starts at final time t (default: the horizon)."""

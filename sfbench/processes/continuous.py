@@ -144,10 +144,6 @@ class SubVariancePreserving(ForwardProcess):
         same = self._same_signal
         return np.asarray(same.g(t) * same.sigma(t) * np.sqrt(1.0 + same.alpha(t) ** 2))
 
-    def prior_std(self, t: float) -> float:
-        """``sigma_t``: what is left of the data is neglected."""
-        return float(self.sigma(t))
-
 
 @final
 @dataclass(frozen=True)
@@ -194,10 +190,6 @@ class VarianceExploding(ForwardProcess):
         """``sigma^t``."""
         return np.asarray(self.base ** as_times(t))
 
-    def prior_std(self, t: float) -> float:
-        """``sigma_t``: the data's own spread is neglected."""
-        return float(self.sigma(t))
-
 
 @final
 @dataclass(frozen=True)
@@ -234,10 +226,6 @@ class Karras(ForwardProcess):
     def g(self, t: ArrayLike) -> Float64Array:
         """``sqrt(2 t)``."""
         return np.sqrt(2.0 * as_times(t))
-
-    def prior_std(self, t: float) -> float:
-        """``t``: the data's own spread is neglected."""
-        return float(self.sigma(t))
 
 
 @final
@@ -285,7 +273,3 @@ class FlowMatching(ForwardProcess):
         """``sqrt(2 t / (1 - t))``."""
         time = as_times(t)
         return np.sqrt(2.0 * time / (1.0 - time))
-
-    def prior_std(self, t: float) -> float:
-        """``t``: what is left of the data is neglected."""
-        return float(self.sigma(t))

@@ -1,15 +1,17 @@
 """The verb :func:`sample`, and samplers by name."""
 
-import os
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from inspect import signature
 from typing import Any
 
 import numpy as np
 
-from synthetic import DiffusableLaw
+from synthetic import DiffusableLaw, IntractableError
+from synthetic._memory import refuse_huge
 
 from .._arrays import as_device, is_accelerator, keep_freed_memory
 from .._lazy import Registry
@@ -43,6 +45,8 @@ _SAMPLERS: Registry[Callable[..., Sampler]] = Registry(
         "superposed": "sfbench.baselines.superposition:SuperposedSampler",
     },
 )
+known_samplers = _SAMPLERS.names
+register_sampler = _SAMPLERS.register
 
 
 def sample(
@@ -140,7 +144,11 @@ def sample(
             raise SfbenchError(
                 f"the models are on {found} and device={device!r} was asked for; move them there: model.to(device=...)"
             )
-    count = as_size(n, fused.dim, kind.itemsize * (6 + 2 * len(fused.models)))
+    count, each = as_count("n", n), kind.itemsize * (6 + 2 * len(fused.models))
+    try:
+        refuse_huge("n points, with what a run keeps of them,", count, fused.dim, itemsize=each)
+    except IntractableError as reason:
+        raise SfbenchError(str(reason)) from None
     if not 0.0 <= as_number("max_lost", max_lost) < 1.0:
         raise SfbenchError(f"max_lost must be a number in [0, 1), got {max_lost!r}")
     if callback is not None and not _takes_four(callback):
@@ -148,12 +156,9 @@ def sample(
     as_flag("check_steps", check_steps)
     generator = as_generator(rng)
     if condition is not None:
-
-        def draw(under: FusedScore, count: int, rng: np.random.Generator) -> SampleResult:
-            options: Any = {"max_lost": max_lost, "callback": callback, "progress": progress, "rng": rng}
-            options |= {"steps": steps, "device": device, "dtype": dtype, "check_steps": check_steps}
-            return sample(under, count, chosen, **options)
-
+        options: Any = {"steps": steps, "device": device, "dtype": dtype, "check_steps": check_steps}
+        options |= {"max_lost": max_lost, "callback": callback, "progress": progress}
+        draw = partial(sample, sampler=chosen, **options)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", TrustWarning)  # said below, with the condition
             result = sample_under(draw, fused, count, condition, generator)
@@ -186,24 +191,8 @@ def _described(result: SampleResult, models: list[Any]) -> SampleResult:
     return result if shape is None and not laws else replace(result, law=law, shape=shape)
 
 
-def known_samplers() -> list[str]:
-    """Names that :func:`sample` takes, besides those of :func:`known_integrators`."""
-    return _SAMPLERS.names()
-
-
-def register_sampler(name: str, make: Callable[..., Sampler]) -> Callable[..., Sampler]:
-    """Add a sampler (a class, or a function that makes one) under a name that is not built in."""
-    return _SAMPLERS.register(name, make)
-
-
 def as_sampler(sampler: Any) -> Sampler:
-    """The sampler of that name (or that runs the integrator of that name), or the sampler itself.
-
-    Raises
-    ------
-    SfbenchError
-        For an unknown name, or something that is not a sampler.
-    """
+    """The sampler of that name (or that runs the integrator of that name), or the sampler itself; else SfbenchError."""
     if isinstance(sampler, Sampler):
         return sampler
     if not isinstance(sampler, str):
@@ -232,19 +221,6 @@ def as_sampler(sampler: Any) -> Sampler:
     return FlowSampler(integrator) if integrator.law == FLOW_LAW else FusedSampler(integrator)
 
 
-def as_size(n: object, dim: int, bytes_each: int) -> int:
-    """A number of points whose arrays fit in the machine's memory."""
-    count = as_count("n", n)
-    needed = count * dim * bytes_each
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else needed
-    if needed > there:
-        raise SfbenchError(
-            f"{n} points in dimension {dim} need about {needed / 2**30:.3g} GiB and this machine has "
-            f"{there / 2**30:.3g}; sample in several runs with seeds of their own"
-        )
-    return count
-
-
 def as_fused(source: Any, process: ForwardProcess | None = None) -> FusedScore:
     """The fused score behind a source of :func:`sample`."""
     source = as_law(source)
@@ -267,25 +243,18 @@ def as_fused(source: Any, process: ForwardProcess | None = None) -> FusedScore:
 
 
 def _as_dtype(dtype: Any) -> np.dtype[Any]:
-    if str(dtype).startswith("torch."):
-        dtype = str(dtype).removeprefix("torch.")
-    for kind in (np.dtype(np.float64), np.dtype(np.float32)):
-        try:
-            if np.dtype(dtype) == kind:
-                return kind
-        except (TypeError, ValueError):
-            break
+    name = str(dtype)
+    with suppress(TypeError, ValueError):
+        kind = np.dtype(name.removeprefix("torch.") if name.startswith("torch.") else dtype)
+        if kind in (np.dtype(np.float64), np.dtype(np.float32)):
+            return kind
     raise SfbenchError(f"dtype must be float64 or float32, got {dtype!r}")
 
 
 def _takes_four(callback: object) -> bool:
     """Whether it can be called with four arguments, as far as it says; some built-in ones do not."""
-    if not callable(callback):
-        return False
     try:
-        signature(callback).bind(0, 0.0, None, None)
-    except TypeError:
-        return False
-    except ValueError:
-        return True
+        signature(callback).bind(0, 0.0, None, None)  # type: ignore[arg-type]  # not callable: a TypeError
+    except (TypeError, ValueError) as error:
+        return isinstance(error, ValueError)
     return True

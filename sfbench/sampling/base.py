@@ -31,20 +31,8 @@ class SampleRequest:
 
     Attributes
     ----------
-    fused : FusedScore
-        What to sample.
-    n : int
-        Number of points.
-    dtype : dtype
-        Of the points.
-    steps : TimeSteps
-        Times of the steps.
-    max_lost : float
-        Share of diverged trajectories that is tolerated with a warning.
-    callback : Observer or None
-        To be called as ``callback(step, t, x, log_weights)`` after every step.
-    rng : Generator
-        Randomness.
+    fused, n, dtype, steps, max_lost, callback, rng
+        As given to :func:`sfbench.sample`, in their final form.
     order : iterator of int
         Yields step numbers under a progress bar.
     trial : bool

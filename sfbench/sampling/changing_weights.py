@@ -27,12 +27,8 @@ from .particles import Blocks
 
 
 def check_changes(fused: FusedScore, blocks: Blocks) -> None:
-    """Refuse weights that change where the jump of the log weights is not known.
-
-    Raises
-    ------
-    ModelError
-        If a model whose weight changes has no density, or particles are weighted block by block.
+    """Refuse weights that change where the jump of the log weights is not known: where a model whose weight changes has
+    no density, or particles are weighted block by block.
     """
     if fused.is_constant:
         return

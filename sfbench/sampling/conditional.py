@@ -20,28 +20,10 @@ MOST = 1024  # runs
 
 
 def sample_under(
-    draw: Callable[[FusedScore, int, np.random.Generator], SampleResult],
-    fused: FusedScore,
-    n: int,
-    condition: Any,
-    rng: np.random.Generator,
+    draw: Callable[..., SampleResult], fused: FusedScore, n: int, condition: Any, rng: np.random.Generator
 ) -> SampleResult:
-    """Draw n points, each under its condition.
-
-    Parameters
-    ----------
-    draw : function (fused, count, rng) -> SampleResult
-    fused : FusedScore
-    n : int
-    condition : int or array (n, ...)
-    rng : Generator
-
-    Raises
-    ------
-    ModelError
-        If no model takes a condition.
-    SfbenchError
-        For conditions of another number or kind, or too many different ones.
+    """Draw n points, each under its condition, by runs of ``draw(fused, count, rng=)``; conditions are as in
+    :func:`sfbench.sample`. ModelError if no model takes one, SfbenchError if there are too many different ones.
     """
     given = as_condition(condition, n, SfbenchError)
     flat = np.ascontiguousarray(to_host(given)).reshape(n, -1)
@@ -55,7 +37,7 @@ def sample_under(
         models = conditioned(fused.models, ConditionRows(given[row : row + 1]))
         places = np.flatnonzero(inverse.reshape(-1) == label)
         bound = FusedScore(models, fused.schedule, process=fused.process)
-        runs.append((places, row, draw(bound, len(places), child)))
+        runs.append((places, row, draw(bound, len(places), rng=child)))
     if len(runs) == 1:
         return runs[0][2]
     x, log_weights = zeros((n, fused.dim), runs[0][2].x), np.empty(n)

@@ -51,18 +51,11 @@ _DAMPING, _ITERATIONS = 0.1, 30
 @final
 @dataclass(frozen=True, eq=False)
 class AdditiveFunction:
-    """A sum over coordinates of functions that are linear between evenly spaced knots and constant beyond.
+    """A sum over coordinates of functions that are linear between evenly spaced knots and constant beyond."""
 
-    Attributes
-    ----------
-    low, high : array (d,)
-        First and last knots.
-    values : array (d, knots)
-    """
-
-    low: Float64Array
-    high: Float64Array
-    values: Float64Array
+    low: Float64Array  # (d,), first knots
+    high: Float64Array  # (d,), last ones
+    values: Float64Array  # (d, knots)
 
     @classmethod
     def fitted(cls, x: FloatArray, y: Float64Array, knots: int) -> "AdditiveFunction":
@@ -163,17 +156,12 @@ class ControlledSampler(Sampler):
     integrator: AffineIntegrator = field(default_factory=lambda: Exponential(2))
     threshold: float = 0.7
     n_steps: int = 96
-    takes_devices: ClassVar[bool] = False
+    law: ClassVar[str] = CORRECTED_LAW
 
     def __post_init__(self) -> None:
         as_count("sweeps", self.sweeps)
         as_count("knots", self.knots, at_least=2)
         check_chain("controlled", self.integrator, self.threshold)
-
-    @property
-    def law(self) -> str:
-        """The KL barycenter."""
-        return CORRECTED_LAW
 
     def draw(self, request: SampleRequest) -> SampleResult:
         """Draw weighted particles; costs ``1 + sweeps min(1, 4096 / n)`` times the corrected sampler's evaluations."""

@@ -9,7 +9,7 @@ import numpy as np
 from .._arrays import on_device, to_host
 from .._validation import as_choice, as_flag, as_number
 from ..errors import SfbenchError
-from .base import Observer, Sampler, SampleRequest
+from .base import Sampler, SampleRequest
 from .device_particles import ON_DEVICE
 from .errors import TrustWarning
 from .guard import Survivors
@@ -21,8 +21,6 @@ from .particles import Blocks, Particles, check_blocks
 from .resampling import scheme
 from .result import Diagnostics, SampleResult
 from .trust import start_error
-
-__all__ = ["CorrectedSampler", "Observer", "ParticleRun", "run_corrected"]
 
 Noise = Literal["auto", "independent", "lattice"]
 
@@ -71,6 +69,7 @@ class CorrectedSampler(Sampler):
     check_steps: bool = True
     n_steps: int = 256
     takes_devices: ClassVar[bool] = True
+    law: ClassVar[str] = CORRECTED_LAW
 
     def __post_init__(self) -> None:
         scheme(self.resampling)
@@ -79,11 +78,6 @@ class CorrectedSampler(Sampler):
         if self.moves is not None and not isinstance(self.moves, LangevinMoves):
             raise SfbenchError(f"moves must be LangevinMoves(...) or None, got {self.moves!r}")
         check_chain("corrected", self.integrator, self.threshold)
-
-    @property
-    def law(self) -> str:
-        """The KL barycenter."""
-        return CORRECTED_LAW
 
     def draw(self, request: SampleRequest) -> SampleResult:
         """Draw weighted particles."""

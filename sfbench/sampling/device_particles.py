@@ -46,16 +46,19 @@ class DeviceParticles:
         """Subtract ``costs`` (1, n) from the log weights."""
         self.log_weights -= costs
 
-    def note_ess(self) -> None:
-        """Add the effective share to ``ess``."""
-        self._note_share()
+    def note_ess(self) -> tuple[Array, Array]:
+        """Weights (n,) and their effective share, which is added to ``ess``."""
+        weights = library(self.x).softmax(astype(self.log_weights[0], "float64"), 0)
+        share = 1.0 / (len(self.x) * (weights * weights).sum())
+        self.ess.append(share)
+        return weights, share
 
     def resample(
         self, blocks: Blocks, threshold: float, scheme: Scheme, rng: np.random.Generator, memory: list[Array]
     ) -> None:
         """Resample if the effective share is below the threshold, and the arrays in ``memory`` with the points."""
         xp, n = library(self.x), len(self.x)
-        weights, share = self._note_share()
+        weights, share = self.note_ess()
         poor = share < threshold
         rows = xp.arange(n, device=self.x.device)
         order = xp.argsort(self.x[:, 0]) if self.x.shape[1] == 1 else rows
@@ -83,9 +86,3 @@ class DeviceParticles:
         shares = float64_on_host(library(self.x).stack(self.ess)).tolist()
         log_weights, founders = float64_on_host(self.log_weights), to_host(self.founders)[None]
         return Particles(self.x, log_weights, founders, self.bounds, np.array([n]), count, shares, self.origin)
-
-    def _note_share(self) -> tuple[Array, Array]:
-        weights = library(self.x).softmax(astype(self.log_weights[0], "float64"), 0)
-        share = 1.0 / (len(self.x) * (weights * weights).sum())
-        self.ess.append(share)
-        return weights, share

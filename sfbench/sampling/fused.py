@@ -15,9 +15,29 @@ from .integrators import FLOW_LAW, Exponential, Integrator, ReverseProcess, as_i
 from .result import Diagnostics, SampleResult
 
 
+class AveragedSampler(Sampler):
+    """Interface of the samplers that follow the averaged score: by an integrator of the flow, or of the SDE."""
+
+    flow: ClassVar[bool]
+    integrator: Integrator | str
+    takes_devices: ClassVar[bool] = True
+
+    @property
+    def law(self) -> str:
+        """That of the integrator."""
+        return as_integrator(self.integrator).law
+
+    def draw(self, request: SampleRequest) -> SampleResult:
+        """Draw points of equal weights."""
+        integrator = as_integrator(self.integrator)
+        if (integrator.law == FLOW_LAW) != self.flow:
+            raise SfbenchError(f"{type(self).__name__} cannot use {integrator!r}, which samples the {integrator.law}")
+        return follow(request, integrator, CountedScore(request.fused, "the fused score", request.fused.models))
+
+
 @final
 @dataclass(frozen=True)
-class FusedSampler(Sampler):
+class FusedSampler(AveragedSampler):
     """Reverse SDE driven by the averaged score: samples the fused law ``P_w``, in general not the KL barycenter.
 
     Parameters
@@ -30,24 +50,12 @@ class FusedSampler(Sampler):
 
     integrator: Integrator | str = field(default_factory=lambda: Exponential(2))
     n_steps: int = 128
-    takes_devices: ClassVar[bool] = True
-
-    @property
-    def law(self) -> str:
-        """That of the integrator."""
-        return as_integrator(self.integrator).law
-
-    def draw(self, request: SampleRequest) -> SampleResult:
-        """Draw from the fused law."""
-        integrator = as_integrator(self.integrator)
-        if integrator.law == FLOW_LAW:
-            raise SfbenchError(f"FusedSampler cannot use {integrator!r}, which samples the {integrator.law}")
-        return follow(request, integrator, CountedScore(request.fused, "the fused score", request.fused.models))
+    flow: ClassVar[bool] = False
 
 
 @final
 @dataclass(frozen=True)
-class FlowSampler(Sampler):
+class FlowSampler(AveragedSampler):
     """Probability flow driven by the averaged score: deterministic given the start; its law is not quite ``P_w``.
 
     Parameters
@@ -60,19 +68,7 @@ class FlowSampler(Sampler):
 
     integrator: Integrator | str = field(default_factory=lambda: Exponential(2, stochastic=False))
     n_steps: int = 64
-    takes_devices: ClassVar[bool] = True
-
-    @property
-    def law(self) -> str:
-        """That of the integrator."""
-        return as_integrator(self.integrator).law
-
-    def draw(self, request: SampleRequest) -> SampleResult:
-        """Follow the probability flow."""
-        integrator = as_integrator(self.integrator)
-        if integrator.law != FLOW_LAW:
-            raise SfbenchError(f"FlowSampler cannot use {integrator!r}, which samples the {integrator.law}")
-        return follow(request, integrator, CountedScore(request.fused, "the fused score", request.fused.models))
+    flow: ClassVar[bool] = True
 
 
 def follow(

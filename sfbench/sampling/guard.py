@@ -26,14 +26,8 @@ class CountedScore:
     evaluations: int = field(default=0, init=False)
 
     def __call__(self, x: Array, t: float) -> Array:
-        """Score at x (n, d) and time t in the dtype of x.
-
-        Raises
-        ------
-        ModelError
-            If the answer has another shape.
-        NotFiniteError
-            If the answer holds a NaN or an infinity; names the model, the time and the point.
+        """Score at x (n, d) and time t in the dtype of x; ModelError if the answer has another shape, NotFiniteError
+        that names the model, the time and the point if it holds a NaN or an infinity.
         """
         s = self.unchecked(x, t)
         if not all_finite(s):
@@ -79,19 +73,10 @@ def _not_finite(s: FloatArray, x: FloatArray, t: float, name: str) -> NotFiniteE
     )
 
 
-def check_models(fused: FusedScore) -> None:
-    """Ask every active model once, on three points of the prior; raises as :func:`prior_scores`."""
-    horizon = fused.process.horizon
-    prior_scores(fused, horizon if fused.t_range is None else min(horizon, fused.t_range[1]), 3)
-
-
 def prior_scores(fused: FusedScore, t: float, n: int) -> tuple[Float64Array, list[FloatArray]]:
-    """Points of the prior at time t (n, d), and the score there of every active model, in the order of the support.
-
-    Raises
-    ------
-    ModelError, NotFiniteError
-        If an answer is not a real array of the points' shape, or the model writes into its points; names the model.
+    """Points of the prior at time t (n, d), and the score there of every active model, in the order of the support;
+    ModelError or NotFiniteError that names the model if an answer is not a finite real array of the points' shape, or
+    the model writes into its points.
     """
     points = fused.process.prior_std(t) * np.random.default_rng(0).standard_normal((n, fused.dim))
     found = []

@@ -21,7 +21,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, final
+from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 import scipy  # submodules load on first use
@@ -50,6 +50,16 @@ class AffineStep:
     pull: float
     extrapolate: float
     noise: float
+
+    def apply(self, x: Array, prediction: Array, memory: Array, noise: Noise) -> Array:
+        """The step; ``memory`` is the data prediction before, used if the step extrapolates."""
+        blended = prediction
+        if self.extrapolate and memory is not None:
+            blended = (1.0 + self.extrapolate) * prediction + (-self.extrapolate) * memory
+        out: Array = self.keep * x + self.pull * blended
+        if self.noise:
+            out += self.noise * noise(x)
+        return out
 
 
 @final
@@ -87,7 +97,9 @@ class Integrator(ABC):
 
 
 class AffineIntegrator(Integrator):
-    """Interface of the schemes that are affine in the data prediction."""
+    """Interface of the schemes that are affine in the data prediction, which they ask for once a step."""
+
+    evaluations = 1
 
     @property
     @abstractmethod
@@ -98,6 +110,12 @@ class AffineIntegrator(Integrator):
     def step(self, process: ForwardProcess, t_before: float | None, t: float, t_next: float) -> AffineStep:
         """Coefficients of the step from t to t_next."""
 
+    def advance(self, reverse: ReverseProcess, x: Array, times: StepTimes, memory: Array) -> tuple[Array, Array]:
+        """One step; a multistep scheme remembers the data prediction."""
+        prediction = data_prediction(reverse.score(x, times[1]), reverse.process, x, times[1])
+        x = self.step(reverse.process, *times).apply(x, prediction, memory, reverse.noise)
+        return x, prediction if self.multistep else None
+
 
 def data_prediction(score: Array, process: ForwardProcess, x: Array, t: float) -> Array:
     """``D = (x + sigma^2 s) / alpha``, the posterior mean of the clean point, (n, d)."""
@@ -107,57 +125,21 @@ def data_prediction(score: Array, process: ForwardProcess, x: Array, t: float) -
     return out
 
 
-def apply_affine(coefficients: AffineStep, x: Array, prediction: Array, memory: Array, noise: Noise) -> Array:
-    """The affine step; ``memory`` is the data prediction before, used if the step extrapolates."""
-    blended = prediction
-    if coefficients.extrapolate and memory is not None:
-        blended = (1.0 + coefficients.extrapolate) * prediction + (-coefficients.extrapolate) * memory
-    out: Array = coefficients.keep * x + coefficients.pull * blended
-    if coefficients.noise:
-        out += coefficients.noise * noise(x)
-    return out
-
-
-def _advance_affine(
-    integrator: AffineIntegrator, reverse: ReverseProcess, x: Array, times: StepTimes, memory: Array
-) -> tuple[Array, Array]:
-    process = reverse.process
-    prediction = data_prediction(reverse.score(x, times[1]), process, x, times[1])
-    return apply_affine(integrator.step(process, *times), x, prediction, memory, reverse.noise), prediction
-
-
 @final
 @dataclass(frozen=True)
 class EulerMaruyama(AffineIntegrator):
     """Euler-Maruyama on the reverse SDE: the baseline that needs the most steps."""
 
-    @property
-    def law(self) -> str:
-        """The fused law."""
-        return FUSED_LAW
-
-    @property
-    def evaluations(self) -> int:
-        """1."""
-        return 1
-
-    @property
-    def multistep(self) -> bool:
-        """False."""
-        return False
+    law: ClassVar[str] = FUSED_LAW
+    multistep: ClassVar[bool] = False
 
     def step(self, process: ForwardProcess, t_before: float | None, t: float, t_next: float) -> AffineStep:
         """Coefficients of the step from t to t_next."""
         dt = t - t_next
         variance, g2 = float(process.sigma(t)) ** 2, float(process.g(t)) ** 2
         ratio = g2 * dt / variance
-        return AffineStep(
-            1.0 - float(process.f(t)) * dt - ratio, ratio * float(process.alpha(t)), 0.0, math.sqrt(g2 * dt)
-        )
-
-    def advance(self, reverse: ReverseProcess, x: Array, times: StepTimes, memory: Array) -> tuple[Array, Array]:
-        """One step; no memory."""
-        return _advance_affine(self, reverse, x, times, None)[0], None
+        keep = 1.0 - float(process.f(t)) * dt - ratio
+        return AffineStep(keep, ratio * float(process.alpha(t)), 0.0, math.sqrt(g2 * dt))
 
 
 @final
@@ -186,11 +168,6 @@ class Exponential(AffineIntegrator):
         return FUSED_LAW if self.stochastic else FLOW_LAW
 
     @property
-    def evaluations(self) -> int:
-        """1."""
-        return 1
-
-    @property
     def multistep(self) -> bool:
         """Whether the order is 2."""
         return self.order == 2
@@ -208,10 +185,6 @@ class Exponential(AffineIntegrator):
         fresh = -math.expm1(-2.0 * h)
         return AffineStep(math.exp(-h) * ratio, alpha_next * fresh, extrapolate, sigma_next * math.sqrt(fresh))
 
-    def advance(self, reverse: ReverseProcess, x: Array, times: StepTimes, memory: Array) -> tuple[Array, Array]:
-        """One step; remembers the data prediction."""
-        return _advance_affine(self, reverse, x, times, memory)
-
 
 @final
 @dataclass(frozen=True)
@@ -219,6 +192,7 @@ class Heun(Integrator):
     """Exponential Heun: the data prediction is averaged over both ends of the step; two evaluations."""
 
     stochastic: bool = True
+    evaluations: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         as_flag("stochastic", self.stochastic)
@@ -227,11 +201,6 @@ class Heun(Integrator):
     def law(self) -> str:
         """The fused law, or the law of the probability flow."""
         return FUSED_LAW if self.stochastic else FLOW_LAW
-
-    @property
-    def evaluations(self) -> int:
-        """2."""
-        return 2
 
     def advance(self, reverse: ReverseProcess, x: Array, times: StepTimes, memory: Array) -> tuple[Array, Array]:
         """One step; no memory."""
@@ -266,15 +235,11 @@ class PredictorCorrector(Integrator):
 
     corrections: int = 1
     size: float = 0.3
+    law: ClassVar[str] = BETWEEN_LAW
 
     def __post_init__(self) -> None:
         as_count("corrections", self.corrections, error=GridError)
         as_positive("size", self.size, GridError)
-
-    @property
-    def law(self) -> str:
-        """Neither the fused law nor the barycenter."""
-        return BETWEEN_LAW
 
     @property
     def evaluations(self) -> int:
@@ -283,7 +248,7 @@ class PredictorCorrector(Integrator):
 
     def advance(self, reverse: ReverseProcess, x: Array, times: StepTimes, memory: Array) -> tuple[Array, Array]:
         """One step; no memory."""
-        x, _ = _advance_affine(Exponential(1), reverse, x, times, None)
+        x, _ = Exponential(1).advance(reverse, x, times, None)
         for _ in range(self.corrections):
             if not reverse.looks or all_finite(x):
                 x = langevin(reverse, x, times[2], self.size)
@@ -297,20 +262,12 @@ class AdaptiveFlow(Integrator):
 
     rtol: float = 1e-8
     atol: float = 1e-10
+    law: ClassVar[str] = FLOW_LAW
+    evaluations: ClassVar[int] = 12  # at least; the samplers count what was really spent
 
     def __post_init__(self) -> None:
         as_positive("rtol", self.rtol, GridError)
         as_positive("atol", self.atol, GridError)
-
-    @property
-    def law(self) -> str:
-        """The law of the probability flow."""
-        return FLOW_LAW
-
-    @property
-    def evaluations(self) -> int:
-        """At least 12; the samplers count what was really spent."""
-        return 12
 
     def advance(self, reverse: ReverseProcess, x: Array, times: StepTimes, memory: Array) -> tuple[Array, Array]:
         """One step; no memory."""

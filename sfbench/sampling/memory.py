@@ -1,11 +1,11 @@
 """Schedules and noised laws remembered by time: a run asks for the same few hundred of them again and again."""
 
 from dataclasses import dataclass, field
+from functools import cache
+from types import SimpleNamespace
 from typing import Any, final
 
 from numpy.typing import ArrayLike
-
-from synthetic import DiffusableLaw
 
 from .._typing import Float64Array
 from ..processes import ForwardProcess
@@ -57,29 +57,14 @@ class RememberedProcess(ForwardProcess):
         return self.inner.time_at(log_snr)
 
 
-@final
-@dataclass(frozen=True, eq=False)
-class _RememberedLaw:
-    law: DiffusableLaw
-    known: dict[tuple[float, float], DiffusableLaw] = field(default_factory=dict)
-
-    @property
-    def dim(self) -> int:
-        return self.law.dim
-
-    def diffuse(self, alpha: float, sigma: float) -> DiffusableLaw:
-        key = (alpha, sigma)
-        if key not in self.known:
-            self.known[key] = self.law.diffuse(alpha, sigma)
-        return self.known[key]
-
-
 def remembered(fused: FusedScore) -> FusedScore:
     """The same fused score, with what depends on time alone kept from one evaluation to the next."""
     process = RememberedProcess(fused.process)
     small = fused.dim <= _LARGEST_DIM
     models = [
-        AnalyticScore(_RememberedLaw(m.law), process) if small and isinstance(m, AnalyticScore) else m  # type: ignore[arg-type]
+        AnalyticScore(SimpleNamespace(dim=m.dim, diffuse=cache(m.law.diffuse)), process)
+        if small and isinstance(m, AnalyticScore)
+        else m
         for m in fused.models
     ]
     return FusedScore(models, fused.schedule, process=process)

@@ -120,10 +120,6 @@ class ParticleRun:
         out[...] = on_device(self.lattice(to_host(x), bounds, to_host(out)), device_of(out))
         return out
 
-    def independent_noise(self, x: Array) -> Array:
-        """Independent standard normals shaped like x."""
-        return self.normals(tuple(x.shape), dtype_name(x))
-
     def _name_the_model(self, x: Array, t: float) -> None:
         for model in self.models:
             model(x, t)  # raises for the one that is not finite
@@ -150,6 +146,7 @@ def run_corrected(
     particles = Particles.start(x, len(run.blocks), bounds) if run.looks else DeviceParticles(x, run.normals)
     particles.origin, scratch = x + 0.0, xp.empty_like(x)
     present, before = ([xp.empty_like(x) for _ in run.models] for _ in range(2))
+    reverse = ReverseProcess(run.mean_score, process, lambda like: run.normals(tuple(like.shape), dtype_name(like)))
     remembers = False  # whether ``before`` holds the data predictions of the step before
     for j in order:
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is lost, and reported
@@ -185,7 +182,6 @@ def run_corrected(
                 particles.tilt(-change)
                 remembers = False  # what is remembered is a mean at the old weights
             if run.moves is not None:
-                reverse = ReverseProcess(run.mean_score, run.fused.process, run.independent_noise)
                 particles.x = run.moves.apply(reverse, particles.x, t_next)
             if observer is not None:  # a copy, since the points will move
                 observer(j + 1, t_next, particles.x + 0.0, particles.log_weights.sum(axis=0))

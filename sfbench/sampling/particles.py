@@ -52,36 +52,16 @@ class Blocks:
 @final
 @dataclass(eq=False)
 class Particles:
-    """Points and their history; weights and ancestry are on the host.
+    """Points and their history, of b blocks of coordinates and r islands; weights and ancestry are on the host."""
 
-    Attributes
-    ----------
-    x : array (n, d)
-        Points, as an array or a tensor.
-    log_weights : array (b, n)
-        Log weights per block since the start.
-    founders : array (b, n)
-        Initial particle from which each descends.
-    bounds : array (r + 1,)
-        Rows at which islands begin and end.
-    started : array (r,)
-        Particles per island at the start.
-    resamplings : array (b,)
-        Resamplings of any island.
-    ess : list of float
-        Effective share of the particles of the worst block after every weighting.
-    origin : array (n, d)
-        The points at the start.
-    """
-
-    x: Array
-    log_weights: Float64Array
-    founders: np.ndarray
-    bounds: np.ndarray
-    started: np.ndarray
-    resamplings: np.ndarray
-    ess: list[float]
-    origin: Array
+    x: Array  # (n, d), an array or a tensor
+    log_weights: Float64Array  # (b, n), since the start
+    founders: np.ndarray  # (b, n), the initial particle from which each descends
+    bounds: np.ndarray  # (r + 1,), rows at which islands begin and end
+    started: np.ndarray  # (r,), particles at the start
+    resamplings: np.ndarray  # (b,), of any island
+    ess: list[float]  # effective share of the particles of the worst block after every weighting
+    origin: Array  # (n, d), the points at the start
 
     @classmethod
     def start(cls, x: Array, n_blocks: int, bounds: np.ndarray | None = None) -> "Particles":
@@ -138,9 +118,9 @@ class Particles:
         self, blocks: Blocks, threshold: float, scheme: Scheme, rng: np.random.Generator, memory: list[Array]
     ) -> None:
         """Resample the islands of blocks whose effective share is below the threshold, and the arrays in ``memory``
-        with them. The worst block's share is added to ``ess``.
+        with them.
         """
-        shares = self._note_shares()
+        shares = self.note_ess()
         poor = shares < threshold
         if poor.any():
             for b, r in np.argwhere(poor).tolist():
@@ -154,24 +134,10 @@ class Particles:
             self._resample(b, slice(0, len(self.x)), blocks, scheme, rng, [])
         self.log_weights[:] = 0.0
 
-    def note_ess(self) -> None:
-        """Add the worst block's effective share to ``ess``."""
-        self._note_shares()
-
-    def drop_lost(self, memory: list[Array], survivors: Survivors, t: float) -> list[Array]:
-        """Drop diverged particles, which count as weight zero; returns what is left of ``memory``."""
-        keep = survivors.drop(self.x, t)
-        if keep is None:
-            return memory
-        kept_before = np.concatenate([[0], np.cumsum(keep)])
-        self.bounds = kept_before[self.bounds]
-        self.x = take(self.x, keep)
-        self.log_weights, self.founders = self.log_weights[:, keep], self.founders[:, keep]
-        return [take(array, keep) for array in memory]
-
-    # ------------------------------------------------------------------ inside
-    def _note_shares(self) -> Float64Array:
-        """Effective share of the particles per block and island (b, r); empty islands have share 1."""
+    def note_ess(self) -> Float64Array:
+        """Effective share of the particles per block and island (b, r), 1 of empty islands; adds the worst block's to
+        ``ess``.
+        """
         work = self.log_weights - self.log_weights.max(axis=1, keepdims=True)
         np.exp(work, out=work)
         sums = self._island_sums(work)
@@ -185,6 +151,18 @@ class Particles:
             shares = sums**2 / (sizes * squares)
         return np.where((sizes > 0) & (squares > 0), shares, 1.0)
 
+    def drop_lost(self, memory: list[Array], survivors: Survivors, t: float) -> list[Array]:
+        """Drop diverged particles, which count as weight zero; returns what is left of ``memory``."""
+        keep = survivors.drop(self.x, t)
+        if keep is None:
+            return memory
+        kept_before = np.concatenate([[0], np.cumsum(keep)])
+        self.bounds = kept_before[self.bounds]
+        self.x = take(self.x, keep)
+        self.log_weights, self.founders = self.log_weights[:, keep], self.founders[:, keep]
+        return [take(array, keep) for array in memory]
+
+    # ------------------------------------------------------------------ inside
     def _island_sums(self, values: Float64Array) -> Float64Array:
         """Sums (b, r) over the islands of values (b, n)."""
         if len(self.bounds) == 2:

@@ -48,16 +48,7 @@ from ..scores import FusedScore, ScoreModel
 from .base import Sampler, SampleRequest
 from .fused import follow
 from .guard import CountedScore
-from .integrators import (
-    BETWEEN_LAW,
-    Exponential,
-    Integrator,
-    ReverseProcess,
-    StepTimes,
-    apply_affine,
-    as_integrator,
-    data_prediction,
-)
+from .integrators import BETWEEN_LAW, Exponential, Integrator, ReverseProcess, StepTimes, as_integrator, data_prediction
 from .result import SampleResult
 
 Order = Literal["balanced", "independent", "shared"]
@@ -125,6 +116,7 @@ class PairedExponential(Integrator):
     """The exponential scheme of order 2 for models that stay for two steps; one object makes one run."""
 
     stochastic: bool
+    evaluations: ClassVar[int] = 1
     second: bool = field(default=False, init=False)
     cut: bool = field(default=False, init=False)  # the last pair had one step, so no slope is known
 
@@ -132,11 +124,6 @@ class PairedExponential(Integrator):
     def law(self) -> str:
         """The fused law, or the law of the probability flow."""
         return Exponential(1, self.stochastic).law
-
-    @property
-    def evaluations(self) -> int:
-        """1."""
-        return 1
 
     def advance(self, reverse: ReverseProcess, x: Array, times: StepTimes, memory: Array) -> tuple[Array, Array]:
         """One step. Remembers the prediction after a first step, and after a second its change per log-SNR."""
@@ -152,7 +139,7 @@ class PairedExponential(Integrator):
         self.second = not self.second
         if slope is not None:
             here = here + (0.5 * (float(process.log_snr(t_next)) - float(process.log_snr(t)))) * slope
-        return apply_affine(c, x, here, None, reverse.noise), keep
+        return c.apply(x, here, None, reverse.noise), keep
 
 
 @final

@@ -36,7 +36,7 @@ from synthetic import Estimate, SyntheticError
 from .._arrays import float64_on_host, take, to_host
 from .._typing import Float64Array, FloatArray
 from ..errors import SfbenchError
-from ..scores import FusedScore, ScoreModel
+from ..scores import FusedScore
 from ..times import TimeSteps
 from .base import Sampler, SampleRequest
 from .particles import Blocks
@@ -61,7 +61,7 @@ def audit(
     fused, found, n = request.fused, result.diagnostics, request.n
     doubts, errors = [], dict(found.log_partition_errors)
     start, end = float(request.steps.times[0]), result.t_min
-    prior = min(1.0, 0.5 * math.sqrt(_prior_divergence(fused, start, *request.at_prior)[0]))
+    prior = min(1.0, 0.5 * math.sqrt(prior_divergence(fused, start, probed=request.at_prior)[0]))
     if not prior <= _LARGEST_PRIOR:
         doubts.append(
             f"at t = {start:.4g}, where the run starts, the law is still about {prior:.2g} in total variation from the "
@@ -77,7 +77,7 @@ def audit(
             f"undoing the noise left at t = {end:.3g} would change the law by about {noise:.2g} in total variation: "
             f"modes are hardly wider than the noise, {float(fused.process.sigma(end)):.2g} (take a smaller t_min)"
         )
-    if not _inside(fused.t_range, start, end):
+    if fused.t_range is not None and not (end >= 0.999 * fused.t_range[0] and start <= 1.001 * fused.t_range[1]):
         doubts.append(
             f"the steps run from t = {start:.4g} to {end:.4g}, but the models are valid for t in {fused.t_range}"
         )
@@ -129,10 +129,6 @@ def _change(found: Estimate | None, other: Estimate | None, ratio: float) -> Est
     return Estimate(value / (ratio - 1.0), error / abs(ratio - 1.0), other.n, f"{ratio:.3g} times longer steps")
 
 
-def _inside(known: tuple[float, float] | None, start: float, end: float) -> bool:
-    return known is None or (end >= 0.999 * known[0] and start <= 1.001 * known[1])
-
-
 def start_error(request: SampleRequest, x: FloatArray, masses: Float64Array, blocks: Blocks) -> float:
     """What the prior's misfit at the first time does to log Z, from the founders x (n, d) and the final weight that
     descends from each, (b, n) for b blocks of coordinates. Where the misfit is too large for Gaussians to describe, its
@@ -163,16 +159,18 @@ def start_error(request: SampleRequest, x: FloatArray, masses: Float64Array, blo
     return total
 
 
-def prior_divergence(fused: FusedScore, t: float, n: int = _PROBES) -> tuple[float, float]:
-    """``K`` of the fused score and the weighted mean of the models' at time t, from n points of the prior."""
-    x = fused.process.prior_std(t) * np.random.default_rng(0).standard_normal((n, fused.dim))
-    return _prior_divergence(fused, t, x, [fused.models[i].score(x, t) for i in fused.support])
-
-
-def _prior_divergence(
-    fused: FusedScore, t: float, x: Float64Array, scores: Sequence[FloatArray]
+def prior_divergence(
+    fused: FusedScore, t: float, n: int = _PROBES, probed: tuple[Float64Array, Sequence[FloatArray]] | None = None
 ) -> tuple[float, float]:
-    rho, mean, each = fused.process.prior_std(t), np.zeros_like(x), 0.0
+    """``K`` of the fused score and the weighted mean of the models' at time t, from n points of the prior, or from
+    points (n, d) and the active models' scores there.
+    """
+    rho = fused.process.prior_std(t)
+    if probed is None:
+        points = rho * np.random.default_rng(0).standard_normal((n, fused.dim))
+        probed = points, [fused.models[i].score(points, t) for i in fused.support]
+    x, scores = probed
+    mean, each = np.zeros_like(x), 0.0
     for w, s in zip(fused.weights_at(t)[fused.support].tolist(), scores, strict=True):
         gap = s + x / rho**2
         mean += w * gap
@@ -190,7 +188,9 @@ def noise_left(fused: FusedScore, x: FloatArray, t: float, *, pooled: bool) -> t
     h = _PROBE_STEP * sigma
     two = np.concatenate([points + h * signs, points - h * signs])  # one call, not two
     mean, squares, divergence = np.zeros_like(points), np.zeros(len(points)), np.zeros(len(points))
-    for w, model in _active(fused, t):
+    for w, model in zip(fused.weights_at(t).tolist(), fused.models, strict=True):
+        if w == 0.0:
+            continue
         after, before = model.score(two, t).reshape(2, *points.shape)
         s = 0.5 * (after + before)  # the score to order h^2
         mean += w * s
@@ -250,12 +250,6 @@ def _draw_again(sampler: Sampler, request: SampleRequest, steps: TimeSteps, n: i
             return sampler.draw(trial)
         except (SfbenchError, SyntheticError, ArithmeticError):
             return None
-
-
-def _active(fused: FusedScore, t: float) -> list[tuple[float, ScoreModel]]:
-    """Models of positive weight, each after its weight at time t."""
-    weights = fused.weights_at(t)
-    return [(float(weights[i]), fused.models[i]) for i in np.flatnonzero(weights)]
 
 
 def _kept(result: SampleResult, most: int) -> tuple[Float64Array, Float64Array]:

@@ -18,7 +18,7 @@ from ..errors import GridError
 from ..processes import ForwardProcess
 from ..scores import FusedScore
 from ..times import TimeSteps, time_steps
-from .guard import check_models
+from .guard import prior_scores
 from .integrators import Exponential, ReverseProcess
 from .trust import noise_left, prior_divergence
 
@@ -64,7 +64,7 @@ def steps_for(fused: FusedScore, n_steps: int, *, stretch: bool = False) -> Time
         if not low < high:
             raise GridError(f"the models are valid for t in {known}, which leaves nothing of [0, {process.horizon:g}]")
         if known[0] < low or high < known[1]:  # models will be asked there
-            check_models(fused)
+            prior_scores(fused, high, 3)
         top = _moved_out(fused, high, known[1])
         bottom = _lowered(fused, time_steps(process, max(n_steps, _PILOT_STEPS), t_min=low, t_max=top), known[0])
         if (bottom, top) != (low, high) and stretch:

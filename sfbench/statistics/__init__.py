@@ -3,8 +3,9 @@
 from .estimators import ESTIMATORS, AbstractEstimator, Estimator, known_estimators, register_estimator
 from .gram import Contributions, ScoreGram, tangent_basis
 from .nodes import NodeStatistics
-from .passes import as_data, prefix_grams, score_gram, score_statistics, simulated_grams
+from .passes import prefix_grams, score_gram, score_statistics, simulated_grams
 from .population import population_gram, population_weights
+from .samples import as_data
 from .settings import GramSettings
 
 __all__ = [

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, Protocol, final
 import numpy as np
 
 from .._typing import FloatArray
-from ..experiments.errors import StudyError
+from ..errors import GramError
 
 _EDGE = 1 << 20
 _CHUNK_EDGE = 1 << 12
@@ -23,33 +24,21 @@ class DataSource(Protocol):
     @property
     def n(self) -> int:
         """Number of rows."""
-        ...
 
     @property
     def d(self) -> int:
         """Number of columns."""
-        ...
 
     def rows(self, start: int, stop: int) -> FloatArray:
         """Rows ``start`` to ``stop``, shape (stop - start, d), copied into memory."""
-        ...
 
 
-@final
-@dataclass(frozen=True)
-class NpySource:
-    """A two-dimensional array in a ``.npy`` file; pickled objects are refused."""
+class AbstractArraySource(ABC):
+    """Rows of an array that is opened whenever it is asked."""
 
-    path: Path
-
-    def _open(self) -> FloatArray:
-        try:
-            array = np.load(self.path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise StudyError(f"cannot read {str(self.path)!r} as an array of numbers: {error}") from None
-        if array.ndim != 2 or array.dtype.kind not in "fiu":
-            raise StudyError(f"{str(self.path)!r} must hold a real (n, d) array, got {array.dtype} {array.shape}")
-        return np.asarray(array) if array.size == 0 else array  # a memory map
+    @abstractmethod
+    def _open(self) -> Any:
+        """The array, (n, d)."""
 
     @property
     def n(self) -> int:
@@ -60,6 +49,23 @@ class NpySource:
     def d(self) -> int:
         """Number of columns."""
         return int(self._open().shape[1])
+
+
+@final
+@dataclass(frozen=True)
+class NpySource(AbstractArraySource):
+    """A two-dimensional array in a ``.npy`` file; pickled objects are refused."""
+
+    path: Path
+
+    def _open(self) -> FloatArray:
+        try:
+            array = np.load(self.path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise GramError(f"cannot read {str(self.path)!r} as an array of numbers: {error}") from None
+        if array.ndim != 2 or array.dtype.kind not in "fiu":
+            raise GramError(f"{str(self.path)!r} must hold a real (n, d) array, got {array.dtype} {array.shape}")
+        return np.asarray(array) if array.size == 0 else array  # a memory map
 
     def rows(self, start: int, stop: int) -> FloatArray:
         """Rows ``start`` to ``stop``; the file is mapped only while they are copied."""
@@ -87,10 +93,10 @@ class ParquetSource:
         try:
             table = pq.ParquetFile(self.path)
         except (OSError, pa.ArrowInvalid) as error:
-            raise StudyError(f"cannot read {str(self.path)!r} as Parquet: {error}") from None
+            raise GramError(f"cannot read {str(self.path)!r} as Parquet: {error}") from None
         odd = [f.name for f in table.schema_arrow if not (pa.types.is_floating(f.type) or pa.types.is_integer(f.type))]
         if odd:
-            raise StudyError(f"columns {', '.join(odd)} of {str(self.path)!r} do not hold numbers; leave them out")
+            raise GramError(f"columns {', '.join(odd)} of {str(self.path)!r} do not hold numbers; leave them out")
         return table
 
     @property
@@ -119,7 +125,7 @@ class ParquetSource:
 
 @final
 @dataclass(frozen=True)
-class ZarrSource:
+class ZarrSource(AbstractArraySource):
     """A two-dimensional array in a zarr store that is a folder; chunks of whole rows are read fastest."""
 
     path: Path
@@ -133,9 +139,9 @@ class ZarrSource:
             array: Any = zarr.open_array(str(self.path), mode="r")
         except (OSError, ValueError, TypeError, KeyError) as error:
             reason = str(error).strip() or type(error).__name__
-            raise StudyError(f"cannot read {str(self.path)!r} as a zarr array: {reason}") from None
+            raise GramError(f"cannot read {str(self.path)!r} as a zarr array: {reason}") from None
         if array.ndim != 2 or array.dtype.kind not in "fiu":
-            raise StudyError(f"{str(self.path)!r} must hold a real (n, d) array, got {array.dtype} {array.shape}")
+            raise GramError(f"{str(self.path)!r} must hold a real (n, d) array, got {array.dtype} {array.shape}")
         return array
 
     @property
@@ -143,16 +149,11 @@ class ZarrSource:
         """Number of rows; refuses a store that lacks chunks, which zarr would read as if they had been written."""
         array = self._open()
         if (missing := array.nchunks - array.nchunks_initialized) > 0:
-            raise StudyError(
+            raise GramError(
                 f"{missing} of {array.nchunks} chunks of {str(self.path)!r} are missing and would be read as "
                 f"{array.fill_value}; copy the store again, or write it with write_empty_chunks if that is its data"
             )
         return int(array.shape[0])
-
-    @property
-    def d(self) -> int:
-        """Number of columns."""
-        return int(self._open().shape[1])
 
     def rows(self, start: int, stop: int) -> FloatArray:
         """Rows ``start`` to ``stop``; only the chunks that hold them are read."""
@@ -160,7 +161,7 @@ class ZarrSource:
         try:
             return np.array(array[start:stop])
         except (OSError, ValueError, RuntimeError) as error:  # of the file system, the codecs, the buffers' sizes
-            raise StudyError(f"cannot read rows {start} to {stop} of {str(self.path)!r}: {error}") from None
+            raise GramError(f"cannot read rows {start} to {stop} of {str(self.path)!r}: {error}") from None
 
 
 _KINDS: dict[str, type[NpySource] | type[ParquetSource] | type[ZarrSource]] = {
@@ -175,15 +176,15 @@ def open_source(path: str | os.PathLike[str]) -> DataSource:
 
     Raises
     ------
-    StudyError
+    GramError
         For missing data or an unknown suffix.
     """
     path = Path(path)
     if path.suffix not in _KINDS:
-        raise StudyError(f"cannot read {str(path)!r}: the suffix must be one of {', '.join(_KINDS)}")
+        raise GramError(f"cannot read {str(path)!r}: the suffix must be one of {', '.join(_KINDS)}")
     is_store = path.suffix == ".zarr"
     if not (path.is_dir() if is_store else path.is_file()):
-        raise StudyError(f"no data at {str(path)!r}{', which must be a folder' if is_store and path.exists() else ''}")
+        raise GramError(f"no data at {str(path)!r}{', which must be a folder' if is_store and path.exists() else ''}")
     return _KINDS[path.suffix](path)
 
 

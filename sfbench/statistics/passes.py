@@ -23,26 +23,15 @@ from ..errors import GramError, ModelError
 from ..progress import progress
 from ..scores import AnalyticScore, ScoreModel, as_score_models
 from .affine import MomentStatistics, are_gaussian
-from .estimators import ESTIMATORS, Estimator
-from .gram import ScoreGram
+from .gram import ScoreGram, split_terms
+from .isotropic_terms import IsotropicEvaluator, has_distances
 from .nodes import NodeStatistics, part_edges
 from .residuals import Residuals, ResidualsByPart
 from .rows import is_loader
-from .samples import DataSource, LawSource, as_data, data_source
+from .samples import DataSource, LawSource, data_source
 from .settings import GramSettings
 from .tensor_terms import TensorEvaluator
 from .terms import BatchMeans, ChunkEvaluator, block_rows
-
-__all__ = [
-    "ESTIMATORS",
-    "Estimator",
-    "GramSettings",
-    "as_data",
-    "prefix_grams",
-    "score_gram",
-    "score_statistics",
-    "simulated_grams",
-]
 
 _LARGEST_AFFINE_DIM = 256  # dense moments of more coordinates cost more than the scores
 Models = Iterable[ScoreModel | DiffusableLaw]
@@ -240,8 +229,11 @@ def accumulate(
     ):
         return _accumulate_moments(source, cast("list[ReducedLaw]", laws), settings, sizes)
     dim = source.models[0].dim
-    evaluator: ChunkEvaluator | TensorEvaluator
-    if getattr(source, "device", None) is None:
+    evaluator: ChunkEvaluator | IsotropicEvaluator | TensorEvaluator
+    summed = getattr(source, "reduced", False) and residuals is None and not keep and source.sample_weight is None
+    if summed and has_distances(laws, settings):
+        evaluator = IsotropicEvaluator(source.models, settings)
+    elif getattr(source, "device", None) is None:
         evaluator = ChunkEvaluator(source.models, settings, residuals)
     else:
         evaluator = TensorEvaluator(source.models, settings, residuals)
@@ -253,7 +245,7 @@ def accumulate(
         per_batch = -(-n // keep)
         block = min(block, per_batch)
         batches = BatchMeans(sizes, -(-per_batch // block) * block, parts, k)
-    sums = np.zeros((n_nodes, k, k))
+    sums = np.zeros((n_nodes, k, k - 1))
     part_of = np.searchsorted(edges, np.arange(n_nodes), side="right") - 1
     found: list[NodeStatistics] = []
     signs = len(settings.rule.signs)
@@ -263,15 +255,12 @@ def accumulate(
             for y, zeta in source.chunk(start, stop):
                 for t, terms in enumerate(evaluator.evaluate(y, zeta, block, start, weight)):
                     bar.advance(k * len(zeta) * signs)
-                    sums[t, :, 1:] += terms.sum(axis=0) / n_noise
+                    sums[t] += terms.sum(axis=0) / n_noise
                     if batches is not None:
                         batches.add(part_of[t], start, block, terms * (omega[t] / n_noise))
             if stop == size:
-                G = sums / size
-                b = G[:, 0].copy()
-                G[:, 0] = 0.0
                 kept = batches.finish() if batches is not None and size == n else ()
-                found.append(NodeStatistics(settings, G, b, size, edges if kept else (), kept))
+                found.append(NodeStatistics(settings, *split_terms(sums / size), size, edges if kept else (), kept))
     return found
 
 

@@ -78,6 +78,7 @@ class DataSource:
         self._normals = Normals(self.normal, device)
         self.sample_weight: Float64Array | None = None  # of mean 1
         self.conditions: ConditionRows | None = None
+        self.reduced = reduction is not None
 
     @property
     def rows_per_chunk(self) -> int:
@@ -127,7 +128,7 @@ class LawSource:
         # Drawn at once: a chunked draw would make results depend on the chunk size.
         self.data = reduction.draw(n, rng)
         self.noise = reduction.draw_noise(n, *rng.spawn(2))
-        self.sample_weight = None
+        self.sample_weight, self.reduced = None, True
 
     @property
     def rows_per_chunk(self) -> int:

@@ -29,7 +29,8 @@ from ..experiments.running.runner import run_study
 from ..experiments.running.settings import RunSettings, complete_records
 from .files import fingerprint, open_source
 from .gram import ScoreGram
-from .passes import GramSettings, score_gram
+from .passes import score_gram
+from .settings import GramSettings
 
 Build = Callable[[], tuple[Sequence[Any], GramSettings]]
 
@@ -157,7 +158,7 @@ def map_reduce_gram(
     source = open_source(path)
     n = source.n
     if n == 0:
-        raise StudyError(f"{os.fspath(path)!r} holds no rows")
+        raise GramError(f"{os.fspath(path)!r} holds no rows")
     content, full = fingerprint(path), str(Path(path).resolve())
     specs = [
         ShardSpec(name, full, content, start, min(start + shard_rows, n), seed) for start in range(0, n, shard_rows)

@@ -17,34 +17,15 @@ from ..errors import SfbenchError
 @final
 @dataclass(frozen=True)
 class Entry:
-    """A row of the catalogue.
-
-    Attributes
-    ----------
-    name : str
-    group : str
-        What kind of difficulty: ``line``, ``plane``, ``embedded``, ``product``, ``many``, ``duplicates``, ``gaussian``,
-        ``discrete``, ``heavy``, ``torsions``, ``molecules``.
-    family : str
-        Of :func:`synthetic.make_problem`, in group ``discrete`` of :func:`synthetic.discrete.make_discrete_problem`, or
-        of :mod:`sfbench.truths.families`.
-    params : mapping
-        Parameters of the family.
-    seed : int
-        Of the problem's geometry.
-    copies : int
-        The laws are products of so many independent copies.
-    version : int
-        Raised if a problem of that name ever becomes another.
-    """
+    """A row of the catalogue."""
 
     name: str
-    group: str
-    family: str
-    params: Mapping[str, Any] = field(default_factory=dict)
-    seed: int = 0
-    copies: int = 1
-    version: int = 1
+    group: str  # what kind of difficulty: line, plane, product, ...
+    family: str  # of make_problem, in group discrete of make_discrete_problem, or of sfbench.truths.families
+    params: Mapping[str, Any] = field(default_factory=dict)  # of the family
+    seed: int = 0  # of the problem's geometry
+    copies: int = 1  # the laws are products of so many independent copies
+    version: int = 1  # raised if a problem of that name ever becomes another
 
     @property
     def discrete(self) -> bool:
@@ -159,13 +140,7 @@ CATALOGUE: dict[str, Entry] = {row.name: row for row in _rows()}
 
 
 def known_truths(group: str | None = None) -> list[str]:
-    """Names of the problems, of one group or of all.
-
-    Raises
-    ------
-    SfbenchError
-        For an unknown group.
-    """
+    """Names of the problems, of one group or of all; SfbenchError for an unknown group."""
     groups = dict.fromkeys(row.group for row in CATALOGUE.values())
     if group is not None and (not isinstance(group, str) or group not in groups):
         raise SfbenchError(f"unknown group {group!r}{did_you_mean(group, groups)}; use one of {', '.join(groups)}")
@@ -173,13 +148,7 @@ def known_truths(group: str | None = None) -> list[str]:
 
 
 def find_entry(name: str) -> Entry:
-    """The row of that name.
-
-    Raises
-    ------
-    SfbenchError
-        For an unknown name; lists close ones.
-    """
+    """The row of that name; an error that lists close names if there is none."""
     if not isinstance(name, str) or name not in CATALOGUE:
         if isinstance(name, str) and name in known_problems():
             raise SfbenchError(f"{name!r} is a family of problems without certified truth; see sfbench truths list")

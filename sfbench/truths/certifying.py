@@ -92,15 +92,7 @@ def certificates() -> dict[str, dict[str, Any]]:
 
 
 def certificate(name: str) -> dict[str, Any]:
-    """The certificate of a named problem that the package holds.
-
-    Raises
-    ------
-    SfbenchError
-        For an unknown name.
-    OutputError
-        If the file of certificates was changed.
-    """
+    """The certificate of a named problem that the package holds; OutputError if it was changed since."""
     find_entry(name)
     found = certificates().get(name)
     if found is None or found["sha256"] != digest(found):
@@ -118,22 +110,18 @@ def check_certificates(names: Iterable[str] | None = None) -> dict[str, str | No
     """
     if isinstance(names, str):
         raise SfbenchError(f"names must be a sequence of names, got the string {names!r}")
+    known = {name: certificate(name) for name in (known_truths() if names is None else names)}
     found: dict[str, str | None] = {}
-    for name in known_truths() if names is None else names:
-        kept, now = certificate(name), certify(name)
+    for name, kept in known.items():
+        now = certify(name)
         found[name] = None if kept["sha256"] == now["sha256"] else _difference(kept, now)
     return found
 
 
 def record_check(path: Path, name: str) -> dict[str, Any]:
-    """Check a certificate and keep the outcome under its name in a JSON file, beside those of earlier checks.
-
-    Returns
-    -------
-    dict
-        ``difference`` (None where all kept digits agree), ``largest``, the largest difference of two kept numbers
-        (None if they differ in anything else), ``cpu_s``, ``date``, ``revision`` of the source and ``sha256`` of the
-        certificate that was checked.
+    """Check a certificate and keep the outcome under its name in a JSON file, beside those of earlier checks:
+    ``difference`` (None where all kept digits agree), ``largest``, the largest difference of two kept numbers (None if
+    they differ in anything else), ``cpu_s``, ``date``, ``revision`` of the source and ``sha256`` of what was checked.
     """
     kept, started = certificate(name), time.process_time()
     now = certify(name)

@@ -29,19 +29,11 @@ _SEED = 20_406  # of reference draws, apart from any that is likely to be given
 @final
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """Draws of every law and the log densities of all laws there.
-
-    Attributes
-    ----------
-    draws : dict of str to array (N, rank)
-    log_p : dict of str to array (L, N)
-        Log densities of the laws, in the order of ``names``, at the draws of one of them.
-    names : tuple of str
-    """
+    """Draws of every law and the log densities of all laws there."""
 
     names: tuple[str, ...]
-    draws: dict[str, Any]
-    log_p: dict[str, Float64Array]
+    draws: dict[str, Any]  # (N, rank), by law
+    log_p: dict[str, Float64Array]  # (L, N), of the laws in the order of names, at the draws of one of them
 
     def contrast(self, a: str, b: str, log_p: Float64Array) -> Float64Array:
         """f of laws a and b at points with these log densities (L, n), shape (n,)."""

@@ -283,16 +283,12 @@ def kolmogorov_smirnov(
     """p-value of weighted points against sorted draws of a law (or quantiles, if ``exact``); conservative with ties."""
     order = np.argsort(x, kind="stable")
     values, cumulative = x[order], np.concatenate([[0.0], np.cumsum(w[order])])
-    distance = max(
-        float(np.abs(cumulative[np.searchsorted(values, values, side)] - _share_below(known, values, side)).max())
-        for side in ("left", "right")
-    )
+    distance = 0.0
+    for side in ("left", "right"):
+        share = cumulative[np.searchsorted(values, values, side)]
+        distance = max(distance, float(np.abs(share - np.searchsorted(known, values, side) / len(known)).max()))
     pooled = worth if exact else worth * len(known) / (worth + len(known))
     return float(scipy.special.kolmogorov(np.sqrt(pooled) * max(0.0, distance - error)))
-
-
-def _share_below(known: Float64Array, values: Float64Array, side: Any) -> Float64Array:
-    return np.searchsorted(known, values, side) / len(known)
 
 
 def _share(column: Float64Array, w: Float64Array, worth: float) -> Estimate:

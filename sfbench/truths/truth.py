@@ -125,21 +125,10 @@ class Truth:
 
 
 def get_truth(name: str) -> Truth:
-    """The truth of a named problem; what was computed once in a process is kept.
+    """The truth of a problem of :func:`known_truths`; what was computed once in a process is kept.
 
-    Parameters
-    ----------
-    name : str
-        One of :func:`known_truths`.
-
-    Raises
-    ------
-    SfbenchError
-        For an unknown name.
-
-    Notes
-    -----
-    Costs a Fokker-Planck equation: about a second on the line or circle, 7 in the plane, nothing for Gaussians.
+    Costs a Fokker-Planck equation: about a second on the line or circle, 7 in the plane, nothing for Gaussians. An
+    unknown name is an SfbenchError.
     """
     return make_truth(find_entry(name).name)
 
@@ -161,16 +150,8 @@ def make_truth(name: str) -> Truth:
     laws: dict[str, Any] = {"fused": fused, "barycenter": pool.as_mixture() or pool}
     if problem.true_weights is None:
         laws["target"] = problem.target if subspace is None else subspace.core_of(problem.target)
-    auxiliaries: tuple[Any, ...] = problem.auxiliaries
-    target: Any = problem.target
-    if entry.copies > 1:  # of the laws in core coordinates, which are then the space's own
-        laws, cores = _copied(entry, laws, cores)
-        auxiliaries = cores
-        target, subspace = laws.get("target", laws["barycenter"]), None
-    laws["mixture"] = MixtureLaw(cores, weights)
-    errors = dict.fromkeys(laws, 0.0) | {"fused": entry.copies * error}
-    log_z = entry.copies * pool.log_partition().value
-    return Truth(entry, problem, auxiliaries, target, weights, laws, errors, log_z, subspace)
+    log_z = pool.log_partition().value
+    return _assembled(entry, problem, weights, laws, cores, error, log_z, subspace, PROCESS)
 
 
 def _problem(entry: Entry) -> Any:
@@ -180,22 +161,33 @@ def _problem(entry: Entry) -> Any:
     return make(entry.family, rng=entry.seed, **entry.params)
 
 
-def _copied(entry: Entry, laws: dict[str, Any], cores: Any) -> tuple[dict[str, Any], tuple[Any, ...]]:
-    if entry.copies == 1:
-        return laws, cores
-    return {key: ProductLaw(law, entry.copies) for key, law in laws.items()}, tuple(
-        ProductLaw(core, entry.copies) for core in cores
-    )
+def _assembled(
+    entry: Entry,
+    problem: Any,
+    weights: Float64Array,
+    laws: dict[str, Any],
+    cores: Any,
+    error: float,
+    log_z: float,
+    subspace: Subspace | None,
+    process: Any,
+) -> Truth:
+    """The truth of all copies, from the laws of one (but the mixture), and the auxiliaries in their coordinates."""
+    auxiliaries, target, copies = problem.auxiliaries, problem.target, entry.copies
+    if copies > 1:  # of the laws in core coordinates, which are then the space's own
+        laws = {key: ProductLaw(law, copies) for key, law in laws.items()}
+        auxiliaries = cores = tuple(ProductLaw(core, copies) for core in cores)
+        target, subspace = laws.get("target", laws["barycenter"]), None
+    laws["mixture"] = MixtureLaw(cores, weights)
+    errors = dict.fromkeys(laws, 0.0) | {"fused": copies * error}
+    return Truth(entry, problem, auxiliaries, target, weights, laws, errors, copies * log_z, subspace, process)
 
 
 def _of_angles(entry: Entry, problem: Any) -> Truth:
     weights, pool = problem.true_weights, problem.target
     fused = circle_density(problem.auxiliaries, weights)
-    laws, cores = _copied(entry, {"fused": fused, "barycenter": pool}, problem.auxiliaries)
-    laws["mixture"] = MixtureLaw(cores, weights)
-    errors = dict.fromkeys(laws, 0.0) | {"fused": entry.copies * fused.error}
-    log_z = entry.copies * pool.log_partition().value
-    return Truth(entry, problem, cores, laws["barycenter"], weights, laws, errors, log_z, None, CIRCLE)
+    laws, log_z = {"fused": fused, "barycenter": pool}, pool.log_partition().value
+    return _assembled(entry, problem, weights, laws, problem.auxiliaries, fused.error, log_z, None, CIRCLE)
 
 
 def _fused(cores: Any, weights: Float64Array) -> tuple[Any, float]:
@@ -214,17 +206,6 @@ def _of_states(entry: Entry, problem: DiscreteProblem) -> Truth:
     chances = np.maximum(chain_law(rates, (-_REACH, _REACH)), 0.0)
     with np.errstate(divide="ignore"):
         table = DiscreteTable(np.log(chances / chances.sum()), first.alphabet, first.length)
-    pool = problem.target
-    laws: dict[str, Density] = {"fused": table, "barycenter": pool, "mixture": MixtureLaw(problem.auxiliaries, weights)}
-    return Truth(
-        entry,
-        problem,
-        problem.auxiliaries,
-        pool,
-        weights,
-        laws,
-        dict.fromkeys(laws, 0.0) | {"fused": float(abs(chances.sum() - 1.0)) + 1e-6},
-        pool.log_partition().value,
-        None,
-        noise,
-    )
+    laws, log_z = {"fused": table, "barycenter": problem.target}, problem.target.log_partition().value
+    error = float(abs(chances.sum() - 1.0)) + 1e-6
+    return _assembled(entry, problem, weights, laws, problem.auxiliaries, error, log_z, None, noise)

@@ -108,14 +108,8 @@ def _chance(logits: Float64Array) -> Float64Array:
 
 @final
 class Witness:
-    """Tells samples from one law of a problem, and by how much they differ from it.
-
-    Parameters
-    ----------
-    row : int
-        The law among those whose log densities are given.
-    draws, log_p : arrays (N, r), (L, N)
-        Draws of it, and the log densities of all known laws there.
+    """Tells samples from one law of a problem, and by how much they differ from it: from draws (N, r) of the law, the
+    log densities (L, N) of all known laws there, and its row among them.
     """
 
     def __init__(self, row: int, draws: Any, log_p: Float64Array) -> None:
@@ -127,16 +121,8 @@ class Witness:
     def distances(
         self, y: Any, log_p: Float64Array, w: Float64Array, effective: float, rng: np.random.Generator
     ) -> tuple[Estimate, Estimate]:
-        """Estimates of ``TV(S, A)`` and ``KL(S || A)`` in nats.
-
-        Parameters
-        ----------
-        y, log_p, w : arrays (n, r), (L, n), (n,)
-            The sample, log densities of the known laws there, and normalised weights.
-        effective : float
-            Number of independent points that the sample is worth.
-        rng : Generator
-            Splits the sample.
+        """Estimates of ``TV(S, A)`` and ``KL(S || A)`` in nats, from points (n, r), log densities (L, n) of the known
+        laws there, normalised weights (n,), and the number of independent points that they are worth.
         """
         parts, points = np.array_split(rng.permutation(len(y)), _FOLDS), self.features(y, log_p)
         found, share = [], effective / _FOLDS

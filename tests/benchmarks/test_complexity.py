@@ -38,6 +38,7 @@ def test_a_small_study_writes_its_tables_and_figures(
     problem: str, figures: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("benchmarks.complexity.cells._TIMED_S", 1e-9)  # one solve each
+    monkeypatch.setattr("benchmarks.complexity.__main__.ESTIMATOR_DRAWS", 2)
     out = tmp_path / "out"
     out.mkdir()
     (out / "3_auxiliaries.png").write_text("of an earlier study")
@@ -59,9 +60,9 @@ def test_a_small_study_writes_its_tables_and_figures(
 
 
 def test_a_claim_whose_control_passes_does_not_hold() -> None:
-    assert within("x", 1.0, low=0.0, high=2.0, control=5.0).stands
-    assert not within("x", 1.0, low=0.0, high=2.0, control=1.5).stands
-    assert not within("x", 3.0, low=0.0, high=2.0, control=5.0).stands
+    assert within("x", 1.0, low=0.0, high=2.0, control=(5.0, "other")).stands
+    assert not within("x", 1.0, low=0.0, high=2.0, control=(1.5, "other")).stands
+    assert not within("x", 3.0, low=0.0, high=2.0, control=(5.0, "other")).stands
     assert not within("x", float("nan")).stands
 
 
@@ -120,8 +121,9 @@ register_process("slow", lambda: VariancePreserving(0.1, 10.0))
 
 
 @pytest.mark.slow
-def test_parts_of_ones_own_reach_the_study_in_worker_processes(tmp_path: Path) -> None:
+def test_parts_of_ones_own_reach_the_study_in_worker_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A family and a process of a file, parameters and a window; without d and with k given, only n varies."""
+    monkeypatch.setattr("benchmarks.complexity.__main__.ESTIMATOR_DRAWS", 1)
     source = tmp_path / "ring_parts.py"
     source.write_text(PARTS)
     common = ["--seeds", "3", "--jobs", "2", "--solver", "active_set", "--n", "64", "128"]
@@ -130,6 +132,7 @@ def test_parts_of_ones_own_reach_the_study_in_worker_processes(tmp_path: Path) -
     assert {row["problem"] for row in rows} == {f"{source}:ring"}
     assert {(row["study"], row["k"]) for row in rows} == {("n", 4), ("k", 2), ("k", 4)}
     assert {path.stem for path in (tmp_path / "a").glob("*.png")} >= {"1_samples", "3_auxiliaries"}
+    monkeypatch.setattr("benchmarks.complexity.__main__.draw_figures", lambda folder: [])
     options = ["--module", str(source), "--problem", "ring", "--param", "k=3", "--param", "radius=2"]
     main([*options, "--process", "slow", "--t-min", "0.01", *common, "--out", str(tmp_path / "b")])
     rows = read_rows(tmp_path / "b", "cells")

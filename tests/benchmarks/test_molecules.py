@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from benchmarks.molecules.claims import CLOSE, evaluate_claims, judged, mean_interval
+from benchmarks.common.rows import mean_interval
+from benchmarks.molecules.claims import CLOSE, evaluate_claims, judged
 from benchmarks.molecules.compositions import adapted, cross_validated, likelihood_weights, mixture_weights
 from benchmarks.molecules.data import histogram, variation
 from benchmarks.molecules.free_energy import anneal, bennett

@@ -2,16 +2,20 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmarks.common.study import read_rows
 from benchmarks.sampling_error import __main__ as sampling_error
+from benchmarks.sampling_error import cells, integrator_cells
 from benchmarks.sampling_error.cells import SAMPLED, VERTEX_SAMPLERS, LawSpec, run_law_cell
-from benchmarks.sampling_error.experiments import EXPERIMENTS, FULL, QUICK
+from benchmarks.sampling_error.experiments import EXPERIMENTS, FULL, QUICK, Experiment
 from sfbench.cli import main as sfbench
 from sfbench.experiments.canonical import encode_spec
+from sfbench.laws import fokker_planck_1d
 
 TINY = replace(
     QUICK,
@@ -20,18 +24,33 @@ TINY = replace(
     superdiff_steps=20,
     vertex_particles=500,
     order_particles=50,
-    many=2000,
+    order_integrators=("EM", "exponential", "DDIM", "DPM-Solver++(2M)", "Heun"),
+    many=640,
     budgets=(24,),
     copies=(1,),
-    dims=(1, 16),
+    dims=(1,),
     weights_on_edge=1,
     n_cells=200,
     repeats=1,
-    random_problems=3,
-    timed=((1, 640), (64, 320)),
+    random_problems=2,
+    timed=((1, 40),),
     windows=("modes of sd 0.01, OU", "data of sd 10, VE"),
 )
 CLAIMS = 17
+SMALL = {  # where grids have one size at all scales
+    "products": {"n": 2000},
+    "orders": {"finest": 128},
+    "embedded": {"n": 640},
+    "vertices": {"n_steps": 16},
+    "certificate": {"n_steps": 100, "n_cells": 200},
+}
+
+
+def _tiny(name: str, experiment: Experiment) -> Experiment:
+    def grid(scale: Any, seed: int) -> list[Any]:
+        return [replace(spec, **SMALL.get(name, {})) for spec in experiment.grid(scale, seed)]
+
+    return replace(experiment, grid=grid)
 
 
 @pytest.mark.parametrize("scale", [FULL, QUICK, TINY])
@@ -60,7 +79,10 @@ def test_a_cell_depends_on_its_spec_alone():
 
 @pytest.mark.slow
 def test_a_stopped_study_goes_on_and_is_not_mixed(tmp_path: Path, monkeypatch, capsys):
+    for module in (cells, integrator_cells):
+        monkeypatch.setattr(module, "fokker_planck_1d", partial(fokker_planck_1d, steps=60, n_cells=200))
     monkeypatch.setattr(sampling_error, "QUICK", TINY)
+    monkeypatch.setattr(sampling_error, "EXPERIMENTS", {name: _tiny(name, e) for name, e in EXPERIMENTS.items()})
     options = ["--quick", "--jobs", "1", "--out", str(tmp_path)]
     assert sampling_error.main([*options, "--only", "laws", "--time-limit", "1e-9"]) == 3
     assert "go on with the same command" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from benchmarks.common.claims import Claim, read_claims
 from benchmarks.common.study import read_rows
 from benchmarks.digits import report as digits
 from benchmarks.leaderboard.claims import evaluate_claims as leaderboard_claims
-from benchmarks.leaderboard.joining import read_about, read_table
+from benchmarks.leaderboard.joining import read_table
 from benchmarks.mixture_1d import report as mixture
 
 RESULTS = Path(__file__).parents[2] / "benchmarks/results"
@@ -44,7 +44,7 @@ def test_claims_of_digits() -> None:
 @pytest.mark.parametrize("name", ["leaderboard", "leaderboard/rows_32"])
 def test_claims_of_the_leaderboard(name: str) -> None:
     folder = RESULTS / name
-    rows, settings = read_table(folder), read_about(folder)["settings"]
-    same(read_claims(folder), leaderboard_claims(rows, settings))
+    rows = read_table(folder)
+    same(read_claims(folder), leaderboard_claims(rows))
     spoiled = [row | {"evaluations": 2.0 * row["budget"]} if row["status"] == "ok" else row for row in rows[1:]]
-    assert [claim.holds for claim in leaderboard_claims(spoiled, settings)[:2]] == [False, False]
+    assert [claim.holds for claim in leaderboard_claims(spoiled)[:2]] == [False, False]

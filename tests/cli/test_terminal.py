@@ -54,6 +54,7 @@ def test_a_table_in_a_narrow_terminal_is_whole_in_a_pipe(tmp_path: Path) -> None
         assert any(name in line and sentence in line for line in done.stdout.splitlines())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["problems"], ["names"], ["check", "--problem", "shifted_gaussians", "-n", "50"]])
 def test_a_table_wraps_at_the_width_of_the_terminal(
     command: list[str], capsys: Capture, monkeypatch: pytest.MonkeyPatch
@@ -68,6 +69,7 @@ def test_a_table_wraps_at_the_width_of_the_terminal(
     assert any("shifted_gaussians" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_version_and_short_help(capsys: Capture) -> None:
     import sfbench
 
@@ -111,17 +113,21 @@ def test_a_deleted_working_folder_is_named(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_terminals_that_cannot_show_a_name_and_folders_that_are_not_utf8(tmp_path: Path) -> None:
     cases = ((b"gr\xc3\xbcn", "ascii"), (b"caf\xe9", "ascii"), (b"caf\xe9", "utf-8"))  # UTF-8, and no text at all
-    for folder, encoding in cases:
-        place = os.path.join(os.fsencode(tmp_path), folder)
-        os.makedirs(place, exist_ok=True)
-        done = subprocess.run(
-            [sys.executable, "-m", "sfbench", "fuse", "--n", "20", "--out", place],
-            env={**os.environ, "PYTHONIOENCODING": encoding},
-            capture_output=True,
-            check=False,
-        )
-        assert (done.returncode, done.stderr) == (0, b"")
-        assert b"kept in" in done.stdout
+    code = (
+        "import sys; from sfbench.cli import main\n"
+        "for encoding, place in zip(sys.argv[1::2], sys.argv[2::2]):\n"
+        "    sys.stdout.reconfigure(encoding=encoding, errors='strict')\n"
+        "    sys.stderr.reconfigure(encoding=encoding)\n"
+        "    assert main(['fuse', '--n', '20', '--out', place]) == 0\n"
+    )
+    words: list[bytes] = []
+    for i, (folder, encoding) in enumerate(cases):
+        place = os.path.join(os.fsencode(tmp_path), str(i).encode(), folder)
+        os.makedirs(place)
+        words += [encoding.encode(), place]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.count(b"kept in") == 3
 
 
 def test_defaults_are_those_of_python() -> None:

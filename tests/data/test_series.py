@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sfbench.data import DataError
-from sfbench.data.index_returns import _decode, _prices, return_windows
+from sfbench.data.index_returns import _prices, decode, return_windows
 from sfbench.data.temperatures import whole_days
 
 
@@ -31,8 +31,8 @@ def test_splits_share_no_day_and_regimes_are_those_of_the_past():
     steps = rng.standard_normal((2, 1200)) * np.repeat([0.5, 2.0, 0.5, 4.0], 300) / 100
     prices = 100 * np.exp(np.cumsum(steps, axis=1))
     files = {f"{name}.csv.gz": price_table(p) for name, p in zip(("sp500", "nasdaq"), prices, strict=True)}
-    x, y, turbulent = _decode(files, "train")
-    later, later_y, later_turbulent = _decode(files, "test")
+    x, y, turbulent = decode(files, "train")
+    later, later_y, later_turbulent = decode(files, "test")
     assert x.shape[1] == later.shape[1] == 32
     assert set(y) == set(later_y) == {0, 1}
     returns = np.round(100 * np.diff(np.log(prices[0])), 6)

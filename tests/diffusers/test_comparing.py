@@ -1,5 +1,6 @@
 """Merged parameters against arithmetic by hand, and ways of combining experts side by side."""
 
+import weakref
 from typing import Any
 
 import numpy as np
@@ -105,6 +106,26 @@ def test_ways_share_noise_and_are_what_they_say() -> None:
     assert all(layer.active_adapters == ["first"] and layer.scaling["first"] == 4.0 for layer in layers)
 
 
+@pytest.mark.slow
+def test_one_merged_network_is_there_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[weakref.ref[torch.nn.Module]] = []
+
+    def merge(*args: Any) -> torch.nn.Module:
+        assert len(made) == 4 or all(old() is None for old in made)  # the two that are measured are there together
+        network = fusion.merge(*args)
+        made.append(weakref.ref(network))
+        return network
+
+    monkeypatch.setattr(fusion.comparing, "merge", merge)
+    options = {"output_type": "np", "steps": 1, "rng": 0, "n": 1}
+    fusion.compare(with_adapters("ddpm"), ADAPTERS, ways=["linear", "slerp", "ties"], **options)
+    assert len(made) == 3
+    pictures = {"images": np.random.default_rng(0).random((2, 8, 8, 3)), "learning": {"n_nodes": 1}}
+    fusion.compare(with_adapters("ddpm"), ADAPTERS, ways=["adapters", "linear"], **pictures, **options)
+    assert len(made) == 6
+
+
+@pytest.mark.slow
 def test_half_of_the_mixture_is_each_expert() -> None:
     pipe = with_adapters("ddpm")
     options = {"output_type": "np", "steps": 2, "rng": 0, "n": 4}

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfbench.experiments import CellFunction, StudyError, cell_rng, make_study, study_cells
-from sfbench.experiments.canonical import as_read, decode_record, decode_spec, encode_record, encode_spec
+from sfbench.experiments.canonical import decode_record, decode_spec, encode_record, encode_spec
 from sfbench.experiments.cells import load_cell_function
 
 from .example_cells import Spec, plain_function, run_cell
@@ -31,14 +31,16 @@ class Anything:
 @pytest.mark.slow
 @given(PLAIN)
 def test_records_come_back_bit_for_bit(record: Any) -> None:
-    assert repr(decode_record(encode_record(record))) == repr(as_read(record)) == repr(record)
+    text, read = encode_record(record)
+    assert repr(decode_record(text)) == repr(read) == repr(record)
 
 
 def test_numpy_in_records_becomes_plain_and_keeps_its_bits() -> None:
     x = np.random.default_rng(0).standard_normal((3, 2))
     given = {"x": x, "n": np.int64(3), "ok": np.bool_(True), "v": np.float64(0.1), 1: [(np.float32(0.1),), {2: "a"}]}
-    record = decode_record(encode_record(given))
-    assert repr(as_read(given)) == repr(record)
+    text, read = encode_record(given)
+    record = decode_record(text)
+    assert repr(read) == repr(record)
     assert np.array_equal(np.array(record["x"]), x)
     assert record["n"] == 3
     assert record["ok"] is True
@@ -52,7 +54,7 @@ def test_numpy_in_records_becomes_plain_and_keeps_its_bits() -> None:
         ([{"a": [1.0, float("inf")]}], r"record\[0\]\['a'\]\[1\] is inf"),
         ({"x": np.array([1.0, np.nan])}, r"record\['x'\]\[1\] is nan"),
         ({"x": object()}, "object, which is not JSON"),
-        ({1: 2.0, "x": float("nan")}, "names must be text"),
+        ({1: 2.0, (2, 3): 0.0}, "names must be text"),
     ],
 )
 def test_records_that_cannot_be_kept_say_where(record: Any, message: str) -> None:

@@ -65,7 +65,7 @@ def study(n):
 @pytest.mark.parametrize("name", STORES)
 def test_committed_stores_stay_complete_with_the_same_digest(name: str) -> None:
     with Journal(store_path(RESULTS / name)) as journal:
-        assert all(status.done == status.total for status in study_status(journal))
+        assert all(status["done"] == status["total"] for status in study_status(journal))
         assert digest(journal) == STORES[name]
 
 

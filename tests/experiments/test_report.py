@@ -60,7 +60,7 @@ def test_a_summary_counts_what_is_missing_and_averages_nothing_unseen(folder: Pa
     assert summary.table.caption() == "108 of 120 cells, 12 missing"
     assert summary.axes == ["n"]
     assert (summary.metrics, summary.bounds) == (["kl", "tv"], {"kl": ["bound"]})
-    assert [check["n"] for check in summary.checks] == [54, 54]
+    assert [check["checked"] for check in summary.checks] == [54, 54]
     assert len(summary.points) == 6
     assert sum(point["missing"] for point in summary.points) == 12
     assert {point["seeds"] + point["missing"] for point in summary.points} == {20}
@@ -75,11 +75,11 @@ def test_seconds_of_cells_are_counted_once_by_factors_that_are_one_in_each(folde
         table, stored = load_table(journal, "rates"), journal.cells_of(run_cell.name)
 
     def whole(costs: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        return {cost["of"]: cost for cost in costs if cost["name"] == "whole cells"}
+        return {cost["of"]: cost for cost in costs if cost["time"] == "whole cells"}
 
     cells = whole(summarise(table).costs)
     assert list(cells) == ["all", "a", "b", "n = 16", "n = 64", "n = 256"]
-    assert cells["all"]["n"] == cells["a"]["n"] + cells["b"]["n"] == len(stored) == 108
+    assert cells["all"]["measured"] == cells["a"]["measured"] + cells["b"]["measured"] == len(stored) == 108
     assert cells["all"]["sum"] == pytest.approx(sum(cell.seconds for cell in stored), rel=1e-12)
     assert cells["all"]["largest"] == max(cell.seconds for cell in stored)
     # rows of one cell that differ in a factor do not multiply its seconds
@@ -200,9 +200,14 @@ def test_the_page_shows_claims_with_their_controls(folder: Path) -> None:
     """As ``benchmarks.common.claims`` writes them: one that holds, one that fails, one whose control passes."""
     slope, ends = -0.4674856932436394, (-0.5389706, -0.41359667)
     claims = [
-        within("slope <i>", slope, -0.6, 0.0, control=0.03263, control_name="permuted", interval=ends, note="20 seeds"),
+        within("slope <i>", slope, -0.6, 0.0, control=(0.03263, "permuted"), interval=ends, note="20 seeds"),
         within("gap", 3e-16, 0.0, 0.0),
-        within("weak", 0.5, high=1.0, control=0.7, control_name="shifted"),
+        within(
+            "weak",
+            0.5,
+            high=1.0,
+            control=(0.7, "shifted"),
+        ),
         Claim("seconds", 1234.5),
     ]
     write_claims(folder, claims, seed=0)
@@ -229,7 +234,7 @@ def test_ordinary_records_with_unusual_columns_have_a_report(tmp_path: Path) -> 
         table = load_table(journal, "odd")
         assert [row["record_cell"] for row in table.rows] == [7] * 4
         assert len({row["cell"] for row in table.rows}) == 4
-        assert compare(journal, journal)[0].same
+        assert compare(journal, journal)[0]["same"]
 
 
 def test_a_folder_whose_name_is_not_utf8_has_a_report(tmp_path: Path) -> None:

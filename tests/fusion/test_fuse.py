@@ -273,15 +273,15 @@ def test_p_values_are_uniform_where_one_weight_vector_serves_all_times() -> None
     truth = np.array([0.6, 0.4])
     models = [Around(base, (other,), (c,)) for c in (truth[1], -truth[0])]
     p_values, found = [], []
-    for _ in range(150):
+    for _ in range(80):
         result = sfbench.fuse(models, laws[0].sample(300, rng=rng), process=PROCESS, n_nodes=8, rng=rng)
         found.append(result.weights[0])
         if result.window_bias is not None:
             p_values.append(result.window_bias.p_value)
     assert abs(np.mean(found) - truth[0]) < 4 * np.std(found) / np.sqrt(len(found)) + 0.02
-    assert len(p_values) > 120
+    assert len(p_values) > 64
     assert 0.02 < np.mean(np.array(p_values) < 0.1) < 0.2
-    assert np.mean(np.array(p_values) < 0.001) < 0.02
+    assert min(p_values) > 1e-4
 
 
 def test_nothing_to_test_with_few_samples_or_one_auxiliary(paper: SyntheticProblem) -> None:

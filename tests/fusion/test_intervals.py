@@ -120,12 +120,12 @@ def test_coverage_where_one_weight_is_at_zero_and_its_multiplier_is_not_clear() 
     """The population weights are (0.6, 0.4, 0): the projection of the mean onto the nearest edge."""
     laws, truth = [unit(0, 0), unit(2, 0), unit(1, 1)], np.array([0.6, 0.4, 0.0])
     hits = np.zeros(3)
-    for seed in range(100):
+    for seed in range(60):
         result = sfbench.fuse(laws, unit(0.8, -0.2).sample(200, rng=seed), process=PROCESS, n_nodes=4, rng=seed)
         interval = result.confidence_interval()
         assert np.all(holds(interval, result.weights))
         hits += holds(interval, truth, 1e-9)
-    assert hits.min() >= 83  # 0.9 less two and a half standard errors; 66 and 69 for the first two were a fault
+    assert hits.min() >= 48  # 0.9 less two and a half standard errors; two thirds for the first two were a fault
 
 
 @pytest.mark.slow
@@ -134,7 +134,7 @@ def test_coverage_near_zero_multipliers_and_the_sandwich_fails() -> None:
     truth, rng = problem.truth(1000)[:, 0], np.random.default_rng(5)
     hits: dict[str, np.ndarray] = {"profile": np.zeros(5), "sandwich": np.zeros(5)}
     outside = 0
-    for _ in range(60):
+    for _ in range(30):
         gram = problem.draw(1000, rng)
         weights = fitted(gram)
         found = confidence_interval(gram, weights), sandwich_intervals(gram, weights, 0.9)
@@ -142,9 +142,9 @@ def test_coverage_near_zero_multipliers_and_the_sandwich_fails() -> None:
         outside += not np.all(holds(found[1], weights, 1e-9))
         for name, interval in zip(hits, found, strict=True):
             hits[name] += holds(interval, truth, 1e-9)
-    assert hits["profile"].min() >= 48
-    assert hits["sandwich"].min() < 40
-    assert outside > 10
+    assert hits["profile"].min() >= 24
+    assert hits["sandwich"].min() < 20
+    assert outside > 5
 
 
 @pytest.mark.slow
@@ -152,8 +152,8 @@ def test_at_a_vertex_with_no_multipliers_the_weight_of_one_is_covered() -> None:
     """The target is an auxiliary: percentiles of resampled fits never reach one."""
     problem = Location((1.0, 0.0, 0.0, 0.0), (0.0,) * 3, seed=9)
     rng = np.random.default_rng(0)
-    grams = [problem.draw(100, rng) for _ in range(40)]
-    assert sum(confidence_interval(gram, fitted(gram))[0, 1] > 1.0 - 1e-9 for gram in grams) >= 33
+    grams = [problem.draw(100, rng) for _ in range(20)]
+    assert sum(confidence_interval(gram, fitted(gram))[0, 1] > 1.0 - 1e-9 for gram in grams) >= 16
 
 
 # ------------------------------------------------------------------ constraints and inexact fits

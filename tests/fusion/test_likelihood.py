@@ -40,7 +40,7 @@ def test_likelihood_has_no_window_bias_where_score_matching_has() -> None:
 @pytest.mark.parametrize("rank", [1, 2])
 def test_embedded_laws_are_fitted_in_their_subspace(rank: int) -> None:
     problem = make_problem("embedded_mixture", rank=rank, d=12, k=3)
-    result = _fit(problem, problem.target.sample(5000, rng=2))
+    result = _fit(problem, problem.target.sample(2000, rng=2))
     low, high = result.confidence_interval(0.999).T
     assert np.all((low <= problem.true_weights) & (problem.true_weights <= high))
 

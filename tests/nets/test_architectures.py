@@ -80,15 +80,21 @@ def test_in_a_process_that_knows_it_and_in_one_that_does_not(gate, tmp_path):
     score = NetworkScore(build_network("gate", {"dim": 2}, process=OU, seed=1), 2, OU, "epsilon")
     save_checkpoint(tmp_path / "c", score)
     expected = repr(score.score(X, 0.3).tolist())
-    ask = f"print(model.score(np.array({X.tolist()}), 0.3).tolist())"
-    load = f"load_checkpoint({str(tmp_path / 'c')!r}"
-    said = elsewhere(tmp_path, f"model = {load})")
-    assert "unknown architecture 'gate'" in said
-    assert "sfbench.nets.register_architecture('gate', TheClass) first" in said
-    known = f"import foreign_nets\nregister_architecture('gate', foreign_nets.Gate)\nmodel = {load})\n{ask}"
-    assert elsewhere(tmp_path, known).strip() == expected
-    given = f"import foreign_nets\nmodel = {load}, module=foreign_nets.Gate(2))\n{ask}"
-    assert elsewhere(tmp_path, given).strip() == expected
+    code = f"""
+folder, x = {str(tmp_path / "c")!r}, np.array({X.tolist()})
+try:
+    load_checkpoint(folder)
+except CheckpointError as error:
+    print(error)
+import foreign_nets
+print(load_checkpoint(folder, module=foreign_nets.Gate(2)).score(x, 0.3).tolist())
+register_architecture('gate', foreign_nets.Gate)
+print(load_checkpoint(folder).score(x, 0.3).tolist())
+"""
+    *said, given, known = elsewhere(tmp_path, code).strip().split("\n")
+    assert "unknown architecture 'gate'" in "".join(said)
+    assert "sfbench.nets.register_architecture('gate', TheClass) first" in "".join(said)
+    assert given == known == expected
 
 
 def test_unregistered_modules(gate, tmp_path):

@@ -82,6 +82,7 @@ def test_embeddings_come_in_the_networks_precision():
         model.score(X, 0.3)
 
 
+@pytest.mark.slow
 def test_a_class_can_be_fused_and_sampled_like_any_model():
     models = [conditional(condition=c) for c in (0, 1)]
     x = np.array([0.25, 0.75]) @ MEANS[:2] + np.random.default_rng(1).standard_normal((2000, 2))
@@ -138,7 +139,7 @@ def test_a_network_trained_with_labels_knows_both_classes_and_their_mixture(tmp_
     """Mean of sigma^2 |s_theta - s|^2 over noise levels, by label; the wrong label's score is far off."""
     x, labels = labelled(4000, 0)
     network = build_network("mlp", {"dim": 1, "width": 48, "depth": 2, "classes": 2}, process=OU)
-    settings = TrainingSettings(steps=1500, batch=256, patience=0, learning_rate=3e-3, ema=0.99)
+    settings = TrainingSettings(steps=800, batch=128, patience=0, learning_rate=3e-3, ema=0.99)
     model = train_score_network(network, x, settings, process=OU, labels=labels, folder=tmp_path, rng=1).score
     again = load_checkpoint(tmp_path)
     np.testing.assert_array_equal(again.score(x[:5], 0.3, labels[:5]), model.score(x[:5], 0.3, labels[:5]))

@@ -105,7 +105,7 @@ def test_nearest_mixture_and_training_baselines():
     scores = [AnalyticScore(law, OU) for law in laws]
     mixed = sample_mixture(scores, [0.25, 0.75], 4000, draw, rng=0)
     assert abs((mixed < 0).mean() - 0.25) < 0.03
-    with pytest.raises(ModelError, match="one non-negative number per model"):
+    with pytest.raises(ModelError, match="sum to 1"):
         sample_mixture(scores, [0.5], 10, draw)
     candidates = [("mlp", {"dim": 1, "width": w, "depth": 1}) for w in (4, 16)]
     settings = TrainingSettings(steps=60, batch=32, validate_every=20, patience=0)
@@ -117,6 +117,7 @@ def test_nearest_mixture_and_training_baselines():
     assert tuned.steps == 60
 
 
+@pytest.mark.slow
 def test_candidates_from_scratch_do_not_share_a_folder(tmp_path):
     x = GaussianMixture([1.0], [[1.0]], 0.3).sample(40, rng=0)
     candidates = [("mlp", {"dim": 1, "width": w, "depth": 1}) for w in (4, 16)]

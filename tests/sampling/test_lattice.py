@@ -63,7 +63,7 @@ def test_many_steps_do_not_add_up_to_an_error_that_islands_miss(problem):
     """At a vertex the weights are one; the mean of 16 independent islands must scatter as the runs do."""
     fused = FusedScore(problem.auxiliaries, (0.5, 0.5), process=OU)
     quick = CorrectedSampler(check_steps=False)
-    runs = [sample(fused, 1024, quick, steps=700, rng=s).diagnostics for s in range(10)]
+    runs = [sample(fused, 768, quick, steps=700, rng=s).diagnostics for s in range(7)]
     stated = np.mean([run.log_partition_errors["sampling"] for run in runs])
     assert 0.4 * stated < np.std([run.log_partition.value for run in runs], ddof=1) < 1.8 * stated
 
@@ -95,13 +95,13 @@ def test_neighbours_complement_one_another():
 
 @pytest.mark.slow
 def test_the_barycenter_to_three_digits_and_an_honest_error(problem):
-    """12 runs of 8,000 particles: far less spread than independent noise, and the islands' error covers it."""
+    """10 runs of 6,000 particles: far less spread than independent noise, and the islands' error covers it."""
     fused = FusedScore(problem.auxiliaries, (0.5, 0.5), process=OU)
     truth = LogLinearPool(problem.auxiliaries, (0.5, 0.5)).log_partition().value
     spread = {}
     for noise in ("lattice", "independent"):
         quick = CorrectedSampler(noise=noise, check_steps=False)
-        runs = [sample(fused, 8000, quick, steps=48, rng=s).diagnostics for s in range(12)]
+        runs = [sample(fused, 6000, quick, steps=48, rng=s).diagnostics for s in range(10)]
         values = np.array([run.log_partition.value for run in runs])
         stated = float(np.mean([run.log_partition_errors["sampling"] for run in runs]))
         spread[noise] = values.std(ddof=1)

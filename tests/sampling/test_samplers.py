@@ -33,10 +33,16 @@ FLOWS = [(Exponential(1, False), 256), (Exponential(2, False), 64), (Heun(False)
 quiet = pytest.mark.filterwarnings("ignore::sfbench.sampling.TrustWarning")
 
 
+@pytest.fixture(scope="module")
+def oracle(fused):
+    """End points of the adaptive flow."""
+    steps = time_steps(fused.process, 4, t_min=1e-3)
+    return sample(fused, 300, FlowSampler(AdaptiveFlow()), steps=steps, rng=0).x
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("integrator", "n_steps"), STOCHASTIC)
-def test_fused_follows_the_exact_law(fused, integrator, n_steps):
-    exact = fokker_planck_1d(fused, n_cells=1000, steps=150)
+def test_fused_follows_the_exact_law(fused, exact, integrator, n_steps):
     x = sample(fused, 8000, FusedSampler(integrator), steps=n_steps, rng=0).x
     tv, floor = total_variation_from_samples(x, exact).value, total_variation_floor(x, exact)
     assert tv < floor + (0.035 if isinstance(integrator, PredictorCorrector) else 0.013)
@@ -50,13 +56,13 @@ def test_the_check_has_teeth(fused, problem):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("integrator", "n_steps"), FLOWS)
-def test_flow_agrees_with_the_adaptive_oracle(fused, integrator, n_steps):
+def test_flow_agrees_with_the_adaptive_oracle(fused, oracle, integrator, n_steps):
     steps = time_steps(fused.process, n_steps, t_min=1e-3)
     x = sample(fused, 300, FlowSampler(integrator), steps=steps, rng=0).x
-    oracle = sample(fused, 300, FlowSampler(AdaptiveFlow()), steps=time_steps(fused.process, 4, t_min=1e-3), rng=0).x
     assert np.median(np.abs(x - oracle)) < 0.005
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("process", [OrnsteinUhlenbeck(), VariancePreserving(), VarianceExploding(25.0)])
 @pytest.mark.parametrize("sampler", ["fused", "ode", "corrected"])
 def test_gaussians_with_one_covariance_in_closed_form(process, sampler):

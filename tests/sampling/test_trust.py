@@ -103,12 +103,12 @@ def test_the_default_window_is_seen_to_be_wrong(name):
     laws, process, named = CASES[name]
     fused = FusedScore(laws, HALF, process=process)
     with pytest.warns(TrustWarning, match=named):
-        result = sample(fused, 6000, "corrected", steps=time_steps(process, 256), check_steps=False, rng=0)
+        result = sample(fused, 3000, "corrected", steps=time_steps(process, 256), check_steps=False, rng=0)
     assert distance(result, laws) > 0.05
     assert not result.diagnostics.trustworthy
     bare = FusedScore([Bare(model) for model in fused.models], HALF, process=process)
     with pytest.warns(TrustWarning, match=named):
-        again = sample(bare, 6000, "corrected", check_steps=False, rng=0)
+        again = sample(bare, 3000, "corrected", check_steps=False, rng=0)
     np.testing.assert_array_equal(again.x, result.x)
 
 
@@ -223,6 +223,7 @@ class Fragile(Integrator):
         return Exponential(1).advance(reverse, x, times, memory)
 
 
+@pytest.mark.slow
 def test_steps_that_fail_when_longer_are_not_trusted(fused):
     with pytest.warns(TrustWarning, match="with 150 steps the run fails"):
         sample(fused, 400, FusedSampler(Fragile()), steps=time_steps(OU, 600, "uniform"), rng=0)
@@ -320,7 +321,7 @@ def test_log_z_is_within_three_stated_errors():
         models = [ProductScore(AnalyticScore(law, process), copies) for law in laws]
         blocks = models[0].blocks if i % 8 > 3 and copies > 1 else None
         fused = FusedScore(models, weights, process=process)
-        d = quietly(fused, 2000, CorrectedSampler(blocks=blocks), steps=(None, 64)[i % 2], rng=i).diagnostics
+        d = quietly(fused, 1000, CorrectedSampler(blocks=blocks), steps=(None, 64)[i % 2], rng=i).diagnostics
         misses += abs(d.log_partition.value - truth) > 3 * d.log_partition.stderr
     assert misses <= 1
 

@@ -14,7 +14,7 @@ from sfbench import (
     simulated_grams,
     time_grid,
 )
-from sfbench.statistics.passes import GramSettings
+from sfbench.statistics.settings import GramSettings
 from synthetic import GaussianMixture, SyntheticProblem
 
 from ..common import Foreign, settings

@@ -70,6 +70,7 @@ def test_sources_give_the_rows_that_were_written(tmp_path: Path, x: np.ndarray, 
     assert np.array_equal(np.concatenate(list(pieces(source, 999))), x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("models", ["mixtures", "general"])
 @pytest.mark.parametrize("rows", [5000, 1237, 64])
 def test_a_stream_gives_what_one_pass_in_memory_gives(x: np.ndarray, models: str, rows: int) -> None:
@@ -111,6 +112,7 @@ def test_changed_data_is_computed_again(tmp_path: Path, x: np.ndarray) -> None:
     assert np.abs(first.b - second.b).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_a_zarr_store_gives_what_memory_gives(tmp_path: Path, x: np.ndarray) -> None:
     models = build()[0]
     in_memory = score_gram(models, x, SETTINGS, rng=3)
@@ -172,7 +174,7 @@ def test_bad_zarr_stores_are_refused(tmp_path: Path, x: np.ndarray, monkeypatch:
         ("file", "must be a folder"),
         ("absent", "no data"),
     ):
-        with pytest.raises(StudyError, match=message):
+        with pytest.raises(GramError, match=message):
             map_reduce_gram(build, tmp_path / f"{name}.zarr", tmp_path / "other", settings=QUIET)
     assert not (tmp_path / "other").exists()
     once = RunSettings(progress=False, max_retries=0)
@@ -206,7 +208,7 @@ def test_bad_data_says_what_and_where(tmp_path: Path, x: np.ndarray) -> None:
         ("absent.npy", "no data"),
         ("none.npy", "no rows"),
     ):
-        with pytest.raises(StudyError, match=message):
+        with pytest.raises(GramError, match=message):
             map_reduce_gram(build, tmp_path / name, tmp_path / "other", settings=QUIET)
     assert not (tmp_path / "other").exists()
     with pytest.raises(GramError, match="no data"):
@@ -220,7 +222,7 @@ def test_a_parquet_column_of_text_is_refused(tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
     pq.write_table(pa.table({"x": [1.0], "name": ["a"]}), tmp_path / "x.parquet")
-    with pytest.raises(StudyError, match="columns name"):
+    with pytest.raises(GramError, match="columns name"):
         ParquetSource(tmp_path / "x.parquet").n  # noqa: B018
 
 

@@ -13,7 +13,7 @@ from typing import Any, final
 import numpy as np
 
 from .tables import VERSION_COLUMN, Row, StudyTable, flat, require_one_version
-from .words import factor_text
+from .words import factor_text, is_number
 
 _MOST_VALUES = 64  # of a factor that was not declared
 
@@ -23,18 +23,11 @@ _MOST_VALUES = 64  # of a factor that was not declared
 class Summary:
     """What a report shows of one study, of the ``version`` of its ``table``; plain data.
 
-    Attributes
-    ----------
-    factors, axes : dict, list of str
-        Sorted values of each factor; factors that are numbers with several values, those with most values first.
-    metrics, bounds : list of str, dict
-        Results; columns that bound a result, by result.
-    points : list of dict
-        ``factors``, ``seeds`` (repetitions with a result), ``missing`` cells, and ``metrics``: of each result and bound
-        its median, 10 % and 90 % quantiles, and number of values.
-    checks, costs : list of dict
-        Checks of bounds by the factors that are words; seconds that cells measured, and those of whole cells, of each
-        value of each factor that is one within every cell.
+    ``factors`` have sorted values; ``axes`` are those that are numbers with several, most first; ``bounds`` are columns
+    that bound a result of ``metrics``, by result. A point has its ``factors``, ``seeds`` (repetitions with a result),
+    ``missing`` cells, and ``metrics``: median, 10 % and 90 % quantiles and number of values of each result and bound.
+    ``checks`` are of bounds, by the factors that are words; ``costs`` are seconds that cells measured, and those of
+    whole cells, for each value of each factor that is one within every cell.
     """
 
     table: StudyTable
@@ -118,7 +111,7 @@ def _could_be(spec: Row, factors: Row) -> bool:
 
 def _checks(rows: list[Row], words: Sequence[str], names: Sequence[str]) -> list[Row]:
     return [
-        {"name": name, "of": ", ".join(map(str, key)) or "all", "n": len(found), "violated": found.count(False)}
+        {"of": ", ".join(map(str, key)) or "all", "check": name, "checked": len(found), "violated": found.count(False)}
         for name in names
         for key, members in _grouped(rows, words).items()
         if (found := _values(members, name))
@@ -133,14 +126,10 @@ def _costs(table: StudyTable, rows: list[Row], factors: Sequence[str], times: Se
             taken = {"whole cells": [table.seconds[cell] for (cell,) in _grouped(members, ["cell"])]}
             for name, found in (taken | {name: _values(members, name) for name in times}).items():
                 if found:
-                    sums = {"n": len(found), "sum": math.fsum(found), "largest": max(found)}
-                    made.append({"name": name, "of": factor_text({f: value}, [f]) if f else "all"} | sums)
+                    total, of = math.fsum(found), factor_text({f: value}, [f]) if f else "all"
+                    sums = {"mean": total / len(found), "largest": max(found), "sum": total}
+                    made.append({"of": of, "time": name, "measured": len(found)} | sums)
     return made
-
-
-def is_number(value: Any) -> bool:
-    """Whether float64 can hold it."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1.7e308
 
 
 def _sortable(value: Any) -> tuple[int, float, str]:

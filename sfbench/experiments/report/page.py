@@ -6,7 +6,7 @@ reader's light or dark setting by style sheet alone. The camera above a figure s
 
 import html
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from ...files import read_regular, write_atomically
 from ..errors import StudyError
 from .aggregate import Summary
 from .plots import figure_data, slices
+from .tables import Row
 from .words import in_words, number
 
 _POLICY = "default-src 'none'; script-src 'self' file: 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
@@ -27,25 +28,20 @@ _CONFIG = {
 _LARGEST = 10**7  # bytes of claims
 
 
-def read_claims(folder: Path) -> list[dict[str, Any]]:
+def read_claims(folder: Path) -> list[Row]:
     """The claims of ``claims.json`` in a study's folder, if it is there; raises StudyError for anything else in it."""
     path = folder / "claims.json"
     if not path.exists():
         return []
+    text = read_regular(path, _LARGEST, StudyError)
     try:
-        return [dict(claim.items()) for claim in json.loads(read_regular(path, _LARGEST, StudyError))["claims"]]
-    except StudyError:
-        raise
+        return [dict(claim.items()) for claim in json.loads(text)["claims"]]
     except (ValueError, TypeError, KeyError, AttributeError):
         raise StudyError(f"{str(path)!r} does not hold claims; write it again with the study's own command") from None
 
 
 def write_page(
-    path: Path,
-    summaries: Sequence[Summary],
-    provenance: Mapping[str, Any],
-    title: str,
-    claims: Sequence[Mapping[str, Any]] = (),
+    path: Path, summaries: Sequence[Summary], provenance: Mapping[str, Any], title: str, claims: Sequence[Row] = ()
 ) -> None:
     """Write the page, and plotly beside it; raises ImportError, which says what to install, if plotly is missing.
 
@@ -79,16 +75,24 @@ def _text(value: object) -> str:
     return html.escape(str(value))
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """The first cell of a row names it; a cell is text, or a pair of text and class."""
-    body = ""
-    for first, *rest in rows:
-        pairs = [cell if isinstance(cell, tuple) else (cell, "") for cell in rest]
-        cells = "".join(f'<td class="{kind}">{_text(text)}</td>' for text, kind in pairs)
-        body += f'<tr><th scope="row">{_text(first)}</th>{cells}</tr>'
+def _table(rows: Sequence[Row]) -> str:
+    """Rows of one table; the first cell of a row names it."""
+    columns, body = list(dict.fromkeys(column for row in rows for column in row)), ""
+    for row in rows:
+        first, *rest = (_text(number(row.get(column))) for column in columns)
+        kinds = [_kind(column, row.get(column)) for column in columns[1:]]
+        cells = "".join(f'<td class="{kind}">{text}</td>' for kind, text in zip(kinds, rest, strict=True))
+        body += f'<tr><th scope="row">{first}</th>{cells}</tr>'
     head = "".join(f'<th scope="col">{_text(c)}</th>' for c in columns)
     table = f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-    return table if body else ""
+    return table if rows else ""
+
+
+def _kind(column: str, value: Any) -> str:
+    """Class of a cell: numbers that ought to be 0 are bad, and verdicts are what they say."""
+    if column == "verdict":
+        return {"holds": "good", "reported": ""}.get(value, "bad")
+    return "bad" if column in ("violated", "cells missing") and value else ""
 
 
 def _details(title: str, content: str) -> str:
@@ -100,54 +104,35 @@ def _range(middle: Any, ends: Sequence[Any] | None, digits: int = 3) -> str:
     return f"{shown} [{number(ends[0], digits)}, {number(ends[1], digits)}]" if ends else shown
 
 
-def _flag(count: int) -> tuple[str, str]:
-    """A number that ought to be 0."""
-    return str(count), "bad" if count else ""
-
-
-def _claims(claims: Sequence[Mapping[str, Any]]) -> str:
+def _claims(claims: Sequence[Row]) -> str:
+    control = "negative control, which must fail"
     rows = []
-    for claim in claims:
-        verdict = str(claim.get("verdict", ""))
-        value = _range(claim.get("value"), claim.get("interval"), 4)
-        rest = [claim.get(name) or "" for name in ("required", "control", "note")]
-        kind = {"holds": "good", "reported": ""}.get(verdict, "bad")
-        rows.append([claim.get("name", ""), (verdict, kind), value, *rest])
-    columns = ["claim", "verdict", "measured", "required", "negative control, which must fail", "note"]
-    return "<h2>Claims</h2>" + _table(columns, rows) if rows else ""
+    for c in claims:
+        row = {"claim": c.get("name"), "verdict": str(c.get("verdict", ""))}
+        row |= {"measured": _range(c.get("value"), c.get("interval"), 4), "required": c.get("required")}
+        rows.append(row | {control: c.get("control"), "note": c.get("note")})
+    return "<h2>Claims</h2>" + _table(rows) if rows else ""
 
 
 def _study(summary: Summary, i: int) -> str:
-    names, table = list(summary.factors), summary.table
+    table = summary.table
     results = [*summary.metrics, *(b for bounds in summary.bounds.values() for b in bounds)]
-    numbers = [
-        [
-            *(number(p["factors"][f]) for f in names),
-            *(_range(p["metrics"][m][0], p["metrics"][m][1:3]) if m in p["metrics"] else "-" for m in results),
-            str(p["seeds"]),
-            _flag(p["missing"]),
-        ]
-        for p in summary.points
-    ]
-    checks = [[c["of"], c["name"], str(c["n"]), _flag(c["violated"])] for c in summary.checks]
-    costs = [
-        [c["of"], c["name"], str(c["n"]), *map(number, (c["sum"] / c["n"], c["largest"], c["sum"]))]
-        for c in summary.costs
-    ]
-    fields = list(dict.fromkeys(name for spec in table.missing for name in spec))
-    missing = [[str(spec.get(name, "")) for name in fields] for spec in table.missing]
+    points = []
+    for p in summary.points:
+        found = {m: _range(q[0], q[1:3]) if (q := p["metrics"].get(m)) else "-" for m in results}
+        points.append(p["factors"] | found | {"repetitions": p["seeds"], "cells missing": p["missing"]})
     tables = {
-        f"The numbers: {len(numbers)} points": ([*names, *results, "repetitions", "missing"], numbers),
-        "Checks of bounds": (["of", "check", "checked", "violated"], checks),
-        "Seconds": (["of", "time", "measured", "mean", "largest", "sum"], costs),
-        f"Missing cells: {len(missing)}": (fields, missing),
+        f"The numbers: {len(points)} points": points,
+        "Checks of bounds": summary.checks,
+        "Seconds": summary.costs,
+        f"Missing cells: {len(table.missing)}": table.missing,
     }
     return "\n".join(
         [
             f'<h2 id="study{i}">{_text(table.study.name)}</h2>',
             f"<p>{_text(table.caption())}, algorithm version {_text(summary.version)}</p>",
             *(_figure(summary, axis, f"figure{i}_{j}") for j, axis in enumerate(summary.axes) if summary.metrics),
-            *(_details(title, _table(columns, rows)) for title, (columns, rows) in tables.items()),
+            *(_details(title, _table(rows)) for title, rows in tables.items()),
         ]
     )
 

@@ -4,9 +4,9 @@ import html
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from .aggregate import Summary, is_number
+from .aggregate import Summary
 from .tables import Row
-from .words import factor_text, in_words, number
+from .words import factor_text, in_words, is_number, number
 
 # Okabe-Ito: distinguishable with every common colour vision; dashes repeat the distinction without colour.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6BB1", "#777777")
@@ -14,7 +14,12 @@ _DASHES = ("solid", "dash", "dashdot", "longdash")
 _MENU_PX, _PLOT_PX, _LINE_PX = 46, 400, 22
 _HIDDEN: dict[str, Any] = {"hoverinfo": "skip", "showlegend": False}
 _CLEAR = "rgba(0,0,0,0)"
-Texts = dict[str, tuple[list[Any], list[str]]]  # heights and hover texts of a trace, by result
+_HOVER = (
+    "%{fullData.name}<br>%{xaxis.title.text}: %{x}<br>%{customdata[0]}: %{y:.3~g}<br>"
+    "10 % to 90 %: %{customdata[1]:.3~g} to %{customdata[2]:.3~g}<br>"
+    "%{customdata[3]} results, %{customdata[4]} missing<extra></extra>"
+)
+Shown = dict[str, tuple[list[Any], list[Any]]]  # heights and what hovering shows of a trace, by result
 
 
 class Slice(NamedTuple):
@@ -94,51 +99,39 @@ def figure_data(summary: Summary, axis: str) -> dict[str, Any]:
     return {"data": data, "layout": layout}
 
 
-def _traces(summary: Summary, axis: str, part: Slice) -> Iterator[tuple[dict[str, Any], Texts]]:
+def _traces(summary: Summary, axis: str, part: Slice) -> Iterator[tuple[dict[str, Any], Shown]]:
     """A note for results that the slice lacks; then a band, a line and bounds for each line."""
-    results, some = summary.metrics, part.lines[0][1]
+    results, bounds, some = summary.metrics, summary.bounds, part.lines[0][1]
     there = {m for _, points in part.lines for p in points for m in p["metrics"]}
     note = {"x": [some[len(some) // 2]["factors"][axis]], "mode": "text", "text": ["no cell passes the filters"]}
     yield note | _HIDDEN, {m: ([None if m in there else 1.0], []) for m in results}
     for i, (name, points) in enumerate(part.lines):
         colour = _COLOURS[i % len(_COLOURS)]
-        shared = {
-            "x": [p["factors"][axis] for p in points],
-            "mode": "lines",
-            "legendgroup": str(i),
-            "name": _plain(name or summary.table.study.name),
-            "hovertemplate": "%{customdata}<extra></extra>",
-        }
+        shared = {"x": [p["factors"][axis] for p in points], "mode": "lines", "legendgroup": str(i)}
+        shared |= {"name": _plain(name or summary.table.study.name)}
         for j, fill in ((1, "none"), (2, "tonexty")):
-            edge = {"line": {"width": 0}, "fill": fill, "fillcolor": f"{colour}26", "hovertemplate": None}
+            edge = {"line": {"width": 0}, "fill": fill, "fillcolor": f"{colour}26"}
             yield shared | edge | _HIDDEN, {m: (_heights(points, m, j), []) for m in results}
+        shared["hovertemplate"] = _HOVER
         crosses = [p["missing"] > 0 for p in points]
         sizes, symbols = [12 if c else 7 for c in crosses], ["x-open" if c else "circle" for c in crosses]
         line = {"color": colour, "dash": _DASHES[i // len(_COLOURS) % len(_DASHES)]}
         drawn = {"mode": "lines+markers", "line": line, "marker": {"color": colour, "size": sizes, "symbol": symbols}}
-        hovers = {c: _hovers(summary, axis, c, name, points) for m in results for c in (m, *summary.bounds.get(m, []))}
-        yield shared | drawn, {m: (_heights(points, m, 0), hovers[m]) for m in results}
+        yield shared | drawn, {m: (_heights(points, m, 0), _hovers(summary, m, points)) for m in results}
         dotted = {"line": {"color": colour, "dash": "dot", "width": 1.5}, "showlegend": False}
-        for b in range(max(map(len, summary.bounds.values()), default=0)):
-            of = {m: (summary.bounds.get(m, [])[b : b + 1] or [""])[0] for m in results}
-            yield shared | dotted, {m: (_heights(points, c, 0), hovers.get(c, [])) for m, c in of.items()}
+        for b in range(max(map(len, bounds.values()), default=0)):
+            of = {m: (bounds.get(m, [])[b : b + 1] or [""])[0] for m in results}
+            yield shared | dotted, {m: (_heights(points, c, 0), _hovers(summary, c, points)) for m, c in of.items()}
 
 
 def _heights(points: list[Row], column: str, j: int) -> list[Any]:
     return [p["metrics"][column][j] if column in p["metrics"] else None for p in points]
 
 
-def _hovers(summary: Summary, axis: str, column: str, name: str, points: list[Row]) -> list[str]:
-    texts = []
-    for p in points:
-        middle, low, high, n = p["metrics"].get(column, (None, None, None, 0))
-        missing = f", {p['missing']} missing" if p["missing"] else ""
-        texts.append(
-            f"{_plain(name)}<br>{_plain(axis)} = {number(p['factors'][axis])}<br>"
-            f"{_plain(in_words(column, summary.table.labels))}: {number(middle)}<br>"
-            f"10 % to 90 %: {number(low)} to {number(high)}<br>{n} results{missing}"
-        )
-    return texts
+def _hovers(summary: Summary, column: str, points: list[Row]) -> list[list[Any]]:
+    """What plotly puts into the template."""
+    name = _plain(in_words(column, summary.table.labels))
+    return [[name, *p["metrics"].get(column, [None] * 4)[1:], p["missing"]] for p in points]
 
 
 def _menu(names: list[str], method: str, arguments: list[list[Any]]) -> dict[str, Any]:

@@ -26,21 +26,12 @@ _LONGEST_STEM = 80
 @final
 @dataclass(frozen=True)
 class StudyTable:
-    """Rows of one study, of one algorithm version, in the order of its grid.
+    """Rows of one study, of one algorithm version, in the order of its grid, which has ``total`` cells.
 
-    Attributes
-    ----------
-    rows : list of dict
-        Columns ``study``, ``cell``, ``algorithm_version``, the spec's fields, the record's columns. Of the last two,
-        those called ``cell`` or ``algorithm_version`` are shown as ``record_cell`` and ``record_algorithm_version``.
-    total, missing : int, list of dict
-        Cells of the grid; specs of those without a result.
-    seconds : dict
-        What each cell took, by the value of its column ``cell``; a shared pass counts in equal parts.
-    spec_fields, bounds, labels : tuple, mapping, mapping
-        Columns that repeat the specs; what the study declares (:class:`~sfbench.experiments.CellFunction`).
-    others : str
-        Versions of which the store holds results too, which are not here.
+    Columns are ``study``, ``cell``, ``algorithm_version``, the fields of the spec (``spec_fields``) and those of the
+    record; of the last two, ``cell`` and ``algorithm_version`` are shown as ``record_cell``, ``record_...``. Beside
+    them stand specs of ``missing`` cells, ``seconds`` of cells by their name in the rows (a shared pass counts in equal
+    parts), what the study declares, and ``others``, versions of which the store holds results too.
     """
 
     study: StoredStudy
@@ -76,14 +67,10 @@ def require_one_version(rows: Iterable[Mapping[str, Any]], what: str = "these ro
 def load_table(journal: Journal, name: str, version: str | None = None) -> StudyTable:
     """The rows of a study of one algorithm version: the study's own, unless another is chosen.
 
-    Rows are found by their keys, so that results of another version, schema or dtype can never be among them.
-
-    Raises
-    ------
-    StudyError
-        For an unknown study, or a version of which there are no results.
+    Rows are found by their keys, so that results of another version, schema or dtype can never be among them. Raises
+    StudyError for an unknown study, or a version of which there are no results.
     """
-    study = journal.study(name)
+    [study] = journal.studies([name])
     grid, known, chosen = journal.grid(name), journal.versions(study.function), version or study.version
     if chosen != study.version:
         grid = {text: cell_key(study.function, chosen, study.schema, study.dtype, text) for text in grid}
@@ -91,8 +78,7 @@ def load_table(journal: Journal, name: str, version: str | None = None) -> Study
     if not cells and chosen != study.version:
         listed = ", ".join(known) or "none"
         raise StudyError(f"study {name!r} holds no results of algorithm version {version!r}; it holds {listed}")
-    rows: list[Row] = []
-    missing: list[Row] = []
+    rows, missing = list[Row](), list[Row]()
     for text, key in grid.items():
         spec = _renamed(json.loads(text))
         if key not in cells:

@@ -1,6 +1,5 @@
 """Numbers and names as a person would write them."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,12 +13,17 @@ _WORDS = {
 }
 
 
+def is_number(value: Any) -> bool:
+    """Whether float64 can hold it."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1.7e308
+
+
 def number(value: Any, digits: int = 3) -> str:
-    """A few significant digits; whole numbers in full; a dash for what is not there."""
-    if value is None or isinstance(value, str | bool):
-        return str(value) if value not in (None, "") else "-"
+    """A few significant digits; whole numbers in full; a dash for what is not there; anything else as it is."""
+    if not is_number(value):
+        return "-" if value is None or value == "" else str(value)
     whole = isinstance(value, int) and abs(value) < 10**9
-    if whole or (math.isfinite(float(value)) and float(value).is_integer() and abs(value) < 1e6):
+    if whole or (float(value).is_integer() and abs(value) < 1e6):
         return f"{int(value):,}"
     if 1e-3 <= abs(value) < 1e5:
         return f"{float(f'{value:.{digits}g}'):,}".removesuffix(".0")

@@ -1,7 +1,7 @@
 """Batches of cells: large enough that handing one out costs nothing, small enough that little is lost with one."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -10,14 +10,15 @@ from ..cells import Study
 TARGET_S = 0.2  # batches aim at this: the commit and the hand-over of one cost 2 to 4 ms
 LONG_S = 1.0  # while batches take longer, none is handed out before a worker is free
 LARGEST = 4096
-Batch = tuple[tuple[int, ...], ...]  # computed by one worker in one go: whole groups of positions in the grid
+Batch = tuple[tuple[str, ...], ...]  # keys of cells that one worker computes in one go: whole groups
 
 
-def group_cells(study: Study, positions: Sequence[int]) -> list[tuple[int, ...]]:
-    """Positions by the study's groups, in order of first appearance."""
-    group_of, groups = study.function.group, dict[Any, list[int]]()
-    for i in positions:
-        groups.setdefault(i if group_of is None else group_of(study.specs[i]), []).append(i)
+def group_cells(study: Study, keys: Iterable[str]) -> list[tuple[str, ...]]:
+    """Keys by the study's groups, in order of first appearance."""
+    group_of, groups = study.function.group, dict[Any, list[str]]()
+    specs = {} if group_of is None else dict(zip(study.keys, study.specs, strict=True))
+    for key in keys:
+        groups.setdefault(key if group_of is None else group_of(specs[key]), []).append(key)
     return [tuple(members) for members in groups.values()]
 
 
@@ -30,7 +31,7 @@ class Plan:
     known which one a worker died of.
     """
 
-    groups: list[tuple[int, ...]]
+    groups: list[tuple[str, ...]]
     n_jobs: int
     singly: bool = False
     suspects: bool = False
@@ -49,7 +50,7 @@ class Plan:
             return 1
         return self.n_jobs * (2 if self.batches and self.seconds < LONG_S * self.batches else 1)
 
-    def take(self) -> list[tuple[int, ...]]:
+    def take(self) -> list[tuple[str, ...]]:
         """The next groups; none if all were taken."""
         size = 1
         if self.measured and not self.singly:

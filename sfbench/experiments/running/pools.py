@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import os
 import re
 import time
@@ -57,7 +58,7 @@ def _here(n_jobs: int, folder: str) -> Iterator[Pool]:
         try:
             if n_jobs > 1:
                 return executor().submit(run_elsewhere, _pickled(function, groups), folder, is_child=True)  # type: ignore[no-any-return]
-            future.set_result(run_batch(function, groups, folder, here=True))
+            future.set_result(run_batch(function, groups, folder))
         except BrokenExecutor as error:  # a worker died just now
             future.set_exception(error)
         return future
@@ -78,7 +79,7 @@ class DaskCluster:
     def __init__(self, client: Any, folder: str) -> None:
         self._client, self._folder = client, folder
         self._executor = client.get_executor(pure=False)
-        self._alone_since: float | None = None
+        self._alone_since = math.inf
 
     def submit(self, function: CellFunction, groups: Groups) -> Future[BatchOutcome]:
         """Hand the batch to the scheduler."""
@@ -95,20 +96,17 @@ class DaskCluster:
         workers, now = None, time.monotonic()
         with suppress(OSError, TimeoutError):
             workers = self._client.nthreads()
-        self._alone_since = None if workers else self._alone_since or now
-        if self._alone_since is not None and now - self._alone_since > _worker_timeout():
-            raise SchedulerError(
-                f"the cluster lost all its workers {now - self._alone_since:.0f} s ago; results so far are kept: start "
-                "workers again, then run the same command"
-            )
-        return self._alone_since is None
+        self._alone_since = math.inf if workers else min(self._alone_since, now)
+        if now - self._alone_since > _worker_timeout():
+            ago = f"the cluster lost all its workers {now - self._alone_since:.0f} s ago"
+            raise SchedulerError(f"{ago}; results so far are kept: start workers again, then run the same command")
+        return bool(workers)
 
 
 def lost_scheduler(reason: object) -> SchedulerError:
     """The error of a scheduler that went away."""
-    return SchedulerError(
-        f"lost the scheduler ({reason}); results so far are kept: start it again, then run the same command"
-    )
+    kept = "results so far are kept: start it again, then run the same command"
+    return SchedulerError(f"lost the scheduler ({reason}); {kept}")
 
 
 @contextmanager
@@ -116,18 +114,15 @@ def _cluster(n_jobs: int, scheduler: str, folder: str) -> Iterator[Pool]:
     timeout, address = _worker_timeout(), scheduler
     try:
         from distributed import Client, LocalCluster
-    except ImportError:
-        raise ImportError("--scheduler needs Dask: pip install 'sfbench[dask]'") from None
+    except ImportError as error:
+        raise ImportError(f"--scheduler needs Dask: pip install 'sfbench[dask]' ({error})") from None
     with ExitStack() as stack:
         logger = logging.getLogger("distributed.client")  # a lost scheduler is one line, and ours
         stack.callback(logger.setLevel, logger.level)
         logger.setLevel(logging.CRITICAL)
         if scheduler == "local":  # with keys: without, any user of this machine could run code here
             kind = {"processes": True, "dashboard_address": None, "security": True, "protocol": "tls://"}
-            try:
-                address = stack.enter_context(LocalCluster(n_workers=n_jobs, threads_per_worker=1, **kind))
-            except ImportError as error:
-                raise ImportError(f"--scheduler local needs keys: pip install 'sfbench[dask]' ({error})") from None
+            address = stack.enter_context(LocalCluster(n_workers=n_jobs, threads_per_worker=1, **kind))
         else:
             _ask(scheduler)
         try:
@@ -135,10 +130,8 @@ def _cluster(n_jobs: int, scheduler: str, folder: str) -> Iterator[Pool]:
             client.wait_for_workers(1, timeout=timeout)
             n_jobs = max(1, int(sum(client.nthreads().values())))
         except TimeoutError:
-            raise SchedulerError(
-                f"the scheduler {scheduler!r} has had no workers for {timeout:g} s; start some with "
-                f"`dask worker {scheduler}`"
-            ) from None
+            none = f"the scheduler {scheduler!r} has had no workers for {timeout:g} s"
+            raise SchedulerError(f"{none}; start some with `dask worker {scheduler}`") from None
         except (OSError, ValueError) as error:
             raise _unreachable(scheduler, error) from None
         cluster = DaskCluster(client, folder)

@@ -8,71 +8,59 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from ..canonical import last_line, printable
-from ..cells import StoredSpecs, Study, load_cell_function
+from ..canonical import decode_spec, last_line, load_class, printable
+from ..cells import Study, load_cell_function
 from ..errors import DamagedStoreError, StoreError, StudyError
 from ..store.journal import Journal
 from ..store.rows import StoredStudy
 from .runner import finish_study, open_for_writing
 from .settings import Outcome, RunSettings
 
-
-class StudyStatus(NamedTuple):
-    """Counts of one study."""
-
-    study: str
-    version: str
-    total: int
-    done: int
-    failed: int
-    missing: int
-    other_versions: dict[str, int]
-    cell_seconds: float
-    last_error: str
+Row = dict[str, Any]
 
 
-class Failure(NamedTuple):
-    """A cell without a result that has failed: its spec, how often it was tried, the traceback of the last attempt."""
+def study_failures(journal: Journal, names: list[str] | None = None) -> list[Row]:
+    """Cells that have failed and have no result, in the order of the grids.
 
-    study: str
-    spec: dict[str, Any]
-    attempts: int
-    traceback: str
-
-    @property
-    def error(self) -> str:
-        """The last line of the traceback."""
-        return printable(last_line(self.traceback))
-
-
-def study_failures(journal: Journal, names: list[str] | None = None) -> list[Failure]:
-    """Cells that have failed and have no result, in the order of the grids."""
+    Rows of ``study``, ``spec`` (a dictionary), ``attempts``, ``traceback`` of the last one, ``error`` (its last line).
+    """
     failures, found = journal.failures(), []
-    for study in journal.chosen(names):
+    for study in journal.studies(names):
         grid = journal.grid(study.name)
         done = journal.done(grid.values())
         for text, key in grid.items():
             if key in failures and key not in done:
-                found.append(Failure(study.name, json.loads(text), len(failures[key]), failures[key][-1]))
+                row = {"study": study.name, "spec": json.loads(text), "attempts": len(failures[key])}
+                said = failures[key][-1]
+                found.append(row | {"traceback": said, "error": printable(last_line(said))})
     return found
 
 
-def study_status(journal: Journal, names: list[str] | None = None) -> list[StudyStatus]:
-    """Counts of the studies of a store."""
+def study_status(journal: Journal, names: list[str] | None = None) -> list[Row]:
+    """Counts of cells of the studies of a store, a row each: ``total``, ``done``, ``failed``, ``missing``, ..."""
     found = []
-    for study in journal.chosen(names):
+    for study in journal.studies(names):
         keys, failed = journal.grid(study.name).values(), study_failures(journal, [study.name])
         cells = journal.cells(keys).values()
-        counts = (len(keys), len(cells), len(failed), len(keys) - len(cells) - len(failed))
-        others = {v: n for v, n in journal.versions(study.function).items() if v != study.version}
-        seconds, first = sum(cell.seconds for cell in cells), failed[0].error if failed else ""
-        found.append(StudyStatus(study.name, study.version, *counts, others, seconds, first))
+        found.append(
+            {
+                "study": study.name,
+                "version": study.version,
+                "total": len(keys),
+                "done": len(cells),
+                "failed": len(failed),
+                "missing": len(keys) - len(cells) - len(failed),
+                "other_versions": {v: n for v, n in journal.versions(study.function).items() if v != study.version},
+                "cell_seconds": sum(cell.seconds for cell in cells),
+                "last_error": failed[0]["error"] if failed else "",
+            }
+        )
     return found
 
 
-def running_now(journal: Journal) -> list[dict[str, Any]]:
+def running_now(journal: Journal) -> list[Row]:
     """Recorded runs that still go on: those of other living processes of this host that have not finished."""
     alive = []
     for run in journal.runs():
@@ -85,7 +73,7 @@ def running_now(journal: Journal) -> list[dict[str, Any]]:
 
 def stored_study(journal: Journal, known: StoredStudy) -> Study:
     """A study rebuilt from what a store holds, by importing its cell function and the class of its specs."""
-    about, texts = journal.about(), tuple(journal.grid(known.name))
+    about = journal.about()
     classes = {name: place for (kind, name), place in about.items() if kind == "spec"}
     function = load_cell_function(about.get(("cells", known.function), known.function))
     if function.name != known.function:
@@ -93,9 +81,9 @@ def stored_study(journal: Journal, known: StoredStudy) -> Study:
             f"the results of study {known.name!r} are those of the cell function {known.function!r}, but "
             f"{function.place} is named {function.name!r} by now; run the study's own command"
         )
-    specs = StoredSpecs(texts, known.spec_class, classes)
-    specs[0]  # refuses a class that has changed
-    return Study(known.name, function, specs, texts, tuple(map(function.key, texts)), known.spec_class, classes)
+    kind, texts = load_class(known.spec_class), tuple(journal.grid(known.name))
+    specs, keys = tuple(decode_spec(text, kind, classes) for text in texts), tuple(map(function.key, texts))
+    return Study(known.name, function, specs, texts, keys, known.spec_class, classes)
 
 
 def resume(path: Path, settings: RunSettings, names: list[str] | None = None) -> list[Outcome]:
@@ -109,7 +97,7 @@ def resume(path: Path, settings: RunSettings, names: list[str] | None = None) ->
     except DamagedStoreError:
         journal = open_for_writing(path)
     with journal:
-        studies = [stored_study(journal, known) for known in journal.chosen(names)]
+        studies = [stored_study(journal, known) for known in journal.studies(names)]
     if not studies:
         raise StoreError(f"{str(path)!r} holds no study; run the study's own command")
     outcomes: list[Outcome] = []

@@ -63,35 +63,35 @@ def run_study(
     Returns records in the order of ``study.specs``, None where a cell has no result, and the outcome. Raises
     StudyError, StoreError, SchedulerError, OutputError.
     """
-    run = _Run(study, store_path(folder), settings or RunSettings(), keep=True)
+    run = _Run(study, store_path(folder), settings or RunSettings())
     with run.finished() as journal:
-        others = [key for i, key in enumerate(study.keys) if i not in run.computed]
-        run.computed |= {run.position[key]: decode_record(cell.record) for key, cell in journal.cells(others).items()}
-    return [run.computed.get(i) for i in range(len(study.keys))], run.outcome
+        others = [key for key in study.keys if key not in run.computed]
+        records = run.computed | {key: decode_record(cell.record) for key, cell in journal.cells(others).items()}
+    return [records.get(key) for key in study.keys], run.outcome
 
 
-def finish_study(study: Study, path: Path, settings: RunSettings | None = None) -> Outcome:
+def finish_study(study: Study, path: Path, settings: RunSettings) -> Outcome:
     """Compute the missing cells of a study without reading the others; see :func:`run_study`."""
-    run = _Run(study, path, settings or RunSettings())
+    run = _Run(study, path, settings)
     with run.finished():
         return run.outcome
 
 
 class _Run:
-    """State of one run: cells are known by their positions in the grid."""
+    """State of one run; cells are known by their keys."""
 
     outcome: Outcome
     journal: Journal
     bar: Progress
 
-    def __init__(self, study: Study, path: Path, settings: RunSettings, *, keep: bool = False) -> None:
-        self.study, self.path, self.settings, self.keep = study, path, settings, keep
-        self.position = {key: i for i, key in enumerate(study.keys)}
-        self.started = time.monotonic()
-        self.computed: dict[int, Any] = {}
-        self.done: set[int] = set()
-        self.attempts: dict[int, int] = {}
-        self.stopped = self.first_error = self.id = ""
+    def __init__(self, study: Study, path: Path, settings: RunSettings) -> None:
+        self.study, self.path, self.settings, self.started = study, path, settings, time.monotonic()
+        self.specs, self.texts = (dict(zip(study.keys, x, strict=True)) for x in (study.specs, study.texts))
+        self.computed: dict[str, Any] = {}
+        self.done: set[str] = set()
+        self.attempts: dict[str, int] = {}
+        self.stopped = self.first_error = ""
+        self.id = uuid.uuid4().hex
 
     # -------------------------------------------------------------- the whole
     @contextmanager
@@ -102,12 +102,11 @@ class _Run:
         with (
             one_thread(),
             open_pool(*where, str(self.path.resolve().parent)) as pool,
-            open_for_writing(self.path) as journal,
+            open_for_writing(self.path) as self.journal,
         ):
-            self.journal = journal
             with self._signals():
                 self._execute(pool)
-            yield journal
+            yield self.journal
 
     def _execute(self, pool: Pool) -> None:
         settings, study, journal = self.settings, self.study, self.journal
@@ -116,11 +115,11 @@ class _Run:
             journal.drop(study.keys)
         if settings.retry_failed:
             journal.drop(study.keys, "failure")
-        self.done = {self.position[key] for key in journal.done(study.keys)}
+        self.done = journal.done(study.keys)
         failures, cached = journal.failures(), len(self.done)
-        self.attempts = {self.position[key]: len(failures[key]) for key in failures if key in self.position}
-        self.first_error = next((last_line(failures[key][-1]) for key in study.keys if key in failures), "")
-        beside, self.id = any(not other.get("finished") for other in journal.runs()), uuid.uuid4().hex
+        self.attempts = {key: len(failures[key]) for key in study.keys if key in failures}
+        self.first_error = next((last_line(failures[key][-1]) for key in self.attempts), "")
+        beside = any(not other.get("finished") for other in journal.runs())
         run = {"id": self.id, "started": _now(), "finished": None, "outcome": "running"} | process_provenance()
         run |= {"host": socket.gethostname(), "pid": os.getpid()}
         run["settings"] = asdict(settings) | {"study": study.name, "note": note}
@@ -134,7 +133,7 @@ class _Run:
             with suppress(OutputError):
                 journal.write_run(run | {"finished": _now(), "outcome": f"error: {type(error).__name__}: {error}"})
             raise
-        exhausted = sum(i not in self.done and n > settings.max_retries for i, n in self.attempts.items())
+        exhausted = sum(key not in self.done and n > settings.max_retries for key, n in self.attempts.items())
         counts = len(study.keys), len(self.done), cached, exhausted
         seconds, first = time.monotonic() - self.started, self.first_error if exhausted else ""
         self.outcome = Outcome(study.name, self.path, *counts, seconds, self.stopped, first)
@@ -144,26 +143,26 @@ class _Run:
     # -------------------------------------------------------------- passes
     def _compute(self, pool: Pool, *, shuffled: bool) -> None:
         """Passes over what is missing, until nothing is or nothing may be tried again."""
-        suspects, first, most = set[int](), True, self.settings.max_retries
+        suspects, first, most = set[str](), True, self.settings.max_retries
         while not self.stopped:
-            todo = [i for i in range(len(self.study.keys)) if i not in self.done and self.attempts.get(i, 0) <= most]
+            todo = [key for key in self.specs if key not in self.done and self.attempts.get(key, 0) <= most]
             if not todo:
                 return
-            alone = [i for i in todo if i in suspects]
-            groups: list[tuple[int, ...]] = [(i,) for i in alone] if alone else group_cells(self.study, todo)
+            alone = [key for key in todo if key in suspects]
+            groups: list[tuple[str, ...]] = [(key,) for key in alone] or group_cells(self.study, todo)
             if shuffled:  # runs beside each other should not compute the same cells
                 random.Random(self.id).shuffle(groups)
             plan = Plan(groups, pool.n_jobs, singly=bool(alone) or not first, suspects=bool(alone))
             suspects = (suspects - set(alone)) | self._one_pass(pool, plan)
             first = False
 
-    def _one_pass(self, pool: Pool, plan: Plan) -> set[int]:
+    def _one_pass(self, pool: Pool, plan: Plan) -> set[str]:
         """Compute a plan's batches; returns the cells whose worker died."""
         out: dict[Future[BatchOutcome], Batch] = {}
-        blamed: set[int] = set()
+        blamed: set[str] = set()
         while True:
             while len(out) < plan.at_once and (batch := self._next_batch(plan)):
-                groups = [[(i, self.study.specs[i]) for i in group] for group in batch]
+                groups = [[(key, self.specs[key]) for key in group] for group in batch]
                 out[pool.submit(self.study.function, groups)] = batch
             if not out:
                 return blamed
@@ -186,10 +185,10 @@ class _Run:
             if limit is not None and time.monotonic() > self.started + limit:
                 self.stopped = "time limit"
                 break
-            found = self.journal.done([self.study.keys[i] for group in groups for i in group])
-            self.done |= {self.position[key] for key in found}
-            if left := tuple(rest for group in groups if (rest := tuple(i for i in group if i not in self.done))):
-                return left
+            self.done |= self.journal.done(key for group in groups for key in group)
+            left = (tuple(key for key in group if key not in self.done) for group in groups)
+            if batch := tuple(filter(None, left)):
+                return batch
         return ()
 
     def _commit(self, batch: Batch, outcome: BatchOutcome, plan: Plan) -> None:
@@ -198,29 +197,26 @@ class _Run:
                 f"a worker cannot load the cells: {outcome.unusable}; give every worker the modules and packages of "
                 "this environment, then run the same command"
             )
-        study, function, finished = self.study, (self.study.function.name, self.study.function.version), _now()
-        results = [
-            StoredCell(study.keys[i], *function, study.texts[i], *result, outcome.environment[0], self.id, finished)
-            for i, result in outcome.records.items()
-        ]
-        failures = [(study.keys[i], self.id, finished, text) for i, text in outcome.errors.items()]
+        function, records, finished = self.study.function, outcome.records, _now()
+        of, where = (function.name, function.version), (outcome.environment[0], self.id, finished)
+        results = [StoredCell(key, *of, self.texts[key], text, s, *where) for key, (text, _, s) in records.items()]
+        failures = [(key, self.id, finished, text) for key, text in outcome.errors.items()]
         self.journal.add_results(results, failures, outcome.environment)
-        if self.keep:
-            self.computed |= outcome.read or {i: decode_record(text) for i, (text, _) in outcome.records.items()}
-        new = len(outcome.records.keys() - self.done)
-        self.done |= outcome.records.keys()
-        for i, text in outcome.errors.items():
-            self.attempts[i] = self.attempts.get(i, 0) + 1
+        new = len(records.keys() - self.done)
+        self.computed |= {key: record for key, (_, record, _) in records.items()}
+        self.done |= records.keys()
+        for key, text in outcome.errors.items():
+            self.attempts[key] = self.attempts.get(key, 0) + 1
             self.first_error = self.first_error or last_line(text)
         plan.observe(batch, outcome.seconds)
         failed = len(self.attempts.keys() - self.done)
         self.bar.advance(new, f"{failed} failed" if failed else "")
 
-    def _blame(self, batch: Batch, error: BaseException, plan: Plan) -> set[int]:
+    def _blame(self, batch: Batch, error: BaseException, plan: Plan) -> set[str]:
         """A worker died: a batch that ran alone is at fault, others are suspects."""
         what = "process died" if isinstance(error, BrokenExecutor) else "could not finish the batch"
         reason = f"a worker {what}: {type(error).__name__}: {printable(str(error)).split('.')[0].strip()}"
-        cells = {i for group in batch for i in group} - self.done
+        cells = {key for group in batch for key in group} - self.done
         if plan.suspects:
             self._commit(batch, BatchOutcome(environment(), errors=dict.fromkeys(cells, reason)), plan)
         else:

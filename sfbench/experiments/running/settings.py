@@ -12,7 +12,7 @@ from ..errors import IncompleteStudyError, StudyError
 @final
 @dataclass(frozen=True)
 class RunSettings:
-    """How to run, which no result depends on.
+    """How to run, which no result depends on; StudyError for what cannot be.
 
     Parameters
     ----------
@@ -22,10 +22,8 @@ class RunSettings:
         Seconds after which no further cell is started.
     max_retries, retry_failed : int, bool
         How often a failed cell is tried again, over all runs; whether earlier failures are forgotten first.
-    resume : bool
-        Use the results that the store holds; if False, the study's results are computed anew.
-    on_conflict : {"refuse", "extend", "replace"}
-        What to do if the store holds another grid under this name.
+    resume, on_conflict : bool, {"refuse", "extend", "replace"}
+        Whether to use the results that the store holds; what to do if it holds another grid under this name.
     progress : bool
         Show a bar on standard error.
     """

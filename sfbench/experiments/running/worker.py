@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, final
 
 from ...files import provenance
-from ..canonical import as_read, encode_record
+from ..canonical import encode_record
 from ..cells import CellFunction, in_study_folder
 from ..errors import StudyError
 
@@ -29,29 +29,27 @@ THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
     "NUMEXPR_NUM_THREADS",
 )
-Groups = Sequence[Sequence[tuple[int, Any]]]
+Groups = Sequence[Sequence[tuple[str, Any]]]  # keys and specs
 
 
 @final
 @dataclass
 class BatchOutcome:
-    """What came of a batch, by position: records as text with their seconds, or tracebacks; and where it was computed.
+    """What came of a batch, by key: (text, record, seconds) or a traceback; and where it ran.
 
-    ``read`` are the records as they read back, of batches of this process; ``unusable`` says why a worker could not
-    even begin.
+    ``unusable`` says why a worker could not even begin.
     """
 
     environment: tuple[str, str]
-    records: dict[int, tuple[str, float]] = field(default_factory=dict)
-    errors: dict[int, str] = field(default_factory=dict)
+    records: dict[str, tuple[str, Any, float]] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
-    read: dict[int, Any] | None = None
     unusable: str = ""
 
 
-def run_batch(function: CellFunction, groups: Groups, folder: str, *, here: bool = False) -> BatchOutcome:
-    """Compute groups of (position, spec) of the study in ``folder``; never raises for what a cell does."""
-    started, outcome = time.perf_counter(), BatchOutcome(environment(), read={} if here else None)
+def run_batch(function: CellFunction, groups: Groups, folder: str) -> BatchOutcome:
+    """Compute groups of (key, spec) of the study in ``folder``; never raises for what a cell does."""
+    started, outcome = time.perf_counter(), BatchOutcome(environment())
     with in_study_folder(folder):
         for group in groups:
             _run_group(function, group, outcome)
@@ -69,11 +67,10 @@ def run_elsewhere(task: bytes, folder: str, *, is_child: bool) -> BatchOutcome:
     return run_batch(function, groups, folder)
 
 
-def _run_group(function: CellFunction, group: Sequence[tuple[int, Any]], outcome: BatchOutcome) -> None:
+def _run_group(function: CellFunction, group: Sequence[tuple[str, Any]], outcome: BatchOutcome) -> None:
     started = time.perf_counter()
     try:
-        records = function.records([spec for _, spec in group])
-        texts = [encode_record(record) for record in records]
+        records = [encode_record(record) for record in function.records([spec for _, spec in group])]
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit and the like are a cell's failure, not the run's end
@@ -85,9 +82,7 @@ def _run_group(function: CellFunction, group: Sequence[tuple[int, Any]], outcome
         outcome.errors[group[0][0]] = text.encode(errors="backslashreplace").decode()
         return
     share = (time.perf_counter() - started) / len(group)
-    if outcome.read is not None:
-        outcome.read.update({position: as_read(record) for (position, _), record in zip(group, records, strict=True)})
-    outcome.records.update({position: (text, share) for (position, _), text in zip(group, texts, strict=True)})
+    outcome.records.update({key: (*record, share) for (key, _), record in zip(group, records, strict=True)})
 
 
 def _traceback(error: BaseException) -> str:

@@ -5,9 +5,8 @@ import json
 import math
 from collections.abc import Collection, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import Any, final
+from typing import Any
 
 from ..canonical import decode_record
 from .journal import Journal
@@ -34,55 +33,36 @@ def digest(journal: Journal) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-@final
-@dataclass
-class Difference:
-    """Two stores' results of one study: numbers of cells, algorithm versions, the ``worst`` relative differences of
-    columns that differ by more than the tolerance, and the spec of the first such cell as an ``example``.
-    """
-
-    study: str
-    equal: int = 0
-    differing: int = 0
-    only_a: int = 0
-    only_b: int = 0
-    worst: dict[str, float] = field(default_factory=dict)
-    example: str = ""
-    versions: list[str] = field(default_factory=list)
-
-    @property
-    def same(self) -> bool:
-        """Whether both hold the same cells with the same results."""
-        return not (self.differing or self.only_a or self.only_b)
-
-
-def compare(a: Journal, b: Journal, *, rtol: float = 0.0) -> list[Difference]:
+def compare(a: Journal, b: Journal, *, rtol: float = 0.0) -> list[dict[str, Any]]:
     """Compare two stores study by study; cells are matched by spec, whatever their algorithm version.
 
     Numbers x and y agree if ``|x - y| <= rtol max(|x|, |y|)``; 0 asks for equal bits. Columns that the study declares
-    volatile are left out.
+    volatile are left out. A row a study: numbers of cells, the ``worst`` relative differences of columns that differ by
+    more than the tolerance, the spec of the first such cell as an ``example``, and whether all is the ``same``.
     """
     return [_difference(name, a, b, rtol) for name in dict.fromkeys(s.name for j in (a, b) for s in j.studies())]
 
 
-def _difference(name: str, a: Journal, b: Journal, rtol: float) -> Difference:
-    difference, hidden, sides = Difference(name), set[str](), list[dict[str, str]]()
-    for journal in (a, b):
-        known = journal.find_study(name)
-        difference.versions.append(known.version if known else "absent")
-        hidden |= set(known.volatile) if known else set()
-        sides.append({cell.spec: cell.record for cell in journal.cells(journal.grid(name).values()).values()})
-    x, y = sides
-    difference.only_a, difference.only_b = len(x.keys() - y.keys()), len(y.keys() - x.keys())
-    for spec in (text for text in x if text in y):
-        pair = [decode_record(side[spec]) for side in sides] if x[spec] != y[spec] else [None, None]
-        apart = [(column, gap) for column, gap in _gaps(pair[0], pair[1], hidden) if gap > rtol]
-        difference.equal += not apart
-        difference.differing += bool(apart)
-        difference.example = difference.example or (spec if apart else "")
-        for column, gap in apart:
-            difference.worst[column] = max(gap, difference.worst.get(column, 0.0))
-    return difference
+def _difference(name: str, a: Journal, b: Journal, rtol: float) -> dict[str, Any]:
+    studies = [journal.find_study(name) for journal in (a, b)]
+    x, y = ({cell.spec: cell.record for cell in j.cells(j.grid(name).values()).values()} for j in (a, b))
+    hidden, worst, apart = {c for study in studies if study for c in study.volatile}, dict[str, float](), []
+    for spec in (text for text in x if x[text] != y.get(text, x[text])):
+        gaps = [gap for gap in _gaps(decode_record(x[spec]), decode_record(y[spec]), hidden) if gap[1] > rtol]
+        apart += [spec] if gaps else []
+        for column, gap in gaps:
+            worst[column] = max(gap, worst.get(column, 0.0))
+    return {
+        "study": name,
+        "equal": len(x.keys() & y.keys()) - len(apart),
+        "differing": len(apart),
+        "only_a": len(x.keys() - y.keys()),
+        "only_b": len(y.keys() - x.keys()),
+        "worst": worst,
+        "example": apart[0] if apart else "",
+        "versions": [study.version if study else "absent" for study in studies],
+        "same": not apart and x.keys() == y.keys(),
+    }
 
 
 def _gaps(x: Any, y: Any, hidden: set[str], column: str = "(the record)") -> Iterator[tuple[str, float]]:

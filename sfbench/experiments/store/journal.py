@@ -13,36 +13,27 @@ import os
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, Self, final
+from typing import Any, final
 
 from ...files import prepare_folder
 from ..cells import Study, cell_key
 from ..errors import GridConflictError, StoreError, StudyError
 from .opening import check_identity, connect, create, damaged, translated
-from .rows import TABLES, StoredCell, StoredStudy, about_study, describe
+from .rows import TABLES, StoredCell, StoredStudy, describe
 
 _MOST_KEYS = 500  # of one query; more are looked for in the whole table
 _OPEN: Counter[Path] = Counter()  # stores that this process has open
 
 
 @final
-class Journal:
-    """An open store.
+class Journal(AbstractContextManager["Journal"]):
+    """An open store: the SQLite file ``path``.
 
-    Parameters
-    ----------
-    path : path
-        The SQLite file.
-    mode : {"read", "write"}
-        ``write`` makes the file if it is missing; ``read`` changes nothing, but for a transaction that a dead writer
-        left half done, which SQLite undoes.
-
-    Raises
-    ------
-    StoreError, DamagedStoreError, OutputError
-        If the file is not one of ours; its bytes are not those that were written; it cannot be written.
+    ``mode="write"`` makes the file if it is missing; ``"read"`` changes nothing, but for a transaction that a dead
+    writer left half done, which SQLite undoes. Raises StoreError for a file that is not one of ours, DamagedStoreError
+    for bytes that are not those that were written, OutputError for a file that cannot be written.
     """
 
     def __init__(self, path: str | os.PathLike[str], mode: str = "read") -> None:
@@ -72,9 +63,6 @@ class Journal:
         self._connection.close()
         _OPEN[self._real] -= 1
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(self, *_: object) -> None:
         self.close()
 
@@ -83,18 +71,10 @@ class Journal:
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with translated(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                self._require_same_file()
+            with self._connection:  # which commits, or rolls back
+                if not self.path.exists() or os.stat(self.path).st_ino != self._inode:
+                    raise StoreError(f"store {str(self.path)!r} was replaced while in use; resume to use the new one")
                 yield self._connection
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
-
-    def _require_same_file(self) -> None:
-        if not self.path.exists() or os.stat(self.path).st_ino != self._inode:
-            raise StoreError(f"store {str(self.path)!r} was replaced while in use; resume to use the new one")
 
     def register(self, study: Study, on_conflict: str = "refuse") -> str:
         """Record a study and its grid, or add to what is recorded; returns a note of what changed.
@@ -106,12 +86,11 @@ class Journal:
             known = self.find_study(study.name)
             stored = self.grid(study.name) if known is not None else {}
             texts, note = _merged_grid(study, known, stored, on_conflict, self.path)
-            recorded = self.about()
-            if changed := [(*k, value) for k, value in about_study(study).items() if recorded.get(k, k[1]) != value]:
+            recorded, (described, about) = self.about(), describe(study, len(texts))
+            if changed := [(*k, value) for k, value in about.items() if recorded.get(k, k[1]) != value]:
                 connection.execute(TABLES["about"].create())
                 self._tables.add("about")
                 self._put("about", changed)
-            described = describe(study, len(texts))
             if known != described or list(texts.items()) != list(stored.items()):
                 connection.execute("DELETE FROM grid WHERE study = ?", (study.name,))
                 self._put("grid", [(study.name, i, key, text) for i, (text, key) in enumerate(texts.items())])
@@ -169,31 +148,24 @@ class Journal:
             raise damaged(self.path, f"a row that matches its hash holds no JSON ({str(text)[:40]!r})") from None
 
     def about(self) -> dict[tuple[str, str], str]:
-        """What is known of names that is not part of a key; see :func:`~.rows.about_study`."""
+        """What is known of names that is not part of a key; see :func:`~.rows.describe`."""
         return {(kind, name): value for kind, name, value in self._rows("about")}
 
-    def studies(self) -> list[StoredStudy]:
-        """All studies, by name."""
-        found = []
+    def studies(self, names: Sequence[str] | None = None) -> list[StoredStudy]:
+        """The studies of these names, by default all, by name; StudyError for a name that the store does not hold."""
+        found = {}
         for *row, volatile, factors, replicate, grid in self._rows("study", "ORDER BY name"):
             words = (tuple(self._parsed(text)) for text in (volatile, factors))
-            found.append(StoredStudy._make([*row, *words, replicate, grid]))
-        return found
+            found[row[0]] = StoredStudy._make([*row, *words, replicate, grid])
+        for name in (name for name in names or () if name not in found):
+            raise StudyError(
+                f"no study {name!r} in {str(self.path)!r}; it holds {', '.join(map(repr, found)) or 'none'}"
+            )
+        return [found[name] for name in names or found]
 
     def find_study(self, name: str) -> StoredStudy | None:
         """One study, or None."""
         return next((study for study in self.studies() if study.name == name), None)
-
-    def study(self, name: str) -> StoredStudy:
-        """One study; raises StudyError, which lists those that the store holds, if it holds none of that name."""
-        if (found := self.find_study(name)) is None:
-            names = ", ".join(repr(study.name) for study in self.studies()) or "none"
-            raise StudyError(f"no study {name!r} in {str(self.path)!r}; it holds {names}")
-        return found
-
-    def chosen(self, names: Sequence[str] | None) -> list[StoredStudy]:
-        """The studies of these names, by default all."""
-        return [self.study(name) for name in names] if names else self.studies()
 
     def grid(self, study: str) -> dict[str, str]:
         """Keys of a study's cells by their encoded specs, in order."""

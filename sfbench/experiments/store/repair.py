@@ -41,12 +41,15 @@ def repair(path: Path) -> Repaired | None:
     The damaged file is kept beside the store, for a person to look at. Writers wait meanwhile, and the new store takes
     the place of the old one when it is whole: others that found the same damage find it repaired.
     """
-    if _is_intact(path):
+    with suppress(DamagedStoreError):
+        verify(path)
         return None
-    lock = path.with_name(f".{path.stem}.repair")
     try:
-        with file_lock(lock, LOCK_TIMEOUT_S, lambda: None):
-            return None if _is_intact(path) else _replace(path)  # another process may have repaired it meanwhile
+        with file_lock(path.with_name(f".{path.stem}.repair"), LOCK_TIMEOUT_S, lambda: None):
+            with suppress(DamagedStoreError):  # another process may have repaired it meanwhile
+                verify(path)
+                return None
+            return _replace(path)
     except TimeoutError as error:
         raise StoreError(f"{error}, repairing; end it or wait for it, then resume") from None
 
@@ -74,14 +77,6 @@ def _replace(path: Path) -> Repaired:
             os.replace(hot, rollback_journal(aside))
         os.replace(fresh, path)
     return Repaired(aside, kept, seen - kept if seen else None)
-
-
-def _is_intact(path: Path) -> bool:
-    try:
-        verify(path)
-    except DamagedStoreError:
-        return False
-    return True
 
 
 def _readable_rows(path: Path, table: Table) -> Iterator[tuple[Any, ...]]:

@@ -15,38 +15,35 @@ STORE_SCHEMA = 1
 @final
 @dataclass(frozen=True)
 class Table:
-    """A table whose last column, ``sha256``, covers the others."""
+    """A table whose last column, ``sha256``, covers the others; the first ``keys`` columns are its key."""
 
     name: str
     columns: tuple[str, ...]
-    keys: tuple[str, ...]
+    keys: int = 1
 
     def create(self, comment: str = "") -> str:
         """SQL that makes the table if there is none; the comment stays in the first page of the file."""
-        columns, keys = ", ".join(self.columns), ", ".join(self.keys)
+        columns, keys = ", ".join(self.columns), ", ".join(self.columns[: self.keys])
         return f"CREATE TABLE IF NOT EXISTS {self.name} ({comment}{columns}, sha256, PRIMARY KEY ({keys}))"
 
     def insert(self, verb: str = "INSERT") -> str:
         """SQL that adds a row."""
-        marks = ", ".join("?" * (len(self.columns) + 1))
-        return f"{verb} INTO {self.name} ({', '.join(self.columns)}, sha256) VALUES ({marks})"
+        return f"{verb} INTO {self.name} VALUES ({', '.join('?' * (len(self.columns) + 1))})"
 
     def select(self, where: str = "") -> str:
         """SQL that reads rows with their checksums."""
         return f"SELECT {', '.join(self.columns)}, sha256 FROM {self.name} {where}"
 
     def signed(self, values: Sequence[Any]) -> tuple[Any, ...]:
-        """A row with its checksum."""
-        return (*values, checksum(self.name, (*values,)))
+        """A row with its checksum, which covers values and their types."""
+        return (*values, self._checksum((*values,)))
 
     def is_intact(self, row: tuple[Any, ...]) -> bool:
         """Whether a row read back matches its checksum."""
-        return bool(row[-1] == checksum(self.name, row[:-1]))
+        return bool(row[-1] == self._checksum(row[:-1]))
 
-
-def checksum(table: str, values: tuple[Any, ...]) -> str:
-    """Hash of a row's values and of their types."""
-    return hashlib.sha256(f"{table}{values!r}".encode("utf-8", errors="surrogatepass")).hexdigest()
+    def _checksum(self, values: tuple[Any, ...]) -> str:
+        return hashlib.sha256(f"{self.name}{values!r}".encode("utf-8", errors="surrogatepass")).hexdigest()
 
 
 class StoredStudy(NamedTuple):
@@ -78,27 +75,31 @@ class StoredCell(NamedTuple):
     finished: str
 
 
-STUDY = Table("study", StoredStudy._fields, ("name",))
-GRID = Table("grid", ("study", "position", "key", "spec"), ("study", "position"))
-CELL = Table("cell", StoredCell._fields, ("key",))
-FAILURE = Table("failure", ("key", "attempt", "run", "finished", "traceback"), ("key", "attempt"))
-ENVIRONMENT = Table("environment", ("id", "text"), ("id",))
-RUN = Table("run", ("id", "text"), ("id",))
-ABOUT = Table("about", ("kind", "name", "value"), ("kind", "name"))  # stores made before there were names have none
-TABLES = {table.name: table for table in (STUDY, GRID, CELL, FAILURE, ENVIRONMENT, RUN, ABOUT)}
+CELL, RUN = Table("cell", StoredCell._fields), Table("run", ("id", "text"))
+TABLES = {
+    table.name: table
+    for table in (
+        Table("study", StoredStudy._fields),
+        Table("grid", ("study", "position", "key", "spec"), 2),
+        CELL,
+        Table("failure", ("key", "attempt", "run", "finished", "traceback"), 2),
+        Table("environment", ("id", "text")),
+        RUN,
+        Table("about", ("kind", "name", "value"), 2),  # stores made before there were names have none
+    )
+}
 
 
-def describe(study: Study, cells: int) -> StoredStudy:
-    """A study with a grid of so many cells, as a store holds it."""
+def describe(study: Study, cells: int) -> tuple[StoredStudy, dict[tuple[str, str], str]]:
+    """A study with a grid of so many cells as a store holds it, and what is known of names, by kind and name.
+
+    Places of its function (``"cells"``) and of the classes of its specs (``"spec"``); what its report says
+    (``"report"``). A value that is the name itself need not be kept.
+    """
     f = study.function
     words = (tuple(f.volatile), tuple(f.factors), f.replicate)
-    return StoredStudy(study.name, f.name, f.version, f.schema, f.dtype, study.spec_class, *words, cells)
-
-
-def about_study(study: Study) -> dict[tuple[str, str], str]:
-    """Places of its function (``"cells"``) and classes (``"spec"``) by name; what its report says (``"report"``)."""
-    function = study.function
-    found = {("spec", name): place for name, place in study.class_places.items()}
-    words = {"bounds": dict(function.bounds), "labels": dict(function.labels)}
-    found["report", study.name] = json.dumps(words, sort_keys=True) if any(words.values()) else study.name
-    return found | {("cells", function.name): function.place}
+    stored = StoredStudy(study.name, f.name, f.version, f.schema, f.dtype, study.spec_class, *words, cells)
+    report = {"bounds": dict(f.bounds), "labels": dict(f.labels)}
+    about = {("spec", name): place for name, place in study.class_places.items()} | {("cells", f.name): f.place}
+    about["report", study.name] = json.dumps(report, sort_keys=True) if any(report.values()) else study.name
+    return stored, about

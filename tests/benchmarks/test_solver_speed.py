@@ -3,12 +3,13 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from benchmarks.solver_speed import __main__ as solver_speed
-from benchmarks.solver_speed import published_way
+from benchmarks.solver_speed import cells, published_way
 from benchmarks.window_bias import __main__ as window_bias
 from solvers import SimplexQP
 from synthetic import make_problem
@@ -20,14 +21,19 @@ OPTIONS = ["--quick", "--k", "2", "--k", "8", "--solver", "active_set", "--solve
 def test_benchmark_writes_records_and_figures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    def once(calls: Any, rounds: int, number: int, **options: Any) -> Any:
+        return interleaved(calls, rounds=1, number=1, **options)
+
+    interleaved = cells._interleaved
+    monkeypatch.setattr(cells, "_interleaved", once)
     monkeypatch.setattr(published_way, "run", lambda **_: _FAKE)
     assert solver_speed.main([*OPTIONS, "--out", str(tmp_path)]) == 0
     records = [json.loads(line) for line in (tmp_path / "solver_speed.jsonl").read_text().splitlines()]
     assert records[0]["kind"] == "header"
-    cells = [r for r in records if r["kind"] == "cell"]
-    assert {r["solver"] for r in cells} == {"auto", "active_set", "piqp", "cvxpy"}
-    assert all(r["certified"] and 0.0 < r["ratio"] < np.inf for r in cells)
-    assert {r["family"] for r in cells} == {"general", "correlated"}
+    rows = [r for r in records if r["kind"] == "cell"]
+    assert {r["solver"] for r in rows} == {"auto", "active_set", "piqp", "cvxpy"}
+    assert all(r["certified"] and 0.0 < r["ratio"] < np.inf for r in rows)
+    assert {r["family"] for r in rows} == {"general", "correlated"}
     assert sorted(p.name for p in tmp_path.iterdir()) == ["solver_speed.jsonl", "solver_speed.pdf", "solver_speed.png"]
     printed = capsys.readouterr().out
     assert printed.count("auto / fastest") == 4
@@ -50,7 +56,7 @@ _FAKE = {
 
 
 def test_solvers_left_out_have_a_printed_reason() -> None:
-    cells = [
+    rows = [
         {
             "kind": "cell",
             "family": "general",
@@ -67,7 +73,7 @@ def test_solvers_left_out_have_a_printed_reason() -> None:
         for solver in ("auto", "scipy_slsqp")
         if (k, solver) != (2000, "scipy_slsqp")
     ]
-    printed = solver_speed.report(cells)
+    printed = solver_speed.report(rows)
     assert printed.count("left out") == 3
     assert "left out above k = 100: scipy_slsqp, one call at k = 500 had not ended" in printed
 

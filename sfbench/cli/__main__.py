@@ -1,5 +1,0 @@
-"""``python -m sfbench.cli``."""
-
-from . import main
-
-raise SystemExit(main())
