@@ -106,6 +106,10 @@ class GridDensity:
         primitive = self.edges ** (power + 1) / (power + 1)
         return float(self.density @ np.diff(primitive))
 
+    def raw_moments(self, of: object = None) -> tuple[Float64Array, Float64Array]:
+        """``E X`` and ``E X^2``, each (1,); ``of`` is for laws made of others."""
+        return np.array([self.moment(1)]), np.array([self.moment(2)])
+
     def total_variation(self, other: "HasLogProb | GridDensity") -> Estimate:
         """Total variation to another law on the line; ``stderr`` is the error of this density."""
         return Estimate(
@@ -131,7 +135,7 @@ class GridDensity:
         return nodes, np.array([[1.0], [4.0], [1.0]]) / 6.0 * self.widths
 
     def _masses_of(self, other: "HasLogProb | GridDensity") -> Float64Array:
-        if isinstance(other, GridDensity):
+        if isinstance(other, GridDensity):  # its own kind, whose cells are summed exactly
             return np.diff(other.cdf(self.edges))
         nodes, weights = self._simpson()
         densities = np.exp(np.asarray(other.log_prob(nodes.reshape(-1, 1)), np.float64)).reshape(nodes.shape)
