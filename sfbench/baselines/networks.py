@@ -1,13 +1,5 @@
-r"""What people do with networks instead of fusing their scores.
-
-=====================  ===========================================================================================
-from scratch           train on the few target data alone: :func:`from_scratch`
-fine-tuned nearest     go on training the auxiliary that explains the data best: :func:`fine_tuned_nearest`
-arithmetic mixture     draw from auxiliary i with probability ``w_i``: :func:`sample_mixture`
-parameter averaging    one network whose parameters are averages: :func:`average_checkpoints`
-uniform weights        the fused score with ``w_i = 1/k``: :class:`sfbench.FusedScore`
-published fusion       weights by stochastic gradients: :func:`sfbench.baselines.published_fusion`
-=====================  ===========================================================================================
+"""What people do with networks instead of fusing their scores; beside it, uniform weights are a fused score with
+``w_i = 1/k``, and :mod:`sfbench.baselines.published_fusion` learns weights by stochastic gradients.
 
 This module imports torch; the others of this package do not.
 """
@@ -39,19 +31,12 @@ def from_scratch(
     seed: int = 0,
     **options: Any,
 ) -> TrainingResult:
-    """Train every candidate architecture on the target data and keep the one with the best validation loss.
+    """Train every candidate architecture on the target data x (n, d) and keep the one with the best validation loss.
 
-    All share one validation split, drawn from ``x``, and stop early on it: capacity is chosen by the data.
-
-    Parameters
-    ----------
-    candidates : sequence of (architecture, options)
-        For :func:`sfbench.nets.build_network`.
-    seed : int
-        Of initial weights, split, and noise.
-    options
-        As for :func:`sfbench.nets.train_score_network`; candidate i keeps its own folder, ``candidate_i``, below
-        ``folder``.
+    All share one validation split, drawn from x, and stop early on it: capacity is chosen by the data. Candidates are
+    pairs (architecture, options) for :func:`sfbench.nets.build_network`; ``seed`` is that of initial weights, split and
+    noise; options are those of :func:`sfbench.nets.train_score_network`, and candidate i keeps its own folder,
+    ``candidate_i``, below ``folder``.
     """
     if not candidates:
         raise ModelError("no candidate architecture given")

@@ -16,10 +16,10 @@ from .._validation import as_choice, as_count, as_generator
 from ..errors import GridError, ModelError
 from ..fusion.advice import announced
 from ..fusion.intervals import IntervalMethod, confidence_interval
-from ..statistics.gram import Contributions, ScoreGram, tangent_basis
+from ..statistics.gram import ScoreGram, local_gram, tangent_basis
 from .models import FusedRates, as_rate_models
 from .noise import DiscreteNoise, MaskedNoise
-from .terms import Objective, RateTerms, data_terms
+from .terms import Objective, data_terms
 
 _WINDOW = 6.0  # log-odds of the default window: alpha from 0.0025 to 0.9975
 
@@ -163,7 +163,8 @@ def fuse(
     smooth = terms.score_entropy() if objective == "score_entropy" else terms.cross_entropy()
     answer = solve(smooth, solver, tol=tol)
     label = f"{objective}, {process}, log-odds {window[0]:.3g} to {window[1]:.3g}, {n_times} times"
-    gram = _quadratic_model(smooth, terms, answer.weights, objective, keep, label)
+    gradients = terms.gradients(answer.weights, objective)
+    gram = local_gram(smooth.hessian(answer.weights), len(gradients) * gradients, answer.weights, keep, label)
     warnings = [] if answer.converged else [str(answer.status)]
     if not answer.is_unique:
         warnings.append(f"the weights are not unique: {answer.null_directions.shape[1]} directions change nothing")
@@ -178,23 +179,6 @@ def _window(noise: DiscreteNoise, t_min: float | None, t_max: float | None) -> t
     if not (low < high and np.isfinite(high)) or low < -700:
         raise GridError(f"need 0 < t_min < t_max < {noise.horizon}; got t_min={t_min!r}, t_max={t_max!r}")
     return low, high
-
-
-def _quadratic_model(
-    smooth: Any, terms: RateTerms, weights: Float64Array, objective: Objective, keep: int, label: str
-) -> ScoreGram:
-    """``G = H/2`` in the difference basis of model 0, and b such that gradients per sample are those at the fit."""
-    gradients = terms.gradients(weights, objective)
-    gradients -= gradients[:, :1]
-    n, k = gradients.shape
-    H = smooth.hessian(weights)
-    G = 0.5 * (H - H[:, :1] - H[:1] + H[0, 0])
-    edges = np.linspace(0, n, min(keep, n) + 1).round().astype(np.intp)
-    counts = np.diff(edges).astype(np.float64)
-    means = np.add.reduceat(gradients, edges[:-1], axis=0) * (n / counts[:, None])
-    rows = G @ weights - 0.5 * means
-    kept = Contributions(np.broadcast_to(G, (len(counts), k, k)), rows, counts)
-    return ScoreGram(G, (counts[:, None] * rows).sum(axis=0) / n, None, n, label, kept)
 
 
 def _least_value(objective: Any, start: Float64Array) -> float:

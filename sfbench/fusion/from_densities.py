@@ -21,7 +21,7 @@ from synthetic.quadrature import cover
 
 from .._typing import Float64Array, FloatArray
 from ..errors import ModelError
-from ..statistics.gram import Contributions, ScoreGram
+from ..statistics.gram import ScoreGram, local_gram
 
 
 def likelihood_fit(
@@ -59,26 +59,12 @@ def likelihood_fit(
     _, data = _relative(subspace.cores, np.asarray(x if subspace.variance is None else subspace.project(x)))
     objective = LogPartitionObjective(nodes, base + np.log(grid.cell), data.mean(axis=0))
     answer = solve(objective, solver, tol=tol)
-    return answer, _quadratic_model(objective, answer.weights, data, keep)
+    hessian = objective.hessian(answer.weights)
+    gradients = objective.gradient(answer.weights) + (data.mean(axis=0) - data)  # expected densities less those of rows
+    return answer, local_gram(hessian, gradients, answer.weights, keep, "log likelihood, local quadratic model")
 
 
 def _relative(cores: Sequence[GaussianMixture], y: Float64Array) -> tuple[Float64Array, Float64Array]:
     """``log p_0`` (n,) and ``log p_i - log p_0`` (n, k) at points (n, r)."""
     logs = np.stack([np.asarray(core.log_prob(y), np.float64) for core in cores], axis=1)
     return logs[:, 0], logs - logs[:, :1]
-
-
-def _quadratic_model(
-    objective: LogPartitionObjective, weights: Float64Array, data: Float64Array, keep: int
-) -> ScoreGram:
-    n, k = data.shape
-    G = 0.5 * objective.hessian(weights)
-    G[0], G[:, 0] = 0.0, 0.0
-    expected = objective.gradient(weights) + data.mean(axis=0)  # E_{p_w}[log p_i / p_0]
-    edges = np.linspace(0, n, min(keep, n) + 1).round().astype(np.intp)
-    counts = np.diff(edges).astype(np.float64)
-    means = np.add.reduceat(data, edges[:-1], axis=0) / counts[:, None]
-    rows = G @ weights - 0.5 * (expected - means)
-    kept = Contributions(np.broadcast_to(G, (len(counts), k, k)), rows, counts)
-    b = (counts[:, None] * rows).sum(axis=0) / n
-    return ScoreGram(G, b, None, n, "log likelihood, local quadratic model", kept)

@@ -178,6 +178,30 @@ class ScoreGram:
         return f"ScoreGram(k={self.k}, n={self.n}, c={self.c!r}, {self.objective!r}{kept})"
 
 
+def split_terms(terms: Float64Array) -> tuple[Float64Array, Float64Array]:
+    """G (..., k, k) and b (..., k) from terms (..., k, k - 1): b in the first row, rows of G in the others."""
+    G = np.concatenate([np.zeros((*terms.shape[:-1], 1)), terms], axis=-1)
+    b = G[..., 0, :].copy()
+    G[..., 0, :] = 0.0
+    return G, b
+
+
+def local_gram(
+    hessian: Float64Array, gradients: Float64Array, weights: Float64Array, keep: int, label: str
+) -> ScoreGram:
+    """The quadratic model of a likelihood at its fit, with at most ``keep`` rows of terms.
+
+    ``G = H/2`` in the difference basis of model 0, and b such that ``2 (G w - b)`` are the gradients (n, k) by sample.
+    """
+    (n, k), gradients = gradients.shape, gradients - gradients[:, :1]
+    G = 0.5 * (hessian - hessian[:, :1] - hessian[:1] + hessian[0, 0])
+    edges = np.linspace(0, n, min(keep, n) + 1).round().astype(np.intp)
+    counts = np.diff(edges).astype(np.float64)
+    rows = G @ weights - 0.5 * np.add.reduceat(gradients, edges[:-1], axis=0) / counts[:, None]
+    kept = Contributions(np.broadcast_to(G, (len(counts), k, k)), rows, counts)
+    return ScoreGram(G, (counts[:, None] * rows).sum(axis=0) / n, None, n, label, kept)
+
+
 def tangent_basis(k: int) -> Float64Array:
     """Orthonormal basis (k, k - 1) of the directions that keep ``sum w`` fixed."""
     if as_count("k", k, error=GramError) == 1:

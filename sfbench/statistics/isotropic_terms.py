@@ -72,18 +72,21 @@ class IsotropicEvaluator:
         k, c = len(self._variances), len(self._means)
         terms = np.zeros((len(self._nodes), k, k - 1))
         parts = np.zeros((len(self._nodes), k - 1))
-        near = self._near(y, zeta)
-        self._left = sorted({*self._left, *np.flatnonzero(~near).tolist()})
+        self._leave(self._near(y, zeta))
         rows = -(-len(y) // -(-len(y) // max(_NUMBERS // c, 64)))  # equal parts
-        for start in range(0, len(y), rows):
-            self._add(y[start : start + rows], zeta[start : start + rows], terms, parts)
-        diagonal = np.einsum("tii->ti", terms[:, 1:])
-        self._left = sorted({*self._left, *np.flatnonzero((diagonal < _LEAST_SHARE * parts).any(axis=1)).tolist()})
+        with np.errstate(over="ignore", invalid="ignore"):  # such nodes are left
+            for start in range(0, len(y), rows):
+                self._add(y[start : start + rows], zeta[start : start + rows], terms, parts)
+            self._leave((np.einsum("tii->ti", terms[:, 1:]) >= _LEAST_SHARE * parts).all(axis=1))
         if self._left:
             self._others.nodes = [self._nodes[j] for j in self._left]
             for j, sums in zip(self._left, self._others.evaluate(y, zeta, block, first_row, weight), strict=True):
                 terms[j] = sums.sum(axis=0)
         yield from terms[:, None]
+
+    def _leave(self, exact: Any) -> None:
+        """Leave the nodes that are not exact, (t,), from now on."""
+        self._left = sorted({*self._left, *np.flatnonzero(~exact).tolist()})
 
     def _near(self, y: FloatArray, zeta: FloatArray) -> Any:
         """Nodes (t,) at which distances have the digits that log responsibilities need."""

@@ -23,7 +23,7 @@ from ..errors import GramError, ModelError
 from ..progress import progress
 from ..scores import AnalyticScore, ScoreModel, as_score_models
 from .affine import MomentStatistics, are_gaussian
-from .gram import ScoreGram
+from .gram import ScoreGram, split_terms
 from .isotropic_terms import IsotropicEvaluator, has_distances
 from .nodes import NodeStatistics, part_edges
 from .residuals import Residuals, ResidualsByPart
@@ -245,7 +245,7 @@ def accumulate(
         per_batch = -(-n // keep)
         block = min(block, per_batch)
         batches = BatchMeans(sizes, -(-per_batch // block) * block, parts, k)
-    sums = np.zeros((n_nodes, k, k))
+    sums = np.zeros((n_nodes, k, k - 1))
     part_of = np.searchsorted(edges, np.arange(n_nodes), side="right") - 1
     found: list[NodeStatistics] = []
     signs = len(settings.rule.signs)
@@ -255,15 +255,12 @@ def accumulate(
             for y, zeta in source.chunk(start, stop):
                 for t, terms in enumerate(evaluator.evaluate(y, zeta, block, start, weight)):
                     bar.advance(k * len(zeta) * signs)
-                    sums[t, :, 1:] += terms.sum(axis=0) / n_noise
+                    sums[t] += terms.sum(axis=0) / n_noise
                     if batches is not None:
                         batches.add(part_of[t], start, block, terms * (omega[t] / n_noise))
             if stop == size:
-                G = sums / size
-                b = G[:, 0].copy()
-                G[:, 0] = 0.0
                 kept = batches.finish() if batches is not None and size == n else ()
-                found.append(NodeStatistics(settings, G, b, size, edges if kept else (), kept))
+                found.append(NodeStatistics(settings, *split_terms(sums / size), size, edges if kept else (), kept))
     return found
 
 

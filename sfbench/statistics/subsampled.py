@@ -30,7 +30,7 @@ import numpy as np
 from .._arrays import take
 from .._typing import Array, Float64Array
 from ..errors import GramError, NotFiniteError
-from .gram import Contributions
+from .gram import Contributions, split_terms
 from .nodes import NodeStatistics, part_edges
 from .rows import Rows
 from .samples import DataSource
@@ -173,11 +173,8 @@ class SubsampledPass:
             # Masses are near 1 a sample; dividing by them makes the rows' mean exactly that of the nodes.
             rows = batch_sums - np.tensordot(self._batch_mass[:, nodes], weighted, 1)
             rows = rows / self._counts[:, None, None] + weighted.sum(axis=0)
-            kept.append(_contributions(rows, self._counts))
-        G = np.concatenate([np.zeros((*means.shape[:2], 1)), means], axis=2)
-        b = G[:, 0].copy()
-        G[:, 0] = 0.0
-        return NodeStatistics(self.settings, G, b, n, self._edges, tuple(kept))
+            kept.append(Contributions(*split_terms(rows), self._counts))
+        return NodeStatistics(self.settings, *split_terms(means), n, self._edges, tuple(kept))
 
     # ------------------------------------------------------------------ inside
     def _terms(self, t: int, y: Array, zeta: Array) -> Float64Array:
@@ -215,13 +212,6 @@ class SubsampledPass:
         self._batch_mass = np.add.reduceat(self._batch_mass, pairs, axis=0)
         self._counts = np.add.reduceat(self._counts, pairs)
         self._per_batch *= 2
-
-
-def _contributions(rows: Float64Array, counts: Float64Array) -> Contributions:
-    g = np.concatenate([np.zeros((*rows.shape[:2], 1)), rows], axis=2)
-    b = g[:, 0].copy()
-    g[:, 0] = 0.0
-    return Contributions(g, b, counts)
 
 
 def shares(influence: Float64Array, nodes: float) -> Float64Array:

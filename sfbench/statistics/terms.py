@@ -17,7 +17,7 @@ import numpy as np
 from .._typing import Float64Array, FloatArray
 from ..errors import ModelError, NotFiniteError
 from ..scores import AnalyticScore, DivergenceScoreModel, ScoreModel
-from .gram import Contributions
+from .gram import Contributions, split_terms
 from .residuals import Residuals, ResidualsByPart
 from .settings import GramSettings
 
@@ -154,23 +154,18 @@ class BatchMeans:
             first = size
         self.starts = np.array(starts)
         self.counts = np.diff([*starts, sizes[-1]]).astype(np.float64)
-        self.sums = np.zeros((n_parts, len(starts), k, k))
+        self.sums = np.zeros((n_parts, len(starts), k, k - 1))
 
     def add(self, part: int, first: int, block: int, sums: Float64Array) -> None:
         """Add sums (blocks, k, k - 1) over blocks of samples from ``first`` on."""
         index = np.searchsorted(self.starts, first + block * np.arange(len(sums)), side="right") - 1
         if len(sums) == index[-1] - index[0] + 1:
-            self.sums[part, index[0] : index[-1] + 1, :, 1:] += sums
+            self.sums[part, index[0] : index[-1] + 1] += sums
             return
         edges = np.flatnonzero(np.diff(index, prepend=-1))
-        self.sums[part, index[0] : index[-1] + 1, :, 1:] += np.add.reduceat(sums, edges, axis=0)
+        self.sums[part, index[0] : index[-1] + 1] += np.add.reduceat(sums, edges, axis=0)
 
     def finish(self) -> tuple[Contributions, ...]:
         """Means of the batches, by part."""
         self.sums /= self.counts[:, None, None]
-        found = []
-        for g in self.sums:
-            b = g[:, 0].copy()
-            g[:, 0] = 0.0
-            found.append(Contributions(g, b, self.counts))
-        return tuple(found)
+        return tuple(Contributions(*split_terms(sums), self.counts) for sums in self.sums)

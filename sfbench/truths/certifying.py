@@ -119,14 +119,9 @@ def check_certificates(names: Iterable[str] | None = None) -> dict[str, str | No
 
 
 def record_check(path: Path, name: str) -> dict[str, Any]:
-    """Check a certificate and keep the outcome under its name in a JSON file, beside those of earlier checks.
-
-    Returns
-    -------
-    dict
-        ``difference`` (None where all kept digits agree), ``largest``, the largest difference of two kept numbers
-        (None if they differ in anything else), ``cpu_s``, ``date``, ``revision`` of the source and ``sha256`` of the
-        certificate that was checked.
+    """Check a certificate and keep the outcome under its name in a JSON file, beside those of earlier checks:
+    ``difference`` (None where all kept digits agree), ``largest``, the largest difference of two kept numbers (None if
+    they differ in anything else), ``cpu_s``, ``date``, ``revision`` of the source and ``sha256`` of what was checked.
     """
     kept, started = certificate(name), time.process_time()
     now = certify(name)

@@ -86,3 +86,16 @@ def test_what_the_form_does_not_hold_for():
     rng = np.random.default_rng(0)
     diagonal = GaussianMixture([1.0], rng.standard_normal((1, D)), rng.uniform(1.0, 2.0, (1, D)))
     assert not has_distances([*isotropic, diagonal], settings())
+
+
+@pytest.mark.parametrize("scale", [0.1, 1e3, 1e30, 1e70])
+def test_any_scale_of_the_data(scale, monkeypatch):
+    rng = np.random.default_rng(0)
+    means, variances = rng.standard_normal((2, 3, D)), rng.uniform(0.5, 1.5, (2, 3))
+    models = [
+        GaussianMixture(np.full(3, 1 / 3), scale * m, (scale**2) * v) for m, v in zip(means, variances, strict=True)
+    ]
+    x = scale * GaussianMixture(np.full(3, 1 / 3), means[0], variances[0]).sample(50, rng=3)
+    ours, theirs, _ = both(models, x, settings(), monkeypatch)
+    assert np.all(np.isfinite(ours.G))
+    assert np.all(np.abs(ours.G - theirs.G).max(axis=(1, 2)) <= 1e-12 * np.abs(theirs.G).max(axis=(1, 2)))
