@@ -95,9 +95,8 @@ class Registry(Generic[T]):
             if colon:
                 return self._in_module(where, attribute)
         known = self.names()
-        raise SfbenchError(
-            f"unknown {self.noun} {name!r}{did_you_mean(name, known)}; use one of {', '.join(known)}, or module:name"
-        )
+        hint = f"{did_you_mean(name, known)}; use one of {', '.join(known)}, or module:name"
+        raise SfbenchError(f"unknown {self.noun} {name!r}{hint}")
 
     def _plugins(self) -> "dict[str, EntryPoint]":
         from importlib.metadata import entry_points

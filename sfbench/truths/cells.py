@@ -8,7 +8,7 @@ States of a finite space have a cell each for the likeliest three, and one for t
 
 import functools
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, cast, final
 
 import numpy as np
 import scipy  # submodules load on first use
@@ -93,8 +93,7 @@ def _raw_moments(law: Any, truth: Truth) -> tuple[Float64Array, Float64Array]:
         masses = np.exp(law.log_prob(states))
         return masses @ states, masses @ states**2
     if hasattr(law, "raw_moments"):
-        found: tuple[Float64Array, Float64Array] = law.raw_moments(lambda part: _raw_moments(part, truth))
-        return found
+        return cast(tuple[Float64Array, Float64Array], law.raw_moments(lambda part: _raw_moments(part, truth)))
     if components_of(law) == (law,):  # a Gaussian mixture
         spread = np.einsum("mdd->md", law.spectrum.dense())
         return law.mean(), law.weights @ (law.means**2 + spread)
