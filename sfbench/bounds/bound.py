@@ -81,9 +81,7 @@ def check(observed: Estimate | float, bound: Bound, *, z: float = 5.0) -> BoundC
     GramError, NotFiniteError
         For a negative z, or an observation that is not finite.
     """
-    if (
-        isinstance(z, bool) or not isinstance(z, int | float | np.integer | np.floating) or not 0 <= z < 1e300
-    ):  # also if it is NaN
+    if as_number("z", z, GramError) < 0:
         raise GramError(f"z must be at least 0 standard errors, got {z!r}")
     as_kind("bound", bound, Bound, GramError)
     estimate = observed if isinstance(observed, Estimate) else Estimate(as_number("observed", observed))

@@ -157,21 +157,16 @@ def adequacy(residuals: Residuals | ResidualsByPart, weights: Float64Array) -> A
     single = np.array([corner @ mean @ corner for corner in corners])
     best = corners[int(single.argmin())]
     rows = [np.einsum("i,nij,j->n", u, residuals.losses, u) for u in (fused, best)]
-    p_value, statistic, n_moments, dimension, misfit = _misfit(residuals, weights)
     return Adequacy(
-        fused=float(fused @ mean @ fused),
-        equal=float(balanced @ mean @ balanced),
-        unconstrained=float(unconstrained @ mean @ unconstrained),
-        linear=float(residuals.weight @ residuals.linear) / n,
-        single=single,
-        over_linear=_interval(residuals.linear - rows[0], residuals.weight),
-        over_single=_interval(rows[1] - rows[0], residuals.weight),
-        p_value=p_value,
-        statistic=statistic,
-        n_moments=n_moments,
-        dimension=dimension,
-        misfit=misfit,
-        n=n,
+        float(fused @ mean @ fused),
+        float(balanced @ mean @ balanced),
+        float(unconstrained @ mean @ unconstrained),
+        float(residuals.weight @ residuals.linear) / n,
+        single,
+        _interval(residuals.linear - rows[0], residuals.weight),
+        _interval(rows[1] - rows[0], residuals.weight),
+        *_misfit(residuals, weights),
+        n,
     )
 
 

@@ -84,23 +84,9 @@ class LostPart(AbstractEstimator):
     solve = noise_share = linear_minimum = __call__ = _refuse
 
 
-_CLASSES: dict[str, type[Any]] = {
-    kind.__name__: kind
-    for kind in (
-        *(FusionResult, ScoreGram, Contributions, NodeStatistics, GramSettings, TimeGrid, SolverResult, WindowBias),
-        *(
-            FusionOverTime,
-            TimeWeights,
-            WeightsOverTime,
-            FusedScore,
-            DataIdentity,
-            DetachedModel,
-            KeptFunction,
-            LostPart,
-            Adequacy,
-        ),
-    )
-}
+_STATISTICS = (ScoreGram, Contributions, NodeStatistics, GramSettings, TimeGrid, WindowBias, Adequacy, DataIdentity)
+_FITS = (FusionResult, FusionOverTime, SolverResult, TimeWeights, WeightsOverTime, FusedScore, DetachedModel)
+_CLASSES: dict[str, Any] = {kind.__name__: kind for kind in (*_STATISTICS, *_FITS, KeptFunction, LostPart)}
 
 
 def save_result(result: FusionResult | FusionOverTime, folder: str | os.PathLike[str]) -> Path:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,9 +33,27 @@ class DataSource(Protocol):
         """Rows ``start`` to ``stop``, shape (stop - start, d), copied into memory."""
 
 
+class AbstractArraySource(ABC):
+    """Rows of an array that is opened whenever it is asked."""
+
+    @abstractmethod
+    def _open(self) -> Any:
+        """The array, (n, d)."""
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        return int(self._open().shape[0])
+
+    @property
+    def d(self) -> int:
+        """Number of columns."""
+        return int(self._open().shape[1])
+
+
 @final
 @dataclass(frozen=True)
-class NpySource:
+class NpySource(AbstractArraySource):
     """A two-dimensional array in a ``.npy`` file; pickled objects are refused."""
 
     path: Path
@@ -47,16 +66,6 @@ class NpySource:
         if array.ndim != 2 or array.dtype.kind not in "fiu":
             raise GramError(f"{str(self.path)!r} must hold a real (n, d) array, got {array.dtype} {array.shape}")
         return np.asarray(array) if array.size == 0 else array  # a memory map
-
-    @property
-    def n(self) -> int:
-        """Number of rows."""
-        return int(self._open().shape[0])
-
-    @property
-    def d(self) -> int:
-        """Number of columns."""
-        return int(self._open().shape[1])
 
     def rows(self, start: int, stop: int) -> FloatArray:
         """Rows ``start`` to ``stop``; the file is mapped only while they are copied."""
@@ -116,7 +125,7 @@ class ParquetSource:
 
 @final
 @dataclass(frozen=True)
-class ZarrSource:
+class ZarrSource(AbstractArraySource):
     """A two-dimensional array in a zarr store that is a folder; chunks of whole rows are read fastest."""
 
     path: Path
@@ -145,11 +154,6 @@ class ZarrSource:
                 f"{array.fill_value}; copy the store again, or write it with write_empty_chunks if that is its data"
             )
         return int(array.shape[0])
-
-    @property
-    def d(self) -> int:
-        """Number of columns."""
-        return int(self._open().shape[1])
 
     def rows(self, start: int, stop: int) -> FloatArray:
         """Rows ``start`` to ``stop``; only the chunks that hold them are read."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from benchmarks.common.claims import within
+from benchmarks.common.figures import draw
 from benchmarks.common.frame import Cells, Study, rows_of
 from benchmarks.common.study import IncompleteStudyError, Phases, RunSettings
 
@@ -80,6 +81,18 @@ def test_bad_arguments_are_one_line(arguments: list[str], words: str, capsys: py
         study(check=refuse)(arguments)
     assert stop.value.code == 2
     assert capsys.readouterr().err == f"python -m benchmarks.squares: {words}\n"
+
+
+def test_a_figure_is_drawn_as_png_and_pdf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
+
+    monkeypatch.setattr(Figure, "savefig", Figure.savefig.__wrapped__)  # type: ignore[attr-defined]
+    open_before = plt.get_fignums()
+    assert draw(tmp_path, lambda: {"b": plt.figure(), "a": plt.figure()}) == [tmp_path / "a.png", tmp_path / "b.png"]
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "b.pdf").read_bytes().endswith(b"%%EOF\n")
+    assert plt.get_fignums() == open_before
 
 
 def test_a_table_has_the_rows_of_cells_that_hold_several() -> None:

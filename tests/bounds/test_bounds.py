@@ -61,7 +61,7 @@ def test_rounding_is_no_violation_and_more_than_rounding_is() -> None:
     ("call", "message"),
     [
         (lambda: check(1.0, UPPER, z=-1.0), "z must be at least 0"),
-        (lambda: check(1.0, UPPER, z=np.nan), "z must be at least 0"),
+        (lambda: check(1.0, UPPER, z=np.nan), "z must be finite"),
         (lambda: check(np.nan, UPPER), "must be finite"),
         (lambda: Bound(np.nan, "a", "upper", ()), "a bound must be a number of at least 0, got nan"),
         (lambda: Bound(-1.0, "a", "upper", ()), "got -1.0"),
