@@ -70,6 +70,7 @@ def test_export_verify_diff_and_prune(folder: Path, tmp_path: Path, capsys: pyte
     assert main(["study", "prune", str(folder)]) == 0
 
 
+@pytest.mark.slow
 def test_bad_input_is_one_line_and_touches_nothing(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -132,6 +132,7 @@ def test_hutchinson_is_unbiased_with_an_honest_error():
     assert 0.4 < z.std() < 2.0
 
 
+@pytest.mark.slow
 def test_fused_flow_density_integrates_to_one(fused):
     x = np.linspace(-3, 3, 1501)[:, None]
     found = ode_log_density(fused, x, steps=time_steps(OU, 100, t_min=1e-3))

@@ -82,6 +82,7 @@ def test_embeddings_come_in_the_networks_precision():
         model.score(X, 0.3)
 
 
+@pytest.mark.slow
 def test_a_class_can_be_fused_and_sampled_like_any_model():
     models = [conditional(condition=c) for c in (0, 1)]
     x = np.array([0.25, 0.75]) @ MEANS[:2] + np.random.default_rng(1).standard_normal((2000, 2))

@@ -119,6 +119,7 @@ def test_noised_pool_against_nested_quadrature(sigma: float) -> None:
     assert gradient[middle, 0] == pytest.approx(slope, abs=1e-3 * np.abs(gradient).max())
 
 
+@pytest.mark.slow
 def test_partition_function_methods_agree() -> None:
     problem = make_problem("random_mixtures", d=2, covariance="full")
     pool = LogLinearPool(problem.auxiliaries, problem.true_weights)
