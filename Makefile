@@ -21,7 +21,7 @@ layers:
 test:  ## everything but the tests of fetched data
 	python -m pytest
 
-fast:  ## the tests that need less than a third of a second each
+fast:  ## the tests that need less than a quarter of a second each
 	python -m pytest -m "not slow"
 
 data-tests:  ## fetch the data sets and judges that tests need, then test them

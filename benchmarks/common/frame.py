@@ -17,16 +17,7 @@ from sfbench.files import prepare_folder, provenance, write_json
 from synthetic import SyntheticError
 
 from .claims import Claim, exit_code, print_claims, write_claims
-from .study import (
-    OneLineParser,
-    Row,
-    add_engine_arguments,
-    one_line_errors,
-    run_cells,
-    run_settings,
-    time_left,
-    write_rows,
-)
+from .study import OneLineParser, Phases, Row, add_engine_arguments, one_line_errors, run_settings, write_rows
 
 Options = Mapping[str, Mapping[str, Any]]
 Cells = Mapping[str, tuple[Callable[[Any], Any], Sequence[Any]] | tuple[Callable[[Any], Any], Sequence[Any], str]]
@@ -110,14 +101,12 @@ class Study:
         args = self.parse(argv)
         started = time.monotonic()
         args.out = folder = prepare_folder(args.out)
-        settings = run_settings(args)
+        run = Phases(folder, run_settings(args), started)
         quick = bool(self.quick) and args.quick
         tables: Tables = {}
         for table, (run_cell, specs, *title) in self.cells(args).items():
             name = (*title, self.title)[0].format(table=table, seed=args.seed, quick=", quick" if quick else "")
-            left = time_left(settings, started)
-            found = run_cells(run_cell, specs, title=name, folder=folder, settings=left)
-            tables[table] = rows_of(specs, found, self.label)
+            tables[table] = rows_of(specs, run(run_cell, specs, name), self.label)
             if self.gather is None:
                 write_rows(folder, table, tables[table])
         about = provenance(args.seed)

@@ -16,12 +16,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, final
 
-from sfbench.experiments import RunSettings, StudyError, in_study_folder, make_study, store_path, study_folder
+from sfbench.experiments import StudyError, in_study_folder, make_study, store_path, study_folder
 from sfbench.experiments.running.runner import open_for_writing
 from sfbench.nets import NetworkScore, load_checkpoint
 from sfbench.processes import ForwardProcess
 
-from .study import Row, run_cells
+from .study import Phases, Row
 
 DEVICE_VARIABLE = "SFBENCH_DEVICE"
 
@@ -115,20 +115,19 @@ def _loaded(folder: str, sha256: str, process: ForwardProcess, on: str) -> Netwo
     return load_checkpoint(folder, process=process, device=on)
 
 
-def train_all(
-    train: Callable[[Spec], Row], specs: Sequence[Spec], *, title: str, folder: Path, settings: RunSettings
-) -> list[Row]:
+def train_all(run: Phases, train: Callable[[Spec], Row], specs: Sequence[Spec], title: str) -> list[Row]:
     """Run cells that train networks; their records hold ``name`` and ``sha256``.
 
-    A network whose record is in the store but whose file is gone is trained again. Without ``settings.resume`` all are,
-    from the first step: their checkpoints and training states are removed, unless the grid is refused.
+    A network whose record is in the store but whose file is gone is trained again. Without ``--resume`` all are, from
+    the first step: their checkpoints and training states are removed, unless the grid is refused.
     """
-    if not settings.resume:
+    folder = run.folder
+    if not run.settings.resume:
         with open_for_writing(store_path(folder)) as journal:
-            journal.register(make_study(title, train, specs), settings.on_conflict)
+            journal.register(make_study(title, train, specs), run.settings.on_conflict)
         for spec in specs:
             _remove_network(folder / spec.name)
-    records: list[Any] = run_cells(train, specs, title=title, folder=folder, settings=settings)
+    records: list[Any] = run(train, specs, title)
     for spec, record in zip(specs, records, strict=True):
         with in_study_folder(folder):
             if (

@@ -12,9 +12,9 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NoReturn, ParamSpec, TypeVar
+from typing import Any, NoReturn, ParamSpec, TypeVar, final
 
 from sfbench.errors import SfbenchError
 from sfbench.experiments import (
@@ -37,6 +37,7 @@ from .slopes import loglog_slope
 __all__ = [
     "IncompleteStudyError",
     "OneLineParser",
+    "Phases",
     "Row",
     "RunSettings",
     "add_engine_arguments",
@@ -47,7 +48,6 @@ __all__ = [
     "run_cells",
     "run_settings",
     "study_cells",
-    "time_left",
     "write_rows",
 ]
 
@@ -119,11 +119,24 @@ def run_settings(args: argparse.Namespace) -> RunSettings:
     )
 
 
-def time_left(settings: RunSettings, started: float) -> RunSettings:
-    """Settings of the next of several studies in one command that was started at ``started`` (``time.monotonic``)."""
-    if settings.time_limit is None:
-        return settings
-    return replace(settings, time_limit=max(settings.time_limit - (time.monotonic() - started), 1e-3))
+@final
+@dataclass(frozen=True)
+class Phases:
+    """Studies of one command, one after the other in the store of a folder, under one time limit."""
+
+    folder: Path
+    settings: RunSettings
+    started: float = field(default_factory=time.monotonic)
+
+    def left(self) -> RunSettings:
+        """Settings of the next one."""
+        limit = self.settings.time_limit
+        seconds = 0.0 if limit is None else max(limit - (time.monotonic() - self.started), 1e-3)
+        return self.settings if limit is None else replace(self.settings, time_limit=seconds)
+
+    def __call__(self, run_cell: Callable[[Spec], Record], specs: Sequence[Spec], title: str) -> list[Record]:
+        """Records of the next one; see :func:`run_cells`."""
+        return run_cells(run_cell, specs, title=title, folder=self.folder, settings=self.left())
 
 
 def run_cells(

@@ -22,7 +22,6 @@ stopped goes on where it was, and ``--draws 5`` after ``--draws 3`` computes two
 import sys
 import time
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from sfbench.data import data_entry
@@ -33,7 +32,7 @@ from ..common.claims import print_claims, write_claims
 from ..common.figures import draw
 from ..common.frame import Options, parse_study, study_parser
 from ..common.networks import add_device_argument, references, train_all, use_device
-from ..common.study import Row, one_line_errors, run_cells, run_settings, time_left, write_rows
+from ..common.study import Phases, Row, one_line_errors, run_settings, write_rows
 from .cells import FixedSpec, MethodsSpec, WindowSpec, fixed_cell, fixed_methods, judge_of, methods_cell, window_cell
 from .models import QUICK, STUDIES, Study, Training, TrainingSpec, load_pools, train_network, training_specs
 from .report import as_text, draw_figure, evaluate_claims, summarise
@@ -60,35 +59,31 @@ def main(argv: list[str] | None = None) -> int:
 
 def run_study_of_digits(study: Study, folder: Path, seed: int, settings: RunSettings) -> int:
     """All cells, then tables and figures."""
-    began, training, evaluation = time.monotonic(), study.training, study.evaluation
+    run, training, evaluation = Phases(folder, settings), study.training, study.evaluation
     name = f"digits of {training.data}, seed {seed}"
 
-    def left() -> RunSettings:
-        return time_left(settings, began)
-
     base = [TrainingSpec("base", training, seed)]
-    [base_network] = references(train_all(train_network, base, title=f"{name}: base", folder=folder, settings=left()))
+    [base_network] = references(train_all(run, train_network, base, f"{name}: base"))
     specs = training_specs(training, seed, base_network)
-    trained = train_all(train_network, specs, title=f"{name}: auxiliaries", folder=folder, settings=left())
+    trained = train_all(run, train_network, specs, f"{name}: auxiliaries")
     networks = references(trained)
-    run = partial(run_cells, folder=folder)
     window_specs = [WindowSpec(training, seed, networks)]
-    [window] = run(window_cell, window_specs, title=f"{name}: window", settings=left())
+    [window] = run(window_cell, window_specs, f"{name}: window")
     fixed_specs = [
         FixedSpec(method, i, seed, training, evaluation, networks)
         for i in range(study.draws)
         for method in fixed_methods()
     ]
-    fixed: list[Row] = run(fixed_cell, fixed_specs, title=f"{name}: fixed methods", settings=left())
+    fixed: list[Row] = run(fixed_cell, fixed_specs, f"{name}: fixed methods")
     specs_of_methods = [
         MethodsSpec(n, i, seed, training, evaluation, networks, window["t_min"], window["t_max"])
         for i in range(study.draws)
         for n in study.sizes
     ]
-    records = run(methods_cell, specs_of_methods, title=f"{name}: methods", settings=left())
+    records = run(methods_cell, specs_of_methods, f"{name}: methods")
     rows = [row for record in records for row in record]
     write_report(folder, rows, fixed, trained, window, training=training, seed=seed)
-    print(f"{len(records)} draws, {time.monotonic() - began:.0f} s; tables and figures in {folder}")
+    print(f"{len(records)} draws, {time.monotonic() - run.started:.0f} s; tables and figures in {folder}")
     return 0
 
 

@@ -13,7 +13,6 @@ after ``--draws 5`` computes three draws. Tables are CSV and JSON lines, figures
 import sys
 import time
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from sfbench.experiments import RunSettings
@@ -23,7 +22,7 @@ from ..common.claims import print_claims, write_claims
 from ..common.figures import draw
 from ..common.frame import parse_study, study_parser
 from ..common.networks import add_device_argument, references, train_all, use_device
-from ..common.study import Row, one_line_errors, run_cells, run_settings, time_left, write_rows
+from ..common.study import Phases, Row, one_line_errors, run_settings, write_rows
 from .cells import (
     FULL,
     QUICK,
@@ -59,27 +58,22 @@ def main(argv: list[str] | None = None) -> int:
 
 def run_study_of_mixture(scale: Scale, folder: Path, seed: int, settings: RunSettings) -> int:
     """All cells, then tables and figures."""
-    began, name = time.monotonic(), f"1-D mixture, seed {seed}"
-
-    def left() -> RunSettings:
-        return time_left(settings, began)
-
+    run, name = Phases(folder, settings), f"1-D mixture, seed {seed}"
     specs = [TrainingSpec(i, scale.auxiliary_steps, seed) for i in range(2)]
-    trained = train_all(train_auxiliary, specs, title=f"{name}: auxiliaries", folder=folder, settings=left())
+    trained = train_all(run, train_auxiliary, specs, f"{name}: auxiliaries")
     networks = references(trained)
-    run = partial(run_cells, folder=folder)
-    [window] = run(window_cell, [WindowSpec(seed, networks)], title=f"{name}: window", settings=left())
+    [window] = run(window_cell, [WindowSpec(seed, networks)], f"{name}: window")
     low, high = window["t_min"], window["t_max"]
     grid = [(n, i) for i in range(scale.draws) for n in scale.sizes]
     methods_specs = [MethodsSpec(n, i, seed, scale.work, networks, low, high) for n, i in grid]
-    records = run(methods_cell, methods_specs, title=f"{name}: methods", settings=left())
+    records = run(methods_cell, methods_specs, f"{name}: methods")
     rows: list[Row] = [row for record in records for row in record]
     published_specs = [
         PublishedSpec(n, i, seed, scale.epochs, networks, low, high)
         for n, i in grid
         if n in _PUBLISHED_SIZES and i < _PUBLISHED_DRAWS
     ]
-    published: list[Row] = run(published_cell, published_specs, title=f"{name}: published way", settings=left())
+    published: list[Row] = run(published_cell, published_specs, f"{name}: published way")
     for table, found in (("methods", rows), ("published_way", published), ("auxiliaries", trained)):
         write_rows(folder, table, found)
     summary = summarise(rows, published, window)
@@ -89,7 +83,7 @@ def run_study_of_mixture(scale: Scale, folder: Path, seed: int, settings: RunSet
     draw(folder, lambda: {"mixture_1d": draw_figure(rows, window)})
     print(as_text(summary))
     print_claims(claims)
-    print(f"{len(records)} draws, {time.monotonic() - began:.0f} s; tables and figures in {folder}")
+    print(f"{len(records)} draws, {time.monotonic() - run.started:.0f} s; tables and figures in {folder}")
     return 0
 
 

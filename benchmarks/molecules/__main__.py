@@ -12,7 +12,6 @@ the cache.
 import argparse
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from sfbench.data import load_items
@@ -21,7 +20,7 @@ from sfbench.files import prepare_folder, provenance, write_json
 from ..common.claims import Claim, exit_code, print_claims, write_claims
 from ..common.frame import parse_study, rows_of, study_parser
 from ..common.networks import NetworkRef, add_device_argument, references, train_all, use_device
-from ..common.study import Row, one_line_errors, run_cells, run_settings, time_left, write_rows
+from ..common.study import Phases, Row, one_line_errors, run_settings, write_rows
 from .cells import AnnealedSpec, ReferenceSpec, WeightSpec, run_annealed, run_reference, run_weights
 from .claims import evaluate_claims, judged
 from .compositions import TARGETS, CompositionSpec, run_composition
@@ -82,14 +81,12 @@ def _run(argv: list[str] | None = None) -> int:
     args = parse_study(parser, argv)
     if "networks" in args.parts:
         use_device(args.device)
-    started, folder = time.monotonic(), prepare_folder(args.out)
-    tables: dict[str, list[Row]] = {}
+    folder, tables = prepare_folder(args.out), dict[str, list[Row]]()
+    phases = Phases(folder, run_settings(args))
 
     def run(name: str, cell: Callable[[Any], Any], specs: Sequence[Any]) -> None:
         title = f"{name}, seed {args.seed}{', quick' if args.quick else ''}"
-        settings = time_left(run_settings(args), started)
-        found = run_cells(cell, specs, title=title, folder=folder, settings=settings)
-        tables[name] = rows_of(specs, found)
+        tables[name] = rows_of(specs, phases(cell, specs, title))
         write_rows(folder, name, tables[name])
 
     if {"exact", "networks"} & set(args.parts):
@@ -98,7 +95,7 @@ def _run(argv: list[str] | None = None) -> int:
             if name == "reference" or "exact" in args.parts:
                 run(name, cell, specs)
     if "networks" in args.parts:
-        run("methods", run_draw, _networks_first(args, folder, started))
+        run("methods", run_draw, _networks_first(args, phases))
         write_rows(folder, "judged", judged(tables["reference"][0], tables["methods"]))
     if "compositions" in args.parts:
         run("compositions", run_composition, composition_grid(args.quick, args.seed))
@@ -107,17 +104,16 @@ def _run(argv: list[str] | None = None) -> int:
     write_claims(folder, claims, quick=args.quick, **about)
     write_json(folder / "manifest.json", about | {"arguments": vars(args)})
     print_claims(claims)
-    print(f"{time.monotonic() - started:.0f} s; tables in {folder}")
+    print(f"{time.monotonic() - phases.started:.0f} s; tables in {folder}")
     return exit_code(claims)
 
 
-def _networks_first(args: argparse.Namespace, folder: Path, started: float) -> list[DrawSpec]:
+def _networks_first(args: argparse.Namespace, run: Phases) -> list[DrawSpec]:
     """Train the base, then the auxiliaries; the cells that use them."""
-    chosen, settings = setting(args.quick, args.seed), time_left(run_settings(args), started)
-    records = train_all(train_network, [NetworkSpec("base", chosen)], title="base", folder=folder, settings=settings)
-    (base,) = references(records)
+    chosen = setting(args.quick, args.seed)
+    (base,) = references(train_all(run, train_network, [NetworkSpec("base", chosen)], "base"))
     specs = [NetworkSpec(name, chosen, base) for name in AUXILIARIES]
-    networks = references(train_all(train_network, specs, title="auxiliaries", folder=folder, settings=settings))
+    networks = references(train_all(run, train_network, specs, "auxiliaries"))
     return draw_grid(args.quick, chosen, networks)
 
 

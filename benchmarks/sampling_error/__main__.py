@@ -25,21 +25,27 @@ from sfbench.files import prepare_folder, provenance
 
 from ..common.claims import Claim, exit_code, print_claims, write_claims
 from ..common.frame import parse_study, rows_of, study_parser
-from ..common.study import Row, RunSettings, one_line_errors, read_rows, run_cells, run_settings, time_left, write_rows
+from ..common.study import (
+    Phases,
+    Row,
+    one_line_errors,
+    read_rows,
+    run_settings,
+    write_rows,
+)
 from .claims import evaluate_claims, summary
 from .experiments import EXPERIMENTS, FULL, QUICK
 from .figures import draw_figures
 
 
-def run_experiment(name: str, args: argparse.Namespace, folder: Path, settings: RunSettings) -> None:
+def run_experiment(name: str, args: argparse.Namespace, run: Phases) -> None:
     """Compute what is missing of an experiment and write its table."""
     experiment = EXPERIMENTS[name]
     scale = "quick" if args.quick else "full"
     specs = experiment.grid(QUICK if args.quick else FULL, args.seed)
     title = f"{name}, seed {args.seed}{', quick' if args.quick else ''}"
-    records = run_cells(experiment.run_cell, specs, title=title, folder=folder, settings=settings)
-    rows = rows_of(specs, records)
-    write_rows(folder, name, [row | {"scale": scale, "root_seed": args.seed} for row in rows])
+    rows = rows_of(specs, run(experiment.run_cell, specs, title))
+    write_rows(run.folder, name, [row | {"scale": scale, "root_seed": args.seed} for row in rows])
 
 
 def judge(folder: Path, args: argparse.Namespace, seconds: float) -> list[Claim]:
@@ -69,9 +75,9 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_study(parser, argv)
     started = time.monotonic()
     folder = prepare_folder(args.out)
-    settings = run_settings(args)
+    run = Phases(folder, run_settings(args), started)
     for name in [name for name in EXPERIMENTS if name in (args.only or EXPERIMENTS)]:
-        run_experiment(name, args, folder, time_left(settings, started))
+        run_experiment(name, args, run)
     if missing := [name for name in EXPERIMENTS if not (folder / f"{name}.jsonl").exists()]:
         print(f"tables in {folder}; claims and figures wait for {', '.join(missing)}")
         return 0

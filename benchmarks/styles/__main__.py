@@ -28,7 +28,7 @@ from sfbench.files import prepare_folder, provenance, write_json
 from ..common.claims import exit_code, print_claims, write_claims
 from ..common.frame import Options, parse_study, study_parser
 from ..common.networks import add_device_argument, references, train_all, use_device
-from ..common.study import Row, RunSettings, one_line_errors, run_cells, run_settings, time_left, write_rows
+from ..common.study import Phases, Row, RunSettings, one_line_errors, run_settings, write_rows
 from .cells import (
     WIDTH_LOG_SNR,
     DistanceSpec,
@@ -131,20 +131,17 @@ def main(argv: list[str] | None = None) -> int:
 def compute(study: Study, folder: Path, settings: RunSettings, started: float) -> None:
     """Everything that is missing in the store, then the tables ``networks``, ``distances`` and ``methods``."""
 
-    def left() -> RunSettings:
-        return time_left(settings, started)
-
-    setting = study.setting
+    run, setting = Phases(folder, settings, started), study.setting
     first = [NetworkSpec(setting, "base"), NetworkSpec(setting, "reference")]
-    trained = train_all(train_network, first, title="styles: base", folder=folder, settings=left())
+    trained = train_all(run, train_network, first, "styles: base")
     base, best = references(trained)
     specs = [NetworkSpec(setting, "auxiliary", level, i, base) for level in study.levels for i in range(setting.k)]
-    tuned = train_all(train_network, specs, title="styles: auxiliaries", folder=folder, settings=left())
+    tuned = train_all(run, train_network, specs, "styles: auxiliaries")
     write_rows(folder, "networks", trained + tuned)
     refs = references(tuned)
     sets = {level: refs[setting.k * i : setting.k * (i + 1)] for i, level in enumerate(study.levels)}
     far = [DistanceSpec(setting, level, sets[level], best) for level in study.levels]
-    distances: list[Row] = run_cells(measure_distance, far, title="styles: distances", folder=folder, settings=left())
+    distances: list[Row] = run(measure_distance, far, "styles: distances")
     write_rows(folder, "distances", [row | {"nats_per_loss": setting.nats} for row in distances])
     draws = [
         DrawSpec(setting, level, n, draw, sets[level])
@@ -152,9 +149,9 @@ def compute(study: Study, folder: Path, settings: RunSettings, started: float) -
         for level in study.levels
         for n in study.sizes
     ]
-    found: list[list[Row]] = run_cells(run_draw, draws, title="styles: draws", folder=folder, settings=left())
+    found: list[list[Row]] = run(run_draw, draws, "styles: draws")
     scratch = [ScratchSpec(setting, n, draw) for draw in range(study.draws) for n in study.sizes]
-    alone: list[Row] = run_cells(run_scratch, scratch, title="styles: from scratch", folder=folder, settings=left())
+    alone: list[Row] = run(run_scratch, scratch, "styles: from scratch")
     write_rows(folder, "methods", [row for rows in found for row in rows] + alone)
 
 

@@ -6,6 +6,7 @@ input, 70 for faults of this program, 130 after Ctrl-C, 141 where the reader of 
 
 import os
 import sys
+from contextlib import suppress
 
 __all__ = ["main"]
 
@@ -16,9 +17,9 @@ def main(argv: list[str] | None = None) -> int:
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):  # names that the terminal cannot show do not end a command
                 stream.reconfigure(errors="backslashreplace")
-        from .app import app  # not before: Ctrl-C may come while libraries are imported
+        from .app import command  # not before: Ctrl-C may come while libraries are imported
 
-        code = app(args=argv, standalone_mode=False, prog_name="sfbench")
+        code = command(args=argv, standalone_mode=False, prog_name="sfbench")
     except (BrokenPipeError, SystemExit) as error:
         if isinstance(error, SystemExit) and error.code != 1:
             return int(error.code or 0)  # the shell's completion is done
@@ -31,9 +32,7 @@ def main(argv: list[str] | None = None) -> int:
         if os.environ.get("SFBENCH_TRACEBACK"):
             raise
         return _failed(*_explained(error))
-    if code == 130:  # caught by the command-line library, without a word
-        return _failed("interrupted", 130)
-    return int(code or 0)
+    return _failed("interrupted", 130) if code == 130 else int(code or 0)  # caught by the library, without a word
 
 
 def _explained(error: Exception) -> tuple[str, int]:
@@ -53,11 +52,9 @@ def _explained(error: Exception) -> tuple[str, int]:
 
 
 def _folder_exists() -> bool:
-    try:
-        os.getcwd()
-    except OSError:
-        return False
-    return True
+    with suppress(OSError):
+        return bool(os.getcwd())
+    return False
 
 
 def _failed(message: str, code: int) -> int:

@@ -115,3 +115,6 @@ def doctor(as_json: Json = False) -> None:
     show(as_json, report, "sfbench doctor", ["what", "value"], rows)
     if shadowed:
         raise typer.Exit(1)
+
+
+command = typer.main.get_command(app)  # made once, however often it is called

@@ -1,6 +1,7 @@
 """Studies draw many figures with the same numbers on their axes."""
 
 from collections.abc import Iterator
+from functools import wraps
 from typing import Any
 
 import pytest
@@ -26,7 +27,7 @@ def _formulas_are_set_once() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _figures_are_drawn_once() -> Iterator[None]:
-    """Figures of studies are drawn as PNG, uncut; a second and a third drawing, for edges and as PDF, is matplotlib's.
+    """Figures of studies are drawn once, as PNG; other drawings, for what overlaps, for edges and as PDF, are left out.
 
     ``test_frame.py`` draws one as the studies do.
     """
@@ -34,6 +35,7 @@ def _figures_are_drawn_once() -> Iterator[None]:
 
     save = Figure.savefig
 
+    @wraps(save)
     def once(self: Figure, file: Any, **options: Any) -> None:
         if options.get("format") == "pdf":
             file.write(b"%PDF-")
@@ -42,4 +44,5 @@ def _figures_are_drawn_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Figure, "savefig", once)
+        patch.setattr(Figure, "tight_layout", lambda self, **options: None)
         yield

@@ -16,6 +16,7 @@ from sfbench import ScoreGram
 SPEC = AuxiliariesSpec("disjoint", 16, 4, (64, 1024), 0)
 
 
+@pytest.mark.slow
 def test_a_cell_repeats_and_every_method_stays_on_the_simplex() -> None:
     rows = run_cell(SPEC)
     plain = [{k: v for k, v in row.items() if k != "solve_s"} for row in rows]

@@ -27,6 +27,7 @@ def test_location_statistics_are_those_of_the_scores() -> None:
     assert np.allclose(gram.b, factor * relative @ (x.mean(axis=0) - means[0]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "problem",
     [

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.common.networks import NetworkRef, load_network, train_all
+from benchmarks.common.study import Phases
 from benchmarks.digits import __main__ as digits
 from benchmarks.digits.cells import pooled_share
 from benchmarks.digits.models import QUICK as DIGITS
@@ -120,8 +121,8 @@ def test_no_resume_trains_from_the_first_step_and_a_refused_grid_removes_nothing
 
     def train_again(auxiliary_steps):
         specs = [mixture_1d_cells.TrainingSpec(i, auxiliary_steps, 0) for i in range(2)]
-        title, settings = "1-D mixture, seed 0: auxiliaries", RunSettings(resume=False)
-        return train_all(mixture_1d_cells.train_auxiliary, specs, title=title, folder=folder, settings=settings)
+        run, title = Phases(folder, RunSettings(resume=False)), "1-D mixture, seed 0: auxiliaries"
+        return train_all(run, mixture_1d_cells.train_auxiliary, specs, title)
 
     with pytest.raises(GridConflictError):
         train_again(TINY_MIXTURE.auxiliary_steps + 1)

@@ -199,6 +199,7 @@ def test_draws_share_no_image():
         shown_images(images, 3, 2, 5)
 
 
+@pytest.mark.slow
 def test_images_are_known_by_content(tmp_path):
     sha256 = write_images(tmp_path, "digits8", 8, 50, 0)
     assert write_images(tmp_path, "digits8", 8, 50, 0) == sha256

@@ -43,6 +43,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_it_bounds_the_mean_excess_and_is_near_it(name: str) -> None:
     means, weights, n, least = CASES[name]

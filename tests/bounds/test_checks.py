@@ -90,6 +90,7 @@ def weaker(name: str, factor: float) -> Any:
     return broken
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "factor", "quantity"),
     [
@@ -106,6 +107,7 @@ def test_bounds_that_are_too_small_are_violated(
     assert quantity in {row.quantity for row in rows if row.violated}
 
 
+@pytest.mark.slow
 def test_a_wrong_fused_law_violates_the_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
     from sfbench import laws
 
@@ -119,6 +121,7 @@ def test_a_wrong_fused_law_violates_the_certificate(monkeypatch: pytest.MonkeyPa
     assert {row.quantity for row in rows if row.violated} == {"KL(q_delta || P_w)", "TV(q_delta, P_w)"}
 
 
+@pytest.mark.slow
 def test_a_solver_whose_gap_is_a_lie_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     honest = checks.fuse
 

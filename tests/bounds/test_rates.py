@@ -51,6 +51,7 @@ def test_batch_means_give_the_same_bounds_as_samples(shifted: SyntheticProblem) 
     assert rates[1] == pytest.approx(rates[0], rel=0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["shifted_gaussians", "embedded_mixture", "bimodal_from_unimodal"])
 @pytest.mark.parametrize("n", [16, 400])
 def test_the_slow_bound_holds_over_draws_and_a_thousandth_of_it_does_not(family: str, n: int) -> None:

@@ -284,6 +284,7 @@ def test_a_device_is_not_replaced_by_a_file(capsys: Capture) -> None:
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
 
 
+@pytest.mark.slow
 def test_help_without_a_command(capsys: Capture) -> None:
     code, out, err = run(capsys)
     assert code == 2

@@ -54,6 +54,7 @@ def test_a_table_in_a_narrow_terminal_is_whole_in_a_pipe(tmp_path: Path) -> None
         assert any(name in line and sentence in line for line in done.stdout.splitlines())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["problems"], ["names"], ["check", "--problem", "shifted_gaussians", "-n", "50"]])
 def test_a_table_wraps_at_the_width_of_the_terminal(
     command: list[str], capsys: Capture, monkeypatch: pytest.MonkeyPatch
@@ -68,6 +69,7 @@ def test_a_table_wraps_at_the_width_of_the_terminal(
     assert any("shifted_gaussians" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_version_and_short_help(capsys: Capture) -> None:
     import sfbench
 

@@ -139,6 +139,7 @@ def test_only_plain_files_of_a_reasonable_size_are_read(tmp_path):
             read_regular(tmp_path / name, 5, DataError)
 
 
+@pytest.mark.slow
 def test_a_lock_whose_holder_removes_it_is_not_shared(tmp_path):
     """The holder unlinks the file at the end: who opened it before that must not take the removed file for a lock."""
     path = tmp_path / "lock"

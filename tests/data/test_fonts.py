@@ -22,6 +22,7 @@ def rendered(fonts):
     return render_digits(fonts, 20, rng=0)
 
 
+@pytest.mark.slow
 def test_order_and_labels(rendered):
     images, digits, groups = rendered
     assert images.shape == (400, 784)

@@ -152,6 +152,7 @@ def test_fetch_refuses_another_package(monkeypatch, tmp_path, cache):
     assert list(cache.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_fetch_refuses_links(monkeypatch, tmp_path):
     fake_archive(monkeypatch, tmp_path, [("package/other", b"hello"), ("package/f", None)])
     with pytest.raises(DataError, match="not a plain file"):

@@ -125,6 +125,7 @@ def test_one_merged_network_is_there_at_a_time(monkeypatch: pytest.MonkeyPatch) 
     assert len(made) == 6
 
 
+@pytest.mark.slow
 def test_half_of_the_mixture_is_each_expert() -> None:
     pipe = with_adapters("ddpm")
     options = {"output_type": "np", "steps": 2, "rng": 0, "n": 4}

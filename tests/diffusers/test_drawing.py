@@ -203,6 +203,7 @@ def test_an_sde_scheduler_is_made_for_every_kind() -> None:
         fusion.sde_scheduler(diffusers.LCMScheduler())
 
 
+@pytest.mark.slow
 def test_the_corrected_sampler_runs_on_a_flow_pipeline() -> None:
     pipe = with_adapters("flux", scale=0.1)
     with fusion.fused(pipe, ADAPTERS), warnings.catch_warnings():

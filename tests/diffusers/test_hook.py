@@ -313,6 +313,7 @@ def test_merged_adapters_are_refused() -> None:
     fusion.fuse(pipe, ADAPTERS)
 
 
+@pytest.mark.slow
 def test_the_batched_path_refuses_what_it_cannot_do() -> None:
     pipe = with_adapters("ddpm", use_dora=True)
     with pytest.raises(fusion.DiffusersError, match="DoRA"):

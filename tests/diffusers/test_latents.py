@@ -104,6 +104,7 @@ def test_an_unknown_solver_is_refused_before_the_pass() -> None:
         fusion.learn_weights(None, [], [], solver="simplx")
 
 
+@pytest.mark.slow
 def test_what_is_not_a_diffusion_is_refused() -> None:
     pipe = build("sd15")
     images = np.zeros((2, 16, 16, 3))

@@ -34,6 +34,7 @@ def test_a_recipe_says_what_was_fused(saved: tuple[Path, torch.Tensor]) -> None:
     assert set(recipe["versions"]) >= {"diffusers", "peft", "torch"}
 
 
+@pytest.mark.slow
 def test_a_recipe_brings_adapters_scales_and_weights(saved: tuple[Path, torch.Tensor]) -> None:
     folder, image = saved
     pipe = build("ddpm")
@@ -124,6 +125,7 @@ def test_what_is_no_recipe_is_refused(tmp_path: Path, content: str) -> None:
         fusion.read_recipe(tmp_path / "absent")
 
 
+@pytest.mark.slow
 def test_pictures_carry_recipe_and_seed(tmp_path: Path) -> None:
     pipe = with_adapters("ddpm")
     with fusion.fused(pipe, ADAPTERS, [0.25, 0.75]):

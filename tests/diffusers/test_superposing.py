@@ -77,6 +77,7 @@ def test_it_is_a_way_of_comparing() -> None:
     assert not np.allclose(both["fused"].images[0], both["superdiff"].images[0], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_what_has_no_densities_is_refused() -> None:
     pipe = with_adapters("sd15")
     with pytest.raises(fusion.SchedulerError, match="reverse SDE"):

@@ -57,6 +57,7 @@ def test_the_corrected_law_is_the_barycenter_and_its_mass_is_z(noise: DiscreteNo
         assert laws[noise, other].sum() == pytest.approx(1.0, abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", ["fused", "switched", "corrected"])
 @pytest.mark.parametrize("scheme", ["uniformisation", "tau_leaping"])
 @pytest.mark.parametrize("noise", NOISES, ids=str)

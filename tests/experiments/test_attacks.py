@@ -80,6 +80,7 @@ def test_terminals_are_shown_what_cells_say_and_do_not_obey_it(tmp_path: Path, c
     assert printable("a\nä\x07") == "a\nä\\x07"
 
 
+@pytest.mark.slow
 def test_a_module_that_declares_no_cells_is_not_even_imported() -> None:
     """A store may name any module; importing one runs it."""
     places = ["this:s", "antigravity:webbrowser", "sfbench.nowhere:x"]

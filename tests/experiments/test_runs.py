@@ -52,6 +52,7 @@ def test_records_come_in_the_order_of_the_specs_and_equal_the_bare_function(tmp_
     assert outcome.cached == len(records)
 
 
+@pytest.mark.slow
 def test_order_and_number_of_workers_change_no_bit(tmp_path: Path) -> None:
     found = set()
     study = small_study(6)
@@ -153,6 +154,7 @@ def test_a_cell_that_kills_its_worker_is_found_and_the_others_finish(
     assert run_study(study, tmp_path, replace(QUIET, retry_failed=True))[1].complete
 
 
+@pytest.mark.slow
 def test_timed_cells_stay_in_this_process(tmp_path: Path) -> None:
     specs = [Spec(n, 0) for n in range(1, 4)]
     records, _ = run_study(make_study("timed", run_alone, specs), tmp_path, replace(QUIET, n_jobs=2))
@@ -240,6 +242,7 @@ def test_a_run_beside_others_takes_another_order(tmp_path: Path) -> None:
     assert sorted(found) == sorted(study.keys)
 
 
+@pytest.mark.slow
 def test_an_unreachable_scheduler_is_one_line_and_touches_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,6 +62,7 @@ def test_losses_are_those_of_an_independent_computation() -> None:
     assert found.over_single[0] == pytest.approx(found.single.min() - found.fused, rel=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", [[0.5, 0.3, 0.2], [0.7, 0.3, 0.0], [0.0, 0.0, 1.0]])
 def test_targets_in_the_family_pass(weights: list[float]) -> None:
     """P-values over 24 draws: uniform, so none is tiny and their mean is near one half."""

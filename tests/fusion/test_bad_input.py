@@ -189,6 +189,7 @@ def _copies(value: Any) -> list[Any]:
     return [pickle.loads(pickle.dumps(value)), copy.deepcopy(value), copy.copy(value)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", known_problems())
 def test_problems_survive_copies_used_or_not(name: str) -> None:
     problem = make_problem(name)

@@ -99,6 +99,7 @@ def test_conditions_stay_with_their_rows() -> None:
         rows.of(4)
 
 
+@pytest.mark.slow
 def test_one_label_for_all_is_the_model_given_that_label() -> None:
     x = X[LABELS == 1]
     one = sfbench.fuse(networks(), x, process=OU, condition=1, rng=0)
@@ -129,6 +130,7 @@ def test_each_point_is_drawn_under_its_label(sampler: str) -> None:
     np.testing.assert_array_equal(drawn.x, again.x)
 
 
+@pytest.mark.slow
 def test_items_have_the_shape_of_images() -> None:
     images = X.reshape(-1, 1, 2, 2)
     fit = sfbench.fuse(networks(), images, process=OU, condition=LABELS, rng=0)

@@ -47,6 +47,7 @@ def test_parameters_are_read_set_and_cloned(shifted: SyntheticProblem) -> None:
     assert np.array_equal(clone(fit).fit(x).weights_, fit.weights_)
 
 
+@pytest.mark.slow
 def test_it_fits_and_samples_what_the_functions_do(shifted: SyntheticProblem) -> None:
     models = dict(zip("abc", shifted.auxiliaries, strict=True))
     x = shifted.target.sample(100, rng=0)

@@ -93,6 +93,7 @@ def numbers(found: Any, depth: int = 0) -> list[np.ndarray]:
     return [a for item in found for a in numbers(item, depth + 1)] if isinstance(found, tuple | list) else []
 
 
+@pytest.mark.slow
 @settings(max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 @given(call=calls(), seed=seeds)
 def test_any_argument_may_be_odd(call: tuple[str, dict[str, Any], tuple[str, ...]], seed: int) -> None:

@@ -62,6 +62,7 @@ def test_the_stated_error_covers_the_true_one():
         assert true < plane.error < 4.0 * true
 
 
+@pytest.mark.slow
 def test_fused_law_reduces_embedded_problems():
     problem = make_problem("embedded_mixture", rank=1, d=50, k=2, rng=1)
     law = fused_law(problem.auxiliaries, (0.5, 0.5), process=OU, n_cells=400, steps=60)

@@ -24,7 +24,7 @@ PAIRS = {
 }
 
 
-def z_scores(metric: Metric, pair: str, repeats: int = 120, n: int = 1500) -> tuple[np.ndarray, float]:
+def z_scores(metric: Metric, pair: str, repeats: int = 80, n: int = 1500) -> tuple[np.ndarray, float]:
     """Deviations from quadrature on the line in standard errors, and the mean relative standard error."""
     p, q, core_p, core_q = pools(*PAIRS[pair])
     truth = metric(core_p, core_q).value
@@ -100,6 +100,7 @@ def test_the_bridge_finds_the_constant(offset: float) -> None:
     assert 0 < error < 0.1
 
 
+@pytest.mark.slow
 def test_the_error_of_the_bridge_covers() -> None:
     p, q = (random_mixture(seed, 3, layout="full", reach=1.0) for seed in (0, 1))
     found = []
@@ -164,6 +165,7 @@ def test_pools_need_no_partition_function_where_they_overlap(monkeypatch: pytest
     assert found.stderr < 0.01 * found.value
 
 
+@pytest.mark.slow
 def test_a_distance_between_pools_is_quick() -> None:
     problem = make_problem("random_mixtures")
     other = problem.barycenter([0.2, 0.5, 0.3])

@@ -95,6 +95,7 @@ def test_laws_that_are_equal_in_places_to_rounding() -> None:
     assert total_variation(*mixed).value == pytest.approx(0.5 * total_variation(p, q).value, abs=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", [(0.5, 0.2, 0.3), (0.0, 0.9, 0.1)])
 def test_panels_of_pools_equal_adaptive_quadrature(weights: tuple[float, ...]) -> None:
     p, q = LogLinearPool(CORES, weights), LogLinearPool(CORES, (0.1, 0.1, 0.8))

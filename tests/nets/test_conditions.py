@@ -27,7 +27,7 @@ X = np.random.default_rng(0).standard_normal((5, 2))
 
 
 class Classes(torch.nn.Module):
-    """The exact score of N(mean of the class, I) under the Ornstein-Uhlenbeck process; label 2 is no class."""
+    """The exact score of N(mean of the class, I) under the Ornstein-Uhlenbeck process; label 2 is not a class."""
 
     def __init__(self):
         super().__init__()
@@ -82,6 +82,7 @@ def test_embeddings_come_in_the_networks_precision():
         model.score(X, 0.3)
 
 
+@pytest.mark.slow
 def test_a_class_can_be_fused_and_sampled_like_any_model():
     models = [conditional(condition=c) for c in (0, 1)]
     x = np.array([0.25, 0.75]) @ MEANS[:2] + np.random.default_rng(1).standard_normal((2000, 2))

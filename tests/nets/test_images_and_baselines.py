@@ -117,6 +117,7 @@ def test_nearest_mixture_and_training_baselines():
     assert tuned.steps == 60
 
 
+@pytest.mark.slow
 def test_candidates_from_scratch_do_not_share_a_folder(tmp_path):
     x = GaussianMixture([1.0], [[1.0]], 0.3).sample(40, rng=0)
     candidates = [("mlp", {"dim": 1, "width": w, "depth": 1}) for w in (4, 16)]

@@ -75,6 +75,7 @@ def test_fit_finds_the_population_weights_and_short_windows_the_pool() -> None:
     assert short.b[1] / short.G[1, 1] == pytest.approx(0.6, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_statistics_of_two_angles() -> None:
     laws = [WrappedMixture([1.0], [[0.0, m]], [[0.5, 0.3]]) for m in (0.0, 1.0)]
     line = [WrappedMixture([1.0], [[m]], 0.3) for m in (0.0, 1.0)]

@@ -184,6 +184,7 @@ def test_notebooks_show_tables(shifted: SyntheticProblem, fit: sfbench.FusionRes
     )
 
 
+@pytest.mark.slow
 def test_samples_on_shared_and_used_axes(reference: SyntheticProblem) -> None:
     plane = GaussianMixture([1.0], [[0.0, 0.0]], 1.0)
     figure, (left, right) = pyplot.subplots(1, 2, sharex=True, sharey=True)

@@ -127,6 +127,7 @@ def test_one_model_needs_no_control_and_callbacks_see_the_weights_of_the_pool(pr
     assert all(np.isfinite(call[3]).all() for call in seen)
 
 
+@pytest.mark.slow
 @quiet
 def test_the_same_seed_gives_the_same_bits(problem):
     one, two = (sample(product(problem, 2), 100, "controlled", steps=12, check_steps=False, rng=3) for _ in range(2))

@@ -100,6 +100,7 @@ def test_ddpm_is_ancestral_sampling():
         np.testing.assert_array_equal(sample(FUSED, 20, name, steps=20, rng=0).x, wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", known_samplers())
 def test_every_named_sampler_says_its_law_and_its_steps(name):
     chosen = as_sampler(name)

@@ -22,6 +22,7 @@ def test_offspring_are_n_and_near_expectation(raw, name, seed):
         assert np.all(np.abs(counts - len(w) * w) < 1 + 1e-9)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(st.sampled_from(sorted(SCHEMES)), st.integers(0, 1000))
 def test_offspring_are_unbiased(name, seed):

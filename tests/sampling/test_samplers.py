@@ -34,11 +34,6 @@ quiet = pytest.mark.filterwarnings("ignore::sfbench.sampling.TrustWarning")
 
 
 @pytest.fixture(scope="module")
-def exact(fused):
-    return fokker_planck_1d(fused, n_cells=1000, steps=150)
-
-
-@pytest.fixture(scope="module")
 def oracle(fused):
     """End points of the adaptive flow."""
     steps = time_steps(fused.process, 4, t_min=1e-3)
@@ -67,6 +62,7 @@ def test_flow_agrees_with_the_adaptive_oracle(fused, oracle, integrator, n_steps
     assert np.median(np.abs(x - oracle)) < 0.005
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("process", [OrnsteinUhlenbeck(), VariancePreserving(), VarianceExploding(25.0)])
 @pytest.mark.parametrize("sampler", ["fused", "ode", "corrected"])
 def test_gaussians_with_one_covariance_in_closed_form(process, sampler):

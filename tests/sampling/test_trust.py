@@ -223,6 +223,7 @@ class Fragile(Integrator):
         return Exponential(1).advance(reverse, x, times, memory)
 
 
+@pytest.mark.slow
 def test_steps_that_fail_when_longer_are_not_trusted(fused):
     with pytest.warns(TrustWarning, match="with 150 steps the run fails"):
         sample(fused, 400, FusedSampler(Fragile()), steps=time_steps(OU, 600, "uniform"), rng=0)

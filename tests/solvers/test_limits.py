@@ -196,6 +196,7 @@ def test_columns_ten_orders_of_magnitude_apart(solver: str, k: int) -> None:
         assert result.n_iter <= 1000  # 20,000 without the metric
 
 
+@pytest.mark.slow
 def test_weights_over_time_end_at_their_limit() -> None:
     bins = [random_qp(6, 3, seed) for seed in range(30)]
     began = time.perf_counter()

@@ -192,6 +192,7 @@ def test_noised_pool_equals_brute_force_on_both_sides_of_the_switch(rank: int, n
         assert not np.allclose(wrong, density, rtol=10 * tolerance, atol=0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("t", [1e-3, 0.03])
 def test_a_pool_in_the_plane_is_integrated_to_rounding(t: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Grids two and a half times as fine change nothing, whether the noise is narrower than the grid's step or not."""

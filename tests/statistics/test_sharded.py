@@ -70,6 +70,7 @@ def test_sources_give_the_rows_that_were_written(tmp_path: Path, x: np.ndarray, 
     assert np.array_equal(np.concatenate(list(pieces(source, 999))), x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("models", ["mixtures", "general"])
 @pytest.mark.parametrize("rows", [5000, 1237, 64])
 def test_a_stream_gives_what_one_pass_in_memory_gives(x: np.ndarray, models: str, rows: int) -> None:
@@ -111,6 +112,7 @@ def test_changed_data_is_computed_again(tmp_path: Path, x: np.ndarray) -> None:
     assert np.abs(first.b - second.b).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_a_zarr_store_gives_what_memory_gives(tmp_path: Path, x: np.ndarray) -> None:
     models = build()[0]
     in_memory = score_gram(models, x, SETTINGS, rng=3)

@@ -13,6 +13,7 @@ windows = st.tuples(st.floats(1e-4, 1.0), st.floats(1.5, 50.0)).map(lambda pair:
 coefficients = st.lists(st.floats(-1, 1), min_size=10, max_size=10)
 
 
+@pytest.mark.slow
 @given(window=windows, values=coefficients)
 def test_log_grid_integrates_polynomials_in_log_t_exactly(window: tuple[float, float], values: list[float]) -> None:
     """Five nodes are exact up to degree nine for ``h(t) = p(log t) / t``."""
