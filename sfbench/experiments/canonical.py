@@ -128,7 +128,7 @@ def decode_spec(text: str, kind: type[Any], places: Mapping[str, str] | None = N
     return _build(json.loads(text), kind, places or {})
 
 
-def _build(values: dict[str, Any], kind: type[Any], places: Mapping[str, str]) -> Any:
+def _build(values: dict[str, Any], kind: Any, places: Mapping[str, str]) -> Any:
     if unknown := sorted(values.keys() ^ _names(kind)):
         raise StudyError(
             f"stored specs of {kind.__qualname__} differ from the class in field(s) {', '.join(unknown)}; "
