@@ -23,7 +23,7 @@ from torch.nn.modules.module import (
     register_module_parameter_registration_hook,
 )
 
-from ..errors import GridError, NotFiniteError
+from ..errors import GridError, ModelError, NotFiniteError
 from ..processes import ForwardProcess, build_process
 from ..processes import describe_process as name_process
 from .adapter import NetworkScore
@@ -55,6 +55,8 @@ def save_checkpoint(
     ModelError, CheckpointError, NotFiniteError
         If a checkpoint cannot hold the network; nothing is written.
     """
+    if not isinstance(score, NetworkScore):
+        raise ModelError(f"score must be a NetworkScore (training's is result.score), got a {type(score).__name__}")
     architecture, options = describe_network(score.module)
     wiring = describe_wiring(score.wiring)
     if score.t_range is not None:

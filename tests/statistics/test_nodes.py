@@ -149,6 +149,6 @@ def test_the_estimator_of_the_documentation_runs(reference: SyntheticProblem) ->
 @pytest.mark.parametrize("estimator", ["stien", None, 3, SteinAtSmallNoise])
 def test_unknown_estimators_are_named(estimator: object) -> None:
     with pytest.raises(
-        GramError, match=r"unknown estimator 'stien'; did you mean|a name or an AbstractEstimator object"
+        GramError, match=r"unknown estimator 'stien' .did you mean|a name or an AbstractEstimator object"
     ):
         settings(estimator)
