@@ -27,7 +27,7 @@ import sfbench
 from sfbench import SfbenchError
 from sfbench.nets import GuidedScore, NetworkDivergence, NetworkScore, build_network, load_checkpoint, save_checkpoint
 
-CASES = int(os.environ.get("SFBENCH_FUZZ_CASES", "600"))
+CASES = int(os.environ.get("SFBENCH_FUZZ_CASES", "400"))
 HANG, MEMORY = 10.0, 300e6
 OU = sfbench.OrnsteinUhlenbeck()
 fuzz = settings(
