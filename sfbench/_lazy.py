@@ -1,7 +1,7 @@
 """Names that are imported on first use: those that a package hands on, and those of a registry of implementations."""
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 
@@ -29,6 +29,12 @@ def lazy_names(
         return module if names[name].rpartition(".")[2] == name else getattr(module, name)
 
     return getattr_, lambda: sorted(names)
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """`` (did you mean 'this'?)`` for a name close to a known one, else nothing."""
+    matches = difflib.get_close_matches(str(name), list(known), n=2)
+    return f" (did you mean {' or '.join(map(repr, matches))}?)" if matches else ""
 
 
 @final
@@ -89,9 +95,8 @@ class Registry(Generic[T]):
             if colon:
                 return self._in_module(where, attribute)
         known = self.names()
-        close = difflib.get_close_matches(str(name), known, n=2)
-        hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"use one of {', '.join(known)}"
-        raise SfbenchError(f"unknown {self.noun} {name!r}; {hint}")
+        hint = f"{did_you_mean(name, known)}; use one of {', '.join(known)}, or module:name"
+        raise SfbenchError(f"unknown {self.noun} {name!r}{hint}")
 
     def _plugins(self) -> "dict[str, EntryPoint]":
         from importlib.metadata import entry_points

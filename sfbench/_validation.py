@@ -5,7 +5,6 @@ what to do. Arrays that would lose something on the way to numpy (a mask, an ima
 refused by name; shapes are looked at before values, so that a huge view is refused without being read.
 """
 
-import difflib
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
@@ -15,6 +14,7 @@ from synthetic import SyntheticError
 from synthetic._memory import refuse_huge
 from synthetic._validation import as_real as real_array
 
+from ._lazy import did_you_mean
 from ._typing import Float64Array, FloatArray, SeedLike
 from .errors import GridError, NotFiniteError, SfbenchError
 
@@ -172,9 +172,3 @@ def as_choice(name: str, value: object, known: Iterable[str], error: type[Except
     if isinstance(value, str) and value in names:
         return value
     raise error(f"unknown {name} {value!r}{did_you_mean(value, names)}; use {' or '.join(map(repr, names))}")
-
-
-def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """Return `` (did you mean 'this'?)`` for a name close to a known one, else nothing."""
-    matches = difflib.get_close_matches(str(name), list(known), n=2)
-    return f" (did you mean {' or '.join(repr(match) for match in matches)}?)" if matches else ""

@@ -115,8 +115,8 @@ def _tensor_advice(tensor: Any, name: str) -> str:
     calls += ".to_dense()" if "strided" not in layout else ""
     calls += ".dequantize()" if getattr(tensor, "is_quantized", False) else ""
     calls += ".float()" if dtype.rpartition(".")[2].startswith(("bfloat", "float8", "float4")) else ""
-    mend = f"pass {name}{calls or '.numpy()'}"
-    return f"is a torch tensor ({dtype}, {layout}, on {device}) that numpy cannot read; {mend}"
+    fix = f"pass {name}{calls or '.numpy()'}"
+    return f"is a torch tensor ({dtype}, {layout}, on {device}) that numpy cannot read; {fix}"
 
 
 def not_finite(name: str, array: FloatArray, largest: float = LARGEST, first_row: int = 0) -> NotFiniteError:

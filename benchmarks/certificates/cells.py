@@ -1,7 +1,7 @@
 """One random problem: the exact KL between target and fused law, and the certificates that must not be below it."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import cast, final
 
 import numpy as np
 
@@ -81,11 +81,10 @@ def _problem(family: str, rng: np.random.Generator) -> SyntheticProblem:
 
 def _observed(problem: SyntheticProblem, weights: np.ndarray, process: object) -> Estimate:
     forward = next(p for p in PROCESSES if p == process)
-    target = problem.target
-    assert isinstance(target, GaussianMixture)
+    target = cast(GaussianMixture, problem.target)
     noised = target.diffuse(float(forward.alpha(T_MIN)), float(forward.sigma(T_MIN)))
     if problem.name == "gaussians":
-        laws = [law for law in problem.auxiliaries if isinstance(law, GaussianMixture)]
+        laws = cast(tuple[GaussianMixture, ...], problem.auxiliaries)
         return kl_divergence(noised, affine_fused_law(laws, weights, process=forward, t_min=T_MIN))
     score = FusedScore(problem.auxiliaries, weights, process=forward)
     return fokker_planck_1d(score, t_min=T_MIN, t_max=forward.horizon).kl_from(noised)

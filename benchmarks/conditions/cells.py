@@ -6,7 +6,7 @@ direction that no mean has, and with heavy tails made a scale mixture (quantiles
 """
 
 from dataclasses import dataclass
-from typing import final
+from typing import cast, final
 
 import numpy as np
 import scipy
@@ -57,8 +57,7 @@ def problem_of(spec: ConditionsSpec) -> SyntheticProblem:
     variances[:, :own] = np.exp(0.3 * rng.normal(size=(K, own)))
     laws = tuple(GaussianMixture([1.0], m[None], v[None]) for m, v in zip(means, variances, strict=True))
     true = rng.dirichlet(np.full(K, 5.0))
-    pool = LogLinearPool(laws, true).as_mixture()
-    assert isinstance(pool, GaussianMixture)
+    pool = cast(GaussianMixture, LogLinearPool(laws, true).as_mixture())
     shift = np.zeros(spec.d)
     shift[-1] = spec.distance
     mean, variance = pool.means[0] + shift, pool.spectrum.values[0]
@@ -152,8 +151,7 @@ def _said(fit: FusionResult) -> Row:
 def _certificate(problem: SyntheticProblem, weights: np.ndarray) -> Row:
     """``KL(q_delta || P_w)`` and TV at fitted weights, with their certificates; Gaussian targets."""
     alpha, sigma = float(PROCESS.alpha(T_MIN)), float(PROCESS.sigma(T_MIN))
-    target = problem.target
-    assert isinstance(target, GaussianMixture)
+    target = cast(GaussianMixture, problem.target)
     fused = affine_fused_law(problem.auxiliaries, weights, process=PROCESS, t_min=T_MIN, t_max=T_MAX)  # type: ignore[arg-type]
     observed = kl_divergence(target.diffuse(alpha, sigma), fused)
     bound = bounds.certificate(problem, weights, process=PROCESS, t_min=T_MIN, t_max=T_MAX)

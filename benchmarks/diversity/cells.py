@@ -5,7 +5,7 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, final
+from typing import Any, cast, final
 
 import numpy as np
 import scipy
@@ -48,9 +48,7 @@ def moments(law: GaussianMixture) -> tuple[Array, Array, Array]:
 
 def pool(laws: Any, weights: Array) -> GaussianMixture:
     """The KL barycenter of Gaussians, a Gaussian."""
-    found = LogLinearPool(laws, weights).as_mixture()
-    assert isinstance(found, GaussianMixture)
-    return found
+    return cast(GaussianMixture, LogLinearPool(laws, weights).as_mixture())
 
 
 def laws_at(laws: Any, weights: Array) -> dict[str, GaussianMixture]:

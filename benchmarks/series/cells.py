@@ -116,10 +116,7 @@ def run_split(spec: SeriesSpec) -> list[Row]:
 
 
 def _judged(law: SeriesLaw, task: SeriesTask, held_out: np.ndarray, spec: SeriesSpec, rng: np.random.Generator) -> Row:
-    row: Row = {"log_prob": float(law.log_prob(held_out).mean()), "weights": None}
-    if isinstance(law, FusedLaw):
-        row |= {"weights": law.weights.round(6).tolist(), "forecast_weights": law.forecast_weights.round(6).tolist()}
-        row["log_z_stderr"] = None if law.log_z is None else law.log_z.stderr
+    row: Row = {"log_prob": float(law.log_prob(held_out).mean())} | getattr(law, "record", {"weights": None})
     if spec.draws:
         given, follows = held_out[:, : task.given], held_out[:, task.given :]
         draws, weights = law.forecast(given, spec.draws, rng)

@@ -32,6 +32,7 @@ from sfbench.times import TimeSteps, time_grid, time_steps
 from solvers import LogPartitionObjective, solve
 from synthetic import Estimate, GaussianMixture, arithmetic_mixture
 
+from ..common.study import Row
 from .tasks import SeriesTask
 
 PROCESS = sfbench.OrnsteinUhlenbeck()
@@ -149,6 +150,15 @@ class FusedLaw:
     forecast_weights: np.ndarray
     log_z: Estimate | None = None
     t_min: float | None = None
+
+    @property
+    def record(self) -> Row:
+        """What a table says of it: both weights, and the error of log Z."""
+        weights = {
+            "weights": self.weights.round(6).tolist(),
+            "forecast_weights": self.forecast_weights.round(6).tolist(),
+        }
+        return weights | {"log_z_stderr": None if self.log_z is None else self.log_z.stderr}
 
     @property
     def pooled(self) -> bool:

@@ -108,7 +108,7 @@ def fuse_command(
         return
     _print(source, record, getattr(result, "adequacy", None))
     if folder is not None:
-        allowed = "".join(f" --module {where}" for where in modules_of(record))
+        allowed = "".join(f" --module {where}" for where in dict.fromkeys([*modules_of(record), *(module or [])]))
         print(f"kept in {folder}; draw from it with: sfbench sample {folder}{allowed}")
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from .._validation import as_choice, did_you_mean
+from .._lazy import did_you_mean
+from .._validation import as_choice
 from ..errors import SfbenchError
 from .errors import DiffusersError
 

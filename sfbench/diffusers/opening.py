@@ -76,7 +76,7 @@ def load_adapter(pipe: Any, name: str, where: str) -> None:
     place = {"weight_name": path.name} if path.is_file() else {}
     try:
         with warnings.catch_warnings(), _quiet():
-            warnings.filterwarnings("ignore", "Already found a `peft_config`")  # another adapter is no surprise here
+            warnings.filterwarnings("ignore", "Already found a `peft_config`")  # another adapter is expected here
             pipe.load_lora_weights(str(path.parent) if path.is_file() else where, adapter_name=name, **place)
     except Exception as error:  # whatever the hub's client and the file's reader raise
         lines = [line.strip() for line in str(error).splitlines()] or [type(error).__name__]

@@ -235,7 +235,7 @@ def _load_adapter(module: nn.Module, name: str, folder: Path) -> None:
     except (OSError, ValueError) as error:
         raise RecipeError(f"cannot read the adapter {name!r} in {str(folder)!r}: {error}") from None
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Already found a `peft_config`")  # another adapter is no surprise here
+        warnings.filterwarnings("ignore", "Already found a `peft_config`")  # another adapter is expected here
         if isinstance(module, PeftAdapterMixin):
             module.add_adapter(config, adapter_name=name)
         else:

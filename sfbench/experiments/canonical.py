@@ -6,6 +6,7 @@ every key: ``module:class``, or an attribute ``cell_name`` of the class, which a
 """
 
 import dataclasses
+import functools
 import importlib
 import json
 import math
@@ -127,14 +128,18 @@ def decode_spec(text: str, kind: type[Any], places: Mapping[str, str] | None = N
     return _build(json.loads(text), kind, places or {})
 
 
-def _build(values: dict[str, Any], kind: type[Any], places: Mapping[str, str]) -> Any:
-    known = {field.name for field in dataclasses.fields(kind) if field.init}
-    if unknown := sorted(set(values) ^ known):
+def _build(values: dict[str, Any], kind: Any, places: Mapping[str, str]) -> Any:
+    if unknown := sorted(values.keys() ^ _names(kind)):
         raise StudyError(
             f"stored specs of {kind.__qualname__} differ from the class in field(s) {', '.join(unknown)}; "
             "run the study's own command again, which writes a new grid"
         )
     return kind(**{name: _rebuilt(value, places) for name, value in values.items()})
+
+
+@functools.cache
+def _names(kind: Any) -> frozenset[str]:
+    return frozenset(field.name for field in dataclasses.fields(kind) if field.init)
 
 
 def _rebuilt(value: Any, places: Mapping[str, str]) -> Any:

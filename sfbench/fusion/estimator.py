@@ -28,8 +28,8 @@ except ImportError:
         "FusionEstimator needs scikit-learn 1.6 or later: pip install 'sfbench[sklearn]' (sfbench.fuse does not)"
     ) from None
 
-
 _FLOW_STEPS = 128
+_OF_FUSE = ("process", "t_min", "t_max", "n_nodes", "estimator", "solver")
 
 
 @final
@@ -112,20 +112,9 @@ class FusionEstimator(BaseEstimator):  # type: ignore[misc]  # it comes without 
         for model in given:
             if getattr(model, "dim", points.shape[1]) != points.shape[1]:
                 raise ModelError(f"X has {points.shape[1]} features, and the models have dimension {model.dim}")
-        self.result_ = fuse(
-            given,
-            points,
-            process=self.process,
-            t_min=self.t_min,
-            t_max=self.t_max,
-            n_nodes=self.n_nodes,
-            estimator=self.estimator,
-            solver=self.solver,
-            progress=self.verbose,
-            names=names or None,
-            sample_weight=sample_weight,
-            rng=self._generator(0),
-        )
+        options = {name: getattr(self, name) for name in _OF_FUSE}
+        options |= {"progress": self.verbose, "names": names or None, "sample_weight": sample_weight}
+        self.result_ = fuse(given, points, **options, rng=self._generator(0))
         self.weights_ = self.result_.weights
         return self
 

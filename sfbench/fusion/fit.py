@@ -65,6 +65,6 @@ class AbstractFit(ABC):
         for label, new, old in zip(labels, score.models, fused.models, strict=True):
             now, then = model_sha256(new), model_sha256(old)
             if now is not None and then is not None and now != then:
-                text = f"model {label!r} is another one than the fit's (sha256 {now[:12]}, it was {then[:12]})"
+                text = f"model {label!r} is not the one that was fitted (sha256 {now[:12]}, fitted {then[:12]})"
                 warnings.warn(f"{text}: fit again", FitWarning, stacklevel=2)
         return replace(self, score=score)  # type: ignore[type-var]  # fits are dataclasses

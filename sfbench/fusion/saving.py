@@ -153,7 +153,7 @@ def load_result(folder: str | os.PathLike[str], *, process: ForwardProcess | Non
         raise
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         reason = (str(error) or repr(error)).splitlines()[0]
-        raise ResultError(f"{source} is damaged or is none: {reason}") from None
+        raise ResultError(f"{source} cannot be read: {reason}") from None
     if known != _FORMAT:
         raise ResultError(f"{source} has format {known!r}; this version of sfbench reads {_FORMAT}")
     if not hasattr(result, "attach"):

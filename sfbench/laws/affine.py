@@ -50,7 +50,7 @@ def affine_fused_law(
     Raises
     ------
     ModelError
-        If an auxiliary is no Gaussian.
+        If an auxiliary is not a Gaussian.
     GridError
         If the window is not ``0 < t_min < t_max``.
 

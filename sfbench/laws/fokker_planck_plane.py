@@ -70,6 +70,11 @@ class PlanarDensity:
         """Cell midpoints (a b, 2)."""
         return _points(_middles(self.x_edges), _middles(self.y_edges))
 
+    def raw_moments(self, of: object = None) -> tuple[Float64Array, Float64Array]:
+        """Means of x and x^2, each (2,); ``of`` is for laws made of others."""
+        masses = self.density.ravel() * self.cell
+        return masses @ self.centres, masses @ self.centres**2
+
     def marginal(self, axis: int) -> GridDensity:
         """Law of one coordinate, 0 or 1."""
         edges = (self.x_edges, self.y_edges)[axis]

@@ -21,7 +21,7 @@ import numpy as np
 
 from .._arrays import all_finite, as_tensor_points, astype, float64_on_host, is_tensor, library, to_kind, zeros
 from .._typing import Array, Float64Array, SeedLike
-from .._validation import as_generator, as_points
+from .._validation import as_choice, as_generator, as_points
 from ..errors import ModelError, NotFiniteError, SfbenchError
 from ..processes import ForwardProcess
 from ..scores import DivergenceScoreModel, FusedScore, ScoreModel, score_and_divergence
@@ -86,8 +86,7 @@ def ode_log_density(
             raise ModelError(f"x must be finite and have shape (n, {score.dim}), got {tuple(points.shape)}")
     else:
         points = as_points("x", x, score.dim, ModelError).astype(np.float64, copy=False)
-    if divergence not in ("auto", "exact", "hutchinson"):
-        raise SfbenchError(f"unknown divergence {divergence!r}; use 'auto', 'exact' or 'hutchinson'")
+    as_choice("divergence", divergence, ("auto", "exact", "hutchinson"))
     known = _knows_divergence(score)
     if divergence == "exact" and not known:
         raise ModelError(

@@ -56,6 +56,8 @@ def save_checkpoint(
     ModelError, CheckpointError, NotFiniteError
         If a checkpoint cannot hold the network; nothing is written.
     """
+    if not isinstance(score, NetworkScore):
+        raise ModelError(f"score must be a NetworkScore (training's is result.score), got a {type(score).__name__}")
     architecture, options = describe_network(score.module)
     wiring = describe_wiring(score.wiring)
     if score.t_range is not None:

@@ -24,7 +24,8 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal, final, get_args
 
-from .._validation import as_number, did_you_mean
+from .._lazy import did_you_mean
+from .._validation import as_number
 from ..errors import ModelError
 
 Prediction = Literal["epsilon", "v", "x0", "score", "velocity"]

@@ -5,6 +5,7 @@ from typing import Literal, final
 
 import numpy as np
 
+from .._validation import as_choice
 from ..errors import SfbenchError
 
 LossWeighting = Literal["girsanov", "min_snr"]
@@ -83,5 +84,4 @@ class TrainingSettings:
             ("weighting", ("girsanov", "min_snr")),
             ("precision", ("float32", "bfloat16")),
         ):
-            if getattr(self, name) not in choices:
-                raise TrainingError(f"unknown {name} {getattr(self, name)!r}; use {' or '.join(map(repr, choices))}")
+            as_choice(name, getattr(self, name), choices, TrainingError)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from .._arrays import moved
-from .._validation import did_you_mean
+from .._lazy import did_you_mean
 from ..errors import GridError, ModelError, SfbenchError
 from ..processes import ForwardProcess
 from .parameterisation import (

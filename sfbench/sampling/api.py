@@ -14,9 +14,9 @@ from synthetic import DiffusableLaw, IntractableError
 from synthetic._memory import refuse_huge
 
 from .._arrays import as_device, is_accelerator, keep_freed_memory
-from .._lazy import Registry
+from .._lazy import Registry, did_you_mean
 from .._typing import SeedLike
-from .._validation import as_count, as_flag, as_generator, as_number, did_you_mean
+from .._validation import as_count, as_flag, as_generator, as_number
 from ..errors import ModelError, ProcessMismatchError, SfbenchError
 from ..processes import ForwardProcess
 from ..progress import tracked

@@ -28,8 +28,8 @@ import scipy  # submodules load on first use
 
 from .._arrays import all_finite, to_host, to_kind
 from .._typing import Array, FloatArray
-from .._validation import as_count, as_flag, as_positive, did_you_mean
-from ..errors import GridError, SfbenchError
+from .._validation import as_choice, as_count, as_flag, as_positive
+from ..errors import GridError
 from ..processes import ForwardProcess
 
 Score = Callable[[Array, float], Array]
@@ -326,11 +326,5 @@ def as_integrator(integrator: Any) -> Integrator:
     """The integrator of that name, or the integrator itself."""
     if isinstance(integrator, Integrator):
         return integrator
-    if isinstance(integrator, str):
-        name = _OTHER_NAMES.get(integrator, integrator)
-        if name in _INTEGRATORS:
-            return _INTEGRATORS[name]()
-    raise SfbenchError(
-        f"unknown integrator {integrator!r}{did_you_mean(integrator, _INTEGRATORS)}; use one of "
-        f"{', '.join(_INTEGRATORS)}"
-    )
+    name = _OTHER_NAMES.get(integrator, integrator) if isinstance(integrator, str) else integrator
+    return _INTEGRATORS[as_choice("integrator", name, _INTEGRATORS)]()

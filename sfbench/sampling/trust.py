@@ -94,12 +94,12 @@ def audit(
             change = _change(found.log_partition, again.diagnostics.log_partition, ratio)
     if difference is not None and not difference <= _LARGEST_DIFFERENCE:
         doubts.append(
-            f"with {len(others)} steps the law is another one, by which the steps leave an error of more than "
+            f"with {len(others)} steps the law differs, so these steps leave an error of more than "
             f"{difference:.2g} in total variation: they are too long (take more)"
         )
     if change is not None and abs(change.value) > _LARGEST_CHANGE + 3.0 * change.stderr:
         doubts.append(
-            f"with {len(others)} steps log Z is another one, by which the steps leave an error of about "
+            f"with {len(others)} steps log Z differs, so these steps leave an error of about "
             f"{change.value:+.3g} in it: they are too long (take more)"
         )
     log_partition = found.log_partition

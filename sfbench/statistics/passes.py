@@ -7,6 +7,7 @@ through its ``score`` in chunks; either way memory does not depend on n, scores 
 """
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, cast
 
@@ -33,6 +34,7 @@ from .settings import GramSettings
 from .tensor_terms import TensorEvaluator
 from .terms import BatchMeans, ChunkEvaluator, block_rows
 
+_FEWEST_TOGETHER = 16  # rows of a block
 _LARGEST_AFFINE_DIM = 256  # dense moments of more coordinates cost more than the scores
 Models = Iterable[ScoreModel | DiffusableLaw]
 
@@ -240,35 +242,41 @@ def accumulate(
     block, edges, omega = block_rows(dim), part_edges(n_nodes, parts), settings.omega
     if isinstance(evaluator, TensorEvaluator):  # whole calls of a network are whole blocks
         block = source.rows_per_chunk // -(-source.rows_per_chunk // block)
-    batches: BatchMeans | None = None
     if keep:  # a batch is a number of blocks, or a block is a batch
-        per_batch = -(-n // keep)
-        block = min(block, per_batch)
-        batches = BatchMeans(sizes, -(-per_batch // block) * block, parts, k)
-    sums = np.zeros((n_nodes, k, k - 1))
+        block = min(block, -(-n // keep))
+    common, ends = math.gcd(*sizes), sizes
+    if len(sizes) > 1 and common >= _FEWEST_TOGETHER and isinstance(evaluator, ChunkEvaluator):
+        # Chunks reach across the ends of prefixes, which are ends of blocks.
+        block, ends = max(rows for rows in range(1, min(block, common) + 1) if common % rows == 0), [n]
+    batches = BatchMeans(sizes, -(-n // (keep * block)) * block, parts, k) if keep else None
+    sums = np.zeros((len(sizes), n_nodes, k, k - 1))
     part_of = np.searchsorted(edges, np.arange(n_nodes), side="right") - 1
-    found: list[NodeStatistics] = []
     signs = len(settings.rule.signs)
     with progress(settings.evaluations(k, n), "evaluations", show_progress) as bar:
-        for size, (start, stop) in _chunks(sizes, max(source.rows_per_chunk // block, 1) * block):
+        for start, stop in _chunks(ends, max(source.rows_per_chunk // block, 1) * block):
             weight = None if source.sample_weight is None else source.sample_weight[start:stop]
+            starts = np.arange(start, stop, block)
+            first = np.searchsorted(sizes, starts, side="right")  # prefixes that do not hold a block
+            prefixes, places = np.unique(first, return_index=True)
             for y, zeta in source.chunk(start, stop):
                 for t, terms in enumerate(evaluator.evaluate(y, zeta, block, start, weight)):
                     bar.advance(k * len(zeta) * signs)
-                    sums[t] += terms.sum(axis=0) / n_noise
+                    sums[prefixes, t] += np.add.reduceat(terms, places, axis=0) / n_noise
                     if batches is not None:
                         batches.add(part_of[t], start, block, terms * (omega[t] / n_noise))
-            if stop == size:
-                kept = batches.finish() if batches is not None and size == n else ()
-                found.append(NodeStatistics(settings, *split_terms(sums / size), size, edges if kept else (), kept))
-    return found
+    kept = batches.finish() if batches is not None else ()
+    of_last = {n: (edges if kept else (), kept)}
+    return [
+        NodeStatistics(settings, *split_terms(total / size), size, *of_last.get(size, ()))
+        for size, total in zip(sizes, sums.cumsum(axis=0), strict=True)
+    ]
 
 
-def _chunks(sizes: list[int], rows: int) -> Iterator[tuple[int, tuple[int, int]]]:
-    """Ends of chunks of at most ``rows`` rows within each prefix, with the prefix's size."""
+def _chunks(sizes: list[int], rows: int) -> Iterator[tuple[int, int]]:
+    """Ends of chunks of at most ``rows`` rows within each prefix."""
     for first, size in itertools.pairwise([0, *sizes]):
         for start in range(first, size, rows):
-            yield size, (start, min(start + rows, size))
+            yield start, min(start + rows, size)
 
 
 def _accumulate_moments(
@@ -276,9 +284,9 @@ def _accumulate_moments(
 ) -> list[NodeStatistics]:
     """The same statistics for Gaussian auxiliaries, through the moments of data and noise (see :mod:`.affine`)."""
     moments = MomentStatistics(laws, settings)
-    for size, (start, stop) in _chunks(sizes, source.rows_per_chunk):
+    for start, stop in _chunks(sizes, source.rows_per_chunk):
         for y, zeta in source.chunk(start, stop):
             moments.add(y, zeta)
-        if stop == size:
-            moments.mark(size)
+        if stop in sizes:
+            moments.mark(stop)
     return [NodeStatistics(settings, G, b, size) for G, b, size in moments.finish()]

@@ -10,7 +10,8 @@ from typing import Any, final
 
 from synthetic import known_problems
 
-from .._validation import did_you_mean
+from .._lazy import did_you_mean
+from .._validation import as_choice
 from ..errors import SfbenchError
 
 
@@ -141,9 +142,8 @@ CATALOGUE: dict[str, Entry] = {row.name: row for row in _rows()}
 
 def known_truths(group: str | None = None) -> list[str]:
     """Names of the problems, of one group or of all; SfbenchError for an unknown group."""
-    groups = dict.fromkeys(row.group for row in CATALOGUE.values())
-    if group is not None and (not isinstance(group, str) or group not in groups):
-        raise SfbenchError(f"unknown group {group!r}{did_you_mean(group, groups)}; use one of {', '.join(groups)}")
+    if group is not None:
+        as_choice("group", group, dict.fromkeys(row.group for row in CATALOGUE.values()))
     return [row.name for row in CATALOGUE.values() if group in (None, row.group)]
 
 

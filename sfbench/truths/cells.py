@@ -8,19 +8,17 @@ States of a finite space have a cell each for the likeliest three, and one for t
 
 import functools
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, cast, final
 
 import numpy as np
 import scipy  # submodules load on first use
 
-from synthetic import GaussianMixture, components_of
+from synthetic import components_of
 from synthetic.discrete import all_states
 from synthetic.quadrature import cover
 from synthetic.torus import wrap
 
 from .._typing import Float64Array
-from ..laws import GridDensity, PlanarDensity
-from .laws import MixtureLaw, ProductLaw
 from .truth import Truth
 
 _MOST_MODES = 8
@@ -65,7 +63,7 @@ def find_cells(truth: Truth) -> Cells:
         likeliest = np.argsort(-np.asarray(truth.laws["barycenter"].log_prob(states)), kind="stable")[:3]
         return Cells(states[likeliest].astype(np.float64), 1, True)
     law, copies = truth.laws["barycenter"], truth.entry.copies
-    pool: Any = law.factor if isinstance(law, ProductLaw) else law
+    pool: Any = getattr(law, "factor", law)
     mixtures: Any = pool.components if truth.on_circle else components_of(pool)
     starts = np.unique(np.concatenate([part.means for part in mixtures]).round(9), axis=0)
     variances = [part.variances if truth.on_circle else part.spectrum.values for part in mixtures]
@@ -94,24 +92,15 @@ def _raw_moments(law: Any, truth: Truth) -> tuple[Float64Array, Float64Array]:
         states = all_states(truth.auxiliaries[0].alphabet, truth.dim)
         masses = np.exp(law.log_prob(states))
         return masses @ states, masses @ states**2
-    if isinstance(law, ProductLaw):
-        first, second = _raw_moments(law.factor, truth)
-        return np.tile(first, law.copies), np.tile(second, law.copies)
-    if isinstance(law, MixtureLaw):
-        parts = [_raw_moments(part, truth) for part in law.laws]
-        return tuple(law.weights @ np.stack([part[i] for part in parts]) for i in (0, 1))  # type: ignore[return-value]
-    if isinstance(law, GaussianMixture):
+    if hasattr(law, "raw_moments"):
+        return cast(tuple[Float64Array, Float64Array], law.raw_moments(lambda part: _raw_moments(part, truth)))
+    if components_of(law) == (law,):  # a Gaussian mixture
         spread = np.einsum("mdd->md", law.spectrum.dense())
         return law.mean(), law.weights @ (law.means**2 + spread)
-    if isinstance(law, GridDensity):
-        return np.array([law.moment(1)]), np.array([law.moment(2)])
     if truth.on_circle:
         nodes = np.linspace(-np.pi, np.pi, _ANGLES, endpoint=False) + np.pi / _ANGLES
         masses = np.exp(law.log_prob(nodes[:, None])) * (2.0 * np.pi / _ANGLES)
         return np.array([masses @ nodes]), np.array([masses @ nodes**2])
-    if isinstance(law, PlanarDensity):
-        masses = law.density.ravel() * law.cell
-        return masses @ law.centres, masses @ law.centres**2
     grid = cover([law])  # a pool of rank at most 2
     masses = np.exp(np.asarray(law.log_prob(grid.nodes), np.float64)) * grid.cell
     return masses @ grid.nodes, masses @ grid.nodes**2

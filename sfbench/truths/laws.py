@@ -5,7 +5,7 @@ r"""Laws that truths are made of beside those of :mod:`synthetic`: products of c
 for laws of any kind with ``log_prob`` and ``sample``: mixtures, pools, grids, tables of states.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, final
 
@@ -77,6 +77,11 @@ class ProductLaw:
         """Law of ``scale X + shift``."""
         return ProductLaw(self.factor.affine(scale, shift), self.copies)
 
+    def raw_moments(self, of: Callable[[Any], Any]) -> tuple[Float64Array, Float64Array]:
+        """Means of x and x^2 (d,), given a function that computes them for the factor."""
+        first, second = of(self.factor)
+        return np.tile(first, self.copies), np.tile(second, self.copies)
+
     def _by_copy(self, terms: Any) -> Float64Array:
         sums: Float64Array = np.asarray(terms, np.float64).reshape(-1, self.copies).sum(axis=1)
         return sums
@@ -112,3 +117,8 @@ class MixtureLaw:
         counts = generator.multinomial(as_count("n", n), self.weights / self.weights.sum())
         parts = [law.sample(int(c), rng=generator) for law, c in zip(self.laws, counts, strict=True) if c]
         return generator.permutation(np.concatenate(parts))
+
+    def raw_moments(self, of: Callable[[Any], Any]) -> tuple[Float64Array, Float64Array]:
+        """Means of x and x^2 (r,), given a function that computes them for each law."""
+        first, second = zip(*map(of, self.laws), strict=True)
+        return self.weights @ np.stack(first), self.weights @ np.stack(second)

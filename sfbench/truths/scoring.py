@@ -107,10 +107,10 @@ class SampleScore:
 
     def _verdict(self) -> str:
         if self.law == "neither":
-            return "they follow none of the laws; they are at least as far away as said"
+            return "they follow none of the laws, and are at least as far from each as these distances say"
         if self.law != "cannot tell":
-            return f"they follow the {self.law} law (it would be told from the others with {self.power[self.law]:.1%})"
-        parts = [f"{law} (told from the others with {self.power[law]:.1%})" for law in self.compatible]
+            return f"they follow the {self.law} law (power against the others {self.power[self.law]:.1%})"
+        parts = [f"{law} (power against the others {self.power[law]:.1%})" for law in self.compatible]
         return f"cannot tell: {' or '.join(parts)}"
 
 

@@ -51,7 +51,7 @@ class Truth:
     target : law
         What data are drawn from, on the whole space.
     weights : array (k,)
-        At which the laws are meant: the true weights, or equal ones where the target is no pool.
+        At which the laws are meant: the true weights, or equal ones where the target is not a pool.
     laws : mapping of str to law
         In the coordinates in which the auxiliaries differ; see the module.
     errors : mapping of str to float

@@ -25,7 +25,7 @@ def _formulas_are_set_once() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def _figures_are_drawn_once() -> Iterator[None]:
     """Figures of studies are drawn once, as PNG; other drawings, for what overlaps, for edges and as PDF, are left out.
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from benchmarks.common.claims import within
 from benchmarks.common.figures import draw
 from benchmarks.common.frame import Cells, Study, rows_of
+from benchmarks.common.study import IncompleteStudyError, Phases, RunSettings
 
 
 @dataclass(frozen=True)
@@ -100,3 +102,27 @@ def test_a_table_has_the_rows_of_cells_that_hold_several() -> None:
         {"number": 1, "a": 2},
         {"number": 2, "a": 3},
     ]
+
+
+def test_tables_can_be_gathered_from_cells_and_elsewhere(tmp_path: Path) -> None:
+    def gather(args: argparse.Namespace, tables: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:
+        assert about["command"].endswith(f"--jobs 1 --out {tmp_path}")
+        assert args.out == tmp_path
+        return {"squares": [*tables["squares"], {"square": args.seed}]}
+
+    options = ["--jobs", "1", "--out", str(tmp_path)]
+    changes: dict[str, Any] = {"gather": gather, "defaults": {"seed": 4}}
+    assert study(**changes)(options) == 1  # 4, 5, 6 are too large when squared
+    rows = [json.loads(line) for line in (tmp_path / "squares.jsonl").read_text().splitlines()]
+    assert [row["square"] for row in rows] == [16, 25, 36, 4]
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert (manifest["arguments"]["seed"], manifest["arguments"]["out"]) == (4, str(tmp_path))
+
+
+def test_the_phases_of_a_command_share_a_time_limit(tmp_path: Path) -> None:
+    run = Phases(tmp_path, RunSettings(time_limit=100.0), started=time.monotonic() - 99.0)
+    assert 0.0 < (run.left().time_limit or 0.0) <= 1.0
+    late = Phases(tmp_path, RunSettings(time_limit=1.0, progress=False), started=time.monotonic() - 99.0)
+    with pytest.raises(IncompleteStudyError, match="time limit"):
+        late(run_square, [Square(i) for i in range(3)], "late")
+    assert Phases(tmp_path, RunSettings()).left().time_limit is None

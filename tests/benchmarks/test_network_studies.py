@@ -38,13 +38,13 @@ TINY_MIXTURE = Scale(100, Work(10, 10, 200, 8), (32, 256), 1, 1)
 
 def _of_few_rows(models, x, *arguments, **options):
     """Statistics that stand for those of a population."""
-    return score_gram(models, x[:2000], *arguments, **options)
+    return score_gram(models, x[:1000], *arguments, **options)
 
 
 def make_tiny(monkeypatch):
     monkeypatch.setattr(digits, "QUICK", TINY_DIGITS)
     monkeypatch.setattr(mixture_1d, "QUICK", TINY_MIXTURE)
-    monkeypatch.setattr(mixture_1d_cells, "_HELD_OUT", 1000)
+    monkeypatch.setattr(mixture_1d_cells, "_HELD_OUT", 500)
     monkeypatch.setattr(mixture_1d_cells, "score_gram", _of_few_rows)
 
 

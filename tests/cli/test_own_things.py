@@ -113,12 +113,12 @@ def test_the_folder_is_that_of_save_and_of_save_without_the_command_line(folder:
     assert "is a fit of 2 models (0, 1), got 1" in err
     code, _, err = run(capsys, "sample", "saved", *models[2:], *models[:2], *options)  # in another order
     assert code == 2
-    assert "is another one than the fit's" in err
+    assert "is not the one that was fitted" in err
     Path("own_models.py").write_text(MODELS.replace("-1.0", "-2.0"), encoding="utf-8")
     sys.modules.pop("own_models", None)
     code, _, err = run(capsys, "sample", "fit", "--module", "own_models.py", "--n", "50")
     assert code == 2
-    assert "is another one than the fit's" in err
+    assert "is not the one that was fitted" in err
 
 
 @pytest.mark.slow

@@ -54,7 +54,7 @@ def test_another_version_or_sha256_is_not_used(made, own_cache, monkeypatch):
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "pickle", "text"])
-def test_damage_is_told_and_mended(made, own_cache, damage):
+def test_damage_is_told_and_repaired(made, own_cache, damage):
     _, calls = made
     expected = load_items("slow")
     path = own_cache / "slow" / "decoded" / "all.npz"
@@ -70,8 +70,8 @@ def test_damage_is_told_and_mended(made, own_cache, damage):
         content = bytearray(path.read_bytes())
     path.write_bytes(content)
     with pytest.warns(UserWarning, match="damaged"):
-        mended = load_items("slow")
-    np.testing.assert_array_equal(mended.x, expected.x)
+        repaired = load_items("slow")
+    np.testing.assert_array_equal(repaired.x, expected.x)
     assert calls == ["all", "all"]
     load_items("slow")
     assert len(calls) == 2

@@ -26,7 +26,7 @@ WEIGHTS = (0.2, 0.5, 0.3)
 POOL = PROBLEM.barycenter(WEIGHTS)
 NOISES: list[DiscreteNoise] = [UniformNoise(2), MaskedNoise(2, "linear")]
 WINDOW = (-12.0, 12.0)
-N = 4000
+N = 2500
 
 
 def fused(noise: DiscreteNoise, weights: Any = WEIGHTS) -> FusedRates:

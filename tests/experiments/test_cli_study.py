@@ -92,7 +92,7 @@ def test_bad_input_is_one_line_and_touches_nothing(
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_a_damaged_store_is_mended_on_request(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_store_is_repaired_on_request(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = store_path(folder)
     data = bytearray(path.read_bytes())
     data[-100] ^= 4

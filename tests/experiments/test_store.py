@@ -108,7 +108,7 @@ def test_a_damaged_store_is_set_aside_and_what_is_lost_is_computed_again(folder:
 
 
 def test_of_two_processes_that_find_one_damage_one_mends_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The other finds the store mended by the time that it holds the lock, and leaves it alone."""
+    """The other finds the store repaired by the time that it holds the lock, and leaves it alone."""
     path, others, found = store_path(folder), [], []
 
     def verify_before_another_mends(place: Path) -> Any:

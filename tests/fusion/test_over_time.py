@@ -168,5 +168,5 @@ def test_a_fit_is_kept_with_its_names(reference: SyntheticProblem, tmp_path: Pat
         kept.score.score(np.zeros((1, 1)), 0.5)
     drawn = [sfbench.sample(one, 40, steps=8, check_steps=False, rng=1).x for one in (fit, kept.attach(models))]
     assert drawn[0].tobytes() == drawn[1].tobytes()
-    with pytest.warns(sfbench.FitWarning, match="'left' is another one"):
+    with pytest.warns(sfbench.FitWarning, match="'left' is not the one"):
         kept.attach([models["right"], models["right"]])

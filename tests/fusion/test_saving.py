@@ -61,7 +61,7 @@ def test_other_models_are_noticed(fit: sfbench.FusionResult, shifted: SyntheticP
     back = sfbench.load_result(fit.save(tmp_path))
     a, b, c = shifted.auxiliaries
     back.attach({"c": c, "b": b, "a": a})  # by name, in any order
-    with pytest.warns(FitWarning, match="'b' is another one"):
+    with pytest.warns(FitWarning, match="'b' is not the one"):
         back.attach([a, a, c])
     with pytest.raises(ModelError, match="names of the fit"):
         back.attach({"a": a, "b": b})

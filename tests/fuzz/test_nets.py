@@ -1,6 +1,6 @@
 """Checkpoints that lie, and networks and points of every kind at the border.
 
-The oracle: an error of the package (one that is no raw exception of a library), or a network whose scores are finite
+The oracle: an error of the package (not a raw exception of a library), or a network whose scores are finite
 numbers of the shape and kind of its points. Loading takes no memory to speak of, whatever a file promises. The number
 of cases is that of the environment variable SFBENCH_FUZZ_CASES, shared out among the tests of this file.
 """
@@ -27,7 +27,7 @@ import sfbench
 from sfbench import SfbenchError
 from sfbench.nets import GuidedScore, NetworkDivergence, NetworkScore, build_network, load_checkpoint, save_checkpoint
 
-CASES = int(os.environ.get("SFBENCH_FUZZ_CASES", "600"))
+CASES = int(os.environ.get("SFBENCH_FUZZ_CASES", "400"))
 HANG, MEMORY = 10.0, 300e6
 OU = sfbench.OrnsteinUhlenbeck()
 fuzz = settings(

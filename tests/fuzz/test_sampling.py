@@ -44,7 +44,7 @@ from sfbench.scores import AnalyticScore, FusedScore, ProductScore
 from sfbench.times import TimeSteps, time_steps
 from synthetic import GaussianMixture, SyntheticError
 
-CASES = int(os.environ.get("SFBENCH_FUZZ_CASES", "120"))
+CASES = int(os.environ.get("SFBENCH_FUZZ_CASES", "80"))
 HANG = 20.0
 REFUSED = (SfbenchError, SyntheticError, DivergenceError)
 seeds = st.integers(0, 2**32 - 1)

@@ -22,7 +22,7 @@ import solvers
 from solvers import SimplexQP, SolversError, available_solvers
 from solvers.cvxpy_conic import Cvxpy
 
-CASES = int(os.environ.get("SFBENCH_FUZZ_CASES", "240"))
+CASES = int(os.environ.get("SFBENCH_FUZZ_CASES", "160"))
 HANG = 15.0  # the default limit of `solve` is 10 s
 
 fuzz = settings(

@@ -50,7 +50,7 @@ from .synthetic_arguments import (
     scalars,
 )
 
-CASES = int(os.environ.get("SFBENCH_FUZZ_CASES", "700"))
+CASES = int(os.environ.get("SFBENCH_FUZZ_CASES", "420"))
 HANG = 10.0  # seconds
 
 

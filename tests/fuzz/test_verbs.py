@@ -25,7 +25,7 @@ from synthetic import SyntheticError
 from .test_sampling import ODDITIES, said, seeds
 from .verbs import EXACT, GRAM, GRID, MISMATCH, OU, PLANE, VERBS, WEIGHTS
 
-CASES = int(os.environ.get("SFBENCH_FUZZ_CASES", "120"))
+CASES = int(os.environ.get("SFBENCH_FUZZ_CASES", "80"))
 HANG = 20.0
 REFUSED = (sfbench.SfbenchError, SyntheticError, SolversError)
 

@@ -167,7 +167,7 @@ def test_names(gate):
     ):
         with pytest.raises(sfbench.SfbenchError, match=message):
             register_architecture(name, kind)
-    with pytest.raises(ModelError, match=r"unknown architecture 'gates'; did you mean 'gate'.*register_architecture"):
+    with pytest.raises(ModelError, match=r"unknown architecture 'gates' .did you mean 'gate'.*register_architecture"):
         build_network("gates", {}, process=OU)
 
 

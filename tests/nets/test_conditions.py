@@ -27,7 +27,7 @@ X = np.random.default_rng(0).standard_normal((5, 2))
 
 
 class Classes(torch.nn.Module):
-    """The exact score of N(mean of the class, I) under the Ornstein-Uhlenbeck process; label 2 is no class."""
+    """The exact score of N(mean of the class, I) under the Ornstein-Uhlenbeck process; label 2 is not a class."""
 
     def __init__(self):
         super().__init__()

@@ -170,7 +170,7 @@ def test_slow_rate_holds_and_fast_rate_is_the_mean() -> None:
     assert max(excess) <= bounds.slow_rate(moments, n).value
     predicted = bounds.fast_rate(population, moments, n, problem.true_weights).value
     assert np.mean(excess) == pytest.approx(predicted, rel=0.25)
-    assert max(excess) > predicted  # the mean is no upper bound
+    assert max(excess) > predicted  # the mean is not an upper bound
 
 
 @pytest.mark.slow

@@ -175,7 +175,7 @@ def test_a_registry_finds_every_kind_of_name(monkeypatch: pytest.MonkeyPatch, tm
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("pie", r"unknown thing 'pie'; did you mean 'pi'\?"),
+        ("pie", r"unknown thing 'pie' \(did you mean 'pi'\?\); use one of pi, broken, or module:name"),
         (3, "unknown thing 3; use one of pi, broken"),
         (["pi"], "unknown thing"),
         ("broken", "its plugin 'math:nothing' cannot be loaded"),

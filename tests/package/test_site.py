@@ -13,7 +13,7 @@ DOCS = ROOT / "docs"
 
 
 def site_module(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """A module of the site's, imported from its file: `docs` is no package."""
+    """A module of the site's, imported from its file: `docs` is not a package."""
     spec = importlib.util.spec_from_file_location(f"site_{name}", DOCS / "_site" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None

@@ -57,7 +57,7 @@ def _spread(problem: SyntheticProblem, estimator: str, t: float) -> float:
     """Standard deviation of the fitted first weight over data draws at a single time."""
     rule = settings(estimator, t_min=t, t_max=t)
     weights = []
-    for seed in range(150):
+    for seed in range(100):
         x = problem.target.sample(64, rng=seed)
         gram = score_gram(problem.auxiliaries, x, rule, rng=seed + 10_000)
         weights.append(solve(gram.to_qp(), "active_set").weights[0])

@@ -1,4 +1,4 @@
-"""Bad input is refused with an error that names the argument, the place, and the mend."""
+"""Bad input is refused with an error that names the argument, the place, and what to do."""
 
 from collections.abc import Callable
 from typing import Any

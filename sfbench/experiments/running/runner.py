@@ -16,7 +16,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -227,21 +227,17 @@ class _Run:
     @contextmanager
     def _signals(self) -> Iterator[None]:
         """The first Ctrl-C or SIGTERM stops cleanly, the second at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
 
         def handle(number: int, frame: FrameType | None) -> None:
             if self.stopped in ("interrupted", "terminated"):
                 raise KeyboardInterrupt
             self.stopped = "interrupted" if number == signal.SIGINT else "terminated"
 
-        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
+        with ExitStack() as before:
+            if threading.current_thread() is threading.main_thread():
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    before.callback(signal.signal, number, signal.signal(number, handle))
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def _now() -> str:
