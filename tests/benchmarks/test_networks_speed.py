@@ -26,7 +26,7 @@ def test_floor_and_tasks_evaluate_the_same_points(monkeypatch: pytest.MonkeyPatc
     assert sum(name.startswith("time over bare forward passes") for name in named) == 3
     assert json.loads((tmp_path / "manifest.json").read_text())["arguments"]["quick"] is True
     assert (tmp_path / "networks_speed.csv").read_text().count("\n") == 4
-    assert (tmp_path / "precision.csv").read_text().count("\n") == 7
+    assert (tmp_path / "precision.csv").read_text().count("\n") == 11
     assert (tmp_path / "published_way.csv").read_text().count("\n") == 7
     assert speed.main(["--device", "nowhere", "--out", str(tmp_path)]) == 2
     with pytest.raises(SystemExit):
