@@ -18,6 +18,7 @@ CASES = speed.trained.cases
 def test_floor_and_tasks_evaluate_the_same_points(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(speed, "NETWORKS", {"MLP 31 k": ("mlp", {"dim": 2, "width": 8, "depth": 1}, 2, 256)})
     monkeypatch.setattr(speed.trained, "cases", lambda n, device: CASES(24, device))
+    monkeypatch.setattr(speed.trained, "images", lambda n, device: CASES(24, device)[1])
     monkeypatch.setattr(speed.trained, "_EPOCHS", (1,))
     monkeypatch.setattr(speed.memory, "measure", lambda n: [])
     options = ["--quick", "--threads", "1", "--out", str(tmp_path)]
@@ -26,7 +27,7 @@ def test_floor_and_tasks_evaluate_the_same_points(monkeypatch: pytest.MonkeyPatc
     assert sum(name.startswith("time over bare forward passes") for name in named) == 3
     assert json.loads((tmp_path / "manifest.json").read_text())["arguments"]["quick"] is True
     assert (tmp_path / "networks_speed.csv").read_text().count("\n") == 4
-    assert (tmp_path / "precision.csv").read_text().count("\n") == 11
+    assert (tmp_path / "precision.csv").read_text().count("\n") == 10
     assert (tmp_path / "published_way.csv").read_text().count("\n") == 7
     assert speed.main(["--device", "nowhere", "--out", str(tmp_path)]) == 2
     with pytest.raises(SystemExit):
