@@ -105,7 +105,7 @@ def test_nearest_mixture_and_training_baselines():
     scores = [AnalyticScore(law, OU) for law in laws]
     mixed = sample_mixture(scores, [0.25, 0.75], 4000, draw, rng=0)
     assert abs((mixed < 0).mean() - 0.25) < 0.03
-    with pytest.raises(ModelError, match="sum to 1"):
+    with pytest.raises(ModelError, match=r"weights must have shape \(2,\), got \(1,\)"):
         sample_mixture(scores, [0.5], 10, draw)
     candidates = [("mlp", {"dim": 1, "width": w, "depth": 1}) for w in (4, 16)]
     settings = TrainingSettings(steps=60, batch=32, validate_every=20, patience=0)
