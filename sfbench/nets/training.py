@@ -24,6 +24,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from .._arrays import as_device
 from .._typing import SeedLike
 from .._validation import as_generator
 from ..errors import ModelError
@@ -36,7 +37,7 @@ from .parameterisation import Parameterisation, as_parameterisation
 from .run import TrainingRun, take_steps
 from .settings import TrainingError, TrainingSettings
 from .tensor_files import CheckpointError
-from .wiring import Wiring, as_device, as_wiring
+from .wiring import Wiring, as_wiring
 
 Value = TypeVar("Value")
 
@@ -138,7 +139,7 @@ def train_score_network(
     if path is not None:
         describe_network(module)  # what could not be saved in the end is refused before the first step
         describe_wiring(wiring)
-    run = TrainingRun(module, train, settings, wiring, as_device(device), seed)
+    run = TrainingRun(module, train, settings, wiring, as_device(device, ModelError), seed)
     run.fix_validation(held_out, validation_seed)
     identity = _identity(run, train, held_out, seed)
     if path is not None and (path / "state" / "manifest.json").exists():
