@@ -32,9 +32,7 @@ def get_metric(metric: str | Callable[..., Estimate]) -> Callable[..., Estimate]
     """The metric of that name, or the function itself; SfbenchError if it is neither."""
     found = _METRICS[metric] if isinstance(metric, str) else metric
     if not callable(found):
-        raise SfbenchError(
-            f"metric must be a function of two laws or its name, one of {known_metrics()}; got {metric!r}"
-        )
+        raise SfbenchError(f"metric must be a function of two laws or one of {known_metrics()}, got {metric!r}")
     return found
 
 

@@ -195,7 +195,7 @@ def test_names_of_other_things_are_refused() -> None:
     from sfbench.sampling.api import as_sampler
     from sfbench.statistics.estimators import as_estimator
 
-    with pytest.raises(SfbenchError, match=r"metric must be a function of two laws or its name, .*; got 'math:pi'"):
+    with pytest.raises(SfbenchError, match=r"metric must be a function of two laws or one of .*, got 'math:pi'"):
         get_metric("math:pi")
     with pytest.raises(SfbenchError, match="process must be a ForwardProcess"):
         make_process("math:pi")
