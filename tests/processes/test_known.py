@@ -164,8 +164,7 @@ def test_a_contradiction_is_named(spoilt: str, message: str) -> None:
         FusedScore((law,), (1.0,), process=Own(spoilt))
 
 
-def test_a_sound_process_of_ones_own_is_used_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sfbench.processes._PROCESSES, "own", {})  # forgotten after the test
+def test_a_sound_process_of_ones_own_is_used_by_name() -> None:
     assert check_process(Own()) == Own()
     register_process("own_speed", Own)
     assert make_process("own_speed") == Own()

@@ -13,7 +13,6 @@ from sfbench import GramError, ModelError, TimeGrid, prefix_grams, score_gram, s
 from sfbench.statistics import (
     AbstractEstimator,
     NodeStatistics,
-    estimators,
     known_estimators,
     register_estimator,
     score_statistics,
@@ -88,10 +87,7 @@ class SteinAtSmallNoise(AbstractEstimator):
         return 0.0 if sigma < self.switch else 0.75
 
 
-def test_an_estimator_of_ones_own_is_taken_by_object_and_by_name(
-    reference: SyntheticProblem, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(estimators._ESTIMATORS, "own", {})  # forgotten after the test
+def test_an_estimator_of_ones_own_is_taken_by_object_and_by_name(reference: SyntheticProblem) -> None:
     register_estimator("stein_at_small_noise", SteinAtSmallNoise)
     assert "stein_at_small_noise" in known_estimators()
     x, process = reference.target.sample(400, rng=0), sfbench.OrnsteinUhlenbeck()
