@@ -43,7 +43,7 @@ class AbstractFit(ABC):
     def losses(self, x: Any, *, sample_weight: Any = None, condition: Any = None, rng: SeedLike = 0) -> "Comparison":
         """How well the fit, each of its models and equal weights denoise rows (n, d) that the fit has not seen.
 
-        ``sample_weight`` (n,) counts rows, ``condition`` (n, ...) labels them; :func:`sfbench.compare` takes other models.
+        ``sample_weight`` (n,) counts rows, ``condition`` (n, ...) labels them; :func:`sfbench.compare` takes others.
         """
         from .comparison import compare
 
