@@ -121,7 +121,7 @@ def write_report(folder: Path) -> None:
         rows += json.loads(path.read_text(encoding="utf-8"))["rows"]
     paths = write_pages(folder, rows, read_about(folder))
     for budget in sorted({row["budget"] for row in rows}, reverse=True):
-        print(f"{budget} evaluations a point:")
+        print(f"{budget} evaluations a point (TV to the target, mean and over seeds):")
         for ranked in ranking(rows, budget):
             print("  ", "  ".join(ranked[:4]))
     print("written:", *map(str, paths))

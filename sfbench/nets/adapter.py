@@ -19,6 +19,7 @@ from .._typing import FloatArray
 from .._validation import as_count, as_flag
 from ..errors import ModelError, NotFiniteError
 from ..processes import ForwardProcess
+from ..processes.base import as_process
 from .inputs import as_condition, as_range, as_shape, as_tensor, as_times
 from .parameterisation import Parameterisation
 from .rows import FEWEST, rows_that_fit
@@ -28,7 +29,6 @@ from .wiring import (
     Times,
     Wiring,
     as_device,
-    as_process,
     as_wiring,
     device_of,
     dtype_of,
@@ -146,7 +146,7 @@ class NetworkScore:
             raise ModelError(f"shape {tuple(shape)} has {prod(shape)} entries, but dim is {dim}")
         if (own := getattr(module, "dim", dim)) != dim:
             raise ModelError(f"the network was built for dimension {own}, not {dim}")
-        if (trained := getattr(module, "process", as_process(process))) != process:
+        if (trained := getattr(module, "process", as_process(process, ModelError))) != process:
             raise ModelError(f"the network was built for {trained!r}, not {process!r}")
         if parameterisation is None:
             parameterisation = getattr(module, "parameterisation", None)

@@ -293,7 +293,7 @@ def describe_network(network: nn.Module) -> tuple[str, dict[str, Any]]:
     """Name and options from which :func:`build_network` makes a network of this shape."""
     kind = type(network)
     name = None
-    for known in known_architectures():
+    for known in sorted(known_architectures(), key=_ARCHITECTURES.own.__contains__):  # entry points before own names
         try:
             name = known if name is None and _ARCHITECTURES[known] is kind else name
         except Exception as error:  # somebody else's package; it must not keep this network from being saved

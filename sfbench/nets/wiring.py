@@ -18,6 +18,7 @@ from .._arrays import moved
 from .._lazy import did_you_mean
 from ..errors import GridError, ModelError, SfbenchError
 from ..processes import ForwardProcess
+from ..processes.base import as_process
 from .parameterisation import (
     EDM,
     Parameterisation,
@@ -152,13 +153,6 @@ class Wiring:
         return values
 
 
-def as_process(process: object) -> ForwardProcess:
-    """The process, refused if it is none; whether it is consistent says :func:`sfbench.processes.check_process`."""
-    if not isinstance(process, ForwardProcess):
-        raise ModelError(f"process must be a forward process such as OrnsteinUhlenbeck(), got {process!r:.200}")
-    return process
-
-
 def as_wiring(
     module: nn.Module,
     process: ForwardProcess,
@@ -185,7 +179,7 @@ def as_wiring(
         condition_name = getattr(module, "condition_name", None)
     if condition_name is not None and not (isinstance(condition_name, str) and condition_name.isidentifier()):
         raise ModelError(f"condition_name must be the name of an argument of the module, got {condition_name!r}")
-    return Wiring(as_process(process), what, shape, time, condition_name)  # type: ignore[arg-type]  # just checked
+    return Wiring(as_process(process, ModelError), what, shape, time, condition_name)  # type: ignore[arg-type]  # just checked
 
 
 def dtype_of(module: nn.Module) -> torch.dtype | None:

@@ -18,7 +18,7 @@ from synthetic._memory import refuse_huge
 
 from .._typing import Float64Array, SeedLike
 from .._validation import as_generator, as_number, as_points, as_real
-from ..errors import GridError
+from ..errors import GridError, SfbenchError
 
 
 def as_times(t: ArrayLike) -> Float64Array:
@@ -105,8 +105,8 @@ class ForwardProcess(ABC):
         return np.asarray(self.alpha(time) * points + self.sigma(time) * z), z
 
 
-def as_process(value: object) -> ForwardProcess:
+def as_process(value: object, error: type[SfbenchError] = GridError) -> ForwardProcess:
     """Return a forward process, or say what it should have been."""
     if not isinstance(value, ForwardProcess):
-        raise GridError(f"process must be a ForwardProcess such as OrnsteinUhlenbeck(), got {value!r}")
+        raise error(f"process must be a ForwardProcess such as OrnsteinUhlenbeck(), got {value!r:.200}")
     return value

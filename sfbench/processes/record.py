@@ -16,7 +16,7 @@ def describe_process(process: ForwardProcess) -> dict[str, Any]:
     GridError
         If it is neither.
     """
-    from . import VarianceExploding, known_processes
+    from . import _PROCESSES, VarianceExploding
 
     kind = type(process)
     values = {f.name: getattr(process, f.name) for f in fields(process) if f.init} if is_dataclass(process) else {}
@@ -24,7 +24,7 @@ def describe_process(process: ForwardProcess) -> dict[str, Any]:
         values = {"sigma": process.base}
     if _own(kind.__name__) is kind:
         return {"name": kind.__name__, "parameters": values}
-    for name in known_processes():
+    for name in sorted(_PROCESSES.names(), key=_PROCESSES.own.__contains__):  # other programs know entry points
         record = {"name": name, "parameters": values}
         try:
             if build_process(record) == process:

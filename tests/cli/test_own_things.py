@@ -314,7 +314,8 @@ def test_check_says_what_it_will_cost(capsys: Capture, monkeypatch: pytest.Monke
 
 
 def test_the_command_that_draws_from_a_fit_is_whole(capsys: Capture) -> None:
-    _, out, _ = run(capsys, *fuse_own("--out", "fit"))
+    Path("own_part.py").write_text("", encoding="utf-8")  # what it registers may be needed again
+    _, out, _ = run(capsys, *fuse_own("--out", "fit", "--module", "own_part.py"))
     command = out.rpartition("draw from it with: sfbench ")[2].split()
-    assert command == ["sample", "fit", "--module", "own_models.py"]
+    assert command == ["sample", "fit", "--module", "own_models.py", "--module", "own_part.py"]
     assert run(capsys, *command, "--n", "5")[0] == 0

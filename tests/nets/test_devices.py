@@ -74,7 +74,7 @@ def test_ranges_of_times():
 def test_bad_arguments():
     for options, message in (
         ({"module": lambda x, t: x}, "module is a function; a torch.nn.Module is needed"),
-        ({"process": "ou"}, "process must be a forward process"),
+        ({"process": "ou"}, "process must be a ForwardProcess"),
         ({"batch": 0}, "batch must be an integer of at least 1"),
         ({"batch": 1.5}, "batch must be an integer"),
         ({"condition_name": "class labels"}, "condition_name must be the name of an argument"),
