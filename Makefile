@@ -57,7 +57,7 @@ browse:  ## the built site in Chromium: nothing fetched, formulas set, 360 px, l
 	npm install --silent --no-save --prefix docs/_build/npm puppeteer-core@24 axe-core@4
 	cp docs/_site/browse.mjs docs/_build/npm/ && node docs/_build/npm/browse.mjs docs/_build/html docs/_build/screenshots
 
-networks-speed:  ## networks against bare forward passes, on an idle machine (8 minutes), and the pages that say so
+networks-speed:  ## networks against bare forward passes, on an idle machine (15 minutes), and the pages that say so
 	-OMP_NUM_THREADS=1 python -m benchmarks.networks_speed --out benchmarks/results/networks_speed
 	$(MAKE) pages
 

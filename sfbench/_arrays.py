@@ -157,8 +157,8 @@ def keep_freed_memory() -> None:
     np.empty(_LARGE_BLOCK, dtype=np.uint8)
 
 
-def as_device(device: Any) -> Any:
-    """A torch device that is there, or None for None; the error names those that are."""
+def as_device(device: Any, error: type[SfbenchError] = SfbenchError, *, may_be_empty: bool = False) -> Any:
+    """A torch device that is there, None for None, "meta" where it may be empty; the error names those that are."""
     if device is None:
         return None
     import torch
@@ -168,14 +168,12 @@ def as_device(device: Any) -> Any:
         if chosen.type == "cuda" and ":" not in str(chosen) and torch.cuda.is_available():
             chosen = torch.device("cuda", torch.cuda.current_device())
         torch.empty(1, device=chosen)
-    except (RuntimeError, AssertionError, TypeError, NotImplementedError, ImportError) as error:
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError, ImportError) as failure:
         present = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-        reason = (str(error) or repr(error)).splitlines()[0]
-        raise SfbenchError(
-            f"device {device!r} is not there ({reason}); this machine has {', '.join(present)}"
-        ) from None
-    if chosen.type == "meta":
-        raise SfbenchError("device 'meta' holds no numbers; use 'cpu' or an accelerator")
+        reason = (str(failure) or repr(failure)).splitlines()[0]
+        raise error(f"device {device!r} is not there ({reason}); this machine has {', '.join(present)}") from None
+    if chosen.type == "meta" and not may_be_empty:
+        raise error("device 'meta' holds no numbers; use 'cpu' or an accelerator")
     return chosen
 
 

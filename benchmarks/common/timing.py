@@ -22,12 +22,16 @@ def clock_of(device: str) -> Callable[[], float]:
 def interleaved(
     functions: Sequence[Callable[[], object]], repeats: int, clock: Callable[[], float] = time.process_time
 ) -> np.ndarray:
-    """Seconds (repeats, functions) of functions called in turn; of the CPU, unless a clock says others."""
+    """Seconds (repeats, functions) of functions called in rounds of random order, by the CPU or another clock.
+
+    What a call leaves in the caches is the next one's advantage or loss: in one order, always the same one's.
+    """
     for function in functions:
         function()
-    seconds = np.empty((repeats, len(functions)))
+    seconds, rng = np.empty((repeats, len(functions))), np.random.default_rng(0)
     for r in range(repeats):
-        for i, function in enumerate(functions):
+        for i in rng.permutation(len(functions)):
+            function = functions[i]
             start = clock()
             function()
             seconds[r, i] = clock() - start

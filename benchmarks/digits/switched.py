@@ -75,27 +75,28 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def evaluate_claims(rows: Sequence[Row]) -> list[Claim]:
-    """Digit-FID of each way at each cost, the better scheme; one network a step must be the better way at the least."""
-
-    def mean(column: str, method: str, spent: int, scheme: str) -> float:
-        chosen = [r[column] for r in rows if (r["method"], r["evaluations"], r["scheme"]) == (method, spent, scheme)]
-        return float(np.mean(chosen))
-
+    """Digit-FID and share of sevens of each way at each cost, by its better scheme, with the least and largest of the
+    runs; one network a step must be the better way at the least.
+    """
+    runs: dict[tuple[int, str], dict[str, list[Row]]] = {}
+    for row in rows:
+        schemes = runs.setdefault((row["evaluations"], row["method"]), {})
+        schemes.setdefault(row["scheme"], []).append(row)
     claims, best = [], {}
-    for spent in sorted({row["evaluations"] for row in rows}):
-        for method, way in (("all", "all networks"), ("balanced", "one network a step")):
-            schemes = {r["scheme"] for r in rows if (r["method"], r["evaluations"]) == (method, spent)}
-            by_scheme = {scheme: mean("fid", method, spent, scheme) for scheme in sorted(schemes)}
-            if not by_scheme:
-                continue
-            scheme = min(by_scheme, key=by_scheme.__getitem__)
-            best[method, spent] = by_scheme[scheme]
-            share = mean("share", method, spent, scheme)
-            note = f"{scheme}; share of sevens {share:.3f}; " + ", ".join(f"{s} {v:.3g}" for s, v in by_scheme.items())
-            claims.append(within(f"digit-FID at {spent} evaluations, {way}", by_scheme[scheme], note=note))
-        if ("balanced", spent) in best and spent <= FEW:
-            ratio = best["balanced", spent] / best["all", spent]
-            claims.append(within(f"digit-FID at {spent} evaluations, one network a step over all", ratio, high=1.0))
+    for (spent, method), schemes in sorted(runs.items()):
+        fids = {scheme: float(np.mean([r["fid"] for r in found])) for scheme, found in sorted(schemes.items())}
+        scheme = min(fids, key=fids.__getitem__)
+        best[spent, method], found = fids[scheme], schemes[scheme]
+        way = f"{spent} evaluations, {'all networks' if method == 'all' else 'one network a step'}"
+        note = f"{len(found)} runs; " + ", ".join(f"{s} {v:.3g}" for s, v in fids.items())
+        for column, what in (("fid", "digit-FID"), ("share", "share of sevens")):
+            values = [r[column] for r in found]
+            error = f"{scheme}; standard error of a run {np.mean([r['share_stderr'] for r in found]):.2g}"
+            told, ends = note if column == "fid" else error, (min(values), max(values))
+            claims.append(within(f"{what} at {way}", float(np.mean(values)), interval=ends, note=told))
+        if method == "balanced" and (spent, "all") in best:
+            name, goal = f"digit-FID at {spent} evaluations, one network a step over all", spent <= FEW
+            claims.append(within(name, best[spent, method] / best[spent, "all"], high=1.0 if goal else None))
     return claims
 
 

@@ -1,14 +1,19 @@
 """Peak memory of a fit of k networks to images on disk, beside one forward pass of one of them and a batch.
 
 Every figure comes from a fresh process: the most that it ever held (``VmHWM``) less what it held once the networks were
-built and asked for one point. The fit may hold what a forward pass of a batch holds, and the batch, however many images
-there are. They are a file of bytes that nothing was written to, which takes no disk: what they show does not matter.
-Perceptrons see every image in one pass; a U-Net, which would take hours, as many as a budget of evaluations allows, in
-random order.
+built and asked for one point. In it the C library maps every block of 128 KiB or more by itself and gives it back when
+it is freed (``MALLOC_MMAP_THRESHOLD_``), so that what is counted is what is in use: the usual heap keeps holes between
+blocks, twice as much after some passes of one network alone, and more or less from process to process. For the network
+of the largest activations that is measured, too: medians of several processes, each beside as many that pass one batch
+through one network again and again. The fit may hold what a forward pass of a batch holds, and the batch, however many
+images there are. They are a file of bytes that nothing was written to, which takes no disk: what they show does not
+matter. Perceptrons see every image in one pass; a U-Net, which would take hours, as many as a budget of evaluations
+allows, in random order.
 """
 
 import contextlib
 import ctypes
+import os
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -28,6 +33,8 @@ from ..common.study import Row
 from .networks import NETWORKS, OU, networks
 
 _WINDOW = {"t_min": 0.1, "t_max": 1.0, "n_nodes": 2}
+_MAPPED = ("MALLOC_MMAP_THRESHOLD_", str(1 << 17))
+PASSES, PROCESSES = 40, 5
 
 
 @final
@@ -60,8 +67,8 @@ def _status(what: str) -> float:
     return int(line.split()[1]) / 1024
 
 
-def peak(case: Case, images: Path | None) -> tuple[float, float]:
-    """MiB beyond the networks themselves of a fit to images, or of one forward pass without them; MiB of its batch."""
+def peak(case: Case, images: Path | None, passes: int = 1) -> tuple[float, float]:
+    """MiB beyond the networks themselves of a fit to images, or of forward passes without them; MiB of a batch."""
     torch.set_num_threads(1)
     name, options, _, _ = NETWORKS[case.label]
     models = networks(name, options | dict(case.options), case.dim, torch.device("cpu"))
@@ -76,8 +83,9 @@ def peak(case: Case, images: Path | None) -> tuple[float, float]:
     before = _status("VmRSS")
     if images is None:
         batch = torch.randn(rows, case.dim)
-        with torch.no_grad():
-            models[0].module(batch, torch.full((1,), 0.3, dtype=torch.float64))
+        for _ in range(passes):
+            with torch.no_grad():
+                models[0].module(batch, torch.full((1,), 0.3, dtype=torch.float64))
     elif case.budget is None:
         score_statistics(models, open_source(images), settings, rng=0)
     else:
@@ -86,17 +94,39 @@ def peak(case: Case, images: Path | None) -> tuple[float, float]:
     return _status("VmHWM") - before, rows * case.dim * 4 / 2**20
 
 
+def in_process(case: Case, images: Path | None, passes: int = 1, *, mapped: bool = True) -> tuple[float, float]:
+    """:func:`peak` in a process of its own, whose blocks are mapped one by one or lie in the usual heap."""
+    name, value = _MAPPED
+    usual = os.environ.pop(name, None)
+    os.environ |= {name: value} if mapped else {}
+    try:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            return pool.submit(peak, case, images, passes).result()
+    finally:
+        os.environ.pop(name, None)
+        os.environ |= {} if usual is None else {name: usual}
+
+
 def measure(n: int) -> list[Row]:
-    """Rows of every network: one forward pass, a fit to a tenth of the images, a fit to all."""
+    """Rows of every network: one forward pass, a fit to a tenth of the images, a fit to all; the latter in the usual
+    heap beside repeated passes of one network, where a budget bounds the fit.
+    """
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         for case in CASES:
-            floor = 0.0
+            about: Row = {"network": case.label, "dim": case.dim}
+            floor, files = 0.0, {c: write_images(Path(folder) / f"{c}.npy", c, case.dim) for c in (n // 10, n)}
             for count in (0, n // 10, n):
-                images = write_images(Path(folder) / f"{count}.npy", count, case.dim) if count else None
-                with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-                    held, batch = pool.submit(peak, case, images).result()
+                held, batch = in_process(case, files.get(count))
                 floor = floor or held + batch
-                row = {"network": case.label, "dim": case.dim, "images": count, "peak_mib": held, "batch_mib": batch}
-                rows.append(row | {"ratio": held / floor})
+                row = about | {"images": count, "heap": "mapped", "peak_mib": held, "batch_mib": batch}
+                rows.append(row | {"ratio": held / floor, "low": held, "high": held})
+            if case.budget is None:
+                continue
+            for count in (0, n):
+                found = [in_process(case, files.get(count), PASSES, mapped=False)[0] for _ in range(PROCESSES)]
+                held = float(np.median(found))
+                floor = held + batch if count == 0 else floor
+                row = about | {"images": count, "heap": "usual", "peak_mib": held, "batch_mib": batch}
+                rows.append(row | {"ratio": held / floor, "low": min(found), "high": max(found)})
     return rows

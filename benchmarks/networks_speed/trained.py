@@ -1,7 +1,8 @@
 """Trained networks on their data: what precision does to the weights, and the published way beside one pass.
 
-**Precision.** The same data and noise, the same networks in float64, float32 and bfloat16. The change of a weight is
-given in half-widths of its 90 % interval: below 1 the precision hides behind the noise of the data.
+**Precision.** The same data and noise, the same networks in float64, float32 and bfloat16, compiled, and with their
+channels side by side. The change of a weight is given in half-widths of its 90 % interval: below 1 the precision hides
+behind the noise of the data. The U-Nets, trained on MNIST's sevens and nines, see those of scikit-learn, enlarged.
 
 **The published way** learns softmax logits by Adam through the networks (:mod:`sfbench.baselines.published_fusion`);
 both minimise the same objective on the same data. Its excess over its minimum is judged by a pass over the same data
@@ -13,9 +14,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from scipy.ndimage import zoom
 
 import sfbench
 from sfbench.baselines.published_fusion import published_fusion
@@ -33,6 +36,15 @@ _RESULTS = Path(__file__).parents[1] / "results"
 _DIGITS8 = ("auxiliary_90_foreign_0", "auxiliary_90_foreign_1", "auxiliary_foreign_shuffled_0", "base")
 _NODES, _BATCH, _EPOCHS = 8, 64, (3, 10, 30, 100)
 Case = tuple[str, list[NetworkScore], np.ndarray, GramSettings]
+_WAYS: dict[str, tuple[torch.dtype, dict[str, bool]]] = {
+    "float64": (torch.float64, {}),
+    "float32": (torch.float32, {}),
+    "float32, compiled": (torch.float32, {"compile": True}),
+    "float32, channels last": (torch.float32, {"channels_last": True}),
+    "bfloat16": (torch.bfloat16, {}),
+    "bfloat16, channels last, compiled": (torch.bfloat16, {"channels_last": True, "compile": True}),
+    "bfloat16, compiled": (torch.bfloat16, {"compile": True}),
+}
 
 
 def cases(n: int, device: torch.device) -> list[Case]:
@@ -52,27 +64,41 @@ def cases(n: int, device: torch.device) -> list[Case]:
     return found
 
 
-def precision(found: Sequence[Case]) -> list[Row]:
+def images(n: int, device: torch.device) -> Case:
+    """The U-Nets of :mod:`benchmarks.digits`, and n sevens and nines of 8 x 8 pixels enlarged to 28 x 28."""
+    small, labels = load_data("digits8")
+    small = small[np.isin(labels, (7, 9))][:n].reshape(-1, 8, 8)
+    levels = np.pad(zoom(small * (255.0 / 16.0), (1, 2.5, 2.5), order=1), ((0, 0), (4, 4), (4, 4)))
+    x, process = (levels.reshape(len(small), -1) / 128.0 - 1.0).astype(np.float32), VariancePreserving()
+    members = (_RESULTS / f"digits_mnist/auxiliary_{i}" for i in range(4))
+    models = [load_checkpoint(member, process=process, device=str(device)) for member in members]
+    settings = GramSettings(process, sfbench.time_grid(1e-2, process.horizon, _NODES), dtype=np.float32)
+    return "digits 28x28, U-Nets, k = 4", models, x, settings
+
+
+def precision(found: Sequence[Case], compiled: bool) -> list[Row]:
     """Rows: largest change of a weight against float64, itself and in half-widths of its 90 % interval."""
     rows: list[Row] = []
     for name, models, x, settings in found:
         fits = {}
-        for dtype in (torch.float64, torch.float32, torch.bfloat16):
-            own = [model.to(dtype=dtype) for model in models]
+        for way, (dtype, options) in _WAYS.items():
+            flat = not any(weight.ndim == 4 for weight in models[0].module.parameters())
+            if ("channels_last" in options and flat) or ("compile" in options and not compiled):
+                continue
+            own = [replace(model.to(dtype=dtype), batch=_BATCH, **options) for model in models]  # type: ignore[arg-type]
             points = x.astype(np.float64 if dtype == torch.float64 else np.float32)
             t_min, t_max = float(settings.grid.nodes[0]), float(settings.grid.nodes[-1])
-            fits[dtype] = quietly(
-                sfbench.fuse, own, points, process=settings.process, n_nodes=_NODES, t_min=t_min, t_max=t_max, rng=0
-            )
-        exact = fits[torch.float64]
+            given: dict[str, Any] = {"n_nodes": _NODES, "t_min": t_min, "t_max": t_max, "check_models": False, "rng": 0}
+            fits[way] = quietly(sfbench.fuse, own, points, process=settings.process, **given)
+        exact = fits["float64"]
         half = 0.5 * np.ptp(exact.confidence_interval(), axis=1)
-        for dtype, fit in fits.items():
+        for way, fit in fits.items():
             change = np.abs(fit.weights - exact.weights)
             shares = change[half > 0] / half[half > 0]
             rows.append(
                 {
                     "networks": name,
-                    "dtype": str(dtype).removeprefix("torch."),
+                    "dtype": way,
                     "n": len(x),
                     "change": float(change.max()),
                     "half_widths": float(shares.max(initial=0.0)),

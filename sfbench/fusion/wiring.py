@@ -236,7 +236,8 @@ def _judged(label: str, model: ScoreModel, data: Float64Array, noise: Float64Arr
     parts = [(moves, x, replace(whole, data=x[few], noise=noise[few])) for moves, x in _data_scales(data)]
     for (moves, moved, part), (asks, ask, readings) in product(parts, _askings(model, process)):
         try:
-            outputs = part.outputs(ask)
+            with np.errstate(over="ignore"):  # at times that the process does not have
+                outputs = part.outputs(ask)
         except Exception:  # this is not how the model can be called
             continue
         for reads, reading in readings:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .._arrays import as_device
 from .._typing import FloatArray
 from .._validation import as_count, as_flag
 from ..errors import ModelError, NotFiniteError
@@ -28,7 +29,6 @@ from .wiring import (
     TimeArgument,
     Times,
     Wiring,
-    as_device,
     as_wiring,
     device_of,
     dtype_of,
@@ -212,13 +212,18 @@ class NetworkScore:
         self._memory.rows = self._memory.rows or self.batch or rows_that_fit(self)
         return self._memory.rows
 
+    @property
+    def is_checked(self) -> bool:
+        """Whether its first call was made, and found right."""
+        return self._memory.is_trusted
+
     def __repr__(self) -> str:
         what = f"{sum(p.numel() for p in self.module.parameters()):,} weights, predicts {self.parameterisation}"
         return f"NetworkScore({type(self.module).__name__}, {what}, {self.device})"
 
     def to(self, *, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> "NetworkScore":
         """A copy on another device or in another precision."""
-        place = None if device is None else as_device(device)
+        place = None if device is None else as_device(device, ModelError, may_be_empty=True)
         return replace(self, module=deepcopy(self.module).to(device=place, dtype=dtype))
 
     def given(self, condition: Any) -> "NetworkScore":
@@ -243,14 +248,21 @@ class NetworkScore:
             As x, in its dtype (float64 for integers).
         """
         points, times, conditions = self._inputs(x, t, condition)
-        out = torch.empty_like(points)
+        out: Tensor | None = None
 
         def evaluate(rows: slice) -> None:
-            out[rows] = self._checked(self._part(points, rows), _rows(times, rows), _rows(conditions, rows))
+            nonlocal out
+            found = self._checked(self._part(points, rows), rows_of(times, rows), rows_of(conditions, rows))
+            if rows.start == 0 and rows.stop >= len(points) and self.parameterisation != "score":  # made here
+                out = found.to(points)
+                return
+            out = torch.empty_like(points) if out is None else out
+            out[rows] = found
 
         with torch.no_grad():
             self._in_batches(len(points), evaluate)
-        return out if isinstance(x, Tensor) else out.numpy()
+        scores = torch.empty_like(points) if out is None else out
+        return scores if isinstance(x, Tensor) else scores.numpy()
 
     def evaluate(self, x: Tensor, t: float | FloatArray | Tensor, condition: Any = None) -> Tensor:
         """Score of a tensor x (n, d) in one call, differentiable in x and the weights."""
@@ -286,7 +298,7 @@ class NetworkScore:
         def evaluate(rows: slice) -> None:
             leaf = self._part(points, rows).detach().clone().requires_grad_(True)
             with torch.enable_grad():
-                value = self._checked(leaf, _rows(times, rows), _rows(conditions, rows))
+                value = self._checked(leaf, rows_of(times, rows), rows_of(conditions, rows))
             along = directions if directions.shape[1] == 1 else directions[:, rows]
             scores[rows] = value.detach()
             products[:, rows] = self._products(value, leaf, along).to(products)
@@ -391,5 +403,6 @@ class NetworkScore:
         return as_condition(chosen, n, self.device, self.dtype, one_for_all=condition is None)
 
 
-def _rows(values: Any, rows: slice) -> Any:
+def rows_of(values: Any, rows: slice) -> Any:
+    """Some rows of a tensor; anything else as it is."""
     return values[rows] if isinstance(values, Tensor) else values

@@ -23,14 +23,14 @@ from torch.nn.modules.module import (
     register_module_parameter_registration_hook,
 )
 
-from ..errors import GridError, ModelError, NotFiniteError
-from ..processes import ForwardProcess, build_process
-from ..processes import describe_process as name_process
+from .._arrays import as_device
+from ..errors import ModelError, NotFiniteError
+from ..processes import ForwardProcess, build_process, describe_process
 from .adapter import NetworkScore
 from .architectures import ScoreMLP, ScoreUNet, build_network, describe_network
 from .parameterisation import EDM, Parameterisation, as_parameterisation
 from .tensor_files import CheckpointError, Layout, open_files, write_files
-from .wiring import Wiring, as_device
+from .wiring import Wiring
 
 _FORMATS = (1, 2)  # 2 says more of the wiring, and is written only where there is more to say
 _SPARE_TENSORS, _SPARE_NUMBERS = 256, 1 << 20  # made and thrown away while a network is built
@@ -68,7 +68,7 @@ def save_checkpoint(
         "architecture": architecture,
         "options": options,
         "dim": score.dim,
-        "process": describe_process(score.process),
+        "process": describe_process(score.process, CheckpointError),
         "summary": dict(summary or {}),
         **wiring,
     }
@@ -114,7 +114,7 @@ def load_checkpoint(
         If the device is not there.
     """
     source = f"checkpoint {str(folder)!r}"
-    place = as_device(device)
+    place = as_device(device, ModelError)
     stored = open_files(folder, "weights", "config")
     config = stored.record
     if _field(config, "format", source, lambda value: value) not in _FORMATS:
@@ -203,10 +203,7 @@ def _no_more_than(layout: Layout) -> Iterator[None]:
         if tensors < 0 or numbers < 0:
             raise CheckpointError(f"it asks for more weights than its file holds, at {name!r} {tuple(tensor.shape)}")
 
-    hooks = [
-        register_module_parameter_registration_hook(count),
-        register_module_buffer_registration_hook(count),
-    ]
+    hooks = [register_module_parameter_registration_hook(count), register_module_buffer_registration_hook(count)]
     try:
         yield
     finally:
@@ -274,14 +271,6 @@ def _describe_parameterisation(value: Parameterisation) -> Any:
 
 def _build_parameterisation(value: Any) -> Parameterisation:
     return EDM(**value["edm"]) if isinstance(value, dict) else as_parameterisation(value)
-
-
-def describe_process(process: ForwardProcess) -> dict[str, Any]:
-    """JSON form of a forward process."""
-    try:
-        return name_process(process)
-    except GridError as reason:
-        raise CheckpointError(str(reason)) from None
 
 
 _WIRING = {

@@ -15,9 +15,8 @@ from .._typing import FloatArray, SeedLike
 from .._validation import as_count, as_generator
 from ..errors import ModelError
 from ..processes import ForwardProcess
-from .adapter import NetworkScore, Points
+from .adapter import NetworkScore, Points, rows_of
 from .inputs import as_tensor, as_times
-from .wiring import Times
 
 
 @final
@@ -92,13 +91,10 @@ class NetworkDivergence:
                 else self.rng.choice([-1.0, 1.0], size=(self.n_probes, len(part), d))
             )
             own = torch.from_numpy(probes).to(part) if isinstance(part, Tensor) else probes
-            score, products = self.network.score_and_projections(part, _rows(times, start, len(part)), own)
+            now = rows_of(times, slice(start, start + len(part)))
+            score, products = self.network.score_and_projections(part, now, own)
             scores.append(score)
             divergences.append(products.sum(0) / (1 if self.n_probes is None else self.n_probes))
         if isinstance(x, Tensor):
             return torch.cat(scores), torch.cat(divergences)
         return np.concatenate(scores), np.concatenate(divergences)
-
-
-def _rows(times: Times, start: int, count: int) -> Times:
-    return times if isinstance(times, float) else times[start : start + count]

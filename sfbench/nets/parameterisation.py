@@ -30,12 +30,7 @@ from ..errors import ModelError
 
 Prediction = Literal["epsilon", "v", "x0", "score", "velocity"]
 _PREDICTIONS = get_args(Prediction)
-_ALIASES = {
-    "eps": "epsilon",
-    "v_prediction": "v",
-    "sample": "x0",
-    "flow_prediction": "velocity",
-}
+_ALIASES = {"eps": "epsilon", "v_prediction": "v", "sample": "x0", "flow_prediction": "velocity"}
 
 
 @final
@@ -124,6 +119,8 @@ def from_score(score: Any, x: Any, alpha: Any, sigma: Any, parameterisation: Par
 def _affine(a: Any, x: Any, b: Any, y: Any) -> Any:
     """``a x + b y``; for a zero and a one that are plain numbers without arithmetic, so that y keeps its bits."""
     scaled = y if isinstance(b, float) and b == 1.0 else b * y
+    if isinstance(a, float) and hasattr(x, "addcmul"):  # a tensor: one pass instead of two
+        return scaled if a == 0.0 else scaled.add(x, alpha=a)
     return scaled if isinstance(a, float) and a == 0.0 else a * x + scaled
 
 

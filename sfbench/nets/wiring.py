@@ -223,25 +223,6 @@ def device_of(module: nn.Module) -> torch.device:
     return found.pop() if found else torch.device("cpu")
 
 
-def as_device(device: str | torch.device) -> torch.device:
-    """A torch device that is there.
-
-    Raises
-    ------
-    ModelError
-        If it is not; names those that are.
-    """
-    try:
-        chosen = torch.device(device)
-        if chosen.type != "meta":
-            torch.empty(1, device=chosen)
-    except (RuntimeError, AssertionError, TypeError, NotImplementedError, ImportError) as error:
-        present = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-        reason = (str(error) or repr(error)).splitlines()[0]
-        raise ModelError(f"device {device!r} is not there ({reason}); this machine has {', '.join(present)}") from None
-    return chosen
-
-
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an allocation failed, on a device or on the host."""
     text = str(error)

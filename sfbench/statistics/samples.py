@@ -201,7 +201,7 @@ def data_source(
 
 
 def _check_models(scores: tuple[ScoreModel, ...], data: Array | Rows, settings: GramSettings, device: Any) -> None:
-    """Ask every model that is not analytic once, at noised data and the middle node."""
+    """Ask every model that is not analytic once, at noised data and the middle node, unless it was checked before."""
     middle = len(settings.grid) // 2
     alpha, sigma = settings.coefficients[middle]
     y = to_host(data.first(3) if isinstance(data, Rows) else data[:3]).astype(settings.dtype)
@@ -209,7 +209,7 @@ def _check_models(scores: tuple[ScoreModel, ...], data: Array | Rows, settings: 
     if device is not None:
         points = on_device(points, device)
     for i, score in enumerate(scores):
-        if not isinstance(score, AnalyticScore):
+        if not isinstance(score, AnalyticScore) and not getattr(score, "is_checked", False):
             bends = settings.rule.noise_share(alpha, sigma) != 1.0
             check_model(score, points, float(settings.grid.nodes[middle]), f"models[{i}]", divergence=bends)
 

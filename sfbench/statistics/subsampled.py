@@ -27,7 +27,7 @@ from typing import Any, final
 
 import numpy as np
 
-from .._arrays import take
+from .._arrays import library, take
 from .._typing import Array, Float64Array
 from ..errors import GramError, NotFiniteError
 from .gram import Contributions, split_terms
@@ -117,8 +117,8 @@ class SubsampledPass:
         self.source, self.settings, self.keep, self.rng = source, settings, max(keep, 2), rng
         self.n, k, n_nodes = len(source.data), len(source.models), len(settings.grid)
         source.data = _Shuffled(source.data, rng)
-        self._at = [settings.restricted(slice(t, t + 1)) for t in range(n_nodes)]
-        self._tensors = source.device is not None
+        kind: Any = ChunkEvaluator if source.device is None else TensorEvaluator
+        self._asked = [kind(source.models, settings.restricted(slice(t, t + 1))) for t in range(n_nodes)]
         self._edges = part_edges(n_nodes, parts)
         self._part_of = np.searchsorted(self._edges, np.arange(n_nodes), side="right") - 1
         self._sums, self._mass = np.zeros((n_nodes, k, k - 1)), np.zeros(n_nodes)
@@ -141,6 +141,15 @@ class SubsampledPass:
         """
         stop, offsets = min(self.done + rows, self.n), self.rng.random(len(probabilities))
         seen: list[list[Float64Array]] = [[] for _ in probabilities]
+        waiting: dict[tuple[int, int], list[Any]] = {}  # rows, data and noise until they make up a whole call
+
+        def ask(t: int, number: int, rows: np.ndarray, y: Array, zeta: Array) -> None:
+            terms = self._terms(t, y, zeta)
+            self._add(t, rows, terms, float(probabilities[t]), number == 0)
+            advance(len(self.source.models) * len(rows) * len(self.settings.rule.signs))
+            if remember:
+                seen[t].append(terms)
+
         for first in range(self.done, stop, self._piece):
             last = min(first + self._piece, stop)
             steps = np.arange(first - self.done, last - self.done + 1)[None] * probabilities[:, None]
@@ -149,13 +158,20 @@ class SubsampledPass:
             for number, (y, zeta) in enumerate(self.source.chunk(first, last)):
                 for t, chosen in enumerate(asked):
                     places = np.flatnonzero(chosen)
-                    if len(places):
-                        terms = self._terms(t, take(y, places), take(zeta, places))
-                        self._add(t, first + places, terms, float(probabilities[t]), number == 0)
-                        advance(len(self.source.models) * len(places) * len(self.settings.rule.signs))
-                        if remember:
-                            seen[t].append(terms)
+                    if not len(places):
+                        continue
+                    rest = [first + places, take(y, places), take(zeta, places)]
+                    if (t, number) in waiting:
+                        joined = zip(waiting.pop((t, number)), rest, strict=True)
+                        rest = [library(new).concatenate([old, new]) for old, new in joined]
+                    while len(rest[0]) >= self._piece:
+                        ask(t, number, *(part[: self._piece] for part in rest))
+                        rest = [part[self._piece :] for part in rest]
+                    if len(rest[0]):
+                        waiting[t, number] = rest
             self.evaluations += int(asked.sum()) * self.cost
+        for (t, number), rest in waiting.items():
+            ask(t, number, *rest)
         self.done = stop
         while len(self._counts) > self.keep:
             self._halve()
@@ -178,9 +194,8 @@ class SubsampledPass:
 
     # ------------------------------------------------------------------ inside
     def _terms(self, t: int, y: Array, zeta: Array) -> Float64Array:
-        kind: Any = TensorEvaluator if self._tensors else ChunkEvaluator
         try:
-            found: Float64Array = next(iter(kind(self.source.models, self._at[t]).evaluate(y, zeta, 1, 0)))
+            found: Float64Array = next(iter(self._asked[t].evaluate(y, zeta, 1, 0)))
         except NotFiniteError as reason:
             raise NotFiniteError(f"{str(reason).split(' near data row')[0]} near one of the data") from None
         return found / self.settings.n_noise

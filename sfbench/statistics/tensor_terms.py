@@ -7,7 +7,7 @@ in float64 on the device; sums of a block over all nodes travel to the host toge
 
 import sys
 from collections.abc import Iterator
-from typing import final
+from typing import cast, final
 
 import numpy as np
 
@@ -49,11 +49,11 @@ class TensorEvaluator:
         each = signs * len(y)
         joins = self.together and (each <= _FEW_ROWS or is_accelerator(zeta.device))
         most = max(1, min(self.rows, _DEFAULT_ROWS) // each) if joins else 1
-        found = []
+        found, noise = [], library(zeta).stack([zeta.double() * sign for sign in self.signs])
         share = None if weight is None else on_device(weight, zeta.device)
         for first in range(0, n_nodes, most):
             nodes = range(first, min(first + most, n_nodes))
-            found += self._products(y, zeta, nodes, block, first_row, share)
+            found += self._products(self._points(y, zeta, nodes), noise, nodes, block, first_row, share)
         sums = float64_on_host(sys.modules["torch"].stack(found))
         if not np.all(np.isfinite(sums)):
             self._name_the_model(y, zeta, int(np.argmin(np.isfinite(sums).all(axis=(1, 2, 3)))), first_row)
@@ -85,37 +85,37 @@ class TensorEvaluator:
         return value.reshape(x.shape), divergence
 
     def _products(
-        self, y: Array, zeta: Array, nodes: range, block: int, first_row: int, weight: Array | None
+        self, x: Array, noise: Array, nodes: range, block: int, first_row: int, weight: Array | None
     ) -> list[Array]:
-        """Sums (blocks, k, k - 1) of every node, float64 on the device."""
-        signs, k, (rows, d) = len(self.signs), self.k, y.shape
-        x = self._points(y, zeta, nodes)
+        """Sums (blocks, k, k - 1) of every node, float64 on the device; of points (nodes, signs, rows, d) and their
+        noise (signs, rows, d) in float64.
+        """
+        k, (signs, rows, d) = self.k, noise.shape
         base, base_divergence = self._ask(0, x, nodes)
         others, torch = [], library(x)
-        curvature = zeros((k - 1, signs * rows), x)
+        curvature = None if base_divergence is None else zeros((k - 1, signs * rows), x)
         for i in range(1, k):
             value, divergence = self._ask(i, x, nodes)
             others.append(value)
-            if divergence is not None and base_divergence is not None:
-                curvature[i - 1] = base_divergence - divergence
+            if curvature is not None:
+                curvature[i - 1] = base_divergence - cast("Array", divergence)
         n_blocks = -(-rows // block)
-        group = rows if is_accelerator(x.device) else max(1, _GROUP_NUMBERS // (block * d)) * block
-        buffer = zeros((k, min(group, rows), d), x, "float64")
-        found = []
+        group = rows if is_accelerator(x.device) else max(1, _GROUP_NUMBERS // (signs * block * d)) * block
+        buffer, found = noise.new_empty((k, signs, min(group, rows), d)), []
         for place, node in enumerate(nodes):
             share, sigma = self.shares[node], self.coefficients[node][1]
             total = zeros((n_blocks, k, k - 1), x, "float64")
-            for side, sign in enumerate(self.signs):
-                for first in range(0, rows, group):
-                    part = slice(first, min(first + group, rows))
-                    terms, own = buffer[:, : part.stop - first], base[place, side, part]
-                    torch.mul(zeta[part].double(), -share * sign / sigma, out=terms[0]).sub_(own)
-                    for value, term in zip(others, terms[1:], strict=True):
-                        torch.sub(value[place, side, part], own, out=term)
-                    if weight is not None:
-                        terms *= weight[part].sqrt()[:, None]
-                    _add_products(total[first // block :], terms, block)
-            if share != 1.0:
+            for first in range(0, rows, group):
+                part = slice(first, min(first + group, rows))
+                terms, own = buffer[:, :, : part.stop - first], base[place, :, part]
+                torch.mul(noise[:, part], -share / sigma, out=terms[0]).sub_(own)
+                for value, term in zip(others, terms[1:], strict=True):
+                    torch.sub(value[place, :, part], own, out=term)
+                if weight is not None:
+                    terms *= weight[part].sqrt()[:, None]
+                for side in range(signs):
+                    _add_products(total[first // block :], terms[:, side], block)
+            if curvature is not None:
                 bend = astype(curvature, "float64").reshape(k - 1, signs, rows).sum(1) * (1.0 - share)
                 if weight is not None:
                     bend = bend * weight
@@ -123,9 +123,8 @@ class TensorEvaluator:
                     total[b, 0] += bend[:, b * block : (b + 1) * block].sum(1)
             found.append(total / signs)
             if self.residuals is not None:
-                noise = zeta * astype(on_device(np.array(self.signs), zeta.device), dtype_name(zeta))[:, None, None]
                 scores = base[place], [value[place] - base[place] for value in others]
-                self.residuals.add(node, first_row, x[place], noise, *scores)
+                self.residuals.add(node, first_row, x[place], astype(noise, dtype_name(x)), *scores)
         return found
 
     def _name_the_model(self, y: Array, zeta: Array, node: int, first_row: int) -> None:

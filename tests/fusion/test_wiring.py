@@ -1,5 +1,6 @@
 """Mis-wired networks are named with the cause; right ones are left in peace, on targets of several kinds."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 import sfbench
 from sfbench import FitWarning, VariancePreserving
 from sfbench.fusion import check_wiring
-from sfbench.nets import NetworkScore
+from sfbench.nets import NetworkScore, build_network
 from synthetic import GaussianMixture
 
 from ..common import Foreign
@@ -157,3 +158,12 @@ def test_the_look_is_cheap_and_leaves_exact_laws_alone() -> None:
     assert fit.weights[0] > 0.5
     with pytest.raises(sfbench.SfbenchError, match="check_models must be True or False"):
         sfbench.fuse([LAW, OTHER], x, process=VP, check_models="yes", rng=0)  # type: ignore[call-overload]
+
+
+def test_times_that_a_process_does_not_have_are_tried_in_silence() -> None:
+    process = sfbench.VarianceExploding(25.0)  # whose sigma overflows at 1000 t
+    model = NetworkScore(build_network("mlp", {"dim": 2, "width": 4, "depth": 1}, process=process), 2, process)
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        check_wiring([model], np.random.default_rng(0).standard_normal((60, 2)), process=process)
+    assert not [w for w in heard if issubclass(w.category, RuntimeWarning)]
