@@ -98,6 +98,14 @@ class Registry(Generic[T]):
         hint = f"{did_you_mean(name, known)}; use one of {', '.join(known)}, or module:name"
         raise SfbenchError(f"unknown {self.noun} {name!r}{hint}")
 
+    def make(self, name: str, **options: Any) -> Any:
+        """What the implementation of that name makes, or that object itself if it is not callable."""
+        found: Any = self[name]
+        try:
+            return found(**options) if callable(found) else found
+        except TypeError as error:
+            raise SfbenchError(f"{self.noun} {name!r} cannot be made: {error}") from error
+
     def _plugins(self) -> "dict[str, EntryPoint]":
         from importlib.metadata import entry_points
 
@@ -121,5 +129,5 @@ class Registry(Generic[T]):
             raise SfbenchError(f"{self.noun} {where}:{name}: {error}") from None
         found: T | None = self.own.get(name, getattr(module, name, None))
         if found is None:
-            raise SfbenchError(f"{where!r} neither registers a {self.noun} {name!r} nor holds anything of that name")
+            raise SfbenchError(f"{where!r} neither registers {self.noun} {name!r} nor holds anything of that name")
         return found

@@ -203,7 +203,7 @@ def population_gram(
     """
     settings = GramSettings(process, grid, weighting=weighting)
     _refuse_scaling(process)
-    if not isinstance(target, WrappedMixture | WrappedPool):
+    if not isinstance(target, WrappedMixture | WrappedPool):  # arguments of any kind: a law of R^d has log_prob, too
         raise GramError(f"target must be a WrappedMixture or a WrappedPool, got a {type(target).__name__}")
     laws = as_items("auxiliaries", auxiliaries, "laws of angles", GramError)
     for i, law in enumerate(laws):

@@ -7,7 +7,9 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import gc
+import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -29,6 +31,32 @@ def families_as_they_were() -> Iterator[None]:
     if kept != registry._FAMILIES:
         registry._FAMILIES.clear()
         registry._FAMILIES.update(kept)
+
+
+REGISTRIES = {
+    "sfbench.bounds.checks": "_BOUNDS",
+    "sfbench.methods.registry": "_METHODS",
+    "sfbench.metrics.named": "_METRICS",
+    "sfbench.nets.architectures": "_ARCHITECTURES",
+    "sfbench.processes": "_PROCESSES",
+    "sfbench.sampling.api": "_SAMPLERS",
+    "sfbench.statistics.estimators": "_ESTIMATORS",
+}
+
+
+@pytest.fixture(autouse=True)
+def names_as_they_were() -> Iterator[None]:
+    """What a test registers is gone after it."""
+    kept = {place: dict(found.own) for place, found in loaded_registries()}
+    yield
+    for place, found in loaded_registries():
+        if found.own != kept.get(place, {}):
+            found.own = kept.get(place, {})
+
+
+def loaded_registries() -> list[tuple[str, Any]]:
+    """Registries of the modules that are imported so far, by module."""
+    return [(place, getattr(sys.modules[place], name)) for place, name in REGISTRIES.items() if place in sys.modules]
 
 
 @pytest.fixture(scope="session")

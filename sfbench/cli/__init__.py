@@ -6,6 +6,7 @@ input, 70 for faults of this program, 130 after Ctrl-C, 141 where the reader of 
 
 import os
 import sys
+import traceback
 from contextlib import suppress
 
 __all__ = ["main"]
@@ -48,7 +49,9 @@ def _explained(error: Exception) -> tuple[str, int]:
         return str(error), 2
     if isinstance(error, MemoryError):
         return f"out of memory ({error}); ask for fewer samples or dimensions", 2
-    return f"internal error, please report it: {type(error).__name__}: {error} (SFBENCH_TRACEBACK=1)", 70
+    place = traceback.extract_tb(error.__traceback__)[-1]  # which may be a part of the user's
+    where = f"{place.filename}, line {place.lineno}; SFBENCH_TRACEBACK=1"
+    return f"internal error, please report it: {type(error).__name__}: {error} ({where})", 70
 
 
 def _folder_exists() -> bool:

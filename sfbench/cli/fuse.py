@@ -123,6 +123,7 @@ def _record(
     from ..bounds import certificate, total_variation_certificate
     from ..errors import GramError, ModelError
     from ..fusion import FusionOverTime
+    from ..metrics import measure
 
     truth, answer = source.problem, result.solver
     over_time, schedule = isinstance(result, FusionOverTime), result.score.schedule
@@ -135,7 +136,7 @@ def _record(
             raise unknown
         if over_time:
             raise IntractableError("weights that change with time have no barycenter")
-        return metric(truth.target, truth.barycenter(schedule.weights[0]))
+        return measure(metric, truth.target, truth.barycenter(schedule.weights[0]))
 
     def bounds() -> Any:
         if truth is None:

@@ -283,8 +283,7 @@ def _in_module(solver: str | SimplexSolver) -> str | SimplexSolver:
     if not isinstance(solver, str) or ":" not in solver:
         return solver
     registry: Registry[Any] = Registry("solver", "sfbench.solvers", {})
-    found = registry[solver]
-    return cast(SimplexSolver, found() if isinstance(found, type) else found)
+    return cast(SimplexSolver, registry.make(solver))
 
 
 def _trained_window(

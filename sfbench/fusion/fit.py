@@ -5,15 +5,19 @@ from abc import ABC
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from synthetic import DiffusableLaw
 
+from .._typing import SeedLike
 from ..errors import FitWarning, ModelError
 from ..scores import FusedScore, ScoreModel
 from .adequacy import Adequacy
 from .identity import model_sha256
 from .names import labels_of
+
+if TYPE_CHECKING:
+    from .comparison import Comparison
 
 
 class AbstractFit(ABC):
@@ -35,6 +39,21 @@ class AbstractFit(ABC):
         By bin, for weights over time. Of exact laws found when first asked for, on some rows; None for a likelihood.
         """
         return self.judged() if callable(self.judged) else self.judged
+
+    def losses(self, x: Any, *, sample_weight: Any = None, condition: Any = None, rng: SeedLike = 0) -> "Comparison":
+        """How well the fit, each of its models and equal weights denoise rows (n, d) that the fit has not seen.
+
+        ``sample_weight`` (n,) counts rows, ``condition`` (n, ...) labels them; :func:`sfbench.compare` takes others.
+        """
+        from .comparison import compare
+
+        models, process = self.score.models, self.score.process
+        named = dict(zip(self.labels, models, strict=True))
+        if len(models) > 1:
+            named["equal weights"] = FusedScore(models, [1.0 / len(models)] * len(models), process=process)
+        return compare(
+            {"fused": self.score} | named, x, process=process, sample_weight=sample_weight, condition=condition, rng=rng
+        )
 
     def attach(self, models: Iterable[ScoreModel | DiffusableLaw] | Mapping[str, ScoreModel | DiffusableLaw]) -> Self:
         """The same fit with its models again: a sequence in its order, or a mapping with its names.

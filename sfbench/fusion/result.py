@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 import numpy as np
 
@@ -24,9 +24,6 @@ from .fit import AbstractFit
 from .identity import DataIdentity
 from .intervals import IntervalMethod, confidence_interval
 from .window_bias import WindowBias
-
-if TYPE_CHECKING:
-    from .comparison import Comparison
 
 _KEPT_LEVEL = 0.9
 
@@ -180,22 +177,6 @@ class FusionResult(AbstractFit):
             return self.confidence_interval(level).tolist(), ""
         except (GramError, SolverFailureError) as error:
             return None, str(error)
-
-    def losses(self, x: Any, *, sample_weight: Any = None, condition: Any = None, rng: SeedLike = 0) -> "Comparison":
-        """How well the fit, each of its models and equal weights denoise rows (n, d) that the fit has not seen.
-
-        ``sample_weight`` (n,) says how much each row counts, ``condition`` (n, ...) holds their labels.
-        :func:`sfbench.compare` compares with other models, too.
-        """
-        from .comparison import compare
-
-        models, process = self.score.models, self.process
-        named = dict(zip(self.labels, models, strict=True))
-        if len(models) > 1:
-            named["equal weights"] = FusedScore(models, np.full(len(models), 1.0 / len(models)), process=process)
-        return compare(
-            {"fused": self.score} | named, x, process=process, sample_weight=sample_weight, condition=condition, rng=rng
-        )
 
     def plot_weights(self, *, truth: Any = None, ax: Any = None) -> Any:
         """Weights with their 90 % intervals, and beside them others (k,) such as a problem's; returns the axes."""

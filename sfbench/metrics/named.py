@@ -28,9 +28,12 @@ known_metrics = _METRICS.names
 register_metric = _METRICS.register
 
 
-def get_metric(name: str) -> Callable[..., Estimate]:
-    """The metric of that name; SfbenchError if there is none."""
-    return _METRICS[name]
+def get_metric(metric: str | Callable[..., Estimate]) -> Callable[..., Estimate]:
+    """The metric of that name, or the function itself; SfbenchError if it is neither."""
+    found = _METRICS[metric] if isinstance(metric, str) else metric
+    if not callable(found):
+        raise SfbenchError(f"metric must be a function of two laws or one of {known_metrics()}, got {metric!r}")
+    return found
 
 
 def measure(metric: str | Callable[..., Estimate], p: Any, q: Any, **options: Any) -> Estimate:
@@ -41,12 +44,7 @@ def measure(metric: str | Callable[..., Estimate], p: Any, q: Any, **options: An
     SfbenchError
         For an unknown name, or a metric that returns anything but an :class:`synthetic.Estimate`.
     """
-    function = get_metric(metric) if isinstance(metric, str) else metric
-    if not callable(function):
-        raise SfbenchError(
-            f"metric must be a function of two laws or its name, one of {known_metrics()}; got {metric!r}"
-        )
-    found = function(p, q, **options)
+    found = get_metric(metric)(p, q, **options)
     if not isinstance(found, Estimate):
         raise SfbenchError(f"metric {metric!r} must return a synthetic.Estimate, got {found!r}")
     return found

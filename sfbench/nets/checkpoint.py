@@ -24,9 +24,8 @@ from torch.nn.modules.module import (
 )
 
 from .._arrays import as_device
-from ..errors import GridError, ModelError, NotFiniteError
-from ..processes import ForwardProcess, build_process
-from ..processes import describe_process as name_process
+from ..errors import ModelError, NotFiniteError
+from ..processes import ForwardProcess, build_process, describe_process
 from .adapter import NetworkScore
 from .architectures import ScoreMLP, ScoreUNet, build_network, describe_network
 from .parameterisation import EDM, Parameterisation, as_parameterisation
@@ -69,7 +68,7 @@ def save_checkpoint(
         "architecture": architecture,
         "options": options,
         "dim": score.dim,
-        "process": describe_process(score.process),
+        "process": describe_process(score.process, CheckpointError),
         "summary": dict(summary or {}),
         **wiring,
     }
@@ -272,14 +271,6 @@ def _describe_parameterisation(value: Parameterisation) -> Any:
 
 def _build_parameterisation(value: Any) -> Parameterisation:
     return EDM(**value["edm"]) if isinstance(value, dict) else as_parameterisation(value)
-
-
-def describe_process(process: ForwardProcess) -> dict[str, Any]:
-    """JSON form of a forward process."""
-    try:
-        return name_process(process)
-    except GridError as reason:
-        raise CheckpointError(str(reason)) from None
 
 
 _WIRING = {

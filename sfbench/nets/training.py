@@ -28,14 +28,15 @@ from .._arrays import as_device
 from .._typing import SeedLike
 from .._validation import as_generator
 from ..errors import ModelError
-from ..processes import ForwardProcess
+from ..processes import ForwardProcess, describe_process
 from .adapter import NetworkScore
 from .architectures import describe_network
-from .checkpoint import describe_process, describe_wiring, save_checkpoint
+from .checkpoint import describe_wiring, save_checkpoint
 from .losses import Data, as_data
 from .parameterisation import Parameterisation, as_parameterisation
 from .run import TrainingRun, take_steps
 from .settings import TrainingError, TrainingSettings
+from .tensor_files import CheckpointError
 from .wiring import Wiring, as_wiring
 
 Value = TypeVar("Value")
@@ -217,7 +218,7 @@ def _identity(run: TrainingRun, train: Data, held_out: Data, seed: int) -> dict[
         "data": digest([v for v in (train.x, held_out.x, train.labels, held_out.labels) if v is not None]),
         "initial weights": digest([v.reshape(-1) for v in run.network.state_dict().values()]),
         "settings": asdict(run.settings),
-        "process": describe_process(run.process),
+        "process": describe_process(run.process, CheckpointError),
         **describe_wiring(run.wiring),
         "seed": seed,
     }

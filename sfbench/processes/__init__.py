@@ -91,5 +91,5 @@ def make_process(name: str, **options: float) -> ForwardProcess:
     SfbenchError
         For an unknown name, or a process that contradicts itself.
     """
-    made = _PROCESSES[name](**options)
+    made: ForwardProcess = _PROCESSES.make(name, **options)
     return made if name in _PROCESSES.builtin else check_process(made)

@@ -8,12 +8,12 @@ from ..errors import GridError, SfbenchError
 from .base import ForwardProcess
 
 
-def describe_process(process: ForwardProcess) -> dict[str, Any]:
+def describe_process(process: ForwardProcess, error: type[SfbenchError] = GridError) -> dict[str, Any]:
     """JSON form of a forward process: one of ours, or a registered one that is a dataclass.
 
     Raises
     ------
-    GridError
+    GridError, or the given error
         If it is neither.
     """
     from . import _PROCESSES, VarianceExploding
@@ -31,7 +31,7 @@ def describe_process(process: ForwardProcess) -> dict[str, Any]:
                 return record
         except (SfbenchError, TypeError):  # another one
             continue
-    raise GridError(
+    raise error(
         f"{process!r} has no name that a file could hold; make its class a frozen dataclass and call "
         f"sfbench.processes.register_process(name, {kind.__name__})"
     )

@@ -201,8 +201,7 @@ def as_sampler(sampler: Any) -> Sampler:
             f"{sampler!r}"
         )
     if ":" in sampler or sampler in _SAMPLERS:
-        make = _SAMPLERS[sampler]
-        made = make() if callable(make) else make
+        made = _SAMPLERS.make(sampler)
         if not isinstance(made, Sampler):
             raise SfbenchError(
                 f"sampler {sampler!r} makes a {type(made).__name__}, which is not a sfbench.sampling.Sampler"

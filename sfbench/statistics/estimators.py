@@ -98,7 +98,7 @@ def as_estimator(estimator: Estimator) -> AbstractEstimator:
     if not isinstance(estimator, str):
         raise GramError(f"estimator must be a name or an AbstractEstimator object, got {estimator!r}")
     try:
-        made = _ESTIMATORS[estimator]()
+        made = _ESTIMATORS.make(estimator)
     except SfbenchError as reason:
         raise GramError(str(reason)) from None
     if not isinstance(made, AbstractEstimator):

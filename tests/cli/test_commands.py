@@ -302,6 +302,7 @@ def test_a_fault_of_the_program_is_one_line_too(capsys: Capture, monkeypatch: py
     code, out, err = run(capsys, "problems")
     assert (code, out, err.count("\n")) == (70, "", 1)
     assert "internal error, please report it: KeyError: 'lost'" in err
+    assert re.search(r"\(\S*test_commands.py, line \d+; SFBENCH_TRACEBACK=1\)", err)  # it may be a part of the user's
     monkeypatch.setenv("SFBENCH_TRACEBACK", "1")
     with pytest.raises(KeyError):
         cli.main(["problems"])

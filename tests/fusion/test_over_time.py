@@ -112,6 +112,9 @@ def test_the_fit_is_sampled_certified_and_told(paper: SyntheticProblem) -> None:
     assert changing < 0.8 * constant
     assert sample(result, 500, "fused", steps=64, rng=0).x.shape == (500, 1)
     assert sample(result, 600, "corrected", steps=64, rng=0).law.endswith("of the weights at the end")
+    losses = result.losses(x[:200])
+    assert losses.names == ("fused", "0", "1", "equal weights")
+    assert losses.losses[0] < losses.losses[3]
     text = result.summary()
     for part in ("8 bins of time", "certified gap", "objective below that of the best constant weights", "gain"):
         assert part in text

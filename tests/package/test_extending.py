@@ -179,7 +179,7 @@ def test_a_registry_finds_every_kind_of_name(monkeypatch: pytest.MonkeyPatch, tm
         (3, "unknown thing 3; use one of pi, broken"),
         (["pi"], "unknown thing"),
         ("broken", "its plugin 'math:nothing' cannot be loaded"),
-        ("math:nothing", "'math' neither registers a thing 'nothing' nor holds anything of that name"),
+        ("math:nothing", "'math' neither registers thing 'nothing' nor holds anything of that name"),
         ("absent_module:x", "cannot import 'absent_module'"),
         ("absent.py:x", "there is no file 'absent.py'"),
     ],
@@ -187,6 +187,25 @@ def test_a_registry_finds_every_kind_of_name(monkeypatch: pytest.MonkeyPatch, tm
 def test_unknown_and_broken_parts_are_named(name: Any, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SfbenchError, match=message):
         registry(monkeypatch, broken="math:nothing")[name]
+
+
+def test_names_of_other_things_are_refused() -> None:
+    from sfbench.metrics import get_metric
+    from sfbench.processes import make_process
+    from sfbench.sampling.api import as_sampler
+    from sfbench.statistics.estimators import as_estimator
+
+    with pytest.raises(SfbenchError, match=r"metric must be a function of two laws or one of .*, got 'math:pi'"):
+        get_metric("math:pi")
+    with pytest.raises(SfbenchError, match="process must be a ForwardProcess"):
+        make_process("math:pi")
+    with pytest.raises(SfbenchError, match=r"process 'karras' cannot be made: .*'sigma'"):
+        make_process("karras", sigma=1.0)
+    for name, message in (("math:sqrt", "estimator 'math:sqrt' cannot be made: "), ("math:pi", "makes a float")):
+        with pytest.raises(SfbenchError, match=message):
+            as_estimator(name)
+    with pytest.raises(SfbenchError, match="sampler 'math:sqrt' cannot be made: "):
+        as_sampler("math:sqrt")
 
 
 def test_a_metric_without_an_error_is_refused() -> None:

@@ -166,7 +166,7 @@ def test_strong_order_on_shared_noise(problem):
         return sample(fused, 400, FlowSampler(integrator), steps=steps, rng=0).x
 
     for integrator, order in ((Exponential(1, False), 1), (Exponential(2, False), 2), (Heun(False), 2)):
-        fine = ends(integrator, 1024)
+        fine = ends(integrator, 512)
         errors = [np.median(np.abs(ends(integrator, n) - fine)) for n in (32, 64, 128)]
         slopes = np.log2(np.array(errors[:-1]) / errors[1:])
         np.testing.assert_allclose(slopes, order, atol=0.45)

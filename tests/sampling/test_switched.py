@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sfbench.errors import ModelError, SfbenchError
@@ -121,6 +121,7 @@ def test_the_mean_of_the_reverse_sde_is_exact_to_order_two():
 
 
 @pytest.mark.slow
+@settings(max_examples=50)
 @given(
     vertex=st.integers(0, 3),
     integrator=st.sampled_from([name for name in OPEN if name != "adaptive"]),
