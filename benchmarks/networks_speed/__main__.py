@@ -194,7 +194,7 @@ def main(argv: list[str] | None = None) -> int:
     torch.set_num_threads(default)
     contests = trained.cases(256 if arguments.quick else 1024, device)
     learnt = trained.published(contests, 1 if arguments.quick else 3)
-    weights = trained.precision([*contests, trained.images(len(contests[0][2]) // 4, device)], not arguments.quick)
+    weights = trained.precision([*contests, trained.images(len(contests[0][2]) // 8, device)], not arguments.quick)
     images = arguments.images or (2000 if arguments.quick else 1_000_000)
     held = memory.measure(images) if device.type == "cpu" else []
     small = stacked.measure(networks(*NETWORKS["MLP 31 k"][:3], device), 7) if device.type == "cpu" else []
