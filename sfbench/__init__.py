@@ -13,10 +13,10 @@ array([0.5, 0.5])
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from . import _sentinel  # noqa: F401  # refuses foreign packages of our names: before anything imports them
+from ._internal import sentinel  # noqa: F401  # refuses foreign packages of our names: before anything imports them
 
 # isort: split
-from ._lazy import lazy_names
+from ._internal.lazy import lazy_names
 
 if TYPE_CHECKING:
     from . import (
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
         methods,
         metrics,
         nets,
+        noises,
         plots,
         processes,
         sampling,
         scores,
         statistics,
-        times,
         truths,
     )
     from .errors import (
@@ -53,8 +53,17 @@ if TYPE_CHECKING:
     )
     from .fusion import FusionOverTime, FusionResult, check_wiring, compare, fuse, load_result
     from .fusion.estimator import FusionEstimator as FusionEstimator
+    from .noises import student, torus
     from .plots import plot_images, plot_samples
-    from .processes import ForwardProcess, OrnsteinUhlenbeck, VarianceExploding, VariancePreserving, check_process
+    from .processes import (
+        ForwardProcess,
+        OrnsteinUhlenbeck,
+        VarianceExploding,
+        VariancePreserving,
+        check_process,
+        times,
+    )
+    from .processes.times import TimeGrid, TimeSteps, time_grid, time_steps
     from .sampling import CorrectedSampler, FlowSampler, FusedSampler, SampleResult, sample
     from .scores import AlignedScore, AnalyticScore, FusedScore, ProductScore, ScoreModel, WeightsOverTime
     from .statistics import (
@@ -66,7 +75,6 @@ if TYPE_CHECKING:
         score_gram,
         simulated_grams,
     )
-    from .times import TimeGrid, TimeSteps, time_grid, time_steps
 
 __version__ = "0.2.0"
 
@@ -117,6 +125,7 @@ __all__ = [
     "methods",
     "metrics",
     "nets",
+    "noises",
     "plot_images",
     "plot_samples",
     "plots",
@@ -130,9 +139,11 @@ __all__ = [
     "scores",
     "simulated_grams",
     "statistics",
+    "student",
     "time_grid",
     "time_steps",
     "times",
+    "torus",
     "truths",
 ]
 
@@ -145,7 +156,9 @@ _PLACES = {
     ".sampling": "CorrectedSampler FlowSampler FusedSampler SampleResult sample",
     ".scores": "AlignedScore AnalyticScore FusedScore ProductScore ScoreModel WeightsOverTime",
     ".statistics": "GramSettings ScoreGram population_gram population_weights prefix_grams score_gram simulated_grams",
-    ".times": "TimeGrid TimeSteps time_grid time_steps",
+    ".processes.times": "TimeGrid TimeSteps time_grid time_steps times",
+    ".noises.student": "student",
+    ".noises.torus": "torus",
 }
 _NAMES = {name: place for place, names in _PLACES.items() for name in names.split()}
 _OPTIONAL = {"FusionEstimator": ".fusion.estimator"}  # not in __all__: `import *` must not need scikit-learn

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from sfbench._validation import as_window
+from sfbench._internal.validation import as_window
 from sfbench.cli.common import parameters
 from sfbench.statistics.estimators import as_estimator
 from solvers import available_solvers

@@ -11,12 +11,12 @@ import numpy as np
 from sfbench import OrnsteinUhlenbeck, bounds
 from sfbench.metrics import kl_divergence, total_variation
 from sfbench.processes import ForwardProcess, make_process
+from sfbench.processes.times import time_grid
 from sfbench.statistics.estimators import ESTIMATORS, Estimator
 from sfbench.statistics.gram import Contributions, ScoreGram
 from sfbench.statistics.passes import score_gram, simulated_grams
 from sfbench.statistics.population import population_gram
 from sfbench.statistics.settings import GramSettings
-from sfbench.times import time_grid
 from solvers import SolverResult, solve
 from synthetic import (
     EffectiveSampleSizeError,

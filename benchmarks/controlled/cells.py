@@ -13,7 +13,7 @@ from typing import Literal, final
 import numpy as np
 
 from sfbench import FusedScore, OrnsteinUhlenbeck, sample
-from sfbench._typing import Float64Array, FloatArray
+from sfbench._internal.aliases import Float64Array, FloatArray
 from sfbench.sampling import CorrectedSampler, TrustWarning
 from sfbench.scores import AnalyticScore, ProductScore
 from synthetic import GaussianMixture, LogLinearPool, make_problem

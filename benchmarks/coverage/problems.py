@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Protocol, final
 import numpy as np
 
 from sfbench import GramSettings, OrnsteinUhlenbeck, ScoreGram, population_gram, score_gram, time_grid
-from sfbench._typing import Float64Array
+from sfbench._internal.aliases import Float64Array
 from sfbench.statistics.gram import Contributions
 from solvers import SimplexSolver, solve
 from solvers.cvxpy_conic import Cvxpy

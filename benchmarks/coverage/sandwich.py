@@ -4,7 +4,7 @@ import numpy as np
 import scipy
 
 from sfbench import ScoreGram
-from sfbench._typing import Float64Array
+from sfbench._internal.aliases import Float64Array
 from sfbench.statistics.gram import tangent_basis
 
 

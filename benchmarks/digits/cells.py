@@ -14,14 +14,14 @@ import numpy as np
 import torch
 
 from sfbench import FusedScore, fuse, sample, time_grid
-from sfbench._typing import Float64Array, FloatArray
+from sfbench._internal.aliases import Float64Array, FloatArray
 from sfbench.baselines.networks import average_checkpoints, fine_tuned_nearest, from_scratch, nearest, sample_mixture
 from sfbench.data import make_populations
 from sfbench.laws.likelihood import log_likelihood
 from sfbench.nets import NetworkScore, TrainingSettings, inspect_windows
+from sfbench.processes.times import time_steps
 from sfbench.sampling import TrustWarning
 from sfbench.scores import ScoreModel
-from sfbench.times import time_steps
 
 from ..common.fits import quietly
 from ..common.networks import NetworkRef, device, load_network

@@ -15,12 +15,12 @@ from typing import Any, final
 import numpy as np
 
 from sfbench import FusedScore, sample
-from sfbench._typing import Float64Array
+from sfbench._internal.aliases import Float64Array
 from sfbench.baselines.networks import average_checkpoints
 from sfbench.data import make_populations
 from sfbench.nets import load_checkpoint
+from sfbench.processes.times import time_steps
 from sfbench.sampling import TrustWarning
-from sfbench.times import time_steps
 
 from ..common.measures import density_and_coverage, log_vendi_of_samples
 from ..common.study import Row, cell_rng, study_cells

@@ -11,7 +11,7 @@ from typing import Any, final
 
 import numpy as np
 
-from sfbench._typing import Float64Array
+from sfbench._internal.aliases import Float64Array
 from synthetic import Estimate
 
 from .models import NINE, SEVEN, TARGET_SHARE, Pools

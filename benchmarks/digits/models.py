@@ -11,7 +11,7 @@ from typing import Any, final
 
 import numpy as np
 
-from sfbench._typing import Float64Array
+from sfbench._internal.aliases import Float64Array
 from sfbench.data import data_entry, load_data, make_populations
 from sfbench.experiments import study_folder
 from sfbench.laws.likelihood import DataScaling

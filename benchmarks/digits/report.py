@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from sfbench._typing import Float64Array
+from sfbench._internal.aliases import Float64Array
 
 from ..common.claims import Claim, within
 from ..common.rows import pick

@@ -10,8 +10,8 @@ import numpy as np
 
 from sfbench import FusedScore, sample
 from sfbench.nets import load_checkpoint
+from sfbench.processes.times import time_steps
 from sfbench.sampling import FusedSampler, SwitchedSampler
-from sfbench.times import time_steps
 
 from ..common.study import Row, cell_rng, study_cells
 from .cells import judge_of

@@ -19,10 +19,10 @@ import numpy as np
 
 from sfbench import AnalyticScore, OrnsteinUhlenbeck
 from sfbench.files import prepare_folder, provenance, write_json
+from sfbench.processes.times import time_grid
 from sfbench.statistics.passes import accumulate, score_gram, simulated_grams
 from sfbench.statistics.samples import data_source
 from sfbench.statistics.settings import GramSettings
-from sfbench.times import time_grid
 from solvers import solve_many
 from synthetic import GaussianMixture, make_problem
 

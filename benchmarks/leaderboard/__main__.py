@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sfbench._lazy import did_you_mean
+from sfbench._internal.lazy import did_you_mean
 from sfbench.errors import OutputError, SfbenchError
 from sfbench.files import prepare_folder, write_json
 from sfbench.methods import as_method, known_methods

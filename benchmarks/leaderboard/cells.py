@@ -10,7 +10,7 @@ from typing import Any, final
 import numpy as np
 
 from sfbench import SfbenchError
-from sfbench._validation import as_number
+from sfbench._internal.validation import as_number
 from sfbench.files import open_regular, read_regular
 from sfbench.methods import BudgetError, NotApplicableError, known_methods, run_method
 from sfbench.sampling import DivergenceError

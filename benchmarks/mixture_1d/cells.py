@@ -12,7 +12,7 @@ from typing import Any, final
 import numpy as np
 
 from sfbench import FusedScore, GramSettings, ScoreGram, fuse, population_weights, sample, score_gram, time_grid
-from sfbench._typing import Float64Array, FloatArray
+from sfbench._internal.aliases import Float64Array, FloatArray
 from sfbench.baselines.networks import average_checkpoints, fine_tuned_nearest, from_scratch, nearest, sample_mixture
 from sfbench.baselines.published_fusion import published_fusion
 from sfbench.experiments import study_folder
@@ -28,9 +28,9 @@ from sfbench.nets import (
     train_score_network,
 )
 from sfbench.processes import VarianceExploding
+from sfbench.processes.times import time_steps
 from sfbench.sampling import TrustWarning
 from sfbench.scores import ScoreModel
-from sfbench.times import time_steps
 from solvers import solve
 from synthetic import GaussianMixture, SyntheticProblem, as_gaussian_mixture, make_problem
 

@@ -22,7 +22,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 import sfbench
-from sfbench._typing import Float64Array
+from sfbench._internal.aliases import Float64Array
 from sfbench.data import data_entry, load_data
 from solvers import LogPartitionObjective, solve
 from synthetic import GaussianMixture, LogLinearPool, arithmetic_mixture

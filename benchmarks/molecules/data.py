@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from sfbench._typing import Float64Array
+from sfbench._internal.aliases import Float64Array
 from sfbench.data import load_items
 from sfbench.data.alanine import WATER, AlanineScore, mixed_dielectric, torsions
 

@@ -25,7 +25,7 @@ from typing import final
 import numpy as np
 from scipy.special import logsumexp
 
-from sfbench._typing import Float64Array
+from sfbench._internal.aliases import Float64Array
 from sfbench.sampling.resampling import effective_size, normalised, systematic
 
 __all__ = ["Annealed", "Line", "anneal", "bennett", "normalised"]

@@ -18,7 +18,7 @@ from typing import final
 
 import numpy as np
 
-from sfbench._typing import Float64Array
+from sfbench._internal.aliases import Float64Array
 
 N_ATOMS, DIM = 22, 60
 # Atom, and those to which its bond, its angle and its torsion refer; the first three span the frame.

@@ -15,7 +15,7 @@ from typing import Any, final
 import numpy as np
 
 import sfbench
-from sfbench._typing import Float64Array
+from sfbench._internal.aliases import Float64Array
 from sfbench.baselines.networks import average_checkpoints, nearest
 from sfbench.data.alanine import torsions
 from sfbench.experiments import study_folder

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 import sfbench
-from sfbench._arrays import as_device
+from sfbench._internal.arrays import as_device
 from sfbench.files import prepare_folder, provenance, write_json
 from sfbench.nets import NetworkScore
 from sfbench.sampling import sample

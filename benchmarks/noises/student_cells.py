@@ -7,8 +7,8 @@ import numpy as np
 import scipy
 
 import sfbench
-from sfbench import student
 from sfbench.laws import fokker_planck_1d
+from sfbench.noises import student
 from sfbench.statistics.settings import GramSettings
 from synthetic import EmbeddedMixture, GaussianMixture, student_mixture
 

@@ -18,6 +18,7 @@ from sfbench.bounds import instance_certificate, prior_mismatch
 from sfbench.laws import GridDensity, fokker_planck_1d
 from sfbench.metrics.from_samples import total_variation_floor, total_variation_from_samples
 from sfbench.processes import OrnsteinUhlenbeck
+from sfbench.processes.times import time_grid, time_steps
 from sfbench.sampling import (
     CorrectedSampler,
     EulerMaruyama,
@@ -32,7 +33,6 @@ from sfbench.sampling import (
 )
 from sfbench.scores import FusedScore
 from sfbench.statistics.population import population_gram
-from sfbench.times import time_grid, time_steps
 from synthetic import (
     GaussianMixture,
     LogLinearPool,

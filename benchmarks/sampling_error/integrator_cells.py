@@ -9,13 +9,13 @@ from typing import Any, final
 
 import numpy as np
 
-from sfbench._typing import FloatArray
+from sfbench._internal.aliases import FloatArray
 from sfbench.laws import GridDensity, fokker_planck_1d
 from sfbench.metrics.from_samples import total_variation_floor, total_variation_from_samples
+from sfbench.processes.times import time_steps
 from sfbench.sampling import EulerMaruyama, Exponential, FlowSampler, FusedSampler, Heun, Integrator
 from sfbench.sampling.integrators import ReverseProcess
 from sfbench.scores import FusedScore
-from sfbench.times import time_steps
 
 from ..common.study import Row, study_cells
 from .cells import PROCESS, fused_score, reference_problem, run_quietly

@@ -7,9 +7,9 @@ import numpy as np
 
 from sfbench.metrics.from_samples import total_variation_from_samples
 from sfbench.processes import ForwardProcess, make_process
+from sfbench.processes.times import time_steps
 from sfbench.sampling import CorrectedSampler
 from sfbench.scores import AnalyticScore, FusedScore, ProductScore
-from sfbench.times import time_steps
 from synthetic import GaussianMixture, LogLinearPool, as_gaussian_mixture, make_problem
 
 from ..common.study import Row, study_cells

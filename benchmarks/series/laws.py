@@ -26,9 +26,9 @@ import scipy
 
 import sfbench
 from sfbench.laws import ode_log_density
+from sfbench.processes.times import TimeSteps, time_grid, time_steps
 from sfbench.sampling import CorrectedSampler, TrustWarning
 from sfbench.statistics import GramSettings, score_gram
-from sfbench.times import TimeSteps, time_grid, time_steps
 from solvers import LogPartitionObjective, solve
 from synthetic import Estimate, GaussianMixture, arithmetic_mixture
 

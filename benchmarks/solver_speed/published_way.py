@@ -264,7 +264,7 @@ def _mean(values: list[float]) -> str:
 def gram_qp(problem: SyntheticProblem, x: Vector, rng: np.random.Generator, n_pairs: int) -> SimplexQP:
     """The quadratic program of one pass over the data `x` (n, 1) with `n_pairs` antithetic noise pairs a sample."""
     from sfbench import GramSettings, OrnsteinUhlenbeck, score_gram
-    from sfbench.times import time_grid
+    from sfbench.processes.times import time_grid
 
     process = OrnsteinUhlenbeck()
 

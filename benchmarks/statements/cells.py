@@ -6,8 +6,8 @@ from typing import final
 import numpy as np
 
 import sfbench
-from sfbench import torus
 from sfbench.bounds import Bound, total_variation_certificate
+from sfbench.noises import torus
 from synthetic import GaussianMixture, LogLinearPool, SyntheticProblem, arithmetic_mixture, make_problem
 
 from ..common.study import Row, cell_rng, study_cells

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from sfbench import FusionResult, fuse
-from sfbench._typing import Float64Array
+from sfbench._internal.aliases import Float64Array
 from sfbench.baselines.networks import average_checkpoints, nearest
 from sfbench.experiments import study_folder
 from sfbench.nets import NetworkScore, TrainingSettings, build_network, denoising_loss, train_score_network

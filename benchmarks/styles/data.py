@@ -17,7 +17,7 @@ from typing import Any, final
 
 import numpy as np
 
-from sfbench._typing import Float64Array
+from sfbench._internal.aliases import Float64Array
 from sfbench.data import data_entry, load_data, load_items
 from sfbench.experiments import StudyError, study_folder
 from sfbench.files import write_atomically, write_json

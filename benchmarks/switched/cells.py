@@ -8,8 +8,9 @@ from typing import Literal, final
 import numpy as np
 
 from sfbench import FusedScore, OrnsteinUhlenbeck
-from sfbench._typing import Array
+from sfbench._internal.aliases import Array
 from sfbench.laws import GridDensity, fokker_planck_1d
+from sfbench.processes.times import time_steps
 from sfbench.sampling import (
     AdaptiveFlow,
     FlowSampler,
@@ -25,7 +26,6 @@ from sfbench.sampling.fused import follow
 from sfbench.sampling.guard import CountedScore
 from sfbench.sampling.integrators import ReverseProcess, as_integrator
 from sfbench.sampling.switched import SwitchedScore, as_scheme
-from sfbench.times import time_steps
 from synthetic import EmbeddedMixture, GaussianMixture
 
 from ..common.study import Row, cell_rng, study_cells

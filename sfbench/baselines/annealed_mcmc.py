@@ -14,9 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from .._arrays import all_finite, library
-from .._typing import Array
-from .._validation import as_count, as_positive
+from .._internal.aliases import Array
+from .._internal.arrays import all_finite, library
+from .._internal.validation import as_count, as_positive
 from ..errors import GridError
 from ..sampling.integrators import BETWEEN_LAW, Exponential, Integrator, ReverseProcess, StepTimes, data_prediction
 

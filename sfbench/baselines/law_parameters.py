@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from synthetic import GaussianMixture
 
-from .._validation import as_weights
+from .._internal.validation import as_weights
 from ..errors import ModelError
 
 

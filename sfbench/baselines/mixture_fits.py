@@ -23,8 +23,8 @@ from numpy.typing import ArrayLike
 
 from synthetic import GaussianMixture
 
-from .._typing import Float64Array, SeedLike
-from .._validation import as_count, as_flag, as_generator, as_items, as_kind, as_points
+from .._internal.aliases import Float64Array, SeedLike
+from .._internal.validation import as_count, as_flag, as_generator, as_items, as_kind, as_points
 from ..errors import ModelError
 
 STRENGTHS = (1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, np.inf)

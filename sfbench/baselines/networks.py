@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._typing import FloatArray, SeedLike
-from .._validation import as_generator, as_weights
+from .._internal.aliases import FloatArray, SeedLike
+from .._internal.validation import as_generator, as_weights
 from ..errors import ModelError
 from ..nets import NetworkScore, TrainingResult, TrainingSettings, build_network, train_score_network
 from ..processes import ForwardProcess

@@ -18,13 +18,13 @@ from numpy.typing import ArrayLike
 
 from solvers import SolverResult, solve
 
-from .._typing import Float64Array, SeedLike
-from .._validation import as_generator
+from .._internal.aliases import Float64Array, SeedLike
+from .._internal.validation import as_generator
 from ..errors import GramError
 from ..processes import ForwardProcess
+from ..processes.times import TimeGrid
 from ..scores import ScoreModel, as_score_models
 from ..statistics.samples import as_data
-from ..times import TimeGrid
 
 
 @final

@@ -20,14 +20,14 @@ from typing import ClassVar, Literal, final
 
 import numpy as np
 
-from .._arrays import astype, library, on_device, take, zeros
-from .._typing import Array, SeedLike
-from .._validation import as_choice, as_positive
+from .._internal.aliases import Array, SeedLike
+from .._internal.arrays import astype, library, on_device, take, zeros
+from .._internal.validation import as_choice, as_positive
+from ..processes.times import TimeSteps
 from ..sampling import Diagnostics, Sampler, SampleRequest, SampleResult, sample
 from ..sampling.guard import CountedScore, Survivors
 from ..scores import FusedScore
 from ..statistics import tangent_basis
-from ..times import TimeSteps
 
 
 @final

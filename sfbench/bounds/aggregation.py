@@ -26,8 +26,8 @@ import numpy as np
 import scipy
 from numpy.typing import ArrayLike
 
-from .._typing import Float64Array
-from .._validation import as_count, as_kind, as_number, as_real, as_weights
+from .._internal.aliases import Float64Array
+from .._internal.validation import as_count, as_kind, as_number, as_real, as_weights
 from ..errors import GramError
 from ..statistics.gram import ScoreGram, tangent_basis
 from .bound import Bound

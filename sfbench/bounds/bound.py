@@ -11,7 +11,7 @@ import numpy as np
 
 from synthetic import Estimate
 
-from .._validation import as_choice, as_kind, as_number
+from .._internal.validation import as_choice, as_kind, as_number
 from ..errors import GramError
 
 Guarantee = Literal["upper", "asymptotic"]

@@ -26,14 +26,15 @@ from solvers import solve
 from synthetic import Estimate, IntractableError, Law, SyntheticProblem, as_gaussian_mixture
 from synthetic.quadrature import Grid
 
-from .._lazy import Registry
-from .._typing import Float64Array, FloatArray
-from .._validation import as_kind
+from .._internal.aliases import Float64Array, FloatArray
+from .._internal.lazy import Registry
+from .._internal.validation import as_kind
 from ..errors import GramError, SfbenchError
 from ..fusion import FusionResult, fuse
 from ..metrics import kl_divergence, total_variation
 from ..processes import ForwardProcess, OrnsteinUhlenbeck
 from ..processes.base import as_process
+from ..processes.times import time_grid
 from ..scores import FusedScore
 from ..statistics.affine import are_gaussian
 from ..statistics.estimators import Estimator
@@ -41,7 +42,6 @@ from ..statistics.gram import Contributions, ScoreGram
 from ..statistics.passes import simulated_grams
 from ..statistics.population import noised_pool, population_gram
 from ..statistics.settings import GramSettings
-from ..times import time_grid
 from .aggregation import aggregation_rate
 from .bound import Bound, BoundCheck, check
 from .girsanov import certificate, total_variation_certificate

@@ -14,15 +14,15 @@ from numpy.typing import ArrayLike
 from synthetic import Estimate, GaussianMixture, Law, SyntheticProblem, common_subspace
 from synthetic.quadrature import cover
 
-from .._validation import as_kind, as_number, as_window
+from .._internal.validation import as_kind, as_number, as_window
 from ..errors import GramError, GridError
 from ..metrics import kl_divergence
 from ..processes import ForwardProcess
 from ..processes.base import as_process
+from ..processes.times import TimeGrid
 from ..scores import WeightsOverTime
 from ..scores.weights import as_schedule
 from ..statistics import population_gram
-from ..times import TimeGrid
 from .bound import Bound
 
 _ROUNDING = 16 * float(np.finfo(np.float64).eps)

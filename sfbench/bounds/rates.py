@@ -10,7 +10,7 @@ from typing import final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._validation import as_count, as_kind, as_number, as_weights
+from .._internal.validation import as_count, as_kind, as_number, as_weights
 from ..errors import GramError
 from ..statistics.gram import Contributions, ScoreGram, tangent_basis
 from .bound import Bound

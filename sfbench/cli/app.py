@@ -96,13 +96,14 @@ app.command("report")(report_command)
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Check the installation: versions, optional backends, BLAS, shadowed packages."""
+    from sfbench._internal import sentinel
     from solvers import available_solvers, known_solvers
 
-    from .. import __version__, _sentinel
+    from .. import __version__
     from ..files import provenance
 
     checkout = (Path(__file__).resolve().parents[2] / "benchmarks").is_dir()
-    shadowed = _sentinel.shadowed((*_sentinel.OWN_PACKAGES, *(["benchmarks"] if checkout else [])))
+    shadowed = sentinel.shadowed((*sentinel.OWN_PACKAGES, *(["benchmarks"] if checkout else [])))
     usable = set(available_solvers())
     missing = [name for name in known_solvers() if name not in usable]
     report = provenance() | {"sfbench": __version__, "shadowed": shadowed, "missing_solvers": missing}
@@ -110,7 +111,7 @@ def doctor(as_json: Json = False) -> None:
     rows = [[name, str(value)] for name, value in report["versions"].items()]
     rows += [["BLAS", ", ".join(f"{b['internal_api']} {b['architecture']}" for b in report["blas"]) or "unknown"]]
     rows += [["solvers missing", ", ".join(missing) or "none"]]
-    rows += [["shadowed", _sentinel.explain(name, place)] for name, place in shadowed.items()]
+    rows += [["shadowed", sentinel.explain(name, place)] for name, place in shadowed.items()]
     rows += [["healthy", "yes" if report["healthy"] else "no"]]
     show(as_json, report, "sfbench doctor", ["what", "value"], rows)
     if shadowed:

@@ -26,8 +26,8 @@ from typing import Any, Protocol, final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._typing import Float64Array, FloatArray, SeedLike
-from .._validation import as_generator
+from .._internal.aliases import Float64Array, FloatArray, SeedLike
+from .._internal.validation import as_generator
 from .catalogue import CATALOGUE
 from .entry import Arrays, Files
 from .errors import DataError

@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial import ConvexHull
 
-from .._typing import SeedLike
-from .._validation import as_generator
+from .._internal.aliases import SeedLike
+from .._internal.validation import as_generator
 from .entry import Arrays, Files
 
 _SIDE, _FINE, _HEIGHT, _MARGIN = 28, 4, 150, 20

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._typing import SeedLike
-from .._validation import as_generator
+from .._internal.aliases import SeedLike
+from .._internal.validation import as_generator
 from .errors import PopulationError
 
 

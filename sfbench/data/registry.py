@@ -6,7 +6,7 @@ noticed too. Nothing is downloaded unless :func:`fetch_data` is called; where fi
 
 import numpy as np
 
-from .._lazy import did_you_mean
+from .._internal.lazy import did_you_mean
 from .catalogue import CATALOGUE
 from .decoded import keep, recall
 from .entry import Arrays, DataSet, Items, Split

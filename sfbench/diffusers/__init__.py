@@ -16,9 +16,9 @@ except ImportError as _error:
         f"sfbench.diffusers needs the package {_error.name!r}: pip install -c constraints.txt 'sfbench[hf]'"
     ) from None
 
-from .comparing import Comparison, Way, compare
+from .comparing import PipelineComparison, Way, compare
 from .drawing import sample, sde_scheduler
-from .errors import DiffusersError, IncompatibleExpertsError, NotFusedError, RecipeError, SchedulerError
+from .errors import DiffusersError, IncompatibleExpertsError, NoiseScheduleError, NotFusedError, RecipeError
 from .exporting import score_models
 from .grids import draw_grid, tile, weight_steps
 from .handle import Handle, fuse, fused, handle_of
@@ -27,20 +27,20 @@ from .merging import merge
 from .opening import load_adapter, open_on, open_pipeline
 from .recipe import load, make_recipe, read_recipe, save_images
 from .result import PathIntegral, PipelineSample
-from .schedules import Schedule, from_scheduler, process_of
+from .schedules import Schedule, from_scheduler, scheduler_process
 from .weights import WeightBins
 
 __all__ = [
-    "Comparison",
     "DiffusersError",
     "Handle",
     "IncompatibleExpertsError",
+    "NoiseScheduleError",
     "NotFusedError",
     "PathIntegral",
+    "PipelineComparison",
     "PipelineSample",
     "RecipeError",
     "Schedule",
-    "SchedulerError",
     "Way",
     "WeightBins",
     "compare",
@@ -56,10 +56,10 @@ __all__ = [
     "merge",
     "open_on",
     "open_pipeline",
-    "process_of",
     "read_recipe",
     "sample",
     "save_images",
+    "scheduler_process",
     "score_models",
     "sde_scheduler",
     "tile",

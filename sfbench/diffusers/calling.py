@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from .._lazy import did_you_mean
-from .._validation import as_choice
+from .._internal.lazy import did_you_mean
+from .._internal.validation import as_choice
 from ..errors import SfbenchError
 from .errors import DiffusersError
 

@@ -27,8 +27,8 @@ import torch
 
 from solvers import solve
 
-from .._typing import Float64Array, SeedLike
-from .._validation import as_choice, as_count, as_generator, as_items, as_kind, as_weights
+from .._internal.aliases import Float64Array, SeedLike
+from .._internal.validation import as_choice, as_count, as_generator, as_items, as_kind, as_weights
 from ..fusion import FusionResult
 from .calling import run
 from .drawing import scheduler_in_place
@@ -75,7 +75,7 @@ class Way:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class PipelineComparison:
     """What :func:`compare` returns: the ways in order, their weights (k,), and those that fit the pictures best."""
 
     ways: tuple[Way, ...]
@@ -110,7 +110,7 @@ def compare(
     rng: SeedLike = None,
     learning: Mapping[str, Any] | None = None,
     **options: Any,
-) -> Comparison:
+) -> PipelineComparison:
     """Draw with every way from the same noise, and measure their denoising objectives on given pictures.
 
     Parameters
@@ -186,7 +186,7 @@ def compare(
         seconds = (time.perf_counter() - start) / count
         return Way(name, tuple(pictures), runs_of(name, w), seconds, *losses.get(name, (None, None)))
 
-    return Comparison(tuple(map(drawn, names)), w, fitted)
+    return PipelineComparison(tuple(map(drawn, names)), w, fitted)
 
 
 def runs_of(way: str, w: Float64Array) -> int:

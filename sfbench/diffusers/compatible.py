@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from .errors import IncompatibleExpertsError, SchedulerError
+from .errors import IncompatibleExpertsError, NoiseScheduleError
 from .experts import find_denoiser, same_weights
 from .schedules import from_scheduler
 
@@ -87,7 +87,7 @@ def _schedule_differences(own: Any, theirs: Any) -> Differences:
     """Differences of what the networks were trained with; steps and samplers may differ."""
     try:
         a, b = from_scheduler(own), from_scheduler(theirs)
-    except SchedulerError:  # a discrete or distilled scheduler: the class must do
+    except NoiseScheduleError:  # a discrete or distilled scheduler: the class must do
         x, y = type(own).__name__, type(theirs).__name__
         return [] if x == y else [("scheduler", x, y)]
     found: Differences = []

@@ -21,14 +21,14 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 
-from .._typing import SeedLike
-from .._validation import as_choice, as_count, as_flag, as_generator, as_number
+from .._internal.aliases import SeedLike
+from .._internal.validation import as_choice, as_count, as_flag, as_generator, as_number
 from ..sampling.errors import TrustWarning
 from ..sampling.integrators import CORRECTED_LAW, FLOW_LAW, FUSED_LAW
 from ..sampling.resampling import effective_size, scheme
 from ..sampling.result import Diagnostics
 from .calling import run
-from .errors import DiffusersError, SchedulerError
+from .errors import DiffusersError, NoiseScheduleError
 from .handle import Handle, handle_of
 from .result import PathIntegral, PipelineSample
 from .schedules import SPREADS, dynamics_of, from_scheduler, kind_of, nonlinear_settings
@@ -100,7 +100,7 @@ def sample(
     ------
     NotFusedError
         If the pipeline is not fused.
-    SchedulerError
+    NoiseScheduleError
         If the scheduler cannot serve the sampler; says which can.
     DiffusersError
         For settings that are not linear, and for distilled networks under ``"corrected"``.
@@ -177,7 +177,7 @@ def sde_scheduler(scheduler: Any, **options: Any) -> Any:
     chosen: dict[str, Any] = {"algorithm_type": "sde-dpmsolver++", "solver_order": 2}
     made = EDMDPMSolverMultistepScheduler if schedule.kind == "edm" else DPMSolverMultistepScheduler
     for name in options.keys() - inspect.signature(made.__init__).parameters.keys():
-        raise SchedulerError(f"a {made.__name__} has no setting {name!r}; leave it out")
+        raise NoiseScheduleError(f"a {made.__name__} has no setting {name!r}; leave it out")
     if schedule.kind == "flow":
         chosen |= dict.fromkeys(SPREADS, False) | {
             "use_flow_sigmas": True,
@@ -192,7 +192,7 @@ def sde_scheduler(scheduler: Any, **options: Any) -> Any:
     try:
         found = made.from_config(source.config, **chosen | options)
     except (TypeError, ValueError, NotImplementedError) as error:
-        raise SchedulerError(f"{made.__name__} refuses the settings {options}: {error}") from error
+        raise NoiseScheduleError(f"{made.__name__} refuses the settings {options}: {error}") from error
     from_scheduler(found)  # refuses what leaves the levels
     return found
 
@@ -215,12 +215,12 @@ def _check_scheduler(scheduler: Any, sampler: Sampler) -> float | None:
         return 0.0 if sampler == "ode" else 1.0
     if sampler in ("fused", "corrected") and dynamics == "ode":
         also = " (copies of a resampled image would stay equal)" if sampler == "corrected" else ""
-        raise SchedulerError(
+        raise NoiseScheduleError(
             f"sampler={sampler!r} needs steps of the reverse SDE, and {name} is deterministic ({why}){also}; pass "
             "scheduler=sfbench.diffusers.sde_scheduler(pipe), or take sampler='ode'"
         )
     if sampler == "ode" and dynamics == "sde":
-        raise SchedulerError(
+        raise NoiseScheduleError(
             f"sampler='ode' needs deterministic steps, and {name} adds noise ({why}); take sampler='fused'"
         )
     return None

@@ -11,7 +11,7 @@ class IncompatibleExpertsError(DiffusersError):
     """Experts that cannot be averaged; the message names every field that differs."""
 
 
-class SchedulerError(DiffusersError):
+class NoiseScheduleError(DiffusersError):
     """A scheduler that is not a diffusion, or that a sampler cannot use."""
 
 

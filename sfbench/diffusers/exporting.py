@@ -18,7 +18,7 @@ def score_models(pipe: Any, experts: Sequence[Any] | Mapping[str, Any], **option
     """Experts as score models for :func:`sfbench.fuse`, :class:`sfbench.FusedScore`, :func:`sfbench.sample`, metrics.
 
     Points are pixels scaled to [-1, 1], flattened from (channels, height, width); time t is that of
-    ``process_of(pipe.scheduler)``. The pipeline stays as it is.
+    ``scheduler_process(pipe.scheduler)``. The pipeline stays as it is.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def score_models(pipe: Any, experts: Sequence[Any] | Mapping[str, Any], **option
     ------
     DiffusersError
         For pipelines with prompts, classes or a VAE, and networks that predict a variance too.
-    SchedulerError
+    NoiseScheduleError
         For schedulers that are not of a diffusion.
     """
     _, module = find_denoiser(pipe)

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from .._typing import Float64Array, SeedLike
-from .._validation import as_count, as_generator, as_real
+from .._internal.aliases import Float64Array, SeedLike
+from .._internal.validation import as_count, as_generator, as_real
 from .calling import run
 from .errors import DiffusersError
 from .handle import Handle

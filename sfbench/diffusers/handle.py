@@ -9,7 +9,7 @@ from typing import Any, final, get_args
 from diffusers.hooks import HookRegistry
 from torch import Tensor, nn
 
-from .._validation import as_choice
+from .._internal.validation import as_choice
 from .alternatives import join
 from .compatible import check_compatible
 from .errors import DiffusersError, NotFusedError

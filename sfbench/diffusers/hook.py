@@ -23,11 +23,11 @@ import torch
 from diffusers.hooks import ModelHook
 from torch import Tensor, nn
 
-from .._typing import Float64Array
+from .._internal.aliases import Float64Array
 from ..errors import NotFiniteError
 from .alternatives import count, pick
 from .batching import BatchedAdapters
-from .errors import DiffusersError, SchedulerError
+from .errors import DiffusersError, NoiseScheduleError
 from .experts import AbstractExpert, AdapterExpert, Forward
 from .outputs import average, has_logits, prediction_of, with_prediction
 from .schedules import Level, kind_of, level_of, present_index, present_sigma
@@ -193,7 +193,7 @@ class FusionHook(ModelHook):  # type: ignore[misc]  # diffusers has no types
     def _level(self, timestep: float) -> Level:
         scheduler = getattr(self.pipe, "scheduler", None)
         if scheduler is None:
-            raise SchedulerError("weights that change with the noise need a pipeline with a scheduler")
+            raise NoiseScheduleError("weights that change with the noise need a pipeline with a scheduler")
         return level_of(kind_of(scheduler), present_sigma(scheduler, timestep))
 
     def _step_of(self, timestep: float) -> Any:

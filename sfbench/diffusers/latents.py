@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._validation import as_real
+from .._internal.validation import as_real
 from .errors import DiffusersError
 from .experts import find_denoiser
 

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from solvers import SimplexSolver, resolve_solver, solve
 
-from .._typing import Float64Array, SeedLike
-from .._validation import as_count, as_flag, as_generator, as_items, as_positive, as_window
+from .._internal.aliases import Float64Array, SeedLike
+from .._internal.validation import as_count, as_flag, as_generator, as_items, as_positive, as_window
 from ..fusion import FusionOverTime, FusionResult
 from ..fusion.adequacy import adequacy
 from ..fusion.advice import announced
@@ -31,9 +31,9 @@ from ..fusion.budget import LEVEL, Budget, Spent
 from ..fusion.intervals import confidence_interval
 from ..fusion.over_time import fit_over_time
 from ..processes import ForwardProcess
+from ..processes.times import TimeGrid, Weighting, time_bins
 from ..progress import progress as progress_bar
 from ..statistics import Estimator, GramSettings
-from ..times import TimeGrid, Weighting, time_bins
 from .calling import accepted
 from .drawing import distilled_reason
 from .errors import DiffusersError
@@ -138,7 +138,7 @@ def learn_weights(
 
     Raises
     ------
-    SchedulerError
+    NoiseScheduleError
         If the pipeline is not one of a diffusion; says why.
     DiffusersError
         For distilled networks, pictures of another size than the pipeline's, prompts that do not match.

@@ -19,7 +19,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from .._validation import as_choice, as_number, as_weights
+from .._internal.validation import as_choice, as_number, as_weights
 from .errors import DiffusersError
 from .experts import AbstractExpert, AdapterExpert, NetworkExpert, as_experts, find_denoiser
 from .switching import BASE, own_state

@@ -16,10 +16,10 @@ import torch
 from diffusers.loaders import PeftAdapterMixin
 from torch import Tensor, nn
 
-from .._validation import as_flag, as_items, as_kind
+from .._internal.validation import as_flag, as_items, as_kind
 from ..errors import OutputError
 from ..files import prepare_folder, read_regular, write_bytes, write_json
-from .errors import DiffusersError, RecipeError, SchedulerError
+from .errors import DiffusersError, NoiseScheduleError, RecipeError
 from .experts import AdapterExpert, NetworkExpert, OwnExpert, find_denoiser, text_encoders
 from .handle import Handle, fuse
 from .opening import as_path, open_pipeline
@@ -285,7 +285,7 @@ def _source(pipe: Any) -> str | None:
 def _schedule(pipe: Any) -> dict[str, Any] | None:
     try:
         schedule = from_scheduler(pipe.scheduler)
-    except (AttributeError, SchedulerError):  # a network without a pipeline, or a chain of tokens
+    except (AttributeError, NoiseScheduleError):  # a network without a pipeline, or a chain of tokens
         return None
     return {"process": repr(schedule.process), "prediction": str(schedule.prediction)}
 

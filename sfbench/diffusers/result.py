@@ -8,8 +8,8 @@ from typing import Any, final
 import numpy as np
 from torch import Tensor
 
-from .._typing import Float64Array, SeedLike
-from .._validation import as_generator
+from .._internal.aliases import Float64Array, SeedLike
+from .._internal.validation import as_generator
 from ..sampling.resampling import effective_size, systematic
 from ..sampling.result import Diagnostics
 

@@ -20,10 +20,10 @@ from typing import Any, Literal, final
 
 import numpy as np
 
-from .._typing import Float64Array
+from .._internal.aliases import Float64Array
 from ..nets.parameterisation import EDM, Parameterisation, as_parameterisation
 from ..processes import FlowMatching, ForwardProcess, Karras, Tabulated
-from .errors import SchedulerError
+from .errors import NoiseScheduleError
 
 Kind = Literal["vp", "flow", "edm"]
 Dynamics = Literal["sde", "eta", "ode"]
@@ -131,33 +131,33 @@ def from_scheduler(scheduler: Any) -> Schedule:
 
     Raises
     ------
-    SchedulerError
+    NoiseScheduleError
         For what is not a Gaussian diffusion (consistency and distilled models, discrete chains), with the reason.
     """
     config = check_scheduler(scheduler).config
     name = type(scheduler).__name__
     for ancestor in type(scheduler).__mro__:
         if ancestor.__name__ in _NOT_A_DIFFUSION:
-            raise SchedulerError(f"{name} is not a scheduler of a diffusion: {_NOT_A_DIFFUSION[ancestor.__name__]}")
+            raise NoiseScheduleError(f"{name} is not a scheduler of a diffusion: {_NOT_A_DIFFUSION[ancestor.__name__]}")
     n = int(config.get("num_train_timesteps", 1000))
     predicts = config.get("prediction_type", "epsilon")
     kind = kind_of(scheduler)
     if kind == "flow":
         spread = [level for level in SPREADS if config.get(level)]
         if spread and not name.startswith("FlowMatch"):  # those spread levels within [0, 1]; others make NaN of them
-            raise SchedulerError(f"{name} with {spread[0]}=True leaves the levels of a flow: leave it out")
+            raise NoiseScheduleError(f"{name} with {spread[0]}=True leaves the levels of a flow: leave it out")
         dynamic = bool(config.get("use_dynamic_shifting", False))
         shift = config.get("shift", config.get("flow_shift"))
         return Schedule(FlowMatching(), "velocity", "flow", n, None if dynamic or shift is None else float(shift))
     if kind == "edm":
         if predicts != "epsilon":
-            raise SchedulerError(f"{name} with prediction_type={predicts!r} is not supported; only 'epsilon' is")
+            raise NoiseScheduleError(f"{name} with prediction_type={predicts!r} is not supported; only 'epsilon' is")
         return Schedule(Karras(float(config.sigma_max)), EDM(float(config.sigma_data)), "edm", n)
     if config.get("timestep_type") == "continuous":
-        raise SchedulerError(f"{name} with timestep_type='continuous' is not supported; use 'discrete'")
+        raise NoiseScheduleError(f"{name} with timestep_type='continuous' is not supported; use 'discrete'")
     table = getattr(scheduler, "alphas_cumprod", None)
     if table is None:
-        raise SchedulerError(f"{name} is not known: it has neither a table of betas nor sigmas of a flow or of EDM")
+        raise NoiseScheduleError(f"{name} is not known: it has neither a table of betas nor sigmas of a flow or of EDM")
     alpha_bar = tuple(np.asarray(table.double().cpu()).tolist())
     return Schedule(Tabulated(alpha_bar), as_parameterisation(predicts), "vp", len(alpha_bar))
 
@@ -165,7 +165,7 @@ def from_scheduler(scheduler: Any) -> Schedule:
 def check_scheduler(scheduler: Any) -> Any:
     """The scheduler itself; anything else is refused."""
     if getattr(scheduler, "config", None) is None or not callable(getattr(scheduler, "step", None)):
-        raise SchedulerError(f"a diffusers scheduler is needed, got a {type(scheduler).__name__}")
+        raise NoiseScheduleError(f"a diffusers scheduler is needed, got a {type(scheduler).__name__}")
     return scheduler
 
 
@@ -178,7 +178,7 @@ def level_of(kind: Kind, sigma: float) -> Level:
     return Level(s, 1.0 - s, s) if kind == "flow" else Level(s, 1.0, s)
 
 
-def process_of(scheduler: Any) -> ForwardProcess:
+def scheduler_process(scheduler: Any) -> ForwardProcess:
     """The forward process of a diffusers scheduler; see :func:`from_scheduler`."""
     return from_scheduler(scheduler).process
 
@@ -196,7 +196,7 @@ def dynamics_of(scheduler: Any) -> tuple[Dynamics, str]:
 
     Raises
     ------
-    SchedulerError
+    NoiseScheduleError
         For random steps that do not discretise the SDE, and for schedulers that are not known.
     """
     config, name = scheduler.config, type(scheduler).__name__
@@ -205,12 +205,12 @@ def dynamics_of(scheduler: Any) -> tuple[Dynamics, str]:
         algorithm = str(config.get("algorithm_type"))
         return ("sde" if algorithm.startswith("sde") else "ode"), f"algorithm_type={algorithm!r}"
     if config.get("stochastic_sampling"):
-        raise SchedulerError(f"{name} with stochastic_sampling=True does not follow the reverse SDE: {_DISTILLED}")
+        raise NoiseScheduleError(f"{name} with stochastic_sampling=True does not follow the reverse SDE: {_DISTILLED}")
     if "LTXEulerAncestralRFScheduler" in names and not (config.eta > 0 and config.s_noise == 1):
         return "ode", f"eta={config.eta}, s_noise={config.s_noise}"
     found = next((known for known in names if known in _DYNAMICS), None)
     if found is None:
-        raise SchedulerError(f"whether the steps of {name} follow the reverse SDE is not known")
+        raise NoiseScheduleError(f"whether the steps of {name} follow the reverse SDE is not known")
     dynamics = _DYNAMICS[found]
     words = {"sde": "its steps add noise", "eta": "its noise is set by eta", "ode": "its steps are deterministic"}
     return dynamics, words[dynamics]

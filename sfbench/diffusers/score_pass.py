@@ -10,7 +10,7 @@ from torch import Tensor
 
 from solvers import solve
 
-from .._typing import Float64Array
+from .._internal.aliases import Float64Array
 from ..progress import Progress
 from ..statistics import GramSettings, NodeStatistics
 from ..statistics.gram import Contributions

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._typing import Float64Array
+from .._internal.aliases import Float64Array
 from ..errors import NotFiniteError
 from ..sampling.particles import Blocks, Particles
 from ..sampling.resampling import Scheme

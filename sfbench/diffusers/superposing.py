@@ -24,11 +24,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._typing import Float64Array
-from .._validation import as_choice
+from .._internal.aliases import Float64Array
+from .._internal.validation import as_choice
 from ..nets.parameterisation import input_scale, noise_coefficients
 from ..statistics.gram import tangent_basis
-from .errors import DiffusersError, SchedulerError
+from .errors import DiffusersError, NoiseScheduleError
 from .experts import Forward
 from .handle import Handle
 from .outputs import prediction_of, with_prediction
@@ -107,7 +107,7 @@ def check_steps(scheduler: Any) -> Schedule:
     schedule, (dynamics, why) = from_scheduler(scheduler), dynamics_of(scheduler)
     name = type(scheduler).__name__
     if dynamics != "sde" or getattr(scheduler, "order", 1) != 1 or "Singlestep" in name:
-        raise SchedulerError(
+        raise NoiseScheduleError(
             f"densities are followed along steps of the reverse SDE, one call each, and {name} makes others ({why}); "
             "pass scheduler=sfbench.diffusers.sde_scheduler(pipe), or leave 'superdiff' out"
         )

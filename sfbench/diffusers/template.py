@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from .._typing import FloatArray
+from .._internal.aliases import FloatArray
 from ..errors import NotFiniteError
 from ..nets.parameterisation import input_scale, noise_coefficients, to_score
 from ..processes import ForwardProcess

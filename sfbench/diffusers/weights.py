@@ -7,8 +7,8 @@ from typing import Any, final
 
 import numpy as np
 
-from .._typing import Float64Array
-from .._validation import as_real, as_vector, as_weights
+from .._internal.aliases import Float64Array
+from .._internal.validation import as_real, as_vector, as_weights
 from ..fusion import FusionOverTime, FusionResult
 from .errors import DiffusersError, RecipeError
 from .schedules import Level

@@ -18,7 +18,7 @@ import scipy  # submodules load on first use
 from synthetic.discrete import DiscreteLaw, all_states
 from synthetic.discrete.law import numbers_of
 
-from .._typing import Float64Array
+from .._internal.aliases import Float64Array
 from ..bounds import Bound
 from .models import FusedRates
 from .noise import DiscreteNoise, MaskedNoise

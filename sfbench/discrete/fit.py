@@ -11,8 +11,8 @@ from solvers import SimplexSolver, SolverResult, solve, tangent_spectrum
 from synthetic import SyntheticError
 from synthetic.discrete.law import as_states
 
-from .._typing import Float64Array, SeedLike
-from .._validation import as_choice, as_count, as_generator
+from .._internal.aliases import Float64Array, SeedLike
+from .._internal.validation import as_choice, as_count, as_generator
 from ..errors import GridError, ModelError
 from ..fusion.advice import announced
 from ..fusion.intervals import IntervalMethod, confidence_interval

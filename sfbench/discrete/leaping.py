@@ -9,7 +9,7 @@ import numpy as np
 
 from synthetic.discrete.law import draw_columns
 
-from .._typing import Float64Array
+from .._internal.aliases import Float64Array
 from ..errors import ModelError
 from .models import FusedRates, geometric_mean
 from .noise import States

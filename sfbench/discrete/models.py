@@ -18,8 +18,8 @@ from numpy.typing import ArrayLike
 from synthetic.discrete import DiscreteLaw
 from synthetic.discrete.law import numbers_of
 
-from .._typing import Float64Array
-from .._validation import as_items, as_weights
+from .._internal.aliases import Float64Array
+from .._internal.validation import as_items, as_weights
 from ..errors import ModelError, NotFiniteError, ProcessMismatchError
 from .noise import DiscreteNoise, MaskedNoise, States
 

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from .._typing import Float64Array
-from .._validation import as_count
+from .._internal.aliases import Float64Array
+from .._internal.validation import as_count
 from ..errors import ModelError, NotFiniteError
 from .noise import DiscreteNoise, States
 

@@ -29,8 +29,8 @@ import numpy as np
 import scipy  # submodules load on first use
 from numpy.typing import ArrayLike, NDArray
 
-from .._typing import Float64Array
-from .._validation import as_choice, as_count, as_window
+from .._internal.aliases import Float64Array
+from .._internal.validation import as_choice, as_count, as_window
 from ..errors import GridError
 
 Schedule = Literal["exponential", "linear"]

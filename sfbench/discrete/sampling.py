@@ -16,8 +16,8 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from .._typing import SeedLike
-from .._validation import as_choice, as_count, as_generator, as_number
+from .._internal.aliases import SeedLike
+from .._internal.validation import as_choice, as_count, as_generator, as_number
 from ..errors import GridError, ModelError
 from ..sampling.corrected import FEWEST_FOUNDERS
 from ..sampling.integrators import CORRECTED_LAW

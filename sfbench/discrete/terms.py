@@ -28,7 +28,7 @@ import scipy  # submodules load on first use
 from solvers import ExponentialSumObjective, LogPartitionSumObjective
 from synthetic.discrete import DiscreteLaw, all_states
 
-from .._typing import Float64Array
+from .._internal.aliases import Float64Array
 from ..errors import ModelError
 from .models import RateModel, checked_posteriors
 from .noise import MaskedNoise, States

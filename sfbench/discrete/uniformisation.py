@@ -15,7 +15,7 @@ import numpy as np
 
 from synthetic.discrete.law import draw_columns
 
-from .._typing import Float64Array
+from .._internal.aliases import Float64Array
 from ..errors import ModelError
 from .models import FusedRates
 from .noise import States

@@ -36,8 +36,8 @@ import scipy
 
 from solvers import SimplexQP, SolverFailureError, solve
 
-from .._arrays import take, to_host
-from .._typing import Float64Array
+from .._internal.aliases import Float64Array
+from .._internal.arrays import take, to_host
 from ..scores import ScoreModel
 from ..statistics import GramSettings, as_data
 from ..statistics.gram import tangent_basis

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from solvers import SolverResult, TimeWeights, tangent_spectrum
 
-from .._typing import Float64Array
+from .._internal.aliases import Float64Array
 from ..errors import FitWarning
+from ..processes.times import TimeGrid
 from ..statistics.gram import Contributions, ScoreGram
-from ..times import TimeGrid
 from .names import labels_of
 from .window_bias import WindowBias
 from .zero_weights import unclear_zeros, zero_weights

@@ -14,16 +14,16 @@ import numpy as np
 from solvers import SimplexSolver, SolverResult, resolve_solver, solve
 from synthetic import DiffusableLaw
 
-from .._lazy import Registry
-from .._typing import SeedLike
-from .._validation import as_choice, as_count, as_flag, as_sample_weight, as_window
+from .._internal.aliases import SeedLike
+from .._internal.lazy import Registry
+from .._internal.validation import as_choice, as_count, as_flag, as_sample_weight, as_window
 from ..errors import GramError, GridError, InexactError, ModelError
 from ..processes import ForwardProcess
+from ..processes.times import Weighting, binned_grid, time_bins, time_grid
 from ..scores import FusedScore, ScoreModel, as_score_models
 from ..statistics import Estimator, GramSettings, NodeStatistics, ScoreGram, as_data, score_statistics
 from ..statistics.nodes import part_edges, rows_to_keep
 from ..statistics.residuals import Residuals, ResidualsByPart
-from ..times import Weighting, binned_grid, time_bins, time_grid
 from .adequacy import Adequacy, adequacy, judged_later
 from .advice import announce, announced, few_samples, fit_warnings
 from .budget import Budget, budgeted_statistics

@@ -17,8 +17,8 @@ import numpy as np
 
 from solvers import SimplexSolver, solve
 
-from .._typing import Float64Array
-from .._validation import as_count, as_generator, as_number
+from .._internal.aliases import Float64Array
+from .._internal.validation import as_count, as_generator, as_number
 from ..errors import GramError
 from ..progress import progress
 from ..statistics import GramSettings, NodeStatistics

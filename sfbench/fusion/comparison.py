@@ -19,18 +19,18 @@ from typing import Any, final
 import numpy as np
 import scipy
 
-from .._html import html_table
-from .._typing import Float64Array, SeedLike
-from .._validation import as_count, as_generator, as_sample_weight
+from .._internal.aliases import Float64Array, SeedLike
+from .._internal.html import html_table
+from .._internal.validation import as_count, as_generator, as_sample_weight
 from ..errors import ModelError, NotFiniteError
 from ..metrics.kernel_distances import energy_distance
 from ..processes import ForwardProcess
+from ..processes.times import time_steps
 from ..progress import progress as bar_over
 from ..sampling.api import as_fused, sample
 from ..scores import FusedScore, ScoreModel, process_of
 from ..scores.conditions import ConditionedScore, ConditionRows, as_condition, takes_condition
 from ..statistics.samples import as_data
-from ..times import time_steps
 from .adequacy import weighted_rows
 
 _ROWS_AT_A_TIME = 512

@@ -10,8 +10,8 @@ from typing import Any, Self, final
 
 import numpy as np
 
-from .._typing import Float64Array
-from .._validation import as_count
+from .._internal.aliases import Float64Array
+from .._internal.validation import as_count
 from ..errors import ModelError
 from ..laws import ode_log_density
 from ..processes import ForwardProcess

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from synthetic import DiffusableLaw
 
-from .._typing import SeedLike
+from .._internal.aliases import SeedLike
 from ..errors import FitWarning, ModelError
 from ..scores import FusedScore, ScoreModel
 from .adequacy import Adequacy

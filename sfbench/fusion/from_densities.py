@@ -19,7 +19,7 @@ from solvers import LogPartitionObjective, SimplexSolver, SolverResult, solve
 from synthetic import GaussianMixture, IntractableError, common_subspace, components_of
 from synthetic.quadrature import cover
 
-from .._typing import Float64Array, FloatArray
+from .._internal.aliases import Float64Array, FloatArray
 from ..errors import ModelError
 from ..statistics.gram import ScoreGram, local_gram
 

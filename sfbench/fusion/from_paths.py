@@ -29,16 +29,16 @@ from solvers import LogPartitionObjective, solve
 from synthetic import Estimate
 from synthetic._memory import refuse_huge
 
-from .._typing import Float64Array, FloatArray, SeedLike
-from .._validation import as_count, as_generator, as_number, as_vector
+from .._internal.aliases import Float64Array, FloatArray, SeedLike
+from .._internal.validation import as_count, as_generator, as_number, as_vector
 from ..errors import SfbenchError
 from ..processes import ForwardProcess
+from ..processes.times import TimeSteps, time_steps
 from ..sampling.guard import CountedScore
 from ..sampling.integrators import Exponential, data_prediction
 from ..sampling.resampling import effective_size, normalised
 from ..scores import FusedScore, ScoreModel, as_score_models
 from ..statistics.gram import tangent_basis
-from ..times import TimeSteps, time_steps
 
 
 @final

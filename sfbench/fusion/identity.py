@@ -13,7 +13,7 @@ from typing import Any, final
 
 import numpy as np
 
-from .._validation import as_real
+from .._internal.validation import as_real
 from ..errors import GramError, ModelError
 from ..processes import ForwardProcess
 from ..scores import ScoreModel

@@ -29,8 +29,8 @@ from numpy.typing import ArrayLike
 
 from solvers import ConstrainedSolver, SimplexSolver, resolve_solver, solve, solve_many
 
-from .._typing import Float64Array, SeedLike
-from .._validation import as_count, as_generator, as_number, as_weights
+from .._internal.aliases import Float64Array, SeedLike
+from .._internal.validation import as_count, as_generator, as_number, as_weights
 from ..errors import GramError
 from ..statistics.gram import Contributions, ScoreGram
 from .profile_intervals import profile_intervals

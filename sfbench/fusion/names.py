@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .._validation import as_items
+from .._internal.validation import as_items
 from ..errors import ModelError
 from ..scores.models import as_law
 

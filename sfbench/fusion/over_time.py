@@ -20,9 +20,9 @@ import numpy as np
 
 from solvers import SolverFailureError, TimeWeights, solve, solve_over_time
 
-from .._html import html_table
-from .._typing import Float64Array, SeedLike
-from .._validation import as_number
+from .._internal.aliases import Float64Array, SeedLike
+from .._internal.html import html_table
+from .._internal.validation import as_number
 from ..errors import GramError, InexactError
 from ..processes import ForwardProcess
 from ..scores import FusedScore, ScoreModel, WeightsOverTime

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from solvers import solve_many
 
-from .._typing import Float64Array
+from .._internal.aliases import Float64Array
 from ..statistics.gram import Contributions
 
 _FLAT = 1e-10  # curvature over the mean below which a direction is made definite: only minimisers move along it

@@ -11,14 +11,14 @@ import numpy as np
 
 from solvers import SimplexSolver, SolverFailureError, SolverResult, tangent_spectrum
 
-from .._html import html_table
-from .._typing import Float64Array, SeedLike
+from .._internal.aliases import Float64Array, SeedLike
+from .._internal.html import html_table
 from ..errors import GramError
 from ..processes import ForwardProcess
+from ..processes.times import TimeGrid
 from ..scores import FusedScore
 from ..statistics.gram import ScoreGram, tangent_basis
 from ..statistics.nodes import NodeStatistics
-from ..times import TimeGrid
 from .adequacy import Adequacy
 from .fit import AbstractFit
 from .identity import DataIdentity

@@ -27,16 +27,16 @@ import numpy as np
 from solvers import SolverResult, TimeWeights, known_solvers, resolve_solver
 from solvers.base import Status
 
-from .._typing import Float64Array
+from .._internal.aliases import Float64Array
 from ..errors import GramError, OutputError, SfbenchError
 from ..files import prepare_folder, provenance, read_regular, write_bytes, write_json
 from ..processes import ForwardProcess, build_process, describe_process
+from ..processes.times import TimeGrid
 from ..scores import FusedScore, ScoreModel, WeightsOverTime
 from ..statistics.estimators import AbstractEstimator
 from ..statistics.gram import Contributions, ScoreGram
 from ..statistics.nodes import NodeStatistics
 from ..statistics.settings import GramSettings
-from ..times import TimeGrid
 from .adequacy import Adequacy
 from .identity import DataIdentity, DetachedModel, model_kind, model_sha256
 from .over_time import FusionOverTime

@@ -23,7 +23,7 @@ import scipy
 
 from solvers import solve
 
-from .._typing import Float64Array
+from .._internal.aliases import Float64Array
 from ..statistics.gram import ScoreGram, tangent_basis
 from .zero_weights import zero_weights
 

@@ -19,14 +19,14 @@ from typing import Any, final
 
 import numpy as np
 
-from .._typing import Float64Array, SeedLike
-from .._validation import as_generator, as_items, as_number
+from .._internal.aliases import Float64Array, SeedLike
+from .._internal.validation import as_generator, as_items, as_number
 from ..errors import GramError
 from ..processes import ForwardProcess
+from ..processes.times import TimeGrid
 from ..scores import ScoreModel, as_score_models
 from ..statistics import GramSettings, score_statistics
 from ..statistics.nodes import rows_to_keep
-from ..times import TimeGrid
 
 
 @final

@@ -26,16 +26,16 @@ from typing import Any, final
 
 import numpy as np
 
-from .._arrays import take, to_host
-from .._typing import Float64Array, SeedLike
-from .._validation import as_count, as_generator
+from .._internal.aliases import Float64Array, SeedLike
+from .._internal.arrays import take, to_host
+from .._internal.validation import as_count, as_generator
 from ..errors import FitWarning, GramError, NotFiniteError
 from ..processes import ForwardProcess
+from ..processes.times import time_steps
 from ..scores import AnalyticScore, ScoreModel, as_score_models
 from ..scores.conditions import ConditionedScore, ConditionRows, as_condition, takes_condition
 from ..statistics.rows import is_file, is_loader
 from ..statistics.samples import as_data
-from ..times import time_steps
 from .names import labels_of, named_models
 
 _PREDICTIONS = ("epsilon", "x0", "v", "score", "velocity")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from solvers import SolverResult
 
-from .._typing import Float64Array
+from .._internal.aliases import Float64Array
 from ..statistics.gram import Contributions, ScoreGram, tangent_basis
 
 _LEAST, _MOST = 1e-9, 1e-3

@@ -18,8 +18,8 @@ from numpy.typing import ArrayLike
 
 from synthetic import GaussianMixture, as_gaussian_mixture
 
-from .._typing import Float64Array
-from .._validation import as_points, as_weights, as_window
+from .._internal.aliases import Float64Array
+from .._internal.validation import as_points, as_weights, as_window
 from ..errors import GramError, GridError, ModelError
 from ..processes import ForwardProcess
 from ..processes.base import as_process

@@ -20,13 +20,13 @@ from functools import lru_cache, partial
 import numpy as np
 from scipy.linalg import solve_banded
 
-from .._typing import Float64Array
-from .._validation import as_count
+from .._internal.aliases import Float64Array
+from .._internal.validation import as_count
 from ..errors import GridError, ModelError, NotFiniteError, ProcessMismatchError
 from ..processes import ForwardProcess
 from ..processes.base import as_process
+from ..processes.times import TimeSteps, time_steps
 from ..scores import ScoreModel, process_of
-from ..times import TimeSteps, time_steps
 from .grid_density import GridDensity
 
 _LEAKAGE = 1e-9

@@ -19,12 +19,12 @@ from numpy.typing import ArrayLike
 
 from synthetic import EmbeddedMixture, Estimate, GaussianMixture, IntractableError, common_subspace
 
-from .._typing import Float64Array, SeedLike
-from .._validation import as_count, as_generator, as_points
+from .._internal.aliases import Float64Array, SeedLike
+from .._internal.validation import as_count, as_generator, as_points
 from ..errors import GridError, ModelError, NotFiniteError
 from ..processes import ForwardProcess
+from ..processes.times import TimeSteps, time_steps
 from ..scores import FusedScore, ScoreModel
-from ..times import TimeSteps, time_steps
 from .fokker_planck_line import bernoulli, check_cells, extrapolated, fokker_planck_1d, known_process
 from .grid_density import GridDensity
 

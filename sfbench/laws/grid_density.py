@@ -8,8 +8,8 @@ from numpy.typing import ArrayLike
 
 from synthetic import Estimate
 
-from .._typing import Float64Array, FloatArray, SeedLike
-from .._validation import as_generator
+from .._internal.aliases import Float64Array, FloatArray, SeedLike
+from .._internal.validation import as_generator
 from ..errors import GridError
 
 

@@ -18,13 +18,13 @@ from numpy.typing import ArrayLike
 
 from synthetic import Estimate
 
-from .._arrays import as_tensor_points, is_tensor, to_kind
-from .._typing import Array, Float64Array, SeedLike
-from .._validation import as_kind, as_points, as_real
+from .._internal.aliases import Array, Float64Array, SeedLike
+from .._internal.arrays import as_tensor_points, is_tensor, to_kind
+from .._internal.validation import as_kind, as_points, as_real
 from ..errors import SfbenchError
 from ..processes import ForwardProcess
+from ..processes.times import TimeSteps
 from ..scores import ScoreModel
-from ..times import TimeSteps
 from .ode_density import ode_log_density
 
 

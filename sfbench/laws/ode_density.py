@@ -19,13 +19,13 @@ from typing import Any, Literal, final
 
 import numpy as np
 
-from .._arrays import all_finite, as_tensor_points, astype, float64_on_host, is_tensor, library, to_kind, zeros
-from .._typing import Array, Float64Array, SeedLike
-from .._validation import as_choice, as_generator, as_points
+from .._internal.aliases import Array, Float64Array, SeedLike
+from .._internal.arrays import all_finite, as_tensor_points, astype, float64_on_host, is_tensor, library, to_kind, zeros
+from .._internal.validation import as_choice, as_generator, as_points
 from ..errors import ModelError, NotFiniteError, SfbenchError
 from ..processes import ForwardProcess
+from ..processes.times import TimeSteps, time_steps
 from ..scores import DivergenceScoreModel, FusedScore, ScoreModel, score_and_divergence
-from ..times import TimeSteps, time_steps
 from .fokker_planck_line import known_process
 
 _CHUNK = 8192

@@ -5,7 +5,7 @@ meter, not the method, counts. One's own: a :class:`Method`, ``register_method``
 ``sfbench.methods``, and :func:`sfbench.methods.testing.check_method`.
 """
 
-from .base import BudgetError, Meter, Method, MethodRun, NotApplicableError, Outcome, Task, run_method
+from .base import BudgetError, Meter, Method, MethodOutcome, MethodRun, NotApplicableError, Task, run_method
 from .registry import Fusion, as_method, known_methods, register_method
 from .testing import check_method
 
@@ -14,9 +14,9 @@ __all__ = [
     "Fusion",
     "Meter",
     "Method",
+    "MethodOutcome",
     "MethodRun",
     "NotApplicableError",
-    "Outcome",
     "Task",
     "as_method",
     "check_method",

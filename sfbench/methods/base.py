@@ -14,8 +14,8 @@ from typing import Any, final
 
 import numpy as np
 
-from .._typing import Array, Float64Array, SeedLike
-from .._validation import as_count, as_generator, as_items, as_kind, as_points, as_real, as_weights
+from .._internal.aliases import Array, Float64Array, SeedLike
+from .._internal.validation import as_count, as_generator, as_items, as_kind, as_points, as_real, as_weights
 from ..errors import ModelError, NotFiniteError, SfbenchError
 from ..processes import ForwardProcess
 from ..processes.base import as_process
@@ -114,7 +114,7 @@ class Task:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class MethodOutcome:
     """What a method returns.
 
     Attributes
@@ -147,7 +147,7 @@ class Outcome:
 class MethodRun:
     """An outcome and what it cost: evaluations, and seconds of this machine."""
 
-    outcome: Outcome
+    outcome: MethodOutcome
     evaluations: int
     seconds: float
 
@@ -161,7 +161,7 @@ class Method(ABC):
         """One line about it."""
 
     @abstractmethod
-    def run(self, task: Task) -> Outcome:
+    def run(self, task: Task) -> MethodOutcome:
         """Draw ``task.n`` points within ``task.meter``."""
 
 
@@ -214,12 +214,12 @@ def run_method(
     started = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TrustWarning)  # the points themselves are judged
-        outcome = as_kind("the outcome", chosen.run(task), Outcome, ModelError)
+        outcome = as_kind("the outcome", chosen.run(task), MethodOutcome, ModelError)
     _check(outcome, task)
     return MethodRun(outcome, meter.spent, time.perf_counter() - started)
 
 
-def _check(outcome: Outcome, task: Task) -> None:
+def _check(outcome: MethodOutcome, task: Task) -> None:
     x = as_real("the method's x", outcome.x, ModelError)
     if x.shape != (task.n, task.models[0].dim):
         raise ModelError(f"the method returned points of shape {x.shape} and was asked for {task.n}")
@@ -242,4 +242,4 @@ def _check(outcome: Outcome, task: Task) -> None:
 
 
 WeightRule = Callable[[Task], Float64Array]
-Draw = Callable[[Task, Float64Array], Outcome]
+Draw = Callable[[Task, Float64Array], MethodOutcome]

@@ -10,62 +10,62 @@ import numpy as np
 from synthetic import as_gaussian_mixture
 
 from .. import sampling
-from .._typing import Array, Float64Array
+from .._internal.aliases import Array, Float64Array
 from ..baselines import AnnealedHamiltonian, SuperposedSampler, parameter_average
 from ..baselines.annealed_mcmc import LogDensity
 from ..errors import ModelError
 from ..processes import ForwardProcess
+from ..processes.times import TimeSteps, time_steps
 from ..sampling import ControlledSampler, CorrectedSampler, EulerMaruyama, FusedSampler, Integrator, PredictorCorrector
 from ..sampling.controlled import MOST_ROWS as CONTROLLED_ROWS
 from ..scores import FusedScore, ScoreModel
-from ..times import TimeSteps, time_steps
-from .base import BudgetError, NotApplicableError, Outcome, Task
+from .base import BudgetError, MethodOutcome, NotApplicableError, Task
 
 FEWEST_STEPS, MOST_STEPS = 4, 1024
 _RESERVE = 2000  # evaluations of each model by checks of the sampler
 _PROPORTION = 0.02  # of the budget, for the same
 
 
-def fused(task: Task, weights: Float64Array) -> Outcome:
+def fused(task: Task, weights: Float64Array) -> MethodOutcome:
     """Points of the fused law."""
     return sampled(task, task.models, weights, "fused")
 
 
-def switched(task: Task, weights: Float64Array) -> Outcome:
+def switched(task: Task, weights: Float64Array) -> MethodOutcome:
     """Points of the fused law, one model for each particle and step."""
     return sampled(task, task.models, weights, "switched", evaluations=1)
 
 
-def corrected(task: Task, weights: Float64Array) -> Outcome:
+def corrected(task: Task, weights: Float64Array) -> MethodOutcome:
     """Weighted points of the barycenter."""
     return sampled(task, task.models, weights, CorrectedSampler(check_steps=False))
 
 
-def feynman_kac(task: Task, weights: Float64Array) -> Outcome:
+def feynman_kac(task: Task, weights: Float64Array) -> MethodOutcome:
     """Weighted points of the barycenter, by even steps, resampled at each."""
     sampler = CorrectedSampler(EulerMaruyama(), threshold=1.0, noise="independent", check_steps=False)
     return sampled(task, task.models, weights, sampler, spacing="uniform")
 
 
-def controlled(task: Task, weights: Float64Array) -> Outcome:
+def controlled(task: Task, weights: Float64Array) -> MethodOutcome:
     """Weighted points of the barycenter, by particles that look ahead."""
     sampler, active = ControlledSampler(), int(np.count_nonzero(weights))
     passes = 1.0 + sampler.sweeps * min(1.0, CONTROLLED_ROWS / task.n)
     return sampled(task, task.models, weights, sampler, evaluations=math.ceil(active * passes))
 
 
-def predicted(task: Task, weights: Float64Array) -> Outcome:
+def predicted(task: Task, weights: Float64Array) -> MethodOutcome:
     """Points between the fused law and the barycenter, by a Langevin step after every step."""
     return _integrated(task, weights, PredictorCorrector())
 
 
-def annealed(task: Task, weights: Float64Array) -> Outcome:
+def annealed(task: Task, weights: Float64Array) -> MethodOutcome:
     """Points between the fused law and the barycenter, by Hamiltonian moves, accepted by densities if there are any."""
     pool = None if task.laws is None else _pool_density(task.laws, weights, task.process)
     return _integrated(task, weights, AnnealedHamiltonian(log_density=pool))
 
 
-def _integrated(task: Task, weights: Float64Array, integrator: Integrator) -> Outcome:
+def _integrated(task: Task, weights: Float64Array, integrator: Integrator) -> MethodOutcome:
     each = integrator.evaluations * int(np.count_nonzero(weights))
     return sampled(task, task.models, weights, FusedSampler(integrator), evaluations=each)
 
@@ -84,17 +84,17 @@ def _pool_density(laws: tuple[Any, ...], weights: Float64Array, process: Forward
     return log_density
 
 
-def or_(task: Task, weights: Float64Array) -> Outcome:
+def or_(task: Task, weights: Float64Array) -> MethodOutcome:
     """Composition whose law is the arithmetic mixture."""
     return sampled(task, task.models, weights, SuperposedSampler("or"))
 
 
-def and_(task: Task, weights: Float64Array) -> Outcome:
+def and_(task: Task, weights: Float64Array) -> MethodOutcome:
     """Composition at which all densities change alike."""
     return sampled(task, task.models, weights, SuperposedSampler("and"))
 
 
-def mixture(task: Task, weights: Float64Array) -> Outcome:
+def mixture(task: Task, weights: Float64Array) -> MethodOutcome:
     """Each auxiliary's share of the points, by its own reverse SDE."""
     counts = task.rng.multinomial(task.n, weights / weights.sum())
     steps = _steps(task, 1, int(np.count_nonzero(counts)))
@@ -105,10 +105,10 @@ def mixture(task: Task, weights: Float64Array) -> Outcome:
         for model, c in zip(task.models, counts, strict=True)
         if c
     ]
-    return Outcome(task.rng.permutation(np.concatenate(parts)), "arithmetic mixture", weights)
+    return MethodOutcome(task.rng.permutation(np.concatenate(parts)), "arithmetic mixture", weights)
 
 
-def average(task: Task, weights: Float64Array) -> Outcome:
+def average(task: Task, weights: Float64Array) -> MethodOutcome:
     """Points of the law with averaged parameters."""
     merged = task.metered(_averaged(task.densities(), weights))
     return replace(sampled(task, (merged,), np.ones(1), "fused"), law="law of averaged parameters", weights=weights)
@@ -147,14 +147,14 @@ def sampled(
     *,
     evaluations: int | None = None,
     spacing: str = "log_snr",
-) -> Outcome:
+) -> MethodOutcome:
     """Points by a sampler of :func:`sfbench.sample`, in as many steps as are paid for."""
     fused_score = FusedScore(models, weights, process=task.process)
     active = len(fused_score.support)
     steps = _steps(task, active if evaluations is None else evaluations, active, spacing)
     found = sampling.sample(fused_score, task.n, sampler, steps=steps, check_steps=False, rng=task.rng)
     log_z = found.diagnostics.log_partition
-    return Outcome(
+    return MethodOutcome(
         np.asarray(found.x, np.float64),
         found.law,
         weights,

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, final
 
-from .._lazy import Registry
+from .._internal.lazy import Registry
 from ..errors import ModelError
 from . import draws, weights
-from .base import Draw, Method, Outcome, Task, WeightRule
+from .base import Draw, Method, MethodOutcome, Task, WeightRule
 from .retrained import Retrained
 
 
@@ -28,7 +28,7 @@ class Fusion(Method):
         """Both, in words."""
         return f"{_first(self.weights)} {_first(self.draw)}"
 
-    def run(self, task: Task) -> Outcome:
+    def run(self, task: Task) -> MethodOutcome:
         """Choose weights, draw."""
         return self.draw(task, self.weights(task))
 

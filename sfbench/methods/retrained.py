@@ -13,7 +13,7 @@ import numpy as np
 from synthetic import as_gaussian_mixture
 
 from ..baselines.mixture_fits import fit_mixture, tune_mixture
-from .base import Method, NotApplicableError, Outcome, Task
+from .base import Method, MethodOutcome, NotApplicableError, Task
 from .draws import sampled
 
 
@@ -30,7 +30,7 @@ class Retrained(Method):
         of = {"nothing": "A mixture fitted to the data alone.", "nearest": "The nearest auxiliary, fine-tuned."}
         return of[self.start]
 
-    def run(self, task: Task) -> Outcome:
+    def run(self, task: Task) -> MethodOutcome:
         """Train, draw."""
         if self.start == "nothing":
             law: Any = fit_mixture(task.x, rng=task.rng)

@@ -9,13 +9,13 @@ from solvers import LogPartitionObjective, solve
 from synthetic import IntractableError, common_subspace
 from synthetic.quadrature import cover
 
-from .._typing import Float64Array
+from .._internal.aliases import Float64Array
 from ..baselines.published_fusion import published_fusion
 from ..errors import ModelError
 from ..fusion.from_densities import likelihood_fit
+from ..processes.times import time_grid
 from ..statistics import GramSettings, score_gram
 from ..statistics.gram import ScoreGram
-from ..times import time_grid
 from .base import BudgetError, NotApplicableError, Task
 
 SHARE = 0.25

@@ -20,8 +20,8 @@ import scipy  # submodules load on first use
 
 from synthetic import EffectiveSampleSizeError, Law
 
-from .._typing import Float64Array, FloatArray
-from .._validation import as_count
+from .._internal.aliases import Float64Array, FloatArray
+from .._internal.validation import as_count
 from ..errors import ModelError, NotFiniteError
 
 _LARGEST_LOG_Z_ERROR = 0.05

@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike
 from synthetic import Estimate, GaussianMixture, as_gaussian_mixture
 from synthetic._memory import refuse_huge
 
-from .._typing import Float64Array, FloatArray
-from .._validation import as_choice, as_count, as_real
+from .._internal.aliases import Float64Array, FloatArray
+from .._internal.validation import as_choice, as_count, as_real
 from ..errors import NotFiniteError, SfbenchError
 
 _GRID = 4096

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 
 from synthetic import Estimate
 
-from .._typing import Float64Array
-from .._validation import as_positive
+from .._internal.aliases import Float64Array
+from .._internal.validation import as_positive
 from ..errors import SfbenchError
 from .from_samples import weighted_pair
 

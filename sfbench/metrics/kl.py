@@ -14,8 +14,8 @@ import numpy as np
 from synthetic import EffectiveSampleSizeError, Estimate, GaussianMixture, IntractableError, Law, UnknownNameError
 from synthetic.quadrature import can_cover
 
-from .._typing import Float64Array, SeedLike
-from .._validation import as_choice, as_generator
+from .._internal.aliases import Float64Array, SeedLike
+from .._internal.validation import as_choice, as_generator
 from ..errors import NotFiniteError
 from .density_ratio import DensityRatios, density_ratios
 from .law_pairs import as_gaussian, grid_integral, reduced_pair

@@ -8,7 +8,7 @@ import scipy  # submodules load on first use
 from synthetic import GaussianMixture, Law, as_gaussian_mixture, common_subspace
 from synthetic.quadrature import cover
 
-from .._typing import Float64Array, FloatArray
+from .._internal.aliases import Float64Array, FloatArray
 from ..errors import ModelError
 
 _PANEL_NODES = 16

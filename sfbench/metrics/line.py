@@ -5,7 +5,7 @@ from numpy.typing import ArrayLike
 
 from synthetic import Estimate, GaussianMixture, as_gaussian_mixture
 
-from .._typing import Float64Array
+from .._internal.aliases import Float64Array
 from ..errors import ModelError
 from .from_samples import weighted_points
 from .law_pairs import breakpoints, cdf, crossings, panel_rule

@@ -9,7 +9,7 @@ from typing import Any
 
 from synthetic import Estimate
 
-from .._lazy import Registry
+from .._internal.lazy import Registry
 from ..errors import SfbenchError
 
 _METRICS: Registry[Callable[..., Estimate]] = Registry(

@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike
 from synthetic import Estimate
 from synthetic._memory import refuse_huge
 
-from .._typing import Float64Array, SeedLike
-from .._validation import as_count, as_generator
+from .._internal.aliases import Float64Array, SeedLike
+from .._internal.validation import as_count, as_generator
 from ..errors import SfbenchError
 from .from_samples import weighted_pair
 from .line import on_the_line, potential_error

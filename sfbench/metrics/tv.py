@@ -21,8 +21,8 @@ import scipy  # submodules load on first use
 from synthetic import Estimate, GaussianMixture, IntractableError, Law, UnknownNameError, as_gaussian_mixture
 from synthetic.quadrature import can_cover, gaussian_components
 
-from .._typing import Float64Array, SeedLike
-from .._validation import as_choice, as_generator
+from .._internal.aliases import Float64Array, SeedLike
+from .._internal.validation import as_choice, as_generator
 from .density_ratio import density_ratios
 from .law_pairs import as_gaussian, breakpoints, cdf, crossings, grid_integral, panel_rule, reduced_pair, survival
 

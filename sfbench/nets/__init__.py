@@ -7,7 +7,7 @@ torch; importing this package does.
 
 from typing import TYPE_CHECKING
 
-from .._lazy import lazy_names
+from .._internal.lazy import lazy_names
 from .adapter import NetworkScore
 from .architectures import (
     Architecture,

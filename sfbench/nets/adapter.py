@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .._arrays import as_device
-from .._typing import FloatArray
-from .._validation import as_count, as_flag
+from .._internal.aliases import FloatArray
+from .._internal.arrays import as_device
+from .._internal.validation import as_count, as_flag
 from ..errors import ModelError, NotFiniteError
 from ..processes import ForwardProcess
 from ..processes.base import as_process

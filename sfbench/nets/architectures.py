@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .._arrays import moved
-from .._lazy import Registry
+from .._internal.arrays import moved
+from .._internal.lazy import Registry
 from ..errors import ModelError, SfbenchError
 from ..processes import ForwardProcess
 from .parameterisation import Parameterisation

@@ -23,7 +23,7 @@ from torch.nn.modules.module import (
     register_module_parameter_registration_hook,
 )
 
-from .._arrays import as_device
+from .._internal.arrays import as_device
 from ..errors import ModelError, NotFiniteError
 from ..processes import ForwardProcess, build_process, describe_process
 from .adapter import NetworkScore

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._typing import FloatArray, SeedLike
-from .._validation import as_count, as_generator
+from .._internal.aliases import FloatArray, SeedLike
+from .._internal.validation import as_count, as_generator
 from ..errors import ModelError
 from ..processes import ForwardProcess
 from .adapter import NetworkScore, Points, rows_of

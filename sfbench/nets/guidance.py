@@ -12,8 +12,8 @@ from typing import Any, final
 
 from torch import Tensor
 
-from .._typing import FloatArray
-from .._validation import as_number
+from .._internal.aliases import FloatArray
+from .._internal.validation import as_number
 from ..errors import ModelError
 from ..processes import ForwardProcess
 from .adapter import NetworkScore, Points

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .._validation import as_count, as_number, as_real
+from .._internal.validation import as_count, as_number, as_real
 from ..errors import GridError, ModelError
 from .wiring import Times, Wiring
 

@@ -12,8 +12,8 @@ from typing import Any
 from numpy.typing import ArrayLike
 from torch import nn
 
-from .._typing import SeedLike
-from .._validation import as_generator
+from .._internal.aliases import SeedLike
+from .._internal.validation import as_generator
 from ..errors import ModelError
 from .adapter import NetworkScore
 from .settings import TrainingSettings

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from .._typing import Float64Array, SeedLike
-from .._validation import as_generator, as_points
+from .._internal.aliases import Float64Array, SeedLike
+from .._internal.validation import as_generator, as_points
 from ..errors import NotFiniteError
 from ..processes import ForwardProcess
 from .adapter import NetworkScore

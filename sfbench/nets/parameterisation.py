@@ -24,8 +24,8 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal, final, get_args
 
-from .._lazy import did_you_mean
-from .._validation import as_number
+from .._internal.lazy import did_you_mean
+from .._internal.validation import as_number
 from ..errors import ModelError
 
 Prediction = Literal["epsilon", "v", "x0", "score", "velocity"]

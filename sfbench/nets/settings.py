@@ -5,7 +5,7 @@ from typing import Literal, final
 
 import numpy as np
 
-from .._validation import as_choice
+from .._internal.validation import as_choice
 from ..errors import SfbenchError
 
 LossWeighting = Literal["girsanov", "min_snr"]

@@ -24,9 +24,9 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from .._arrays import as_device
-from .._typing import SeedLike
-from .._validation import as_generator
+from .._internal.aliases import SeedLike
+from .._internal.arrays import as_device
+from .._internal.validation import as_generator
 from ..errors import ModelError
 from ..processes import ForwardProcess, describe_process
 from .adapter import NetworkScore

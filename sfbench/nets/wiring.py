@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .._arrays import moved
-from .._lazy import did_you_mean
+from .._internal.arrays import moved
+from .._internal.lazy import did_you_mean
 from ..errors import GridError, ModelError, SfbenchError
 from ..processes import ForwardProcess
 from ..processes.base import as_process

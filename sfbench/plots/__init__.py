@@ -7,7 +7,7 @@ which draw with :mod:`sfbench.plots.fits`. matplotlib is imported when the first
 
 from typing import TYPE_CHECKING
 
-from .._lazy import lazy_names
+from .._internal.lazy import lazy_names
 
 if TYPE_CHECKING:
     from .images import plot_images

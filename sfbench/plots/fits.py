@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from .._typing import Float64Array
-from .._validation import as_real, as_weights
+from .._internal.aliases import Float64Array
+from .._internal.validation import as_real, as_weights
 from ..errors import GramError
 from .axes import COLOURS, REFERENCE, as_axes, finished, style
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import to_host
-from .._validation import as_count, as_real
+from .._internal.arrays import to_host
+from .._internal.validation import as_count, as_real
 from ..errors import NotFiniteError, SfbenchError
 from .axes import as_axes
 

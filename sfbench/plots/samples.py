@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import to_host
-from .._typing import Float64Array
-from .._validation import as_count, as_generator, as_points
+from .._internal.aliases import Float64Array
+from .._internal.arrays import to_host
+from .._internal.validation import as_count, as_generator, as_points
 from ..errors import SfbenchError
 from .axes import COLOURS, as_axes, finished
 

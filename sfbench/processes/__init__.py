@@ -20,7 +20,7 @@ One's own: a subclass of :class:`ForwardProcess` (:func:`check_process` says wha
 
 from collections.abc import Callable
 
-from .._lazy import Registry
+from .._internal.lazy import Registry
 from .base import ForwardProcess
 from .check import check_process
 from .continuous import (

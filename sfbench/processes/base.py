@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike
 from synthetic import GaussianMixture
 from synthetic._memory import refuse_huge
 
-from .._typing import Float64Array, SeedLike
-from .._validation import as_generator, as_number, as_points, as_real
+from .._internal.aliases import Float64Array, SeedLike
+from .._internal.validation import as_generator, as_number, as_points, as_real
 from ..errors import GridError, SfbenchError
 
 

@@ -10,7 +10,7 @@ from typing import final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._typing import Float64Array
+from .._internal.aliases import Float64Array
 from ..errors import GridError
 from .base import ForwardProcess, as_times
 

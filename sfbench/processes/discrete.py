@@ -17,8 +17,8 @@ import numpy as np
 import scipy  # submodules load on first use
 from numpy.typing import ArrayLike
 
-from .._typing import Float64Array
-from .._validation import as_choice, as_count, as_flag, as_number, as_vector
+from .._internal.aliases import Float64Array
+from .._internal.validation import as_choice, as_count, as_flag, as_number, as_vector
 from ..errors import GridError
 from .base import ForwardProcess, as_times
 

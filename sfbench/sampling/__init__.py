@@ -7,7 +7,7 @@ and its result names the one it holds.
 
 from typing import TYPE_CHECKING
 
-from .._lazy import lazy_names
+from .._internal.lazy import lazy_names
 from .api import known_samplers, register_sampler, sample
 from .base import Sampler, SampleRequest
 from .controlled import ControlledSampler

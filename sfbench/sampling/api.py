@@ -13,16 +13,16 @@ import numpy as np
 from synthetic import DiffusableLaw, IntractableError
 from synthetic._memory import refuse_huge
 
-from .._arrays import as_device, is_accelerator, keep_freed_memory
-from .._lazy import Registry, did_you_mean
-from .._typing import SeedLike
-from .._validation import as_count, as_flag, as_generator, as_number
+from .._internal.aliases import SeedLike
+from .._internal.arrays import as_device, is_accelerator, keep_freed_memory
+from .._internal.lazy import Registry, did_you_mean
+from .._internal.validation import as_count, as_flag, as_generator, as_number
 from ..errors import ModelError, ProcessMismatchError, SfbenchError
 from ..processes import ForwardProcess
+from ..processes.times import TimeSteps
 from ..progress import tracked
 from ..scores import FusedScore, ScoreModel, process_of
 from ..scores.models import as_law
-from ..times import TimeSteps
 from .base import Observer, Sampler, SampleRequest
 from .conditional import sample_under
 from .errors import TrustWarning

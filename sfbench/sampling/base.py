@@ -12,10 +12,10 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from .._arrays import Normals
-from .._typing import Array, Float64Array, FloatArray
+from .._internal.aliases import Array, Float64Array, FloatArray
+from .._internal.arrays import Normals
+from ..processes.times import TimeSteps
 from ..scores import FusedScore
-from ..times import TimeSteps
 from .guard import prior_scores
 from .result import SampleResult
 

@@ -19,8 +19,8 @@ partition is that at ``w(t_min)`` less that of the prior. It needs the densities
 
 import numpy as np
 
-from .._arrays import to_host
-from .._typing import Array, Float64Array
+from .._internal.aliases import Array, Float64Array
+from .._internal.arrays import to_host
 from ..errors import ModelError
 from ..scores import AnalyticScore, FusedScore
 from .particles import Blocks

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import is_tensor, on_device, to_host, zeros
+from .._internal.arrays import is_tensor, on_device, to_host, zeros
 from ..errors import SfbenchError
 from ..scores import FusedScore
 from ..scores.conditions import ConditionRows, as_condition, conditioned

@@ -27,8 +27,8 @@ from typing import ClassVar, final
 import numpy as np
 import scipy
 
-from .._typing import Float64Array, FloatArray
-from .._validation import as_count
+from .._internal.aliases import Float64Array, FloatArray
+from .._internal.validation import as_count
 from ..errors import SfbenchError
 from .base import Sampler, SampleRequest
 from .corrected import check_chain, particle_result

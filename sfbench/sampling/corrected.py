@@ -6,8 +6,8 @@ from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 
-from .._arrays import on_device, to_host
-from .._validation import as_choice, as_flag, as_number
+from .._internal.arrays import on_device, to_host
+from .._internal.validation import as_choice, as_flag, as_number
 from ..errors import SfbenchError
 from .base import Sampler, SampleRequest
 from .device_particles import ON_DEVICE

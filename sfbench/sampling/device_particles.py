@@ -11,8 +11,8 @@ from typing import Any, final
 
 import numpy as np
 
-from .._arrays import Normals, astype, float64_on_host, library, to_host, zeros
-from .._typing import Array
+from .._internal.aliases import Array
+from .._internal.arrays import Normals, astype, float64_on_host, library, to_host, zeros
 from .guard import Survivors
 from .particles import Blocks, Particles
 from .resampling import Scheme, multinomial, stratified, systematic

@@ -6,8 +6,8 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from .._arrays import take
-from .._typing import Array
+from .._internal.aliases import Array
+from .._internal.arrays import take
 from ..errors import SfbenchError
 from .base import Sampler, SampleRequest
 from .guard import CountedScore, Survivors

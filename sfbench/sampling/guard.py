@@ -6,8 +6,8 @@ from typing import final
 
 import numpy as np
 
-from .._arrays import all_finite, astype, device_of, dtype_name, is_tensor, library, on_device, to_host, zeros
-from .._typing import Array, Float64Array, FloatArray
+from .._internal.aliases import Array, Float64Array, FloatArray
+from .._internal.arrays import all_finite, astype, device_of, dtype_name, is_tensor, library, on_device, to_host, zeros
 from ..errors import ModelError, NotFiniteError
 from ..scores import FusedScore, ScoreModel
 from .errors import DivergenceError, DivergenceWarning

@@ -26,9 +26,9 @@ from typing import Any, ClassVar, Literal, final
 import numpy as np
 import scipy  # submodules load on first use
 
-from .._arrays import all_finite, to_host, to_kind
-from .._typing import Array, FloatArray
-from .._validation import as_choice, as_count, as_flag, as_positive
+from .._internal.aliases import Array, FloatArray
+from .._internal.arrays import all_finite, to_host, to_kind
+from .._internal.validation import as_choice, as_count, as_flag, as_positive
 from ..errors import GridError
 from ..processes import ForwardProcess
 

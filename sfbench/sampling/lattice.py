@@ -24,7 +24,7 @@ from typing import final
 import numpy as np
 import scipy
 
-from .._typing import Float64Array, FloatArray
+from .._internal.aliases import Float64Array, FloatArray
 
 N_ISLANDS = 16
 FEWEST_PER_ISLAND = 32

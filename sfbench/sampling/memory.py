@@ -7,7 +7,7 @@ from typing import Any, final
 
 from numpy.typing import ArrayLike
 
-from .._typing import Float64Array
+from .._internal.aliases import Float64Array
 from ..processes import ForwardProcess
 from ..scores import AnalyticScore, FusedScore
 

@@ -10,8 +10,8 @@ leave it invariant up to ``O(epsilon)``.
 from dataclasses import dataclass
 from typing import final
 
-from .._typing import Array
-from .._validation import as_count, as_positive
+from .._internal.aliases import Array
+from .._internal.validation import as_count, as_positive
 from .integrators import ReverseProcess, langevin
 
 

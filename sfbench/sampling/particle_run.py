@@ -26,10 +26,10 @@ from typing import final
 
 import numpy as np
 
-from .._arrays import Normals, all_finite, device_of, dtype_name, library, on_device, to_host
-from .._typing import Array
+from .._internal.aliases import Array
+from .._internal.arrays import Normals, all_finite, device_of, dtype_name, library, on_device, to_host
+from ..processes.times import TimeSteps
 from ..scores import FusedScore
-from ..times import TimeSteps
 from .base import Observer
 from .changing_weights import check_changes, jump
 from .device_particles import DeviceParticles

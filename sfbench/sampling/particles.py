@@ -15,8 +15,8 @@ import numpy as np
 
 from synthetic import Estimate
 
-from .._arrays import library, take, to_host
-from .._typing import Array, Float64Array
+from .._internal.aliases import Array, Float64Array
+from .._internal.arrays import library, take, to_host
 from ..errors import SfbenchError
 from ..scores import FusedScore
 from .guard import Survivors

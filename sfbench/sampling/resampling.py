@@ -14,8 +14,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .._typing import Float64Array
-from .._validation import as_choice
+from .._internal.aliases import Float64Array
+from .._internal.validation import as_choice
 
 Scheme = Callable[[Float64Array, np.random.Generator, int | None], "np.ndarray"]
 

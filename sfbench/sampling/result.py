@@ -8,10 +8,10 @@ import numpy as np
 
 from synthetic import Estimate
 
-from .._arrays import float64_on_host, take
-from .._html import html_table
-from .._typing import Array, Float64Array, SeedLike
-from .._validation import as_count, as_generator
+from .._internal.aliases import Array, Float64Array, SeedLike
+from .._internal.arrays import float64_on_host, take
+from .._internal.html import html_table
+from .._internal.validation import as_count, as_generator
 from ..errors import NotFiniteError, SfbenchError
 from .resampling import effective_size, systematic
 

@@ -40,9 +40,9 @@ from typing import ClassVar, Literal, final
 
 import numpy as np
 
-from .._arrays import device_of, library, on_device, take, zeros
-from .._typing import Array, Float64Array
-from .._validation import as_choice
+from .._internal.aliases import Array, Float64Array
+from .._internal.arrays import device_of, library, on_device, take, zeros
+from .._internal.validation import as_choice
 from ..errors import ModelError, SfbenchError
 from ..scores import FusedScore, ScoreModel
 from .base import Sampler, SampleRequest

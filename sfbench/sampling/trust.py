@@ -33,11 +33,11 @@ import numpy as np
 
 from synthetic import Estimate, SyntheticError
 
-from .._arrays import float64_on_host, take, to_host
-from .._typing import Float64Array, FloatArray
+from .._internal.aliases import Float64Array, FloatArray
+from .._internal.arrays import float64_on_host, take, to_host
 from ..errors import SfbenchError
+from ..processes.times import TimeSteps
 from ..scores import FusedScore
-from ..times import TimeSteps
 from .base import Sampler, SampleRequest
 from .particles import Blocks
 from .resampling import systematic

@@ -12,12 +12,12 @@ import math
 
 import numpy as np
 
-from .._typing import FloatArray
-from .._validation import as_count
+from .._internal.aliases import FloatArray
+from .._internal.validation import as_count
 from ..errors import GridError
 from ..processes import ForwardProcess
+from ..processes.times import TimeSteps, time_steps
 from ..scores import FusedScore
-from ..times import TimeSteps, time_steps
 from .guard import prior_scores
 from .integrators import Exponential, ReverseProcess
 from .trust import noise_left, prior_divergence

@@ -21,9 +21,9 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._arrays import to_kind
-from .._typing import Array, Float64Array
-from .._validation import as_number, as_real
+from .._internal.aliases import Array, Float64Array
+from .._internal.arrays import to_kind
+from .._internal.validation import as_number, as_real
 from ..errors import GridError, ModelError
 from ..processes import ForwardProcess
 from .models import ScoreModel, score_and_divergence

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import is_tensor, to_host
-from .._typing import Array
+from .._internal.aliases import Array
+from .._internal.arrays import is_tensor, to_host
 from ..errors import ModelError
 
 

@@ -12,8 +12,8 @@ from typing import Any, final
 
 import numpy as np
 
-from .._arrays import is_tensor, library, to_host
-from .._typing import Array
+from .._internal.aliases import Array
+from .._internal.arrays import is_tensor, library, to_host
 from ..errors import ModelError, SfbenchError
 from .models import ScoreModel
 

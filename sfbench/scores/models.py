@@ -14,9 +14,9 @@ from numpy.typing import ArrayLike
 
 from synthetic import DiffusableLaw, GaussianMixture
 
-from .._arrays import as_tensor_points, common_device, is_tensor, to_host, to_kind
-from .._typing import Array, Float64Array
-from .._validation import as_items, as_number
+from .._internal.aliases import Array, Float64Array
+from .._internal.arrays import as_tensor_points, common_device, is_tensor, to_host, to_kind
+from .._internal.validation import as_items, as_number
 from ..errors import GridError, ModelError, ProcessMismatchError
 from ..processes import ForwardProcess, check_process
 from ..processes.base import as_process

@@ -9,8 +9,8 @@ from typing import Any, final
 
 import numpy as np
 
-from .._typing import Array
-from .._validation import as_count
+from .._internal.aliases import Array
+from .._internal.validation import as_count
 from ..errors import ModelError
 from .models import ScoreModel, score_and_divergence
 

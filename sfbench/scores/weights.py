@@ -6,8 +6,8 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._typing import Float64Array
-from .._validation import as_real, as_vector, as_weights
+from .._internal.aliases import Float64Array
+from .._internal.validation import as_real, as_vector, as_weights
 from ..errors import GridError, ModelError
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from synthetic import GaussianMixture
 from synthetic.reduction import ReducedLaw
 
-from .._typing import Float64Array, FloatArray
+from .._internal.aliases import Float64Array, FloatArray
 from .settings import GramSettings
 
 

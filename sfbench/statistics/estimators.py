@@ -23,7 +23,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from .._lazy import Registry
+from .._internal.lazy import Registry
 from ..errors import GramError, SfbenchError
 
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol, final
 
 import numpy as np
 
-from .._typing import FloatArray
+from .._internal.aliases import FloatArray
 from ..errors import GramError
 
 _EDGE = 1 << 20

@@ -19,8 +19,8 @@ from numpy.typing import ArrayLike
 from solvers import SimplexQP
 from synthetic._memory import refuse_huge
 
-from .._typing import Float64Array
-from .._validation import as_count, as_kind, as_number, as_real
+from .._internal.aliases import Float64Array
+from .._internal.validation import as_count, as_kind, as_number, as_real
 from ..errors import GramError
 
 _SYMMETRY = 1e-8  # largest |G - G'| over max |G|: rounding of float32 products passes, a wrong matrix does not

@@ -21,7 +21,7 @@ from typing import Any, final
 
 import numpy as np
 
-from .._typing import Float64Array, FloatArray
+from .._internal.aliases import Float64Array, FloatArray
 from .settings import GramSettings
 from .terms import ChunkEvaluator
 

@@ -14,7 +14,7 @@ from typing import final
 
 import numpy as np
 
-from .._typing import Float64Array
+from .._internal.aliases import Float64Array
 from ..errors import GramError
 from .gram import Contributions, ScoreGram
 from .settings import GramSettings

@@ -17,9 +17,9 @@ from synthetic import DiffusableLaw, EmbeddedMixture, GaussianMixture, Law
 from synthetic._memory import refuse_huge
 from synthetic.reduction import ReducedLaw, reduce_laws
 
-from .._arrays import keep_freed_memory
-from .._typing import SeedLike
-from .._validation import as_count, as_generator, as_items, as_kind, as_sample_weight
+from .._internal.aliases import SeedLike
+from .._internal.arrays import keep_freed_memory
+from .._internal.validation import as_count, as_generator, as_items, as_kind, as_sample_weight
 from ..errors import GramError, ModelError
 from ..progress import progress
 from ..scores import AnalyticScore, ScoreModel, as_score_models

@@ -29,10 +29,10 @@ from synthetic import (
 )
 from synthetic.quadrature import Grid, cover
 
-from .._typing import Float64Array
+from .._internal.aliases import Float64Array
 from ..errors import GramError
 from ..processes import ForwardProcess
-from ..times import TimeGrid, Weighting
+from ..processes.times import TimeGrid, Weighting
 from .affine import Gaussians, are_gaussian, gaussian_moments
 from .gram import ScoreGram
 from .settings import GramSettings

@@ -23,9 +23,9 @@ from typing import Any, final
 
 import numpy as np
 
-from .._arrays import float64_on_host, library, to_host, to_kind
-from .._typing import Array, Float64Array
-from ..times import TimeGrid
+from .._internal.aliases import Array, Float64Array
+from .._internal.arrays import float64_on_host, library, to_host, to_kind
+from ..processes.times import TimeGrid
 from .settings import GramSettings
 
 MOST_ROWS = 4096

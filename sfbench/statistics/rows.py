@@ -6,8 +6,8 @@ from typing import Any, final
 
 import numpy as np
 
-from .._arrays import on_device, to_host
-from .._typing import Array, FloatArray
+from .._internal.aliases import Array, FloatArray
+from .._internal.arrays import on_device, to_host
 from ..errors import GramError, NotFiniteError
 from .files import DataSource
 

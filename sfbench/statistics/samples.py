@@ -13,7 +13,8 @@ from synthetic import DiffusableLaw, EmbeddedMixture, GaussianMixture
 from synthetic._memory import refuse_huge
 from synthetic.reduction import AbstractReduction, reduce_laws
 
-from .._arrays import (
+from .._internal.aliases import Array, Float64Array, FloatArray
+from .._internal.arrays import (
     Normals,
     as_tensor_points,
     astype,
@@ -24,8 +25,7 @@ from .._arrays import (
     on_device,
     to_host,
 )
-from .._typing import Array, Float64Array, FloatArray
-from .._validation import as_items, as_kind, as_points, as_real
+from .._internal.validation import as_items, as_kind, as_points, as_real
 from ..errors import GramError, ModelError, NotFiniteError
 from ..processes import ForwardProcess
 from ..scores import AnalyticScore, DivergenceScoreModel, ScoreModel, as_score_models

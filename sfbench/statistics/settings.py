@@ -13,11 +13,11 @@ from typing import final
 import numpy as np
 from numpy.typing import DTypeLike
 
-from .._typing import Float64Array
-from .._validation import as_count
+from .._internal.aliases import Float64Array
+from .._internal.validation import as_count
 from ..errors import GramError
 from ..processes import ForwardProcess, check_process
-from ..times import TimeGrid, Weighting, objective_weights
+from ..processes.times import TimeGrid, Weighting, objective_weights
 from .estimators import AbstractEstimator, Estimator, as_estimator
 
 _MOST_NOISE = 1 << 20
@@ -36,7 +36,7 @@ class GramSettings:
     estimator : str or AbstractEstimator
         ``"antithetic"``, ``"dsm"``, ``"stein"``, another known name, or an object.
     weighting : {"girsanov", "sigma2"} or function
-        The factor ``omega(t)``; see :func:`sfbench.times.objective_weights`.
+        The factor ``omega(t)``; see :func:`sfbench.processes.times.objective_weights`.
     n_noise : int
         Noise vectors drawn per sample.
     dtype : float64 or float32, optional

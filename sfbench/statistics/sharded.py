@@ -20,8 +20,8 @@ from typing import Any, final
 
 import numpy as np
 
-from .._typing import SeedLike
-from .._validation import as_count, as_generator
+from .._internal.aliases import SeedLike
+from .._internal.validation import as_count, as_generator
 from ..errors import GramError, NotFiniteError
 from ..experiments.cells import make_study, study_cells
 from ..experiments.errors import StudyError

@@ -27,8 +27,8 @@ from typing import Any, final
 
 import numpy as np
 
-from .._arrays import library, take
-from .._typing import Array, Float64Array
+from .._internal.aliases import Array, Float64Array
+from .._internal.arrays import library, take
 from ..errors import GramError, NotFiniteError
 from .gram import Contributions, split_terms
 from .nodes import NodeStatistics, part_edges

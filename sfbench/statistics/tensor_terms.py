@@ -11,8 +11,17 @@ from typing import cast, final
 
 import numpy as np
 
-from .._arrays import all_finite, astype, dtype_name, float64_on_host, is_accelerator, library, on_device, zeros
-from .._typing import Array, Float64Array
+from .._internal.aliases import Array, Float64Array
+from .._internal.arrays import (
+    all_finite,
+    astype,
+    dtype_name,
+    float64_on_host,
+    is_accelerator,
+    library,
+    on_device,
+    zeros,
+)
 from ..errors import ModelError, NotFiniteError
 from ..scores import AnalyticScore, ScoreModel, score_and_divergence
 from .residuals import Residuals, ResidualsByPart

@@ -14,7 +14,7 @@ from typing import cast, final
 
 import numpy as np
 
-from .._typing import Float64Array, FloatArray
+from .._internal.aliases import Float64Array, FloatArray
 from ..errors import ModelError, NotFiniteError
 from ..scores import AnalyticScore, DivergenceScoreModel, ScoreModel
 from .gram import Contributions, split_terms

@@ -6,7 +6,7 @@ them. ``score_samples(name, x)`` says how far points lie from every law and whic
 
 from typing import TYPE_CHECKING
 
-from .._lazy import lazy_names
+from .._internal.lazy import lazy_names
 
 if TYPE_CHECKING:
     from .catalogue import known_truths

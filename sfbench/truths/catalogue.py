@@ -10,8 +10,8 @@ from typing import Any, final
 
 from synthetic import known_problems
 
-from .._lazy import did_you_mean
-from .._validation import as_choice
+from .._internal.lazy import did_you_mean
+from .._internal.validation import as_choice
 from ..errors import SfbenchError
 
 

@@ -18,7 +18,7 @@ from synthetic.discrete import all_states
 from synthetic.quadrature import cover
 from synthetic.torus import wrap
 
-from .._typing import Float64Array
+from .._internal.aliases import Float64Array
 from .truth import Truth
 
 _MOST_MODES = 8

@@ -22,9 +22,9 @@ from synthetic import IntractableError, SyntheticProblem
 
 from ..errors import OutputError, SfbenchError
 from ..files import provenance, write_json
+from ..noises.torus import population_gram
+from ..processes.times import time_grid
 from ..statistics import population_weights
-from ..times import time_grid
-from ..torus import population_gram
 from .catalogue import find_entry, known_truths
 from .cells import find_cells, moments
 from .reference import Reference, get_reference, pairs

@@ -6,7 +6,7 @@ stays exact. Angles are mixtures of wrapped normals under Brownian motion on the
 
     d rho / dv = -(s_w rho)' + rho'' / 2        backwards in the variance v, from the uniform law,
 
-solved by Fourier collocation (:func:`sfbench.torus.circle_law`) with two step sizes, extrapolated.
+solved by Fourier collocation (:func:`sfbench.noises.torus.circle_law`) with two step sizes, extrapolated.
 """
 
 from collections.abc import Sequence
@@ -19,10 +19,10 @@ from synthetic import LogLinearPool, SyntheticProblem, student_mixture
 from synthetic.discrete import DiscreteProblem, DiscreteTable
 from synthetic.torus import WrappedMixture, WrappedPool
 
-from .._typing import Float64Array
+from .._internal.aliases import Float64Array
 from ..laws import GridDensity
+from ..noises.torus import circle_law, torus_motion
 from ..scores import FusedScore
-from ..torus import circle_law, torus_motion
 
 CIRCLE = torus_motion()
 _CELLS, _STEPS, _T_MIN = 256, 200, 1e-3

@@ -12,8 +12,8 @@ from typing import Any, Protocol, final
 import numpy as np
 import scipy  # submodules load on first use
 
-from .._typing import Float64Array, SeedLike
-from .._validation import as_count, as_generator, as_items, as_points, as_weights
+from .._internal.aliases import Float64Array, SeedLike
+from .._internal.validation import as_count, as_generator, as_items, as_points, as_weights
 from ..errors import SfbenchError
 
 

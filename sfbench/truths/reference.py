@@ -17,7 +17,7 @@ import scipy  # submodules load on first use
 
 from synthetic import Estimate
 
-from .._typing import Float64Array
+from .._internal.aliases import Float64Array
 from .truth import Truth, get_truth
 
 N_REFERENCE = 100_000

@@ -28,8 +28,8 @@ from numpy.typing import ArrayLike
 from synthetic import Estimate
 from synthetic.torus import wrap
 
-from .._typing import Float64Array
-from .._validation import as_generator, as_number, as_positive
+from .._internal.aliases import Float64Array
+from .._internal.validation import as_generator, as_number, as_positive
 from ..errors import ModelError, SfbenchError
 from ..metrics.from_samples import weighted_points
 from .cells import find_cells

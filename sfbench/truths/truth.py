@@ -22,8 +22,8 @@ import numpy as np
 from synthetic import LogLinearPool, Subspace, SyntheticProblem, common_subspace, make_problem
 from synthetic.discrete import DiscreteProblem, DiscreteTable, make_discrete_problem
 
-from .._typing import Float64Array
-from .._validation import as_choice, as_generator
+from .._internal.aliases import Float64Array
+from .._internal.validation import as_choice, as_generator
 from ..discrete import ExactRates, FusedRates, UniformNoise, chain_law
 from ..laws import affine_fused_law, fused_law
 from ..processes import ForwardProcess, OrnsteinUhlenbeck

@@ -18,7 +18,7 @@ import scipy  # submodules load on first use
 
 from synthetic import Estimate
 
-from .._typing import Float64Array
+from .._internal.aliases import Float64Array
 
 _RIDGE = 1.0  # of standardised features, in units of one observation
 _ITERATIONS = 12

@@ -23,8 +23,8 @@ import pytest
 
 import sfbench
 from sfbench.baselines import superdiff
+from sfbench.processes.times import TimeSteps, time_steps
 from sfbench.sampling import CorrectedSampler, EulerMaruyama
-from sfbench.times import TimeSteps, time_steps
 from synthetic import GaussianMixture, make_problem
 
 OU = sfbench.OrnsteinUhlenbeck()

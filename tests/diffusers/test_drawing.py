@@ -150,7 +150,7 @@ def test_pipelines_are_given_what_they_take() -> None:
         assert len(fusion.sample(pipe, 3, 2, steps=2, guidance_scale=1.0).images) == 2
     pipe = with_adapters("sd3")
     with fusion.fused(pipe, ADAPTERS):
-        with pytest.raises(fusion.SchedulerError, match="sde_scheduler"):
+        with pytest.raises(fusion.NoiseScheduleError, match="sde_scheduler"):
             fusion.sample(pipe, "a cat", 1)
         with pytest.raises(fusion.DiffusersError, match="one string"):
             fusion.sample(pipe, ["a cat", "a dog"], 1, "ode")
@@ -199,7 +199,7 @@ def test_an_sde_scheduler_is_made_for_every_kind() -> None:
     assert (flow.config.flow_shift, flow.config.use_flow_sigmas, flow.config.solver_order) == (3.0, True, 1)
     edm = fusion.sde_scheduler(diffusers.EDMEulerScheduler(sigma_data=1.0))
     assert edm.config.sigma_data == 1.0
-    with pytest.raises(fusion.SchedulerError):
+    with pytest.raises(fusion.NoiseScheduleError):
         fusion.sde_scheduler(diffusers.LCMScheduler())
 
 
@@ -219,7 +219,7 @@ def test_the_corrected_sampler_runs_on_a_flow_pipeline() -> None:
 def test_levels_that_leave_those_of_a_flow_are_refused() -> None:
     own = diffusers.FlowMatchEulerDiscreteScheduler(use_karras_sigmas=True)  # within [0, 1]
     assert not fusion.sde_scheduler(own).config.use_karras_sigmas
-    with pytest.raises(fusion.SchedulerError, match="use_karras_sigmas=True leaves the levels of a flow"):
+    with pytest.raises(fusion.NoiseScheduleError, match="use_karras_sigmas=True leaves the levels of a flow"):
         fusion.sde_scheduler(own, use_karras_sigmas=True)
 
 

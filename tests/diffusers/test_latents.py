@@ -109,11 +109,11 @@ def test_what_is_not_a_diffusion_is_refused() -> None:
     pipe = build("sd15")
     images = np.zeros((2, 16, 16, 3))
     pipe.scheduler = diffusers.LCMScheduler()
-    with pytest.raises(fusion.SchedulerError, match="consistency and distilled"):
+    with pytest.raises(fusion.NoiseScheduleError, match="consistency and distilled"):
         fusion.learn_weights(pipe, [pipe, unet(5)], images)
     with pytest.raises(fusion.DiffusersError, match="guidance_embeds"):
         fusion.learn_weights(flux(0, guidance=True), [flux(1, guidance=True).transformer], images)
-    with pytest.raises(fusion.SchedulerError, match="scheduler is needed"):
+    with pytest.raises(fusion.NoiseScheduleError, match="scheduler is needed"):
         fusion.learn_weights(unet(0), [unet(1)], images)
     pipe = build("sd15")
     with pytest.raises(fusion.DiffusersError, match="guidance_scale=1"):

@@ -55,7 +55,7 @@ def test_the_process_has_the_levels_of_the_scheduler(name: str, kind: str) -> No
     scheduler = make(name, **(SD if kind == "vp" else {}))
     schedule = fusion.from_scheduler(scheduler)
     assert schedule.kind == kind
-    assert schedule.process == fusion.process_of(scheduler)
+    assert schedule.process == fusion.scheduler_process(scheduler)
     sfbench.processes.check_process(schedule.process)
     clean, noise = torch.full((1, 1, 1, 1), 2.0), torch.full((1, 1, 1, 1), -1.0)
     if kind == "vp":
@@ -109,7 +109,7 @@ def test_a_table_with_zero_terminal_signal_is_read() -> None:
 
 @pytest.mark.parametrize(("name", "words"), REFUSED.items())
 def test_what_is_not_a_diffusion_is_refused_in_words(name: str, words: str) -> None:
-    with pytest.raises(fusion.SchedulerError, match=words):
+    with pytest.raises(fusion.NoiseScheduleError, match=words):
         fusion.from_scheduler(make(name))
 
 
@@ -139,12 +139,12 @@ def test_random_and_deterministic_steps_are_told_apart(scheduler: Any, dynamics:
     ],
 )
 def test_random_steps_that_are_no_sde_are_refused(scheduler: Any, words: str) -> None:
-    with pytest.raises(fusion.SchedulerError, match=words):
+    with pytest.raises(fusion.NoiseScheduleError, match=words):
         dynamics_of(scheduler())
 
 
 def test_other_things_are_refused() -> None:
-    with pytest.raises(fusion.SchedulerError, match="a diffusers scheduler is needed"):
+    with pytest.raises(fusion.NoiseScheduleError, match="a diffusers scheduler is needed"):
         fusion.from_scheduler(sfbench.OrnsteinUhlenbeck())
-    with pytest.raises(fusion.SchedulerError, match="continuous"):
+    with pytest.raises(fusion.NoiseScheduleError, match="continuous"):
         fusion.from_scheduler(make("EulerDiscreteScheduler", timestep_type="continuous"))

@@ -188,7 +188,7 @@ def test_other_weights_would_be_seen(forgotten: str, kind: str, laws: Any, monke
 def test_other_schedulers_are_refused_with_the_reason(name: str, words: str, laws: Any) -> None:
     made = getattr(diffusers, name)(**REFUSED[name][0])
     pipe, networks = line(laws, made)
-    with fusion.fused(pipe, [pipe, networks[1]]), pytest.raises(fusion.SchedulerError, match=words):
+    with fusion.fused(pipe, [pipe, networks[1]]), pytest.raises(fusion.NoiseScheduleError, match=words):
         fusion.sample(pipe, None, 4, "corrected", steps=4)
 
 

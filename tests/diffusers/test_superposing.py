@@ -80,7 +80,7 @@ def test_it_is_a_way_of_comparing() -> None:
 @pytest.mark.slow
 def test_what_has_no_densities_is_refused() -> None:
     pipe = with_adapters("sd15")
-    with pytest.raises(fusion.SchedulerError, match="reverse SDE"):
+    with pytest.raises(fusion.NoiseScheduleError, match="reverse SDE"):
         fusion.compare(pipe, ADAPTERS, prompt="a cat", ways=["superdiff"], n=1)
     pipe.scheduler = fusion.sde_scheduler(pipe)
     with pytest.raises(fusion.DiffusersError, match="guidance_scale=1"):

@@ -7,9 +7,9 @@ from sfbench.errors import SfbenchError
 from sfbench.fusion.from_densities import likelihood_fit
 from sfbench.fusion.from_paths import fit_from_scores, path_ratios
 from sfbench.processes import OrnsteinUhlenbeck
+from sfbench.processes.times import time_grid
 from sfbench.scores import AnalyticScore, FusedScore
 from sfbench.statistics.population import population_gram
-from sfbench.times import time_grid
 from synthetic import LogLinearPool, make_problem
 
 OU = OrnsteinUhlenbeck()

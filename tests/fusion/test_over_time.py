@@ -13,7 +13,7 @@ import pytest
 import sfbench
 from sfbench import GramError, GridError, fuse, population_gram, sample, time_grid
 from sfbench.fusion import FusionOverTime
-from sfbench.times import binned_grid, time_bins
+from sfbench.processes.times import binned_grid, time_bins
 from synthetic import SyntheticProblem, make_problem
 
 OU = sfbench.OrnsteinUhlenbeck()

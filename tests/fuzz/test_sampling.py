@@ -24,6 +24,7 @@ import sfbench
 from sfbench import SfbenchError
 from sfbench.baselines import SuperposedSampler
 from sfbench.processes import make_process
+from sfbench.processes.times import TimeSteps, time_steps
 from sfbench.sampling import (
     AdaptiveFlow,
     CorrectedSampler,
@@ -41,7 +42,6 @@ from sfbench.sampling import (
 from sfbench.sampling.moves import LangevinMoves
 from sfbench.sampling.resampling import SCHEMES, scheme
 from sfbench.scores import AnalyticScore, FusedScore, ProductScore
-from sfbench.times import TimeSteps, time_steps
 from synthetic import GaussianMixture, SyntheticError
 
 CASES = int(os.environ.get("SFBENCH_FUZZ_CASES", "80"))

@@ -7,8 +7,8 @@ from sfbench.errors import GridError, ModelError, NotFiniteError, SfbenchError
 from sfbench.laws import DataScaling, GridDensity, fokker_planck_1d, log_likelihood, ode_log_density
 from sfbench.laws.fokker_planck_line import bernoulli
 from sfbench.processes import OrnsteinUhlenbeck, VarianceExploding, VariancePreserving
+from sfbench.processes.times import time_steps
 from sfbench.scores import AnalyticScore, FusedScore
-from sfbench.times import time_steps
 from synthetic import GaussianMixture, LogLinearPool, make_problem
 
 OU = OrnsteinUhlenbeck()
@@ -56,8 +56,8 @@ def test_stated_error_is_about_right(fused):
 @pytest.mark.slow
 def test_certificate_is_a_bound_and_tight_at_a_vertex(problem):
     """KL(q || P_w) at a vertex equals the Girsanov bound up to the prior mismatch."""
+    from sfbench.processes.times import time_grid
     from sfbench.statistics.population import population_gram
-    from sfbench.times import time_grid
 
     t_min, t_max = 1e-3, 6.0
     gram = population_gram(problem, process=OU, grid=time_grid(t_min, t_max, 32))

@@ -10,8 +10,8 @@ import sfbench
 from sfbench.methods import (
     BudgetError,
     Method,
+    MethodOutcome,
     NotApplicableError,
-    Outcome,
     Task,
     check_method,
     known_methods,
@@ -49,7 +49,7 @@ class Misbehaved(Method):
     def about(self) -> str:
         return "misbehaves"
 
-    def run(self, task: Task) -> Outcome:
+    def run(self, task: Task) -> MethodOutcome:
         if self.fault == "budget":
             task.models[0].score(np.zeros((10**7, 1)), 0.1)
         if self.fault == "global":
@@ -64,7 +64,7 @@ class Misbehaved(Method):
             x = x + 1.0
         if self.fault == "finite":
             x[0] = np.nan
-        return Outcome(x[:5] if self.fault == "shape" else x, "" if self.fault == "name" else "p_1", weights)
+        return MethodOutcome(x[:5] if self.fault == "shape" else x, "" if self.fault == "name" else "p_1", weights)
 
 
 @pytest.mark.parametrize(
@@ -148,8 +148,8 @@ class Answers(Method):
     def about(self) -> str:
         return "answers"
 
-    def run(self, task: Task) -> Outcome:
-        return Outcome(**({"x": np.zeros((task.n, 1)), "law": "a point"} | self.change))
+    def run(self, task: Task) -> MethodOutcome:
+        return MethodOutcome(**({"x": np.zeros((task.n, 1)), "law": "a point"} | self.change))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sfbench import cli
-from sfbench._lazy import Registry
+from sfbench._internal.lazy import Registry
 from sfbench.errors import SfbenchError
 from synthetic import Estimate
 

@@ -105,3 +105,18 @@ def test_no_module_is_hidden_by_another_thing_of_its_name() -> None:
             found = getattr(importlib.import_module(parent), name)
             hidden += [] if isinstance(found, ModuleType) else [info.name]
     assert hidden == []
+
+
+# The same verb on another kind of models (design: ``sfbench.diffusers.fuse`` beside ``sfbench.fuse``).
+VERBS = {"certificate", "compare", "fuse", "population_gram", "sample"}
+
+
+def test_no_two_public_things_have_one_name() -> None:
+    """Verbs apart: those that are one are called by what they do, in the package of what they do it to."""
+    things: dict[str, set[int]] = {}
+    for info in pkgutil.walk_packages(importlib.import_module("sfbench").__path__, "sfbench."):
+        if "__main__" not in info.name:
+            module = importlib.import_module(info.name)
+            for name in getattr(module, "__all__", ()):
+                things.setdefault(name, set()).add(id(getattr(module, name)))
+    assert {name for name, found in things.items() if len(found) > 1} == VERBS

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sfbench import _sentinel
+from sfbench._internal import sentinel
 
 ROOT = Path(__file__).parents[2]
 CANARY = "print('FOREIGN CODE RAN'); raise SystemExit(9)\n"
@@ -32,20 +32,20 @@ def shadow(folder: Path, kind: str, name: str) -> Path:
     return place
 
 
-@pytest.mark.parametrize("name", _sentinel.OWN_PACKAGES)
+@pytest.mark.parametrize("name", sentinel.OWN_PACKAGES)
 @pytest.mark.parametrize("kind", ["script", "package"])
 def test_a_foreign_package_is_named_and_not_run(tmp_path: Path, kind: str, name: str) -> None:
     place = shadow(tmp_path, kind, name)
     done = run(sys.executable, "-c", "import sfbench", cwd=tmp_path)
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("sfbench._sentinel.ShadowedPackageError: ")
+    assert last.startswith("sfbench._internal.sentinel.ShadowedPackageError: ")
     assert f"package {name!r} is not sfbench's: {place} comes before {ROOT / name} on sys.path" in last
     assert "virtual environment of its own" in last
     assert "FOREIGN" not in done.stdout
 
 
-@pytest.mark.parametrize("name", _sentinel.OWN_PACKAGES)
+@pytest.mark.parametrize("name", sentinel.OWN_PACKAGES)
 def test_the_console_script_says_so_in_one_line(tmp_path: Path, name: str) -> None:
     place = shadow(tmp_path, "package", name)
     script = Path(sys.executable).parent / "sfbench"
@@ -57,7 +57,7 @@ def test_the_console_script_says_so_in_one_line(tmp_path: Path, name: str) -> No
 
 
 def test_both_are_named_at_once(tmp_path: Path) -> None:
-    for name in _sentinel.OWN_PACKAGES:
+    for name in sentinel.OWN_PACKAGES:
         shadow(tmp_path, "package", name)
     done = run(sys.executable, "-c", "import sfbench", cwd=tmp_path)
     assert "package 'solvers'" in done.stderr
@@ -65,7 +65,7 @@ def test_both_are_named_at_once(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_that_name_without_code_shadows_nothing(tmp_path: Path) -> None:
-    for name in (*_sentinel.OWN_PACKAGES, "benchmarks"):
+    for name in (*sentinel.OWN_PACKAGES, "benchmarks"):
         (tmp_path / name).mkdir()
     assert run(sys.executable, "-c", "import sfbench", cwd=tmp_path).returncode == 0
 
@@ -80,16 +80,16 @@ def test_a_foreign_package_that_is_already_imported_is_found_out(tmp_path: Path)
 
 
 def test_a_missing_package_is_said_to_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_sentinel, "find_spec", lambda name: None)
-    with pytest.raises(_sentinel.ShadowedPackageError, match=r"package 'solvers' is missing: it should be .*reinstall"):
-        _sentinel.require_own_packages()
+    monkeypatch.setattr(sentinel, "find_spec", lambda name: None)
+    with pytest.raises(sentinel.ShadowedPackageError, match=r"package 'solvers' is missing: it should be .*reinstall"):
+        sentinel.require_own_packages()
 
 
 def test_the_check_passes_here_and_costs_next_to_nothing() -> None:
-    assert _sentinel.shadowed((*_sentinel.OWN_PACKAGES, "benchmarks")) == {}
+    assert sentinel.shadowed((*sentinel.OWN_PACKAGES, "benchmarks")) == {}
     started = time.process_time()
     for _ in range(20):
-        _sentinel.require_own_packages()
+        sentinel.require_own_packages()
     assert (time.process_time() - started) / 20 < 0.01
 
 

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from sfbench.errors import SfbenchError
 from sfbench.processes import OrnsteinUhlenbeck
+from sfbench.processes.times import time_steps
 from sfbench.sampling import ControlledSampler, CorrectedSampler, SampleRequest, sample
 from sfbench.sampling import controlled as module
 from sfbench.sampling.controlled import _LEVELS, AdditiveFunction, _ControlledRun, draw_tilted, tilted
 from sfbench.scores import AnalyticScore, FusedScore, ProductScore, WeightsOverTime
-from sfbench.times import time_steps
 from synthetic import LogLinearPool
 
 OU = OrnsteinUhlenbeck()

@@ -12,9 +12,9 @@ from sfbench.fusion.from_paths import fit_from_scores, path_ratios
 from sfbench.laws import fokker_planck_1d, ode_log_density
 from sfbench.metrics import mode_mass_error, total_variation_from_samples
 from sfbench.processes import OrnsteinUhlenbeck, VariancePreserving
+from sfbench.processes.times import time_steps
 from sfbench.sampling import CorrectedSampler, sample
 from sfbench.scores import AlignedScore, AnalyticScore, FusedScore, ProductScore
-from sfbench.times import time_steps
 from synthetic import GaussianMixture
 
 OU = OrnsteinUhlenbeck()

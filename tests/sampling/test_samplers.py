@@ -6,6 +6,7 @@ import pytest
 from sfbench.laws import fokker_planck_1d
 from sfbench.metrics.from_samples import total_variation_floor, total_variation_from_samples
 from sfbench.processes import OrnsteinUhlenbeck, VarianceExploding, VariancePreserving
+from sfbench.processes.times import time_steps
 from sfbench.sampling import (
     AdaptiveFlow,
     CorrectedSampler,
@@ -19,7 +20,6 @@ from sfbench.sampling import (
     sample,
 )
 from sfbench.scores import AnalyticScore, FusedScore
-from sfbench.times import time_steps
 from synthetic import GaussianMixture, LogLinearPool, make_problem
 
 STOCHASTIC = [

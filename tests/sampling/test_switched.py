@@ -13,13 +13,13 @@ from sfbench.errors import ModelError, SfbenchError
 from sfbench.laws import affine_fused_law, fokker_planck_1d
 from sfbench.metrics.from_samples import total_variation_floor, total_variation_from_samples
 from sfbench.processes import ForwardProcess, OrnsteinUhlenbeck
+from sfbench.processes.times import time_steps
 from sfbench.sampling import AdaptiveFlow, FlowSampler, FusedSampler, SwitchedSampler, known_integrators, sample
 from sfbench.sampling import switched as module
 from sfbench.sampling.guard import CountedScore
 from sfbench.sampling.integrators import Heun, ReverseProcess
 from sfbench.sampling.switched import PairedExponential, SwitchedScore, models_at, switched_score
 from sfbench.scores import AnalyticScore, FusedScore, WeightsOverTime
-from sfbench.times import time_steps
 from synthetic import GaussianMixture
 
 OU = OrnsteinUhlenbeck()

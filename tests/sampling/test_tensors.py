@@ -10,10 +10,11 @@ import torch
 
 import sfbench
 from sfbench import FusedScore, ModelError, SfbenchError
-from sfbench._arrays import Normals
+from sfbench._internal.arrays import Normals
 from sfbench.baselines.superposition import SuperposedSampler
 from sfbench.laws import DataScaling, log_likelihood, ode_log_density
 from sfbench.nets import NetworkDivergence, NetworkScore
+from sfbench.processes.times import time_steps
 from sfbench.sampling import (
     CorrectedSampler,
     DivergenceError,
@@ -29,7 +30,6 @@ from sfbench.sampling.device_particles import DeviceParticles
 from sfbench.sampling.guard import Survivors
 from sfbench.sampling.moves import LangevinMoves
 from sfbench.scores import AlignedScore, AnalyticScore, ProductScore
-from sfbench.times import time_steps
 from synthetic import GaussianMixture
 
 OU = sfbench.OrnsteinUhlenbeck()

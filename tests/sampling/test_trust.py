@@ -15,6 +15,7 @@ from scipy import stats
 from sfbench.errors import GridError
 from sfbench.metrics.from_samples import total_variation_from_samples
 from sfbench.processes import OrnsteinUhlenbeck, VarianceExploding, VariancePreserving
+from sfbench.processes.times import time_steps
 from sfbench.sampling import (
     CorrectedSampler,
     Diagnostics,
@@ -33,7 +34,6 @@ from sfbench.sampling.corrected import fewest_founders
 from sfbench.sampling.memory import remembered
 from sfbench.sampling.trust import law_difference, noise_left, prior_divergence
 from sfbench.scores import AlignedScore, AnalyticScore, FusedScore, ProductScore
-from sfbench.times import time_steps
 from synthetic import GaussianMixture, LogLinearPool, make_problem
 
 OU, VE = OrnsteinUhlenbeck(), VarianceExploding(25.0)

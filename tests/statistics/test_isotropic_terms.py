@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import sfbench
+from sfbench.processes.times import time_grid
 from sfbench.statistics import passes
 from sfbench.statistics.isotropic_terms import IsotropicEvaluator, has_distances
 from sfbench.statistics.samples import data_source
-from sfbench.times import time_grid
 from synthetic import GaussianMixture
 
 D = 24

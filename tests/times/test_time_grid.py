@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.polynomial import Polynomial
 
 from sfbench import GridError, OrnsteinUhlenbeck, TimeGrid, VarianceExploding, time_grid
-from sfbench.times import binned_grid, objective_weights
+from sfbench.processes.times import binned_grid, objective_weights
 
 windows = st.tuples(st.floats(1e-4, 1.0), st.floats(1.5, 50.0)).map(lambda pair: (pair[0], pair[0] * pair[1]))
 coefficients = st.lists(st.floats(-1, 1), min_size=10, max_size=10)

@@ -9,7 +9,7 @@ import sfbench
 from sfbench import FusedScore, check_process
 from sfbench.errors import GridError
 from sfbench.processes import ForwardProcess, OrnsteinUhlenbeck, VarianceExploding, VariancePreserving
-from sfbench.times import TimeSteps, time_steps
+from sfbench.processes.times import TimeSteps, time_steps
 from synthetic import GaussianMixture
 
 PROCESSES = [OrnsteinUhlenbeck(), VariancePreserving(), VarianceExploding(25.0)]

@@ -5,7 +5,7 @@ import pytest
 import scipy
 
 import sfbench
-from sfbench import torus
+from sfbench.noises import torus
 from sfbench.truths import get_truth, known_truths, score_samples
 from sfbench.truths.catalogue import CATALOGUE
 from sfbench.truths.cells import find_cells, moments

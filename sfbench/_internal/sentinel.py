@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 OWN_PACKAGES = ("solvers", "synthetic")
-_HOME = Path(__file__).resolve().parent.parent
+_HOME = Path(__file__).resolve().parents[2]
 
 
 class ShadowedPackageError(ImportError):

@@ -24,17 +24,17 @@ from numpy.typing import ArrayLike
 
 from synthetic import DiffusableLaw
 
-from ._typing import Float64Array, SeedLike
-from ._validation import as_count, as_generator, as_items, as_kind, as_points, as_positive
-from .errors import ModelError, SfbenchError
-from .fusion import FusionResult
-from .fusion import fuse as fuse_conditional
-from .processes import ForwardProcess
-from .processes.base import as_process
-from .sampling import SampleResult, TrustWarning
-from .sampling import sample as sample_conditional
-from .sampling.corrected import FEWEST_FOUNDERS
-from .scores import FusedScore, ScoreModel
+from .._internal.aliases import Float64Array, SeedLike
+from .._internal.validation import as_count, as_generator, as_items, as_kind, as_points, as_positive
+from ..errors import ModelError, SfbenchError
+from ..fusion import FusionResult
+from ..fusion import fuse as fuse_conditional
+from ..processes import ForwardProcess
+from ..processes.base import as_process
+from ..sampling import SampleResult, TrustWarning
+from ..sampling import sample as sample_conditional
+from ..sampling.corrected import FEWEST_FOUNDERS
+from ..scores import FusedScore, ScoreModel
 
 __all__ = ["ScaledScore", "fuse", "noise_scales", "sample", "scaled_scores"]
 

@@ -14,11 +14,11 @@ from typing import Literal, Protocol, final, get_args
 
 import numpy as np
 
-from ._typing import Float64Array
-from ._validation import as_choice, as_count, as_real, as_window
-from .errors import GridError
-from .processes import ForwardProcess
-from .processes.base import as_process
+from .._internal.aliases import Float64Array
+from .._internal.validation import as_choice, as_count, as_real, as_window
+from ..errors import GridError
+from . import ForwardProcess
+from .base import as_process
 
 
 class TimeWeight(Protocol):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 
-from .errors import SfbenchError
+from ..errors import SfbenchError
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint

@@ -14,9 +14,9 @@ from synthetic import SyntheticError
 from synthetic._memory import refuse_huge
 from synthetic._validation import as_real as real_array
 
-from ._lazy import did_you_mean
-from ._typing import Float64Array, FloatArray, SeedLike
-from .errors import GridError, NotFiniteError, SfbenchError
+from ..errors import GridError, NotFiniteError, SfbenchError
+from .aliases import Float64Array, FloatArray, SeedLike
+from .lazy import did_you_mean
 
 T = TypeVar("T")
 

@@ -21,17 +21,17 @@ import numpy as np
 
 from synthetic.torus import WrappedMixture, WrappedPool, torus_grid, wrap
 
-from ._typing import Float64Array, SeedLike
-from ._validation import as_count, as_items, as_kind, as_number
-from .errors import GramError, GridError, ModelError
-from .processes import ForwardProcess, Karras
-from .processes.base import as_process
-from .sampling import SampleResult, TrustWarning
-from .sampling import sample as sample_on_line
-from .scores import FusedScore
-from .statistics.gram import ScoreGram
-from .statistics.settings import GramSettings
-from .times import TimeGrid, Weighting, time_steps
+from .._internal.aliases import Float64Array, SeedLike
+from .._internal.validation import as_count, as_items, as_kind, as_number
+from ..errors import GramError, GridError, ModelError
+from ..processes import ForwardProcess, Karras
+from ..processes.base import as_process
+from ..processes.times import TimeGrid, Weighting, time_steps
+from ..sampling import SampleResult, TrustWarning
+from ..sampling import sample as sample_on_line
+from ..scores import FusedScore
+from ..statistics.gram import ScoreGram
+from ..statistics.settings import GramSettings
 
 __all__ = ["circle_law", "population_gram", "sample", "torus_motion", "uniform_mismatch"]
 

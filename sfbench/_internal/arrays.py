@@ -14,8 +14,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from ._typing import Array, Float64Array, FloatArray
-from .errors import SfbenchError
+from ..errors import SfbenchError
+from .aliases import Array, Float64Array, FloatArray
 
 _LARGE_BLOCK = 1 << 24
 
