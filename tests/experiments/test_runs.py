@@ -1,6 +1,8 @@
 """Running, resuming, failing, stopping: what a run leaves behind."""
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -109,6 +111,27 @@ def test_a_bumped_version_forces_recomputation(tmp_path: Path) -> None:
     assert (outcome.cached, outcome.done) == (0, 12)
     single = make_study("rates", CellFunction(run_cell.function, version="2", dtype="float32"), study.specs)
     assert run_study(single, tmp_path, QUIET)[1].cached == 0
+
+
+@pytest.mark.slow
+def test_joblib_goes_on_in_a_process_that_ran_a_study(tmp_path: Path) -> None:
+    """In one of its own: whose workers the first run finds must not depend on other tests."""
+    program = (
+        "import math, sys; from joblib import Parallel, delayed\n"
+        "from sfbench.experiments import RunSettings, run_study\n"
+        "from tests.experiments.example_cells import small_study\n"
+        "for i in (1, 2):\n"
+        "    outcome = run_study(small_study(4), f'{sys.argv[1]}/{i}', RunSettings(n_jobs=2, progress=False))[1]\n"
+        "    print(outcome.complete, Parallel(n_jobs=2)(delayed(math.sqrt)(x) for x in (4, 9)))\n"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout.splitlines() == ["True [2.0, 3.0]"] * 2
 
 
 @pytest.mark.slow

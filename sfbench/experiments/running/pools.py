@@ -48,10 +48,10 @@ def _here(n_jobs: int, folder: str) -> Iterator[Pool]:
     """This process for one job, else worker processes, which the next run of this process finds again."""
 
     def executor() -> Any:  # the running one, or another if a worker died
-        from joblib.externals.loky import get_reusable_executor
+        from joblib.executor import get_memmapping_executor  # joblib's own, which its Parallel may find after us
 
         threads = dict.fromkeys(THREAD_VARIABLES, "1")
-        return get_reusable_executor(n_jobs, timeout=_IDLE_S, initializer=settle_in, initargs=(True,), env=threads)
+        return get_memmapping_executor(n_jobs, timeout=_IDLE_S, initializer=settle_in, initargs=(True,), env=threads)
 
     def submit(function: CellFunction, groups: Groups) -> Future[BatchOutcome]:
         future: Future[BatchOutcome] = Future()
