@@ -25,16 +25,7 @@ from .inputs import as_condition, as_range, as_shape, as_tensor, as_times
 from .parameterisation import Parameterisation
 from .rows import FEWEST, rows_that_fit
 from .speedups import as_backend, compiled, filled, in_precision
-from .wiring import (
-    TimeArgument,
-    Times,
-    Wiring,
-    as_wiring,
-    device_of,
-    dtype_of,
-    first_tensor,
-    is_out_of_memory,
-)
+from .wiring import TimeArgument, Times, Wiring, as_wiring, device_of, dtype_of, first_tensor, is_out_of_memory
 
 _LARGEST_PRODUCT = 1 << 22  # numbers in a batch of directions
 Points = TypeVar("Points", FloatArray, Tensor)
@@ -155,14 +146,8 @@ class NetworkScore:
                 f"parameterisation= must say what this {type(module).__name__} predicts: 'epsilon' (noise, as DDPM), "
                 "'v', 'x0', 'score', 'velocity' (flow matching) or 'edm'; a wrong one gives wrong scores silently"
             )
-        wiring = as_wiring(
-            module,
-            process,
-            parameterisation,
-            shape=None if shape is None else as_shape(shape),
-            time=time,
-            condition_name=condition_name,
-        )
+        form = None if shape is None else as_shape(shape)
+        wiring = as_wiring(module, process, parameterisation, shape=form, time=time, condition_name=condition_name)
         if condition is not None and wiring.condition_name is None:
             raise ModelError("condition= needs condition_name=, the argument by which the module takes it")
         device_of(module)

@@ -80,3 +80,11 @@ def test_the_layers_are_those_of_the_linter() -> None:
 def test_every_file_that_the_page_names_exists() -> None:
     for name in re.findall(r"`((?:sfbench|solvers)/[\w/]+\.py)`", PAGE):
         assert (ROOT / name).is_file(), name
+
+
+def test_no_file_has_more_than_400_lines() -> None:
+    folders = ("sfbench", "solvers", "synthetic", "benchmarks", "examples", "tests")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    lengths = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8").count("\n") for path in files}
+    assert len(files) > 500
+    assert {name: n for name, n in lengths.items() if n > 400} == {}
